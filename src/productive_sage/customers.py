@@ -1,0 +1,192 @@
+"""Which Sage contact an invoice is billed to: named, linked, recognised, asked for, or new."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from productive_sage import journal, mapping
+from productive_sage.desk import Desk
+from productive_sage.errors import AmbiguousCustomer, CustomerNotFound
+from productive_sage.ledger import Intent
+from productive_sage.models import Contact, Invoice, Notice
+
+
+@dataclass(frozen=True, slots=True)
+class NewCustomer:
+    """A contact that has to be made first."""
+
+    company_id: str
+    currency: str
+    country: str
+    body: Mapping[str, Any]
+    notices: tuple[Notice, ...]
+
+
+class Customers:
+    """The customers of one run; each is looked up and made once, however many invoices it has."""
+
+    def __init__(self, desk: Desk, *, wanted: str | None, always_new: bool) -> None:
+        self._desk = desk
+        self._wanted = wanted
+        self._always_new = always_new
+        self._known: dict[tuple[str, str], Contact | NewCustomer] = {}
+        self._all: list[Contact] | None = None
+        self._is_complete = False
+
+    def find(self, invoice: Invoice) -> Contact | NewCustomer:
+        """Say who is billed, without writing anything.
+
+        Raises CustomerNotFound or AmbiguousCustomer where a person has to decide.
+        """
+        key = (invoice.company.id, invoice.currency)
+        if key not in self._known:
+            self._known[key] = self._look_up(invoice)
+        return self._known[key]
+
+    def make(self, new: NewCustomer) -> Contact:
+        """Create the contact in Sage and link it; at most once."""
+        desk = self._desk
+        intent = desk.ledger.begin(
+            "contact",
+            f"{new.company_id} {new.currency}",
+            desk.sage.business_id,
+            payload=new.body,
+            context={
+                "company_id": new.company_id,
+                "currency": new.currency,
+                "country": new.country,
+            },
+        )
+        contact = deliver_contact(desk, intent)
+        self._known[new.company_id, new.currency] = contact
+        return contact
+
+    def link(self, invoice: Invoice, contact: Contact) -> None:
+        """Bill this company to this contact from now on."""
+        self._desk.ledger.remember_customer(
+            invoice.company.id, invoice.currency, self._desk.sage.business_id, contact
+        )
+
+    def country(self, invoice: Invoice, customer: Contact | NewCustomer) -> str:
+        """The customer's two-letter country: Sage's word, else Productive's address."""
+        return customer.country or self._desk.country_code(invoice.bill_to.country)
+
+    def _look_up(self, invoice: Invoice) -> Contact | NewCustomer:
+        base_currency = self._desk.books().base_currency
+        if self._wanted is not None:
+            return self._named(self._wanted, invoice.currency, base_currency)
+        if self._always_new:
+            return self._new(invoice, base_currency)
+        linked = self._desk.ledger.customer(
+            invoice.company.id, invoice.currency, self._desk.sage.business_id
+        )
+        if linked:
+            return linked
+        matches = mapping.matching_customers(
+            self._candidates(invoice.company.name),
+            invoice.company,
+            invoice.bill_to,
+            currency=invoice.currency,
+            base_currency=base_currency,
+        )
+        if len(matches) == 1:
+            return matches[0]
+        return self._asked(invoice, matches) if matches else self._new(invoice, base_currency)
+
+    def _asked(self, invoice: Invoice, matches: list[Contact]) -> Contact | NewCustomer:
+        shown = [_shown(contact) for contact in matches]
+        if self._desk.ask is None:
+            raise AmbiguousCustomer(
+                f"{len(matches)} contacts in Sage may be `{invoice.company.name}`: "
+                + "; ".join(shown),
+                hint=f"choose one: `psage copy-invoice {invoice.id} --customer REFERENCE`, "
+                "or make a new one with `--create-customer`",
+                details={
+                    "customers": [
+                        {"id": c.id, "name": c.name, "reference": c.reference, "email": c.email}
+                        for c in matches
+                    ]
+                },
+            )
+        question = f"Which contact in Sage is {invoice.company.name}?"
+        answer = self._desk.ask(question, [*shown, "none of these: make a new one"])
+        if answer < len(matches):
+            return matches[answer]
+        return self._new(invoice, self._desk.books().base_currency)
+
+    def _named(self, wanted: str, currency: str, base_currency: str) -> Contact:
+        candidates = self._candidates(wanted)
+        found = mapping.named_customers(candidates, wanted)
+        if not found and wanted.isalnum() and (by_id := self._desk.sage.customer(wanted)):
+            found = [by_id]
+        usable = [contact for contact in found if (contact.currency or base_currency) == currency]
+        if len(usable) == 1:
+            return usable[0]
+        if usable:
+            raise AmbiguousCustomer(
+                f"{len(usable)} contacts in Sage are called `{wanted}`: "
+                + "; ".join(_shown(contact) for contact in usable),
+                hint="name one by its reference or id: `--customer REFERENCE`",
+            )
+        if found:
+            raise CustomerNotFound(
+                f"the contact `{found[0].name}` bills {found[0].currency or base_currency}, the "
+                f"invoice is in {currency}, and a contact in Sage keeps its currency",
+                hint=f"name a contact in {currency}, or make one with `--create-customer`",
+            )
+        raise CustomerNotFound(
+            f"no customer in Sage has the id, name or reference `{wanted}`",
+            hint="look up the exact name in Sage, or leave `--customer` out to have it found",
+        )
+
+    def _candidates(self, search: str) -> list[Contact]:
+        """All customers where one page holds them, else Sage's hits for the text."""
+        if self._all is None:
+            self._all, self._is_complete = self._desk.sage.customers()
+        return self._all if self._is_complete else self._desk.sage.customers(search)[0]
+
+    def _new(self, invoice: Invoice, base_currency: str) -> NewCustomer:
+        country = self._desk.country_code(invoice.bill_to.country)
+        body, notices = mapping.contact_body(
+            invoice.company,
+            invoice.bill_to,
+            currency=invoice.currency,
+            base_currency=base_currency,
+            country=country,
+        )
+        if invoice.bill_to.country and not country:
+            notices.append(
+                Notice(
+                    "country_unknown",
+                    f"Sage does not know the country `{invoice.bill_to.country}`; the customer "
+                    "goes without one",
+                )
+            )
+        return NewCustomer(invoice.company.id, invoice.currency, country, body, tuple(notices))
+
+
+def deliver_contact(desk: Desk, intent: Intent) -> Contact:
+    """Send a contact intent, new or left over, and record what came of it."""
+    contact = journal.deliver(
+        desk.ledger,
+        intent,
+        send=desk.sage.create_customer,
+        look=lambda: find_made(desk, intent),
+    )
+    contact = replace(contact, country=contact.country or str(intent.context["country"]))
+    desk.ledger.finish_contact(intent, contact)
+    return contact
+
+
+def find_made(desk: Desk, intent: Intent) -> Contact | None:
+    """The contact an intent made, found by psage's mark."""
+    for contact in desk.sage.customers(str(intent.payload["name"]))[0]:
+        if contact.mark == intent.payload["source_guid"]:
+            return contact
+    return None
+
+
+def _shown(contact: Contact) -> str:
+    parts = [contact.reference and f"reference {contact.reference}", contact.email]
+    known = ", ".join(part for part in parts if part)
+    return f"{contact.name} ({known})" if known else f"{contact.name} ({contact.id})"

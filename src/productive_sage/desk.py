@@ -1,0 +1,112 @@
+"""What a use case works with: the settings, the memory, both services and somebody to ask."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+from productive_sage.errors import ConfigInvalid, DifferentBusiness
+from productive_sage.ledger import Ledger
+from productive_sage.models import Books, Item, Settings, TaxRate
+from productive_sage.productive import ProductiveClient
+from productive_sage.sage import SageClient
+
+Ask = Callable[[str, Sequence[str]], int]
+"""Put a question with its possible answers to a person; returns the index of the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Everything open during one run. Facts of Sage's set-up are read once a day."""
+
+    settings: Settings
+    ledger: Ledger
+    productive: ProductiveClient
+    sage: SageClient
+    pdf_folder: Path
+    ask: Ask | None = None
+    """None where nobody can answer."""
+    dry_run: bool = False
+
+    def check_business(self) -> None:
+        """Raises DifferentBusiness where the ledger's links belong to another business."""
+        others = self.ledger.businesses() - {self.sage.business_id}
+        if others:
+            raise DifferentBusiness(
+                "this profile holds copies in another Sage business than the one connected",
+                hint="connect the former business again, or use another `--profile` for this one",
+                details={"connected": self.sage.business_id, "links": sorted(others)},
+            )
+
+    def books(self) -> Books:
+        """Country and base currency of the business."""
+        key = f"books {self.sage.business_id}"
+        if known := self.ledger.cached(key):
+            return Books(**known)
+        books = self.sage.books()
+        self.ledger.cache(key, asdict(books))
+        return books
+
+    def tax_rates(self) -> list[TaxRate]:
+        """The tax rates of the business."""
+        key = f"tax rates {self.sage.business_id}"
+        known = self.ledger.cached(key)
+        if known is None:
+            known = [
+                [r.id, r.name, r.is_visible, [[_word(p) for p in dated] for dated in r.percentages]]
+                for r in self.sage.tax_rates()
+            ]
+            self.ledger.cache(key, known)
+        return [
+            TaxRate(
+                id=rate_id,
+                name=name,
+                is_visible=visible,
+                percentages=tuple((Decimal(p), _day(s), _day(u)) for p, s, u in dated),
+            )
+            for rate_id, name, visible, dated in known
+        ]
+
+    def country_code(self, written: str) -> str:
+        """The two-letter code of a country as a person wrote it, or empty."""
+        if not written:
+            return ""
+        codes = self.ledger.cached("countries")
+        if codes is None:
+            codes = self.sage.countries()
+            self.ledger.cache("countries", codes)
+        return str(codes.get(written.strip().lower(), ""))
+
+    def items(self) -> dict[str, Item]:
+        """The linked Sage item by Productive service type id.
+
+        Raises ConfigInvalid where a linked item is gone or inactive: booking its lines to the
+        default account instead would hide the mistake.
+        """
+        return {
+            service_type: self._item(*reference.split(":", 1))
+            for service_type, reference in self.settings.items.items()
+        }
+
+    def _item(self, kind: str, item_id: str) -> Item:
+        key = f"item {self.sage.business_id} {kind} {item_id}"
+        known = self.ledger.cached(key)
+        item = Item(**known) if known else self.sage.item(kind, item_id)
+        if item is None or not item.is_active:
+            raise ConfigInvalid(
+                f"the Sage {kind.replace('_', ' ')} `{item_id}` linked to a service type is "
+                + ("gone" if item is None else "not active"),
+                hint='link another with `psage configure --map-item "SERVICE TYPE=ITEM"`',
+            )
+        if known is None:
+            self.ledger.cache(key, asdict(item))
+        return item
+
+
+def _word(value: Decimal | date | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _day(value: str | None) -> date | None:
+    return date.fromisoformat(value) if value else None

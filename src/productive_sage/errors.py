@@ -1,0 +1,324 @@
+"""Every way psage can fail: one class per cause a person can act on.
+
+Each class owns its stable `code` and its exit code; the sentence says what happened to which
+document, the `hint` says what to do next, `details` carries the figures for `--json`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class PsageError(Exception):
+    """A failure with a sentence for people, a code for scripts and an exit code for cron."""
+
+    code: ClassVar[str] = "defect"
+    exit_code: ClassVar[int] = 1
+    stops_batch: ClassVar[bool] = False
+    """True where the next document would only fail in the same way."""
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, details: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details = dict(details or {})
+
+    def as_json(self) -> dict[str, Any]:
+        """The `error` object of the public JSON contract."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "hint": self.hint,
+            "details": self.details,
+        }
+
+
+# --- exit 2: usage and configuration
+
+
+class UsageProblem(PsageError):
+    """The command line does not make sense as it stands."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class ConfigInvalid(PsageError):
+    """The settings file holds a value that is not allowed; all of them are listed at once."""
+
+    code = "config_invalid"
+    exit_code = 2
+    stops_batch = True
+
+
+class NoDefaultLedger(PsageError):
+    """The obligatory default ledger account is not set."""
+
+    code = "no_default_ledger"
+    exit_code = 2
+    stops_batch = True
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no default ledger account is set, so psage cannot tell where to book a line",
+            hint="set one with `psage configure --default-ledger CODE`, "
+            "for example `psage configure --default-ledger 4000`",
+        )
+
+
+class InputNeeded(PsageError):
+    """An answer is missing and there is nobody to ask."""
+
+    code = "input_needed"
+    exit_code = 2
+
+
+class HomeUnusable(PsageError):
+    """The home folder, or a file in it, cannot be read or written."""
+
+    code = "home_unusable"
+    exit_code = 2
+    stops_batch = True
+
+
+# --- exit 3: sign-in
+
+
+class NotConnected(PsageError):
+    """No sign-in is stored for a service."""
+
+    code = "not_connected"
+    exit_code = 3
+    stops_batch = True
+
+    def __init__(self, service: str) -> None:
+        super().__init__(
+            f"{service} is not connected", hint=f"run `psage connect {service.lower()}`"
+        )
+
+
+class SignInExpired(PsageError):
+    """A service no longer accepts the stored sign-in."""
+
+    code = "sign_in_expired"
+    exit_code = 3
+    stops_batch = True
+
+    def __init__(self, service: str, why: str) -> None:
+        super().__init__(
+            f"the sign-in to {service} is no longer valid: {why}",
+            hint=f"run `psage connect {service.lower()}`",
+        )
+
+
+class SignInFailed(PsageError):
+    """Connecting did not succeed; what was stored before is still valid."""
+
+    code = "sign_in_failed"
+    exit_code = 3
+
+
+class KeyringUnavailable(PsageError):
+    """The operating system's keyring is missing, locked or silent."""
+
+    code = "keyring_unavailable"
+    exit_code = 3
+    stops_batch = True
+
+
+# --- exit 4: refused, nothing was changed
+
+
+class Refused(PsageError):
+    """A rule of psage or a service's validation says no; nothing was changed."""
+
+    exit_code = 4
+
+
+class NotFound(Refused):
+    """No such document, as far as this sign-in can see."""
+
+    code = "not_found"
+
+
+class IsDraft(Refused):
+    """Drafts are never copied."""
+
+    code = "is_draft"
+
+
+class IsCreditNote(Refused):
+    """A credit note is not an invoice."""
+
+    code = "is_credit_note"
+
+
+class NumberAmbiguous(Refused):
+    """Several Productive invoices carry the number asked for."""
+
+    code = "number_ambiguous"
+
+
+class AlreadyCopied(Refused):
+    """The invoice has a copy and nobody said what to do about it."""
+
+    code = "already_copied"
+
+
+class AmbiguousCustomer(Refused):
+    """Several Sage contacts may be the customer."""
+
+    code = "ambiguous_customer"
+
+
+class CustomerNotFound(Refused):
+    """The customer named on the command line is not in Sage, or bills another currency."""
+
+    code = "customer_not_found"
+
+
+class TaxRateInvalid(Refused):
+    """The tax rate does not exist in Sage, is hidden, or is not valid on the document's date."""
+
+    code = "tax_rate_invalid"
+
+
+class NumberTaken(Refused):
+    """Another document in Sage carries the number."""
+
+    code = "number_taken"
+
+
+class CopyLocked(Refused):
+    """Sage lets nobody edit the copy any more."""
+
+    code = "copy_locked"
+
+
+class CopyGone(Refused):
+    """The copy was voided or deleted in Sage."""
+
+    code = "copy_gone"
+
+
+class CurrencyUnclear(Refused):
+    """It is not known how Productive counts this currency, and a guess could be off by 100."""
+
+    code = "currency_unclear"
+
+
+class AmountsUnclear(Refused):
+    """The figures Productive sent do not add up, or cannot be put into a Sage invoice."""
+
+    code = "amounts_unclear"
+
+
+class DifferentBusiness(Refused):
+    """Another Sage business answered, or is connected, than the one the links belong to."""
+
+    code = "different_business"
+    stops_batch = True
+
+
+class ServiceRefused(Refused):
+    """A service said no, in its own words."""
+
+    service: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        fields: tuple[str, ...] = (),
+        request_id: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        details: dict[str, Any] = {"status": status}
+        if fields:
+            details["fields"] = list(fields)
+        if request_id:
+            details["request_id"] = request_id
+            message = f"{message} (request {request_id})"
+        super().__init__(message, hint=hint, details=details)
+        self.status = status
+        self.fields = fields
+
+
+class RefusedBySage(ServiceRefused):
+    """Sage's validation, a missing role, or an unknown id."""
+
+    code = "refused_by_sage"
+    service = "Sage"
+
+
+class RefusedByProductive(ServiceRefused):
+    """Productive's validation, a missing right, or an unknown id."""
+
+    code = "refused_by_productive"
+    service = "Productive"
+
+
+class ReadOnlyRun(Refused):
+    """A dry run was about to write: a defect of psage, stopped at the HTTP layer."""
+
+    code = "defect"
+    exit_code = 1
+
+
+# --- exit 5: temporary
+
+
+class Temporary(PsageError):
+    """It may work later, unchanged."""
+
+    exit_code = 5
+    stops_batch = True
+
+
+class RateLimited(Temporary):
+    """A service asks for a longer pause than this run will wait."""
+
+    code = "rate_limited"
+
+
+class ServiceUnavailable(Temporary):
+    """A service answers with errors, or with something that is not its API."""
+
+    code = "service_unavailable"
+
+
+class NetworkDown(Temporary):
+    """No connection could be made; nothing was sent."""
+
+    code = "network"
+
+
+class Locked(Temporary):
+    """Another psage run works on this profile."""
+
+    code = "locked"
+
+
+class DiskFull(Temporary):
+    """There is no room to record what psage does, so it does nothing."""
+
+    code = "disk_full"
+
+
+# --- exit 7 and 8
+
+
+class TotalsDiffer(PsageError):
+    """The copy is in Sage and recorded, but a figure is not the one that was planned."""
+
+    code = "totals_differ"
+    exit_code = 7
+
+
+class OutcomeUnknown(PsageError):
+    """A write was sent and no usable answer came back; the next run finds out."""
+
+    code = "outcome_unknown"
+    exit_code = 8

@@ -1,0 +1,160 @@
+"""What follows a copy: the mark and number on the Productive invoice, and the PDF.
+
+None of it can undo the copy. What a service refuses becomes a notice; what failed for the moment
+stays `pending` in the ledger, and the next run does it.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from productive_sage import mapping
+from productive_sage.config import storage_error
+from productive_sage.desk import Desk
+from productive_sage.errors import PsageError, Refused
+from productive_sage.ledger import Link
+from productive_sage.models import Invoice, Notice, PdfResult, SageDocument
+from productive_sage.sage import PDF_LIMIT
+
+
+@dataclass
+class Done:
+    """What the follow-ups did."""
+
+    notices: list[Notice] = field(default_factory=list)
+    pdf: PdfResult | None = None
+
+
+def pending(desk: Desk, *, with_pdf: bool) -> frozenset[str]:
+    """What is left to do after a copy, by the settings."""
+    number = desk.settings.numbering == "sage" and desk.settings.write_number_back
+    return frozenset(
+        {"mark"} | ({"number"} if number else set()) | ({"pdf"} if with_pdf else set())
+    )
+
+
+def finish(
+    desk: Desk, link: Link, invoice: Invoice, document: SageDocument, *, again: bool = False
+) -> Done:
+    """Do what is pending; `again` where an earlier try may have got half-way."""
+    done = Done()
+    left = set(link.pending)
+
+    def step(name: str, work: Callable[[], None], code: str, what: str) -> None:
+        if name not in link.pending:
+            return
+        try:
+            work()
+        except (PsageError, OSError, KeyError, TypeError, ValueError) as error:
+            said = error.message if isinstance(error, PsageError) else str(error)
+            if isinstance(error, Refused):
+                left.discard(name)
+            later = "; the next run tries again" if name in left else ""
+            done.notices.append(Notice(code, f"{what}: {said}{later}"))
+        else:
+            left.discard(name)
+        desk.ledger.change_link(link, pending=frozenset(left))
+
+    step(
+        "mark",
+        lambda: desk.productive.patch_invoice(invoice.id, _mark(document)),
+        "mark_refused",
+        "the invoice in Productive could not be marked as copied",
+    )
+    step(
+        "number",
+        lambda: desk.productive.patch_invoice(invoice.id, {"number": document.number}),
+        "number_refused",
+        f"Sage's number {document.number} could not be written to Productive",
+    )
+    maker = _from_productive if desk.settings.pdf == "productive" else _from_sage
+    step(
+        "pdf",
+        lambda: maker(desk, link, invoice, document, again=again, done=done),
+        "pdf_failed",
+        "the PDF was not handed over",
+    )
+    return done
+
+
+def _mark(document: SageDocument) -> dict[str, object]:
+    mark: dict[str, object] = {"exported": True, "export_id": document.id}
+    return mark | ({"export_invoice_url": document.url} if document.url else {})
+
+
+def _from_productive(
+    desk: Desk, link: Link, invoice: Invoice, document: SageDocument, *, again: bool, done: Done
+) -> None:
+    """Attach Productive's PDF to the Sage document, in place of the one psage attached before."""
+    if not invoice.pdf_url:
+        done.notices.append(
+            Notice("pdf_missing", "Productive has no PDF of this invoice yet, so none is attached")
+        )
+        return
+    content = desk.productive.pdf(invoice.pdf_url)
+    _check(content)
+    digest = hashlib.sha256(content).hexdigest()
+    name = _file_name(invoice.number or document.number, mapping.marker(invoice.id, link.copy))
+    done.pdf = PdfResult("productive", name, digest, attached=True)
+    if digest == link.pdf_sha256:
+        return
+    done.pdf = PdfResult("productive", name, digest, attached=False)
+    attached = None
+    if again:
+        # An attachment has no key that makes it repeatable: its name is all there is to go by.
+        ours = [i for i, n in desk.sage.attachments(document.id) if n == name]
+        attached = next((i for i in ours if i != link.pdf_attachment_id), None)
+    attached = attached or desk.sage.attach(document.id, name=name, content=content)
+    if link.pdf_attachment_id and link.pdf_attachment_id != attached:
+        desk.sage.delete_attachment(link.pdf_attachment_id)
+    desk.ledger.change_link(link, pdf_sha256=digest, pdf_attachment_id=attached)
+    done.pdf = PdfResult("productive", name, digest, attached=True)
+
+
+def _from_sage(
+    desk: Desk, link: Link, invoice: Invoice, document: SageDocument, *, again: bool, done: Done
+) -> None:
+    """Keep Sage's PDF in the folder and make it the invoice's PDF in Productive."""
+    del again  # setting the invoice's PDF once more changes nothing
+    content = desk.sage.invoice_pdf(document.id)
+    _check(content)
+    digest = hashlib.sha256(content).hexdigest()
+    name = _file_name(document.number, mapping.marker(invoice.id, link.copy))
+    path = desk.pdf_folder / name
+    _save(path, content)
+    done.pdf = PdfResult("sage", str(path), digest, attached=False)
+    if digest != link.pdf_sha256:
+        attachment = desk.productive.upload_pdf(name=name, content=content)
+        desk.productive.patch_invoice(invoice.id, {"attachment_id": attachment})
+        desk.ledger.change_link(link, pdf_sha256=digest)
+    done.pdf = PdfResult("sage", str(path), digest, attached=True)
+
+
+def _check(content: bytes) -> None:
+    if not content.startswith(b"%PDF"):
+        raise ValueError("what arrived is not a PDF")
+    if len(content) > PDF_LIMIT:
+        raise Refused(f"it has {len(content)} bytes, and Sage takes {PDF_LIMIT} at most")
+
+
+def _file_name(number: str, marker: str) -> str:
+    """A name that is safe on every system and tells psage's own file: `INV-7 (PRD-123).pdf`."""
+    safe = re.sub(r"[^\w.+-]+", "-", number).strip(".-")
+    return f"{safe} ({marker}).pdf" if safe else f"{marker}.pdf"
+
+
+def _save(path: Path, content: bytes) -> None:
+    """Replace the file in one step."""
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        os.replace(temporary, path)  # noqa: PTH105 -- says that it replaces
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise storage_error(error, path) from error

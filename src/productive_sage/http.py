@@ -1,0 +1,329 @@
+"""HTTP as psage needs it: one request loop that never repeats a write whose outcome is unknown.
+
+The only module that imports httpx. A read is tried again after a broken connection or a 5xx; a
+write only when nothing was sent or the service said 429. Everything else about a write is for the
+caller to find out by looking, so it becomes `OutcomeUnknown`.
+"""
+
+import json
+import logging
+import random
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import httpx
+
+from productive_sage.errors import (
+    NetworkDown,
+    OutcomeUnknown,
+    PsageError,
+    RateLimited,
+    ReadOnlyRun,
+    ServiceRefused,
+    ServiceUnavailable,
+    SignInExpired,
+)
+from productive_sage.pacing import Limiter, backoff_s, is_affordable
+
+log = logging.getLogger("psage.http")
+
+_NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_PAUSE_WITHOUT_WORD_S = 60.0
+
+
+class Credentials(Protocol):
+    """What proves to a service who is asking."""
+
+    def headers(self) -> Mapping[str, str]:
+        """Headers of the next request; may renew an expired token first."""
+
+    def renew(self) -> bool:
+        """Replace a token the service has just refused; False where there is nothing to renew."""
+
+
+class NoCredentials:
+    """For addresses that must not learn who is asking."""
+
+    def headers(self) -> Mapping[str, str]:
+        """Nothing at all."""
+        return {}
+
+    def renew(self) -> bool:
+        """Nothing to renew."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A complete answer with a status below 400."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    document: Any = None
+    """The parsed JSON, numbers with a point as `Decimal`; None unless JSON was asked for."""
+
+
+def connect_pool() -> httpx.Client:
+    """Open the connection pool both services share: its TLS context is the expensive part."""
+    return httpx.Client(
+        timeout=httpx.Timeout(60.0, connect=10.0),
+        follow_redirects=False,
+        # A proxy in the environment is for the outside, never for the sandbox or a test.
+        mounts={"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None},
+    )
+
+
+class Http:
+    """One service at one address, with its credentials, pace and way of saying no."""
+
+    def __init__(
+        self,
+        pool: httpx.Client,
+        base_url: str,
+        *,
+        refused: type[ServiceRefused],
+        explain: Callable[[Any], tuple[str, tuple[str, ...]]],
+        credentials: Credentials | None = None,
+        limiter: Limiter | None = None,
+        read_only: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.service = refused.service
+        self._pool = pool
+        self._refused = refused
+        self._explain = explain
+        self._credentials = credentials or NoCredentials()
+        self._limiter = limiter or Limiter(())
+        self._read_only = read_only
+        self._clock = clock
+        self._sleep = sleep
+        self._jitter = jitter
+
+    def get(self, path: str, params: Mapping[str, str] | None = None, *, accept: str = "") -> Reply:
+        """Read; JSON unless `accept` names another media type."""
+        return self._send("GET", path, params=params, headers={"Accept": accept} if accept else {})
+
+    def write(
+        self, method: str, path: str, body: Any, *, media_type: str = "application/json"
+    ) -> Reply:
+        """Send a JSON body once; `body` None sends none.
+
+        Raises ServiceRefused for a definite no, OutcomeUnknown where the service may have done it.
+        """
+        headers = {} if body is None else {"Content-Type": media_type}
+        content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        return self._send(method, path, headers=headers, content=content)
+
+    def post_form(
+        self,
+        path: str,
+        fields: Mapping[str, str],
+        file: tuple[str, bytes, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Send a form; `file` is (name, bytes, media type) and makes it a multipart form."""
+        return self._send(
+            "POST",
+            path,
+            headers=headers or {},
+            form=dict(fields),
+            file=file,
+            wants_json=file is None,
+        )
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str],
+        content: bytes | None = None,
+        form: dict[str, str] | None = None,
+        file: tuple[str, bytes, str] | None = None,
+        wants_json: bool = True,
+    ) -> Reply:
+        if self._read_only and method != "GET":
+            raise ReadOnlyRun(f"a dry run tried to send {method} {path}")
+        what = f"{method} {path}"
+        writes = method != "GET"
+        wants_json = wants_json and "Accept" not in headers
+        attempt, waited_s, renewed = 0, 0.0, False
+        while True:
+            attempt += 1
+            self._pace()
+            sent_headers = {**self._credentials.headers(), **headers}
+            try:
+                answer = self._pool.request(
+                    method,
+                    self._address(path),
+                    params=params,
+                    headers=sent_headers,
+                    content=content,
+                    data=form,
+                    files={"file": file} if file else None,
+                )
+                failure = self._judge(what, answer, writes=writes, wants_json=wants_json)
+            except httpx.RequestError as error:
+                failure = self._lost(what, error, writes=writes)
+                answer = None
+            if failure is None and answer is not None:
+                return self._reply(answer, wants_json=wants_json)
+            if isinstance(failure, _Unauthorised):
+                if renewed or not self._credentials.renew():
+                    raise failure.final
+                renewed = True
+                continue
+            if isinstance(failure, _TryAgain):
+                wait_s = (
+                    failure.after_s
+                    if failure.after_s is not None
+                    else backoff_s(attempt, self._jitter)
+                )
+                if is_affordable(attempt=attempt, spent_s=waited_s, wait_s=wait_s):
+                    log.info("%s %s: %s; again in %.1f s", self.service, what, failure, wait_s)
+                    self._sleep(wait_s)
+                    waited_s += wait_s
+                    continue
+                raise failure.final
+            if failure is not None:
+                raise failure
+
+    def _address(self, path: str) -> str:
+        """Join to the base; an absolute link may only lead to the same host."""
+        if "://" not in path:
+            return self.base_url + path
+        here, there = urlsplit(self.base_url), urlsplit(path)
+        if (here.scheme, here.netloc) != (there.scheme, there.netloc):
+            raise ServiceUnavailable(
+                f"{self.service} pointed to another host (`{there.netloc}`); "
+                "psage sends its sign-in to the configured host alone"
+            )
+        return path
+
+    def _pace(self) -> None:
+        while (wait_s := self._limiter.wait_s(self._clock())) > 0:
+            self._sleep(wait_s)
+        self._limiter.record(self._clock())
+
+    def _judge(
+        self, what: str, answer: httpx.Response, *, writes: bool, wants_json: bool
+    ) -> Exception | None:
+        """None for a usable answer, else what is wrong with it."""
+        status = answer.status_code
+        log.info("%s %s: %s %s", self.service, what, status, _request_id(answer) or "")
+        if status < 300:
+            if wants_json and status != 204 and _json(answer) is _NOT_JSON:
+                how = f"answered {status} but not with JSON"
+                return self._useless(what, how, writes=writes, status=status)
+            return None
+        if status == 429:
+            wait_s = _pause_s(answer)
+            message = f"{self.service} asks for a pause of {wait_s:.0f} s (429, {what})"
+            return _TryAgain(
+                RateLimited(message, hint="nothing was lost; run the command again later"), wait_s
+            )
+        words, fields = self._words(answer)
+        if status == 401:
+            return _Unauthorised(SignInExpired(self.service, words or "401 Unauthorized"))
+        if 400 <= status < 500 and status != 408:
+            said = f"{self.service} refused {what}: {words or answer.reason_phrase} ({status})"
+            return self._refused(said, status=status, fields=fields, request_id=_request_id(answer))
+        how = f"answered {status} {words}".rstrip()
+        return self._useless(what, how, writes=writes, status=status)
+
+    def _useless(self, what: str, how: str, *, writes: bool, status: int = 0) -> Exception:
+        """An answer that says nothing about whether the work was done; status 0 is no answer."""
+        if writes:
+            return OutcomeUnknown(
+                f"{self.service} {how} to {what}: it may have been done or not",
+                details={"status": status},
+            )
+        return _TryAgain(
+            ServiceUnavailable(f"{self.service} {how} ({what})", hint="try again in a few minutes")
+        )
+
+    def _lost(self, what: str, error: httpx.RequestError, *, writes: bool) -> Exception:
+        """What a broken connection means."""
+        why = _why(error)
+        log.info("%s %s: %s", self.service, what, why)
+        if isinstance(error, _NOTHING_SENT):
+            down = NetworkDown(
+                f"{self.service} cannot be reached: {why}",
+                hint="check the network connection; nothing was sent",
+            )
+            # A certificate that cannot be trusted will not be better in a second.
+            return down if isinstance(_root(error), ssl.SSLError) else _TryAgain(down)
+        return self._useless(what, f"broke off ({why}) in reply", writes=writes)
+
+    def _words(self, answer: httpx.Response) -> tuple[str, tuple[str, ...]]:
+        """The service's own words and the fields it names."""
+        document = _json(answer)
+        return ("", ()) if document is _NOT_JSON else self._explain(document)
+
+    def _reply(self, answer: httpx.Response, *, wants_json: bool) -> Reply:
+        document = _json(answer) if wants_json and answer.status_code != 204 else None
+        return Reply(answer.status_code, answer.headers, answer.content, document)
+
+
+class _TryAgain(Exception):
+    """Worth another try; `final` is raised when there is none left."""
+
+    def __init__(self, final: PsageError, after_s: float | None = None) -> None:
+        super().__init__(final.message)
+        self.final = final
+        self.after_s = after_s
+
+
+class _Unauthorised(Exception):
+    """401: renew once."""
+
+    def __init__(self, final: PsageError) -> None:
+        super().__init__(final.message)
+        self.final = final
+
+
+_NOT_JSON = object()
+
+
+def _json(answer: httpx.Response) -> Any:
+    try:
+        return json.loads(answer.content, parse_float=Decimal)
+    except ValueError:
+        return _NOT_JSON
+
+
+def _request_id(answer: httpx.Response) -> str | None:
+    """Sage spells the header in two ways."""
+    headers: Mapping[str, str] = answer.headers
+    return headers.get("x-request-id") or headers.get("x_request_id")
+
+
+def _pause_s(answer: httpx.Response) -> float:
+    """How long a 429 asks to wait: Sage's `Retry-After`, Productive's `X-RateLimit-Reset`."""
+    for name in ("retry-after", "x-ratelimit-reset"):
+        word = answer.headers.get(name, "")
+        if word.isascii() and word.isdigit():
+            return float(word)
+    return _PAUSE_WITHOUT_WORD_S
+
+
+def _root(error: BaseException) -> BaseException:
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return error
+
+
+def _why(error: httpx.RequestError) -> str:
+    """The operating system's or TLS's own words, else httpx's."""
+    root = _root(error)
+    return str(root) or str(error) or type(error).__name__

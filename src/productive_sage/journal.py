@@ -1,0 +1,47 @@
+"""One write to Sage that cannot happen twice and cannot be forgotten.
+
+The intent is on disk before the first byte is sent. The key in it is the first guard: Sage answers
+a repeated one with the first result. The marker is the second, for when Sage has forgotten the key:
+before anything is sent a second time, it is looked for.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from productive_sage.errors import OutcomeUnknown, PsageError
+from productive_sage.ledger import Intent, Ledger
+
+_T = TypeVar("_T")
+
+
+def deliver(
+    ledger: Ledger,
+    intent: Intent,
+    *,
+    send: Callable[[dict[str, Any]], _T],
+    look: Callable[[], _T | None],
+) -> _T:
+    """Send an intent's payload and return what Sage made of it.
+
+    A definite no, or an attempt that never left this machine, closes the intent and is raised as it
+    is. Where no usable answer comes back, `look` for the marker, then send once more. Raises
+    OutcomeUnknown, leaving the intent open for the next run, where that settles nothing either.
+    """
+    body = {**intent.payload, "idempotency_id": intent.idempotency_id}
+    try:
+        return send(body)
+    except OutcomeUnknown as error:
+        first = error
+    except PsageError as error:
+        ledger.close(intent, "refused", error.message)
+        raise
+    try:
+        found = look()
+        return found if found is not None else send(body)
+    except PsageError as error:
+        # Even a refusal proves nothing now: it may be the first try that stands in the way.
+        raise OutcomeUnknown(
+            first.message,
+            hint="nothing will be sent twice; run the command again and psage finds out",
+            details={"first": first.message, "second": error.message},
+        ) from error

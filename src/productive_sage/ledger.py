@@ -1,0 +1,418 @@
+"""The ledger: one SQLite file per profile that remembers every copy and every write under way.
+
+The only module that imports sqlite3. A write to Sage is first an intent, committed to disk; its
+end is committed together with what it made. `synchronous=FULL`, since losing the last commit at a
+power cut is just what must not happen. The file can be lost: copies are found again in Sage by
+their markers.
+"""
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+from productive_sage.errors import DiskFull, HomeUnusable, OutcomeUnknown, PsageError
+from productive_sage.models import Contact
+
+# A released migration is never edited; the next one is added at the end.
+MIGRATIONS = (
+    """
+    CREATE TABLE link (
+        id INTEGER PRIMARY KEY,
+        productive_id TEXT NOT NULL,
+        copy INTEGER NOT NULL,
+        business_id TEXT NOT NULL,
+        sage_id TEXT NOT NULL UNIQUE,
+        sage_number TEXT NOT NULL,
+        tax_rate_id TEXT,
+        digest TEXT,
+        pending TEXT NOT NULL,
+        pdf_sha256 TEXT,
+        pdf_attachment_id TEXT,
+        copied_at TEXT NOT NULL,
+        UNIQUE (productive_id, copy)
+    ) STRICT;
+    CREATE TABLE intent (
+        id INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,
+        source_id TEXT NOT NULL,
+        business_id TEXT NOT NULL,
+        idempotency_id TEXT NOT NULL,
+        payload TEXT NOT NULL,
+        context TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('sending', 'done', 'refused', 'lapsed')),
+        words TEXT NOT NULL DEFAULT '',
+        began_at TEXT NOT NULL,
+        ended_at TEXT
+    ) STRICT;
+    CREATE UNIQUE INDEX open_intent ON intent (kind, source_id) WHERE state = 'sending';
+    CREATE TABLE customer (
+        company_id TEXT NOT NULL,
+        currency TEXT NOT NULL,
+        business_id TEXT NOT NULL,
+        contact_id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        country TEXT NOT NULL,
+        PRIMARY KEY (company_id, currency, business_id)
+    ) STRICT;
+    CREATE TABLE cache (
+        key TEXT PRIMARY KEY,
+        value TEXT NOT NULL,
+        fetched_at TEXT NOT NULL
+    ) STRICT;
+    """,
+)
+
+_LINK = (
+    "id, productive_id, copy, business_id, sage_id, sage_number, tax_rate_id, digest, pending, "
+    "pdf_sha256, pdf_attachment_id, copied_at"
+)
+_INTENT = "id, kind, source_id, business_id, idempotency_id, payload, context, began_at"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One copy of a Productive invoice in Sage."""
+
+    id: int
+    productive_id: str
+    copy: int
+    business_id: str
+    sage_id: str
+    sage_number: str
+    tax_rate_id: str | None
+    """The rate of the copy, empty for none; None where psage adopted the copy."""
+    digest: str | None
+    """Of what was last sent; None where that is not known."""
+    pending: frozenset[str]
+    """What is left to do after the copy itself: `mark`, `number`, `pdf`."""
+    pdf_sha256: str | None
+    pdf_attachment_id: str | None
+    copied_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A write that was begun: what is sent, with the key that makes it repeatable."""
+
+    id: int
+    kind: str
+    """`contact`, `invoice` or `update`."""
+    source_id: str
+    """The company (with its currency) or the invoice."""
+    business_id: str
+    idempotency_id: str
+    payload: Mapping[str, Any]
+    context: Mapping[str, Any]
+    began_at: datetime
+
+
+@contextmanager
+def _spoken(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into ours."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _storage_error(error, path) from error
+
+
+def _storage_error(error: sqlite3.Error, path: Path) -> PsageError:
+    said = str(error)
+    if "full" in said or "disk I/O" in said:
+        return DiskFull(
+            f"the ledger `{path}` cannot be written: {said}",
+            hint="free some space and run the command again; nothing was lost",
+        )
+    if "locked" in said or "readonly" in said or "unable to open" in said:
+        return HomeUnusable(
+            f"the ledger `{path}` cannot be used: {said}",
+            hint="check owner and mode of the file and its folder, or set PSAGE_HOME",
+        )
+    return HomeUnusable(
+        f"the ledger `{path}` is damaged: {said}",
+        hint=f"move `{path}` away and run the command again: psage finds its copies in Sage by "
+        "their references (PRD-…)",
+    )
+
+
+class Ledger:
+    """An open ledger; used by one thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Open, and bring the file up to date, saving the old one beside it first.
+
+        Raises HomeUnusable where the file is damaged, unwritable or of a newer psage.
+        """
+        self._path = path
+        with _spoken(path):
+            new = not path.exists()
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=5)
+            if new:
+                path.chmod(0o600)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._migrate()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._db.close()
+
+    def _migrate(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > len(MIGRATIONS):
+            raise HomeUnusable(
+                f"the ledger `{self._path}` was written by a newer psage",
+                hint="upgrade: `pipx upgrade productive-sage`",
+            )
+        if 0 < version < len(MIGRATIONS):
+            backup = self._path.with_suffix(f".v{version}.db")
+            with closing(sqlite3.connect(backup)) as copy:
+                self._db.backup(copy)
+        for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
+            self._db.executescript(
+                f"BEGIN IMMEDIATE; {migration} PRAGMA user_version = {number}; COMMIT;"
+            )
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it is on disk afterwards, or none."""
+        with _spoken(self._path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def _rows(self, statement: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        with _spoken(self._path):
+            return self._db.execute(statement, values).fetchall()
+
+    # --- links
+
+    def links(self, productive_id: str) -> list[Link]:
+        """Every copy of an invoice, the latest last."""
+        return self._links("WHERE productive_id = ? ORDER BY copy", productive_id)
+
+    def latest(self, productive_id: str) -> Link | None:
+        """The copy that counts: the one with the highest number."""
+        links = self.links(productive_id)
+        return links[-1] if links else None
+
+    def numbered(self, number: str, business_id: str) -> list[Link]:
+        """The copies that carry a Sage number."""
+        return self._links("WHERE sage_number = ? AND business_id = ?", number, business_id)
+
+    def unfinished(self) -> list[Link]:
+        """The copies with something left to do."""
+        return self._links("WHERE pending <> '' ORDER BY id")
+
+    def businesses(self) -> set[str]:
+        """The Sage businesses the links belong to."""
+        return {row[0] for row in self._rows("SELECT DISTINCT business_id FROM link")}
+
+    def _links(self, condition: str, *values: str) -> list[Link]:
+        rows = self._rows(f"SELECT {_LINK} FROM link {condition}", values)
+        return [Link(*(*row[:8], frozenset(row[8].split()), *row[9:])) for row in rows]
+
+    def adopt(self, *, productive_id: str, copy: int, business_id: str, found: Any) -> Link:
+        """Record a copy found in Sage by its marker; `found` is the SageDocument."""
+        with self.write() as db:
+            self._insert_link(
+                db,
+                productive_id=productive_id,
+                copy=copy,
+                business_id=business_id,
+                sage_id=found.id,
+                sage_number=found.number,
+                tax_rate_id=None,
+                digest=None,
+                pending=("mark",),
+            )
+        return next(link for link in self.links(productive_id) if link.copy == copy)
+
+    def _insert_link(self, db: sqlite3.Connection, *, pending: Any, **columns: Any) -> None:
+        columns |= {"pending": " ".join(sorted(pending)), "copied_at": _text(_now())}
+        names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+        db.execute(f"INSERT INTO link ({names}) VALUES ({marks})", tuple(columns.values()))
+
+    def change_link(self, link: Link, **columns: Any) -> None:
+        """Set columns of a link; `pending` as a set."""
+        with self.write() as db:
+            self._change_link(db, link.id, columns)
+
+    def _change_link(self, db: sqlite3.Connection, link_id: int, columns: dict[str, Any]) -> None:
+        if "pending" in columns:
+            columns["pending"] = " ".join(sorted(columns["pending"]))
+        names = ", ".join(f"{name} = ?" for name in columns)
+        db.execute(f"UPDATE link SET {names} WHERE id = ?", (*columns.values(), link_id))
+
+    # --- intents
+
+    def begin(
+        self,
+        kind: str,
+        source_id: str,
+        business_id: str,
+        *,
+        payload: Mapping[str, Any],
+        context: Mapping[str, Any],
+    ) -> Intent:
+        """Commit that a write is about to be sent.
+
+        Raises OutcomeUnknown where one of the same kind for the same source is still open.
+        """
+        intent = Intent(0, kind, source_id, business_id, uuid.uuid4().hex, payload, context, _now())
+        try:
+            with self.write() as db:
+                row = db.execute(
+                    "INSERT INTO intent (kind, source_id, business_id, idempotency_id, payload, "
+                    "context, state, began_at) VALUES (?, ?, ?, ?, ?, ?, 'sending', ?)",
+                    (
+                        kind,
+                        source_id,
+                        business_id,
+                        intent.idempotency_id,
+                        json.dumps(payload),
+                        json.dumps(context),
+                        _text(intent.began_at),
+                    ),
+                )
+        except HomeUnusable as error:
+            if isinstance(error.__cause__, sqlite3.IntegrityError):
+                raise OutcomeUnknown(
+                    f"an earlier write for `{source_id}` is still without an answer",
+                    hint="run the command again: it settles that first",
+                ) from None
+            raise
+        return Intent(
+            row.lastrowid or 0,
+            kind,
+            source_id,
+            business_id,
+            intent.idempotency_id,
+            payload,
+            context,
+            intent.began_at,
+        )
+
+    def open_intents(self) -> list[Intent]:
+        """The writes whose end nobody knows, oldest first."""
+        rows = self._rows(f"SELECT {_INTENT} FROM intent WHERE state = 'sending' ORDER BY id")
+        return [
+            Intent(*(*row[:5], *map(json.loads, row[5:7]), datetime.fromisoformat(row[7])))
+            for row in rows
+        ]
+
+    def close(self, intent: Intent, state: str, words: str = "") -> None:
+        """End an intent that made nothing: `refused`, or `lapsed` where it never arrived."""
+        with self.write() as db:
+            self._end(db, intent, state, words)
+
+    def finish_invoice(
+        self, intent: Intent, *, sage_id: str, number: str, pending: frozenset[str]
+    ) -> Link:
+        """Record a new copy and end its intent in one transaction."""
+        context = intent.context
+        with self.write() as db:
+            self._end(db, intent, "done")
+            self._insert_link(
+                db,
+                productive_id=intent.source_id,
+                copy=context["copy"],
+                business_id=intent.business_id,
+                sage_id=sage_id,
+                sage_number=number,
+                tax_rate_id=context["tax_rate_id"],
+                digest=context["digest"],
+                pending=pending,
+            )
+        return next(i for i in self.links(intent.source_id) if i.copy == context["copy"])
+
+    def finish_update(self, intent: Intent, link: Link, **columns: Any) -> None:
+        """Record what an update changed and end its intent in one transaction."""
+        with self.write() as db:
+            self._end(db, intent, "done")
+            self._change_link(db, link.id, columns)
+
+    def finish_contact(self, intent: Intent, contact: Contact) -> None:
+        """Record a new customer and end its intent in one transaction."""
+        with self.write() as db:
+            self._end(db, intent, "done")
+            self._remember(db, intent.context, intent.business_id, contact)
+
+    def _end(self, db: sqlite3.Connection, intent: Intent, state: str, words: str = "") -> None:
+        db.execute(
+            "UPDATE intent SET state = ?, words = ?, ended_at = ? WHERE id = ?",
+            (state, words, _text(_now()), intent.id),
+        )
+
+    # --- customers
+
+    def customer(self, company_id: str, currency: str, business_id: str) -> Contact | None:
+        """The contact an earlier copy for this company and currency was billed to."""
+        rows = self._rows(
+            "SELECT contact_id, name, country FROM customer "
+            "WHERE company_id = ? AND currency = ? AND business_id = ?",
+            (company_id, currency, business_id),
+        )
+        return Contact(rows[0][0], rows[0][1], "", currency, "", rows[0][2]) if rows else None
+
+    def remember_customer(
+        self, company_id: str, currency: str, business_id: str, contact: Contact
+    ) -> None:
+        """Bill this company to this contact from now on."""
+        with self.write() as db:
+            context = {"company_id": company_id, "currency": currency}
+            self._remember(db, context, business_id, contact)
+
+    def _remember(
+        self, db: sqlite3.Connection, context: Mapping[str, Any], business: str, contact: Contact
+    ) -> None:
+        db.execute(
+            "INSERT OR REPLACE INTO customer "
+            "(company_id, currency, business_id, contact_id, name, country) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                context["company_id"],
+                context["currency"],
+                business,
+                contact.id,
+                contact.name,
+                contact.country,
+            ),
+        )
+
+    # --- cache
+
+    def cached(self, key: str, max_age: timedelta = timedelta(days=1)) -> Any:
+        """A fact of Sage's set-up read not long ago, or None."""
+        rows = self._rows("SELECT value, fetched_at FROM cache WHERE key = ?", (key,))
+        if not rows or not timedelta(0) <= _now() - datetime.fromisoformat(rows[0][1]) < max_age:
+            return None
+        return json.loads(rows[0][0])
+
+    def cache(self, key: str, value: Any) -> None:
+        """Keep a fact for a day."""
+        with self.write() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO cache (key, value, fetched_at) VALUES (?, ?, ?)",
+                (key, json.dumps(value), _text(_now())),
+            )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")

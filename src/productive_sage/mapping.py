@@ -1,0 +1,506 @@
+"""From a Productive invoice to a Sage one, and whether Sage's answer is what was planned.
+
+Pure: no input or output, no clock, no settings look-ups. The copy's net is Productive's to the
+cent, line by line; where Sage's arithmetic (quantity times price less discount, rounded) cannot
+give a line's net, the line is restated as 1 times its net, with a notice.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from html.parser import HTMLParser
+from typing import Any
+
+from productive_sage import money
+from productive_sage.errors import AmountsUnclear, TaxRateInvalid
+from productive_sage.models import (
+    Address,
+    Company,
+    Contact,
+    Draft,
+    DraftLine,
+    Invoice,
+    InvoiceLine,
+    Item,
+    Notice,
+    SageDocument,
+    SageLine,
+    TaxRate,
+)
+
+DESCRIPTION_LIMIT = 2000
+"""Sage states no limit for a line; this is the one of the document's other texts."""
+
+
+# --- markers: what makes a copy findable from any machine
+
+
+def marker(invoice_id: str, copy: int) -> str:
+    """The reference of a copy: `PRD-123`, the second copy `PRD-123-2`."""
+    return f"PRD-{invoice_id}" if copy == 1 else f"PRD-{invoice_id}-{copy}"
+
+
+def marked(reference: str) -> tuple[str, int] | None:
+    """(Productive id, copy) if the reference ends in a marker, else None."""
+    found = re.search(r"(?:^|\s)PRD-(\d+)(?:-([1-9]\d*))?\s*$", reference)
+    return (found[1], int(found[2] or 1)) if found else None
+
+
+def company_mark(company_id: str, currency: str, base_currency: str) -> str:
+    """The `source_guid` of a contact psage made for a Productive company."""
+    plain = f"productive-company-{company_id}"
+    return plain if currency == base_currency else f"{plain}-{currency}"
+
+
+# --- tax
+
+
+@dataclass(frozen=True, slots=True)
+class Tax:
+    """The tax rate of a whole copy; the id is None where Sage has no rate for no tax."""
+
+    rate_id: str | None
+    percent: Decimal
+    goods_or_services: str | None = None
+    """Set where Sage wants to know what is sold abroad."""
+
+
+def percent_on(rate: TaxRate, day: date) -> Decimal:
+    """The rate's percentage on a day.
+
+    Raises TaxRateInvalid where the rate is hidden or has no percentage for the day.
+    """
+    if not rate.is_visible:
+        raise TaxRateInvalid(
+            f"the tax rate `{rate.name}` ({rate.id}) is hidden in Sage",
+            hint="choose another with `--tax-rate`",
+        )
+    for percent, since, until in rate.percentages:
+        if (since is None or since <= day) and (until is None or day <= until):
+            return percent
+    raise TaxRateInvalid(
+        f"the tax rate `{rate.name}` ({rate.id}) is not valid on {day}",
+        hint="choose another with `--tax-rate`",
+    )
+
+
+def no_tax(rates: Sequence[TaxRate], country: str) -> Tax:
+    """No tax: the country's own rate for that where Sage lists it, else no rate at all."""
+    wanted = f"{country}_NO_TAX"
+    found = any(rate.id == wanted and rate.is_visible for rate in rates)
+    return Tax(wanted if found else None, money.ZERO)
+
+
+# --- the draft
+
+
+def sales_invoice(
+    invoice: Invoice,
+    *,
+    tax: Tax,
+    marker: str,
+    default_ledger_account: str,
+    items: Mapping[str, Item],
+    number: str | None,
+) -> Draft:
+    """Plan the Sage sales invoice for a Productive invoice.
+
+    `items` maps a service type id to the Sage item it is linked to. `number` None lets Sage number.
+    Raises AmountsUnclear where the figures do not add up or no Sage invoice can hold them.
+    """
+    name = f"invoice `{invoice.number or invoice.id}`"
+    if not invoice.lines:
+        raise AmountsUnclear(f"{name} has no lines, and Sage needs at least one")
+    if invoice.invoiced_on is None:
+        raise AmountsUnclear(f"{name} has no invoice date")
+    if invoice.net < 0:
+        raise AmountsUnclear(
+            f"{name} is below zero ({invoice.net} {invoice.currency}), which no sales invoice "
+            "in Sage can be",
+            hint="make it a credit note in Productive",
+        )
+    notices: list[Notice] = []
+    lines = [
+        _line(
+            line,
+            net,
+            n,
+            invoice=invoice,
+            tax=tax,
+            default_ledger_account=default_ledger_account,
+            item=items.get(line.service_type_id or ""),
+            notices=notices,
+        )
+        for n, (line, net) in enumerate(zip(invoice.lines, _nets(invoice), strict=True), start=1)
+    ]
+    planned_tax = sum((line.tax for line in lines), money.ZERO)
+    if invoice.tax != planned_tax:
+        notices.append(
+            Notice(
+                "tax_not_mirrored",
+                f"Productive shows {invoice.tax} {invoice.currency} tax, "
+                f"the copy {planned_tax} {invoice.currency}",
+            )
+        )
+    return Draft(
+        marker=marker,
+        currency=invoice.currency,
+        invoiced_on=invoice.invoiced_on,
+        due_on=invoice.pay_on,
+        lines=tuple(lines),
+        net=invoice.net,
+        tax=planned_tax,
+        total=invoice.net + planned_tax,
+        number=number,
+        notices=tuple(notices),
+    )
+
+
+def _nets(invoice: Invoice) -> list[Decimal]:
+    """The net of each line after its share of the document's discount; they add up to the net."""
+    amounts = [line.amount for line in invoice.lines]
+    whole = sum(amounts, money.ZERO)
+    for amount in (*amounts, invoice.net):
+        if not money.is_exact(amount, invoice.currency):
+            raise AmountsUnclear(
+                f"invoice `{invoice.number}` holds {amount} {invoice.currency}, "
+                f"and {invoice.currency} has no such part",
+                hint="check `[minor_digits]` in the settings file",
+            )
+    if whole == invoice.net:
+        return amounts
+    expected = whole * (100 - invoice.discount_percent) / 100
+    # Productive may round the discount once or line by line: half a cent each at most.
+    slack = Decimal(len(amounts) + 1) / 2 * Decimal(1).scaleb(-money.digits(invoice.currency))
+    if whole == 0 or invoice.discount_percent == 0 or abs(invoice.net - expected) > slack:
+        raise AmountsUnclear(
+            f"the lines of invoice `{invoice.number}` add up to {whole} {invoice.currency}"
+            + (f" less {invoice.discount_percent} %" if invoice.discount_percent else "")
+            + f", but the invoice says {invoice.net} {invoice.currency}",
+            hint="look at the invoice in Productive; if it is right, report this to psage",
+        )
+    return money.spread(invoice.net, amounts, invoice.currency)
+
+
+def _line(
+    line: InvoiceLine,
+    net: Decimal,
+    position: int,
+    *,
+    invoice: Invoice,
+    tax: Tax,
+    default_ledger_account: str,
+    item: Item | None,
+    notices: list[Notice],
+) -> DraftLine:
+    quantity, unit_price, discount = _figures(line, net, position, invoice.currency, notices)
+    return DraftLine(
+        description=_description(line, position, invoice, notices),
+        ledger_account_id=(item and item.ledger_account_id) or default_ledger_account,
+        quantity=quantity,
+        unit_price=unit_price,
+        discount=discount,
+        net=net,
+        tax=money.round_half_up(net * tax.percent / 100, invoice.currency),
+        tax_rate_id=tax.rate_id,
+        # Sage's lines name a service or a product; a stock item is a product there.
+        item=("service_id" if item.kind == "service" else "product_id", item.id) if item else None,
+        goods_or_services=tax.goods_or_services,
+    )
+
+
+def _figures(
+    line: InvoiceLine, net: Decimal, position: int, currency: str, notices: list[Notice]
+) -> tuple[Decimal, Decimal, Decimal]:
+    """(quantity, unit price, discount amount) that give `net` in Sage's arithmetic.
+
+    A product that lies exactly between two cents is not left to Sage's rounding.
+    """
+    quantity, unit_price = line.quantity, line.unit_price
+    if quantity < 0:
+        quantity, unit_price = -quantity, -unit_price
+    exact = quantity * unit_price
+    gross = money.round_half_up(exact, currency)
+    discount = gross - net
+    if quantity > 0 and not money.is_tie(exact, currency):
+        if discount == 0:
+            return quantity, unit_price, money.ZERO
+        if 0 < discount <= gross:
+            return quantity, unit_price, discount
+    notices.append(
+        Notice(
+            "line_restated",
+            f"line {position} is {money.text(line.quantity.normalize())} × "
+            f"{line.unit_price} in Productive and goes as 1 × {net} {currency}, its amount there",
+        )
+    )
+    return Decimal(1), net, money.ZERO
+
+
+def _description(line: InvoiceLine, position: int, invoice: Invoice, notices: list[Notice]) -> str:
+    text = (
+        plain_text(line.description)
+        or plain_text(line.service_name)
+        or plain_text(line.service_type_name)
+        or f"Invoice {invoice.number}, line {position}"
+    )
+    if len(text) <= DESCRIPTION_LIMIT:
+        return text
+    notices.append(
+        Notice(
+            "description_cut",
+            f"the description of line {position} has {len(text)} characters; "
+            f"Sage gets the first {DESCRIPTION_LIMIT}",
+        )
+    )
+    return text[: DESCRIPTION_LIMIT - 1].rstrip() + "…"
+
+
+# --- text
+
+
+class _Text(HTMLParser):
+    """Collects text; block elements and breaks become line breaks, list items get a dash."""
+
+    _BLOCKS = frozenset(
+        "p div ul ol li tr table h1 h2 h3 h4 h5 h6 blockquote pre".split(),
+    )
+    _HIDDEN = frozenset(("script", "style"))
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[str] = []
+        self._hidden = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        del attrs
+        if tag in self._HIDDEN:
+            self._hidden += 1
+        if tag == "br" or tag in self._BLOCKS:
+            self.parts.append("\n- " if tag == "li" else "\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self._HIDDEN:
+            self._hidden = max(0, self._hidden - 1)
+        if tag in self._BLOCKS:
+            self.parts.append("\n")
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.parts.append(data)
+
+
+def plain_text(value: str) -> str:
+    """Text without markup: entities resolved, line breaks kept, spaces folded.
+
+    What still looks like markup or an entity afterwards is defused, since Sage refuses both.
+    """
+    parser = _Text()
+    parser.feed(value)
+    parser.close()
+    lines = "".join(parser.parts).replace("\xa0", " ").splitlines()
+    folded = [re.sub(r"[^\S\n]+", " ", line).strip() for line in lines]
+    text = "\n".join(line for line in folded if line and line != "-")
+    text = re.sub(r"<(?=[A-Za-z/!?])", "‹", text)
+    return re.sub(r"&(?=#?\w+;)", "＆", text)
+
+
+# --- request bodies
+
+
+def invoice_body(draft: Draft, contact_id: str) -> dict[str, Any]:
+    """The `sales_invoice` object of a POST, without the key that makes it repeatable."""
+    body: dict[str, Any] = {
+        "contact_id": contact_id,
+        "date": draft.invoiced_on.isoformat(),
+        "reference": draft.marker,
+        "currency_id": draft.currency,
+        "invoice_lines": [_line_body(line, draft.currency) for line in draft.lines],
+    }
+    if draft.due_on:
+        body["due_date"] = draft.due_on.isoformat()
+    if draft.number is not None:
+        # Productive's number carries its own prefix; Sage's would be put before it.
+        body |= {"invoice_number": draft.number, "invoice_number_prefix": ""}
+    return body
+
+
+def _line_body(line: DraftLine, currency: str) -> dict[str, Any]:
+    body = {
+        "description": line.description,
+        "ledger_account_id": line.ledger_account_id,
+        "quantity": money.text(line.quantity.normalize()),
+        "unit_price": money.text(line.unit_price),
+        "discount_amount": money.amount(line.discount, currency),
+        "tax_amount": money.amount(line.tax, currency),
+    }
+    if line.tax_rate_id:
+        body["tax_rate_id"] = line.tax_rate_id
+    if line.item:
+        body[line.item[0]] = line.item[1]
+    if line.goods_or_services:
+        body["eu_goods_services_type_id"] = line.goods_or_services
+    return body
+
+
+def update_body(body: Mapping[str, Any], present: SageDocument) -> dict[str, Any]:
+    """Turn a POST body into that of a PUT on `present`.
+
+    Its lines keep their ids in order, so that Sage changes them in place. A number or reference
+    that is right already is left alone: people add to references.
+    """
+    changed = dict(body)
+    if marked(present.reference) == marked(str(body["reference"])):
+        del changed["reference"]
+    if changed.get("invoice_number") == present.number:
+        del changed["invoice_number"], changed["invoice_number_prefix"]
+    ids = [line.id for line in present.lines]
+    changed["invoice_lines"] = [
+        {"id": ids[n], **line} if n < len(ids) else line
+        for n, line in enumerate(body["invoice_lines"])
+    ]
+    return changed
+
+
+def contact_body(
+    company: Company, bill_to: Address, *, currency: str, base_currency: str, country: str
+) -> tuple[dict[str, Any], list[Notice]]:
+    """The `contact` object of a new customer, cut to Sage's lengths, with what was cut."""
+    notices: list[Notice] = []
+
+    def fit(value: str, limit: int, field: str) -> str:
+        if len(value) > limit:
+            notices.append(
+                Notice("customer_cut", f"the customer's {field} is cut to {limit} characters")
+            )
+        return value[:limit].strip()
+
+    street = [part.strip() for part in re.split(r"[\n,]+", plain_text(bill_to.street))]
+    first, *more = [part for part in street if part] or [""]
+    address = {
+        "address_line_1": fit(first, 50, "street"),
+        "address_line_2": fit(", ".join(more), 50, "street"),
+        "city": fit(bill_to.city, 50, "city"),
+        "region": fit(bill_to.region, 50, "region"),
+        "postal_code": fit(bill_to.postal_code, 10, "postal code"),
+        "country_id": country,
+    }
+    body: dict[str, Any] = {
+        "name": fit(company.name, 100, "name"),
+        "contact_type_ids": ["CUSTOMER"],
+        "currency_id": currency,
+        "source_guid": company_mark(company.id, currency, base_currency),
+        "main_address": {key: value for key, value in address.items() if value},
+    }
+    if tax_number := bill_to.tax_number or company.tax_number:
+        body["tax_number"] = tax_number
+    if bill_to.email:
+        person = fit(bill_to.name or company.name, 50, "contact person")
+        body["main_contact_person"] = {"name": person, "email": fit(bill_to.email, 100, "e-mail")}
+    return body, notices
+
+
+# --- customers
+
+
+def matching_customers(
+    contacts: Sequence[Contact],
+    company: Company,
+    bill_to: Address,
+    *,
+    currency: str,
+    base_currency: str,
+) -> list[Contact]:
+    """The contacts that may be this company in this currency: one is a match, several a question.
+
+    psage's own mark decides; else an exact name; else an e-mail address.
+    """
+    usable = [contact for contact in contacts if (contact.currency or base_currency) == currency]
+    marks = {company_mark(company.id, currency, base_currency), f"productive-company-{company.id}"}
+    name, email = _folded(company.name), _folded(bill_to.email)
+    by_mark = [contact for contact in usable if contact.mark in marks]
+    by_name = [contact for contact in usable if _folded(contact.name) == name]
+    by_email = [contact for contact in usable if email and _folded(contact.email) == email]
+    return by_mark or by_name or by_email
+
+
+def named_customers(contacts: Sequence[Contact], wanted: str) -> list[Contact]:
+    """The contacts a person means by an id, an exact name or a reference."""
+    word = _folded(wanted)
+    by_id = [contact for contact in contacts if contact.id == wanted.strip()]
+    return by_id or [
+        contact
+        for contact in contacts
+        if word in (_folded(contact.name), _folded(contact.reference))
+    ]
+
+
+def _folded(value: str) -> str:
+    return " ".join(value.split()).casefold()
+
+
+# --- checking
+
+
+def digest(draft: Draft, contact_id: str) -> str:
+    """A fingerprint of everything that is sent: equal for an unchanged source."""
+    body = json.dumps(invoice_body(draft, contact_id), sort_keys=True)
+    return hashlib.sha256(body.encode()).hexdigest()
+
+
+def expectation(draft: Draft) -> dict[str, Any]:
+    """What Sage must answer, as plain text for the ledger."""
+    return {
+        "currency": draft.currency,
+        "net": money.amount(draft.net, draft.currency),
+        "tax": money.amount(draft.tax, draft.currency),
+        "total": money.amount(draft.total, draft.currency),
+        "number": draft.number,
+        "line_nets": [money.amount(line.net, draft.currency) for line in draft.lines],
+    }
+
+
+def differences(expected: Mapping[str, Any], found: SageDocument) -> dict[str, tuple[str, str]]:
+    """What Sage holds that is not as planned: name to (planned, found); empty when all is right.
+
+    Amounts are compared exactly.
+    """
+    differ: dict[str, tuple[str, str]] = {}
+    for name, value in (("net", found.net), ("tax", found.tax), ("total", found.total)):
+        if Decimal(expected[name]) != value:
+            differ[name] = (expected[name], money.text(value))
+    if found.currency and found.currency != expected["currency"]:
+        differ["currency"] = (expected["currency"], found.currency)
+    if expected["number"] is not None and found.number != expected["number"]:
+        differ["number"] = (expected["number"], found.number)
+    planned = [Decimal(net) for net in expected["line_nets"]]
+    nets = [line.net for line in found.lines]
+    if len(planned) != len(nets):
+        differ["lines"] = (str(len(planned)), str(len(nets)))
+    elif planned != nets:
+        n = next(i for i, pair in enumerate(zip(planned, nets, strict=True)) if pair[0] != pair[1])
+        differ[f"net of line {n + 1}"] = (str(planned[n]), money.text(nets[n]))
+    return differ
+
+
+def locked_because(document: SageDocument) -> str | None:
+    """Why Sage lets nobody edit the document, or None while it does."""
+    if document.status in ("PAID", "PART_PAID"):
+        return "it is paid" if document.status == "PAID" else "it is partly paid"
+    if document.is_in_tax_return:
+        return "it is in a filed VAT return"
+    if document.outstanding is not None and document.outstanding != document.total:
+        return "a payment or credit note is allocated to it"
+    if not document.is_editable:
+        return "Sage has locked it (a closed period, a filed VAT return or an allocation)"
+    return None
+
+
+def sage_line_tax_rate(lines: Sequence[SageLine]) -> str | None:
+    """The one tax rate all lines carry, or None."""
+    rates = {line.tax_rate_id for line in lines}
+    return next(iter(rates)) if len(rates) == 1 else None

@@ -1,0 +1,292 @@
+"""The plain values that travel between the modules.
+
+Amounts are `Decimal` in major units of the document's currency; dates are calendar dates without a
+time zone; ids are the services' own, as text.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+# --- Productive
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where and to whom an invoice is billed; every part may be empty."""
+
+    name: str = ""
+    email: str = ""
+    street: str = ""
+    city: str = ""
+    region: str = ""
+    postal_code: str = ""
+    country: str = ""
+    """As a person typed it: a name or a code."""
+    tax_number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """A Productive company: the customer to be found or made in Sage."""
+
+    id: str
+    name: str
+    tax_number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceLine:
+    """One line of a Productive invoice."""
+
+    id: str
+    description: str
+    """May hold HTML."""
+    quantity: Decimal
+    unit_price: Decimal
+    discount_percent: Decimal
+    amount: Decimal
+    """Net of the line: price times quantity less its own discount, as Productive states it."""
+    service_type_id: str | None = None
+    service_type_name: str = ""
+    service_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """A Productive invoice with its lines."""
+
+    id: str
+    number: str
+    currency: str
+    invoiced_on: date | None
+    pay_on: date | None
+    is_finalised: bool
+    is_credit_note: bool
+    company: Company
+    bill_to: Address
+    net: Decimal
+    tax: Decimal
+    gross: Decimal
+    discount_percent: Decimal
+    lines: tuple[InvoiceLine, ...] = ()
+    pdf_url: str | None = None
+    export_id: str | None = None
+
+
+# --- Sage
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A Sage contact of the kind customer."""
+
+    id: str
+    name: str
+    reference: str = ""
+    currency: str = ""
+    email: str = ""
+    country: str = ""
+    """Two letters, or empty where Sage's answer does not say."""
+    mark: str = ""
+    """`source_guid`: psage's mark of the Productive company, or another importer's."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaxRate:
+    """A Sage tax rate with its percentages by date, as (percent, from, to)."""
+
+    id: str
+    name: str
+    is_visible: bool
+    percentages: tuple[tuple[Decimal, date | None, date | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerAccount:
+    """A Sage ledger account."""
+
+    id: str
+    name: str
+    nominal_code: str
+    is_for_sales: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something sold in Sage: `kind` is `service`, `product` or `stock_item`."""
+
+    kind: str
+    id: str
+    code: str
+    name: str
+    ledger_account_id: str | None
+    is_active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What psage must know of the Sage business; cached for a day."""
+
+    business_id: str
+    country: str
+    base_currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class SageLine:
+    """A line of a Sage document."""
+
+    id: str
+    net: Decimal
+    tax: Decimal
+    tax_rate_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SageDocument:
+    """A sales invoice as Sage states it."""
+
+    id: str
+    number: str
+    reference: str
+    status: str
+    currency: str
+    invoiced_on: date | None
+    contact_id: str
+    contact_name: str
+    net: Decimal
+    tax: Decimal
+    total: Decimal
+    outstanding: Decimal | None
+    is_editable: bool
+    is_in_tax_return: bool
+    url: str | None
+    lines: tuple[SageLine, ...] = ()
+
+
+# --- The plan
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a person should know although the document went through."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class DraftLine:
+    """A line as it will be sent."""
+
+    description: str
+    ledger_account_id: str
+    quantity: Decimal
+    unit_price: Decimal
+    discount: Decimal
+    """An amount, not a percentage."""
+    net: Decimal
+    tax: Decimal
+    tax_rate_id: str | None = None
+    item: tuple[str, str] | None = None
+    """(`service_id` or `product_id`, the id)."""
+    goods_or_services: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A Sage sales invoice as planned: what is sent, and what Sage must answer."""
+
+    marker: str
+    currency: str
+    invoiced_on: date
+    due_on: date | None
+    lines: tuple[DraftLine, ...]
+    net: Decimal
+    tax: Decimal
+    total: Decimal
+    number: str | None = None
+    """None lets Sage number the document."""
+    notices: tuple[Notice, ...] = ()
+
+
+# --- What a command did
+
+
+@dataclass(frozen=True, slots=True)
+class PdfResult:
+    """The PDF of a copy: who made it, where it is, and whether it is attached."""
+
+    maker: str
+    file: str
+    sha256: str
+    attached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerResult:
+    """The customer a copy is billed to; `id` is None in a dry run that would create it."""
+
+    id: str | None
+    name: str
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one document."""
+
+    action: str
+    """created, updated, unchanged, adopted, differs, refused, failed, unknown, would_…"""
+    productive_id: str
+    number: str = ""
+    sage_id: str | None = None
+    sage_number: str | None = None
+    sage_url: str | None = None
+    customer: CustomerResult | None = None
+    net: Decimal | None = None
+    tax: Decimal | None = None
+    total: Decimal | None = None
+    currency: str | None = None
+    pdf: PdfResult | None = None
+    notices: tuple[Notice, ...] = ()
+    error: Exception | None = None
+    planned: Mapping[str, Any] | None = None
+    """In a dry run: the requests that would be sent, whole."""
+    settled: bool = False
+    """True for work of an earlier run that this run completed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where the two services are; plain http only on loopback."""
+
+    sage_api: str = "https://api.accounting.sage.com/v3.1"
+    sage_authorize: str = "https://www.sageone.com/oauth2/auth/central?filter=apiv3.1"
+    sage_token: str = "https://oauth.accounting.sage.com/token"  # noqa: S105 -- an address
+    sage_revoke: str = "https://oauth.accounting.sage.com/revoke"
+    productive_api: str = "https://api.productive.io/api/v2"
+    productive_files: str = "https://files.productive.io"
+    productive_upload: str = "https://productive-files-production.s3.eu-west-1.amazonaws.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one profile, checked."""
+
+    numbering: str = "sage"
+    write_number_back: bool = False
+    pdf: str = "productive"
+    pdf_folder: str = ""
+    default_ledger_account: str = ""
+    default_tax_rate: str = ""
+    goods_or_services: str = "SERVICES"
+    items: Mapping[str, str] = field(default_factory=dict)
+    """Productive service type id to `kind:id` of a Sage item."""
+    minor_digits: Mapping[str, int] = field(default_factory=dict)
+    """Currency to the decimals of Productive's amounts, where ISO 4217 does not settle it."""
+    sage_calls_per_second: int = 10
+    endpoints: Endpoints = field(default_factory=Endpoints)

@@ -1,0 +1,98 @@
+"""Money as `Decimal`, from text to text, never through `float`.
+
+Amounts are in major units of the document's currency (120.50) unless a name says minor.
+"""
+
+from collections.abc import Sequence
+from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal, InvalidOperation
+from typing import Any
+
+from productive_sage.errors import AmountsUnclear
+
+ZERO = Decimal(0)
+
+# ISO 4217 minor units where they are not two.
+_NO_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split()
+_THREE_DECIMALS = "BHD IQD JOD KWD LYD OMR TND".split()
+_EXPONENTS = {**dict.fromkeys(_NO_DECIMALS, 0), **dict.fromkeys(_THREE_DECIMALS, 3)}
+
+
+def digits(currency: str) -> int:
+    """How many decimals the currency has by ISO 4217: 2 for GBP, 0 for JPY."""
+    return _EXPONENTS.get(currency, 2)
+
+
+def parse(value: Any) -> Decimal:
+    """Read a number as the services send it: `15000`, `"15000.0"`, `Decimal`; never a float.
+
+    Raises AmountsUnclear for anything that is not a finite number.
+    """
+    if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
+        raise AmountsUnclear(f"`{value!r}` is not an amount")
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        raise AmountsUnclear(f"`{value}` is not an amount") from None
+    if not number.is_finite():
+        raise AmountsUnclear(f"`{value}` is not an amount")
+    return number
+
+
+def from_minor(value: Any, minor_digits: int) -> Decimal:
+    """Turn whole minor units (12050) into major units (120.50).
+
+    Raises AmountsUnclear for a fraction of a minor unit: it would mean the unit is another one.
+    """
+    minor = parse(value)
+    if minor != minor.to_integral_value():
+        raise AmountsUnclear(f"`{value}` is not a whole number of minor units")
+    return minor.scaleb(-minor_digits).quantize(Decimal(1).scaleb(-minor_digits))
+
+
+def round_half_up(value: Decimal, currency: str) -> Decimal:
+    """Round to the currency's decimals, a half away from zero."""
+    return value.quantize(Decimal(1).scaleb(-digits(currency)), ROUND_HALF_UP)
+
+
+def is_exact(value: Decimal, currency: str) -> bool:
+    """Whether the value needs no rounding in this currency."""
+    return value == round_half_up(value, currency)
+
+
+def is_tie(value: Decimal, currency: str) -> bool:
+    """Whether the value lies exactly between two amounts, where systems round differently."""
+    return is_exact(value * 2, currency) and not is_exact(value, currency)
+
+
+def text(value: Decimal) -> str:
+    """The number as plain digits, without an exponent: what is sent, stored and shown."""
+    return format(value, "f")
+
+
+def amount(value: Decimal, currency: str) -> str:
+    """An exact amount as text with all the currency's decimals: `120.00`.
+
+    Raises AmountsUnclear if the value has more decimals than the currency: an amount is never
+    rounded on its way out.
+    """
+    if not is_exact(value, currency):
+        raise AmountsUnclear(f"{value} has more decimals than {currency} knows")
+    return text(round_half_up(value, currency))
+
+
+def spread(total: Decimal, weights: Sequence[Decimal], currency: str) -> list[Decimal]:
+    """Split `total` in proportion to `weights` by largest remainder, to the minor unit.
+
+    The parts add up to `total` exactly. Weights may be negative; their sum must not be zero.
+    """
+    unit = Decimal(1).scaleb(-digits(currency))
+    whole = sum(weights, ZERO)
+    exact = [total * weight / whole for weight in weights]
+    parts = [share.quantize(unit, ROUND_FLOOR) for share in exact]
+    missing = int((total - sum(parts, ZERO)) / unit)
+    by_remainder = sorted(
+        range(len(parts)), key=lambda i: (parts[i] - exact[i], -abs(weights[i]), i)
+    )
+    for index in by_remainder[:missing]:
+        parts[index] += unit
+    return parts

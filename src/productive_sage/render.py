@@ -1,0 +1,193 @@
+"""How results look: a table for people, one JSON document for scripts, progress on stderr.
+
+The only module that imports rich. Results go to stdout, everything else to stderr.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from productive_sage import money
+from productive_sage.errors import PsageError
+from productive_sage.models import Outcome
+
+_WORDS = {
+    "created": "copied",
+    "updated": "updated",
+    "unchanged": "unchanged",
+    "adopted": "found and linked",
+    "differs": "DIFFERS",
+    "refused": "refused",
+    "failed": "failed",
+    "unknown": "unknown",
+    "would_create": "would be copied",
+    "would_update": "would be updated",
+}
+
+
+def out() -> Console:
+    """Standard output; without a terminal a line is as long as it needs to be."""
+    return Console(
+        highlight=False, markup=False, width=None if sys.stdout.isatty() else 1000, soft_wrap=True
+    )
+
+
+def err() -> Console:
+    """Standard error, for everything that is not the result."""
+    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+def document(
+    command: str, profile: str, *, exit_code: int, dry_run: bool = False, **content: Any
+) -> None:
+    """Print the one JSON document of a command."""
+    head = {
+        "command": command,
+        "profile": profile,
+        "ok": exit_code == 0,
+        "exit_code": exit_code,
+        "dry_run": dry_run,
+    }
+    print(json.dumps({**head, **content}, ensure_ascii=False, indent=2, default=str))
+
+
+def error(problem: PsageError) -> None:
+    """Print what went wrong, and what to do next after a blank line."""
+    console = err()
+    console.print(Text("error: ", "bold red").append(problem.message, "default not bold"))
+    if problem.hint:
+        console.print()
+        console.print(Text("hint: ", "bold").append(problem.hint, "not bold"))
+
+
+def warning(message: str) -> None:
+    """Print something worth knowing that stops nothing."""
+    err().print(Text("warning: ", "bold yellow").append(message, "default not bold"))
+
+
+def lines(rows: Mapping[str, str]) -> None:
+    """Print names and values, one a line."""
+    width = max(map(len, rows), default=0)
+    for name, value in rows.items():
+        out().print(f"{name:<{width}}  {value}")
+
+
+# --- copies
+
+
+def collect(outcomes: Iterable[Outcome], into: list[Outcome], *, total: int, quiet: bool) -> None:
+    """Run through the outcomes, showing progress for more than one document on a terminal.
+
+    `into` holds what is finished even where the run is interrupted.
+    """
+    if total < 2 or quiet or not sys.stderr.isatty():
+        into.extend(outcomes)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=err(), transient=True) as progress:
+        task = progress.add_task("copying", total=total)
+        for outcome in outcomes:
+            into.append(outcome)
+            progress.update(task, advance=1, description=outcome.number or outcome.productive_id)
+
+
+def copies_as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """The `results` and `summary` of the public contract."""
+    actions = [outcome.action for outcome in outcomes]
+    return {
+        "results": [_copy_as_json(outcome) for outcome in outcomes],
+        "summary": {
+            "created": sum(map(actions.count, ("created", "would_create"))),
+            "updated": sum(map(actions.count, ("updated", "would_update"))),
+            "unchanged": sum(map(actions.count, ("unchanged", "adopted"))),
+            "refused": actions.count("refused"),
+            "failed": sum(map(actions.count, ("failed", "unknown", "differs"))),
+        },
+    }
+
+
+def _copy_as_json(outcome: Outcome) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "productive_id": outcome.productive_id or None,
+        "number": outcome.number or None,
+        "action": outcome.action,
+        "sage_id": outcome.sage_id,
+        "sage_number": outcome.sage_number,
+        "sage_url": outcome.sage_url,
+        "customer": asdict(outcome.customer) if outcome.customer else None,
+        "net": _amount(outcome.net, outcome.currency),
+        "tax": _amount(outcome.tax, outcome.currency),
+        "total": _amount(outcome.total, outcome.currency),
+        "currency": outcome.currency,
+        "pdf": asdict(outcome.pdf) if outcome.pdf else None,
+        "warnings": [asdict(notice) for notice in outcome.notices],
+        "error": outcome.error.as_json() if isinstance(outcome.error, PsageError) else None,
+    }
+    if outcome.planned:
+        result["would_send"] = outcome.planned["requests"]
+    return result
+
+
+def copies(outcomes: Sequence[Outcome], *, dry_run: bool, quiet: bool) -> None:
+    """Print a table of the documents, then what each of them needs somebody to know."""
+    shown = [o for o in outcomes if o.total is not None and not quiet]
+    if shown:
+        out().print(_table(shown))
+        for outcome in shown:
+            if outcome.sage_url and not dry_run:
+                out().print(f"{outcome.sage_number}: {outcome.sage_url}")
+    for outcome in shown if dry_run else ():
+        for request in (outcome.planned or {}).get("requests", []):
+            out().print(f"{request['method']} {request['path']}")
+            out().print(json.dumps(request["body"], ensure_ascii=False, indent=2))
+    for outcome in outcomes:
+        name = outcome.number or outcome.productive_id
+        for notice in outcome.notices if not quiet else ():
+            warning(f"invoice `{name}`: {notice.message}")
+        if isinstance(outcome.error, PsageError):
+            error(outcome.error)
+    if dry_run and not quiet:
+        err().print("dry run: nothing was sent")
+
+
+def _table(outcomes: Sequence[Outcome]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("Invoice", overflow="fold")
+    table.add_column("Result", overflow="fold")
+    table.add_column("In Sage", overflow="fold")
+    table.add_column("Customer", overflow="fold")
+    for name in ("Net", "Tax", "Total"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("")
+    for outcome in outcomes:
+        customer = outcome.customer
+        name = f"{customer.name}{' (new)' if customer.created else ''}" if customer else ""
+        table.add_row(
+            Text(outcome.number or outcome.productive_id),
+            Text(_WORDS[outcome.action]),
+            Text(outcome.sage_number or ""),
+            Text(name),
+            *(
+                Text(_amount(figure, outcome.currency) or "")
+                for figure in (outcome.net, outcome.tax, outcome.total)
+            ),
+            Text(outcome.currency or ""),
+        )
+    return table
+
+
+def _amount(value: Decimal | None, currency: str | None) -> str | None:
+    """With all the currency's decimals, or as Sage sent it where it has more."""
+    if value is None:
+        return None
+    if currency and money.is_exact(value, currency):
+        return money.amount(value, currency)
+    return money.text(value)

@@ -1,0 +1,389 @@
+"""The Sage Accounting API v3.1 as psage uses it: records in, request bodies out.
+
+Pages: a list ends when `$next` is null (a page beyond the end repeats the last). Amounts arrive as
+strings or numbers and are read into `Decimal` either way. Each reply names the business it is
+about; another one than asked for stops everything.
+"""
+
+import base64
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import httpx
+
+from productive_sage import money
+from productive_sage.errors import (
+    DifferentBusiness,
+    OutcomeUnknown,
+    PsageError,
+    RefusedBySage,
+    ServiceUnavailable,
+)
+from productive_sage.http import Credentials, Http, Reply
+from productive_sage.models import (
+    Books,
+    Contact,
+    Item,
+    LedgerAccount,
+    SageDocument,
+    SageLine,
+    TaxRate,
+)
+from productive_sage.pacing import Limiter, Window
+
+ITEM_LISTS = {"service": "services", "product": "products", "stock_item": "stock_items"}
+_T = TypeVar("_T")
+
+PDF_LIMIT = 2_621_440
+"""Bytes of an attachment at most."""
+
+_CONTACT_FIELDS = "name,reference,currency,email,main_address,main_contact_person,source_guid"
+
+
+def words_of(document: Any) -> tuple[str, tuple[str, ...]]:
+    """Sage's own words, and the fields it names.
+
+    A 422 is an array of messages, the first often an umbrella that says nothing; the token
+    endpoint answers with an object.
+    """
+    if isinstance(document, dict):
+        said = document.get("error_description") or document.get("error") or ""
+        return str(said), ()
+    said_all, fields = [], []
+    for row in document if isinstance(document, list) else []:
+        if not isinstance(row, dict):
+            continue
+        message = str(row.get("$message") or row.get("message") or row.get("$dataCode") or "")
+        source = str(row.get("$source") or "")
+        said_all.append(f"{message} [{source}]" if source else message)
+        if source:
+            fields.append(source)
+    return "; ".join(filter(None, said_all)), tuple(fields)
+
+
+def sage_http(
+    pool: httpx.Client,
+    url: str,
+    *,
+    credentials: Credentials | None = None,
+    calls_per_second: int = 10,
+    read_only: bool = False,
+) -> Http:
+    """The transport for Sage's API or its token endpoint."""
+    return Http(
+        pool,
+        url,
+        refused=RefusedBySage,
+        explain=words_of,
+        credentials=credentials,
+        limiter=Limiter((Window(calls_per_second, 1.0),)),
+        read_only=read_only,
+    )
+
+
+class SageClient:
+    """Calls about one business."""
+
+    def __init__(self, http: Http, business_id: str) -> None:
+        self._http = http
+        self.business_id = business_id
+
+    # --- the business and its lists
+
+    def businesses(self) -> list[tuple[str, str]]:
+        """(id, name) of every business this sign-in sees."""
+        rows = self._http.get("/businesses").document.get("$items", [])
+        return [(str(row["id"]), str(row.get("name") or row["displayed_as"])) for row in rows]
+
+    def country(self, business_id: str) -> tuple[str, str]:
+        """(name, two-letter country) of a business."""
+        row = self._get(f"/businesses/{business_id}")
+        return str(row.get("name") or ""), _id(row.get("country"))
+
+    def books(self) -> Books:
+        """The facts every copy needs: country and base currency."""
+        _, country = self.country(self.business_id)
+        row = self._get("/financial_settings")
+        return Books(self.business_id, country, _id(row.get("base_currency")))
+
+    def tax_rates(self) -> list[TaxRate]:
+        """Every tax rate, hidden ones too."""
+        return [_tax_rate(row) for row in self._list("/tax_rates", {"attributes": "all"})]
+
+    def ledger_accounts(self) -> list[LedgerAccount]:
+        """Every ledger account, those not for sales too, so that a refusal can say why."""
+        fields = "name,display_name,nominal_code,visible_in_sales"
+        rows = self._list("/ledger_accounts", {"attributes": fields})
+        return [
+            LedgerAccount(
+                id=str(row["id"]),
+                name=str(row.get("display_name") or row.get("name") or row["displayed_as"]),
+                nominal_code=str(row.get("nominal_code") or ""),
+                is_for_sales=bool(row.get("visible_in_sales")),
+            )
+            for row in rows
+        ]
+
+    def countries(self) -> dict[str, str]:
+        """Country code by lower-case name and by lower-case code."""
+        codes = {}
+        for row in self._list("/countries", {}):
+            codes[str(row["displayed_as"]).lower()] = str(row["id"])
+            codes[str(row["id"]).lower()] = str(row["id"])
+        return codes
+
+    def items(self, search: str) -> list[Item]:
+        """Services, products and stock items whose code or description holds the text."""
+        return [
+            _item(kind, row)
+            for kind, path in ITEM_LISTS.items()
+            for row in self._list(f"/{path}", {"search": search, "attributes": "all"})
+        ]
+
+    def item(self, kind: str, item_id: str) -> Item | None:
+        """One item, or None where Sage has no such id."""
+        row = self._get_or_none(f"/{ITEM_LISTS[kind]}/{item_id}")
+        return None if row is None else _item(kind, row)
+
+    # --- customers
+
+    def customers(self, search: str = "") -> tuple[list[Contact], bool]:
+        """Contacts of the kind customer, and whether that is all of them.
+
+        Without `search` one page of 200 is read: most books have no more customers, and then one
+        call answers for a whole batch. With it, Sage looks in name, company and reference.
+        """
+        params = {"contact_type_id": "CUSTOMER", "attributes": _CONTACT_FIELDS}
+        if search:
+            found = self._list("/contacts", {**params, "search": search})
+            return [_contact(row) for row in found], False
+        page = self._get("/contacts", {**params, "items_per_page": "200"})
+        return [_contact(row) for row in page["$items"]], not page.get("$next")
+
+    def customer(self, contact_id: str) -> Contact | None:
+        """One contact, or None where Sage has no such id."""
+        row = self._get_or_none(f"/contacts/{contact_id}")
+        return None if row is None or row.get("deleted_at") else _contact(row)
+
+    def create_customer(self, body: Mapping[str, Any]) -> Contact:
+        """POST /contacts; see `Http.write` for what is raised."""
+        return self._written("POST", "/contacts", {"contact": body}, _contact)
+
+    # --- sales invoices
+
+    def marked_invoices(self, search: str) -> list[tuple[str, str]]:
+        """(id, reference) of the invoices whose reference holds the text.
+
+        Sage searches contact names too, and may miss a fresh record for some seconds; the caller
+        checks each reference for the exact marker.
+        """
+        rows = self._list("/sales_invoices", {"search": search, "attributes": "reference"})
+        return [(str(row["id"]), str(row.get("reference") or "")) for row in rows]
+
+    def invoice(self, sage_id: str) -> SageDocument | None:
+        """The whole document, or None where Sage answers 404: deleted, or of another business."""
+        row = self._get_or_none(f"/sales_invoices/{sage_id}")
+        return None if row is None else _document(row)
+
+    def create_invoice(self, body: Mapping[str, Any]) -> SageDocument:
+        """POST /sales_invoices; see `Http.write` for what is raised."""
+        return self._written("POST", "/sales_invoices", {"sales_invoice": body}, _document)
+
+    def update_invoice(self, sage_id: str, body: Mapping[str, Any]) -> SageDocument:
+        """PUT /sales_invoices/{id}; see `Http.write` for what is raised."""
+        path = f"/sales_invoices/{sage_id}"
+        return self._written("PUT", path, {"sales_invoice": body}, _document)
+
+    # --- PDFs
+
+    def invoice_pdf(self, sage_id: str) -> bytes:
+        """The PDF Sage makes, without marking the invoice as sent (which is Sage's default)."""
+        params = {"mark_as_sent": "false"}
+        path = f"/sales_invoices/{sage_id}"
+        reply = self._checked(self._http.get(path, params, accept="application/pdf"))
+        return reply.body
+
+    def attachments(self, sage_id: str) -> list[tuple[str, str]]:
+        """(id, file name) of what is attached to an invoice."""
+        params = {
+            "attachment_context_type_id": "SALES_INVOICE",
+            "attachment_context_id": sage_id,
+            "attributes": "file_name",
+        }
+        rows = self._list("/attachments", params)
+        return [(str(row["id"]), str(row.get("file_name") or "")) for row in rows]
+
+    def attach(self, sage_id: str, *, name: str, content: bytes) -> str:
+        """Attach a PDF and return the attachment's id. Not idempotent: look before a second try."""
+        attachment = {
+            "file": base64.b64encode(content).decode(),
+            "file_name": name,
+            "mime_type": "application/pdf",
+            "attachment_context_type_id": "SALES_INVOICE",
+            "attachment_context_id": sage_id,
+        }
+        body = {"attachment": attachment}
+        return self._written("POST", "/attachments", body, lambda row: str(row["id"]))
+
+    def delete_attachment(self, attachment_id: str) -> None:
+        """Remove an attachment psage made; already gone is fine."""
+        try:
+            self._checked(self._http.write("DELETE", f"/attachments/{attachment_id}", None))
+        except RefusedBySage as error:
+            if error.status != 404:
+                raise
+
+    # --- reading and checking
+
+    def _checked(self, reply: Reply) -> Reply:
+        """Compare the business the reply is about with the one that was asked for."""
+        answered = reply.headers.get("x-business", self.business_id)
+        if answered != self.business_id:
+            raise DifferentBusiness(
+                f"Sage answered for business `{answered}`, not for `{self.business_id}`",
+                hint="run `psage connect sage` and choose the business of this profile",
+                details={"asked": self.business_id, "answered": answered},
+            )
+        return reply
+
+    def _get(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
+        reply = self._checked(self._http.get(path, params))
+        if not isinstance(reply.document, dict):
+            raise ServiceUnavailable(f"Sage's answer to GET {path} is not an object")
+        return reply.document
+
+    def _get_or_none(self, path: str) -> dict[str, Any] | None:
+        try:
+            return self._get(path)
+        except RefusedBySage as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def _list(self, path: str, params: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        page = self._get(path, {"items_per_page": "200", **params})
+        while True:
+            if not isinstance(page.get("$items"), list):
+                raise ServiceUnavailable(f"Sage's answer to GET {path} is not a list")
+            yield from page["$items"]
+            if not page.get("$next"):
+                return
+            page = self._get(page["$next"])
+
+    def _written(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any],
+        parse: Callable[[Mapping[str, Any]], _T],
+    ) -> _T:
+        """Send; an answer of another business, or one that makes no sense, tells nothing."""
+        reply = self._http.write(method, path, body)
+        try:
+            return parse(self._checked(reply).document)
+        except (PsageError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise OutcomeUnknown(
+                f"Sage's answer to {method} {path} cannot be read ({error}): "
+                "it may have been done or not"
+            ) from None
+
+
+# --- records
+
+
+def _id(reference: Any) -> str:
+    """The id of a reference object, or empty."""
+    return str(reference.get("id") or "") if isinstance(reference, dict) else ""
+
+
+def _day(value: Any) -> date | None:
+    return date.fromisoformat(value[:10]) if value else None
+
+
+def _amount(value: Any) -> Decimal:
+    return money.parse(value) if value not in (None, "") else money.ZERO
+
+
+def _number(row: Mapping[str, Any]) -> str:
+    """The number as people see it; whether Sage repeats the prefix in it is not documented."""
+    prefix, number = str(row.get("invoice_number_prefix") or ""), str(row["invoice_number"] or "")
+    return number if number.startswith(prefix) else prefix + number
+
+
+def _contact(row: Mapping[str, Any]) -> Contact:
+    person, address = row.get("main_contact_person"), row.get("main_address")
+    email = row.get("email") or (person.get("email") if isinstance(person, dict) else "")
+    return Contact(
+        id=str(row["id"]),
+        name=str(row.get("name") or row.get("displayed_as") or ""),
+        reference=str(row.get("reference") or ""),
+        currency=_id(row.get("currency")),
+        email=str(email or ""),
+        country=_id(address.get("country")) if isinstance(address, dict) else "",
+        mark=str(row.get("source_guid") or ""),
+    )
+
+
+def _tax_rate(row: Mapping[str, Any]) -> TaxRate:
+    dated = [
+        (_amount(entry.get("percentage")), _day(entry.get("from_date")), _day(entry.get("to_date")))
+        for entry in row.get("percentages") or []
+    ]
+    if not dated and row.get("percentage") is not None:
+        dated = [(_amount(row["percentage"]), None, None)]
+    return TaxRate(
+        id=str(row["id"]),
+        name=str(row.get("name") or row.get("displayed_as") or ""),
+        is_visible=row.get("is_visible") is not False,
+        percentages=tuple(dated),
+    )
+
+
+def _item(kind: str, row: Mapping[str, Any]) -> Item:
+    return Item(
+        kind=kind,
+        id=str(row["id"]),
+        code=str(row.get("item_code") or ""),
+        name=str(row.get("description") or row.get("displayed_as") or ""),
+        ledger_account_id=_id(row.get("sales_ledger_account")) or None,
+        is_active=row.get("active") is not False,
+    )
+
+
+def _document(row: Mapping[str, Any]) -> SageDocument:
+    links = row.get("links") or []
+    pages = [
+        link["href"]
+        for link in links
+        if link.get("rel") == "alternate" and link.get("type") == "text/html"
+    ]
+    contact = row.get("contact") or {}
+    outstanding = row.get("outstanding_amount")
+    return SageDocument(
+        id=str(row["id"]),
+        number=_number(row),
+        reference=str(row.get("reference") or ""),
+        status=_id(row.get("status")),
+        currency=_id(row.get("currency")),
+        invoiced_on=_day(row.get("date")),
+        contact_id=_id(contact),
+        contact_name=str(row.get("contact_name") or contact.get("displayed_as") or ""),
+        net=_amount(row.get("net_amount")),
+        tax=_amount(row.get("tax_amount")),
+        total=_amount(row.get("total_amount")),
+        outstanding=None if outstanding is None else _amount(outstanding),
+        is_editable=row.get("editable") is not False,
+        is_in_tax_return=bool(row.get("tax_reconciled")),
+        url=pages[0] if pages else None,
+        lines=tuple(
+            SageLine(
+                id=str(line["id"]),
+                net=_amount(line.get("net_amount")),
+                tax=_amount(line.get("tax_amount")),
+                tax_rate_id=_id(line.get("tax_rate")),
+            )
+            for line in row.get("invoice_lines") or []
+        ),
+    )
