@@ -373,9 +373,9 @@ def sandbox(
 
     Example: psage sandbox, then paste what it prints into another terminal
     """
-    from productive_sage.sandbox import serve
+    from productive_sage.sandbox.run import serve
 
-    serve(port=port, state=state, latency_ms=latency)
+    raise typer.Exit(serve(port=port, state=state, latency_ms=latency))
 
 
 @app.command()
@@ -384,7 +384,7 @@ def demo(as_json: _Json = False) -> None:
 
     Example: psage demo
     """
-    from productive_sage.sandbox import demonstrate
+    from productive_sage.sandbox.demo import demonstrate
 
     raise typer.Exit(demonstrate(as_json=as_json))
 

@@ -1,8 +1,9 @@
 """From a Productive invoice to a Sage one, and whether Sage's answer is what was planned.
 
 Pure: no input or output, no clock, no settings look-ups. The copy's net is Productive's to the
-cent, line by line; where Sage's arithmetic (quantity times price less discount, rounded) cannot
-give a line's net, the line is restated as 1 times its net, with a notice.
+cent, line by line: through the discount, or, where Sage's arithmetic (quantity times price less
+discount, rounded) cannot give a line's net, as 1 times its net, with a notice. Each line's net is
+sent along, so that a Sage that rounds otherwise refuses the document instead of booking it.
 """
 
 import hashlib
@@ -123,8 +124,7 @@ def sales_invoice(
             "in Sage can be",
             hint="make it a credit note in Productive",
         )
-    notices: list[Notice] = []
-    lines = [
+    planned = [
         _line(
             line,
             net,
@@ -133,10 +133,26 @@ def sales_invoice(
             tax=tax,
             default_ledger_account=default_ledger_account,
             item=items.get(line.service_type_id or ""),
-            notices=notices,
         )
         for n, (line, net) in enumerate(zip(invoice.lines, _nets(invoice), strict=True), start=1)
     ]
+    lines = [line for line, _, _ in planned]
+    notices: list[Notice] = []
+    if restated := [str(n) for n, (_, is_restated, _) in enumerate(planned, 1) if is_restated]:
+        notices.append(
+            Notice(
+                "line_restated",
+                f"{_lines(restated)} as 1 × the line's amount in Productive, since quantity "
+                "times price less a discount does not give that amount",
+            )
+        )
+    if cut := [str(n) for n, (_, _, excess) in enumerate(planned, 1) if excess]:
+        notices.append(
+            Notice(
+                "description_cut",
+                f"{_lines(cut)} with a description cut to {DESCRIPTION_LIMIT} characters",
+            )
+        )
     planned_tax = sum((line.tax for line in lines), money.ZERO)
     if invoice.tax != planned_tax:
         notices.append(
@@ -158,6 +174,11 @@ def sales_invoice(
         number=number,
         notices=tuple(notices),
     )
+
+
+def _lines(numbers: Sequence[str]) -> str:
+    several = len(numbers) > 1
+    return f"line{'s' if several else ''} {', '.join(numbers)} {'go' if several else 'goes'}"
 
 
 def _nets(invoice: Invoice) -> list[Decimal]:
@@ -195,11 +216,18 @@ def _line(
     tax: Tax,
     default_ledger_account: str,
     item: Item | None,
-    notices: list[Notice],
-) -> DraftLine:
-    quantity, unit_price, discount = _figures(line, net, position, invoice.currency, notices)
-    return DraftLine(
-        description=_description(line, position, invoice, notices),
+) -> tuple[DraftLine, bool, int]:
+    """The line, whether it is restated, and how many characters of its description are cut."""
+    description = _description(line, position, invoice)
+    figures = _figures(line, net, invoice.currency)
+    if figures is None and line.quantity:
+        description += f" ({_said(line)})"
+    quantity, unit_price, discount = figures or (Decimal(1), net, money.ZERO)
+    shortened = description
+    if len(description) > DESCRIPTION_LIMIT:
+        shortened = description[: DESCRIPTION_LIMIT - 1].rstrip() + "…"
+    planned = DraftLine(
+        description=shortened,
         ledger_account_id=(item and item.ledger_account_id) or default_ledger_account,
         quantity=quantity,
         unit_price=unit_price,
@@ -211,53 +239,39 @@ def _line(
         item=("service_id" if item.kind == "service" else "product_id", item.id) if item else None,
         goods_or_services=tax.goods_or_services,
     )
+    return planned, figures is None, max(0, len(description) - DESCRIPTION_LIMIT)
 
 
 def _figures(
-    line: InvoiceLine, net: Decimal, position: int, currency: str, notices: list[Notice]
-) -> tuple[Decimal, Decimal, Decimal]:
-    """(quantity, unit price, discount amount) that give `net` in Sage's arithmetic.
-
-    A product that lies exactly between two cents is not left to Sage's rounding.
-    """
+    line: InvoiceLine, net: Decimal, currency: str
+) -> tuple[Decimal, Decimal, Decimal] | None:
+    """(quantity, unit price, discount amount) that give `net` in Sage's arithmetic, if any do."""
     quantity, unit_price = line.quantity, line.unit_price
     if quantity < 0:
         quantity, unit_price = -quantity, -unit_price
-    exact = quantity * unit_price
-    gross = money.round_half_up(exact, currency)
-    discount = gross - net
-    if quantity > 0 and not money.is_tie(exact, currency):
-        if discount == 0:
-            return quantity, unit_price, money.ZERO
-        if 0 < discount <= gross:
-            return quantity, unit_price, discount
-    notices.append(
-        Notice(
-            "line_restated",
-            f"line {position} is {money.text(line.quantity.normalize())} × "
-            f"{line.unit_price} in Productive and goes as 1 × {net} {currency}, its amount there",
-        )
-    )
-    return Decimal(1), net, money.ZERO
+    gross = quantity * unit_price
+    discount = money.round_half_up(gross, currency) - net
+    is_lawful = discount == 0 or 0 < discount <= money.round_half_up(gross, currency)
+    # Half a cent less a whole one is not nothing: half up goes away from zero.
+    gives_net = money.round_half_up(gross - discount, currency) == net
+    return (quantity, unit_price, discount) if quantity and is_lawful and gives_net else None
 
 
-def _description(line: InvoiceLine, position: int, invoice: Invoice, notices: list[Notice]) -> str:
-    text = (
+def _said(line: InvoiceLine) -> str:
+    """A line's figures as Productive states them."""
+    said = f"{money.text(line.quantity.normalize())} × {line.unit_price}"
+    if not line.discount_percent:
+        return said
+    return f"{said} less {money.text(line.discount_percent.normalize())} %"
+
+
+def _description(line: InvoiceLine, position: int, invoice: Invoice) -> str:
+    return (
         plain_text(line.description)
         or plain_text(line.service_name)
         or plain_text(line.service_type_name)
         or f"Invoice {invoice.number}, line {position}"
     )
-    if len(text) <= DESCRIPTION_LIMIT:
-        return text
-    notices.append(
-        Notice(
-            "description_cut",
-            f"the description of line {position} has {len(text)} characters; "
-            f"Sage gets the first {DESCRIPTION_LIMIT}",
-        )
-    )
-    return text[: DESCRIPTION_LIMIT - 1].rstrip() + "…"
 
 
 # --- text
@@ -336,6 +350,7 @@ def _line_body(line: DraftLine, currency: str) -> dict[str, Any]:
         "quantity": money.text(line.quantity.normalize()),
         "unit_price": money.text(line.unit_price),
         "discount_amount": money.amount(line.discount, currency),
+        "net_amount": money.amount(line.net, currency),
         "tax_amount": money.amount(line.tax, currency),
     }
     if line.tax_rate_id:

@@ -59,11 +59,6 @@ def is_exact(value: Decimal, currency: str) -> bool:
     return value == round_half_up(value, currency)
 
 
-def is_tie(value: Decimal, currency: str) -> bool:
-    """Whether the value lies exactly between two amounts, where systems round differently."""
-    return is_exact(value * 2, currency) and not is_exact(value, currency)
-
-
 def text(value: Decimal) -> str:
     """The number as plain digits, without an exponent: what is sent, stored and shown."""
     return format(value, "f")

@@ -84,7 +84,7 @@ def sage_http(
 
 
 class SageClient:
-    """Calls about one business."""
+    """Calls about one business; none is chosen yet where `business_id` is empty."""
 
     def __init__(self, http: Http, business_id: str) -> None:
         self._http = http
@@ -127,11 +127,11 @@ class SageClient:
         ]
 
     def countries(self) -> dict[str, str]:
-        """Country code by lower-case name and by lower-case code."""
-        codes = {}
+        """Country code by lower-case name and by lower-case code; Sage shows `France (FR)`."""
+        codes: dict[str, str] = {}
         for row in self._list("/countries", {}):
-            codes[str(row["displayed_as"]).lower()] = str(row["id"])
-            codes[str(row["id"]).lower()] = str(row["id"])
+            code, name = str(row["id"]), str(row["displayed_as"])
+            codes |= dict.fromkeys((code.lower(), name.removesuffix(f" ({code})").lower()), code)
         return codes
 
     def items(self, search: str) -> list[Item]:
@@ -240,7 +240,7 @@ class SageClient:
     def _checked(self, reply: Reply) -> Reply:
         """Compare the business the reply is about with the one that was asked for."""
         answered = reply.headers.get("x-business", self.business_id)
-        if answered != self.business_id:
+        if self.business_id and answered != self.business_id:
             raise DifferentBusiness(
                 f"Sage answered for business `{answered}`, not for `{self.business_id}`",
                 hint="run `psage connect sage` and choose the business of this profile",

@@ -1,0 +1,325 @@
+"""Acts as the person who works in Sage: pays, corrects, voids, locks."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from .amounts import ZERO, digits_of, half_up
+from .books import INVOICE, KINDS, Books, percentage_on
+from .documents import address_of, create, void
+from .sage import Sage, allocate
+from .server import Clock, Record
+
+Money = Decimal | str | int
+
+
+def _money(amount: Money) -> Decimal:
+    return Decimal(str(amount))
+
+
+class Bookkeeper:
+    """Works in the lead business; nothing here is logged as a call or bound by the API's rules."""
+
+    def __init__(self, sage: Sage, clock: Clock) -> None:
+        self._sage = sage
+        self._clock = clock
+
+    @property
+    def _books(self) -> Books:
+        return self._sage.books()
+
+    # -- money ------------------------------------------------------------------------------
+
+    def pay(
+        self,
+        invoice_id: str,
+        amount: Money,
+        date: str | None = None,
+        reference: str = "",
+        discount: Money = "0.00",
+    ) -> str:
+        """Record a receipt for one invoice and give its id; an excess stays on account."""
+        return self._receive([(invoice_id, amount, discount)], date, reference)
+
+    def pay_many(
+        self, shares: list[tuple[str, Money]], date: str | None = None, reference: str = ""
+    ) -> str:
+        """Record one receipt that pays several invoices of one customer."""
+        return self._receive([(key, amount, ZERO) for key, amount in shares], date, reference)
+
+    def _receive(
+        self, shares: list[tuple[str, Money, Money]], date: str | None, reference: str
+    ) -> str:
+        with self._sage.lock:
+            books, excess, allocated = self._books, ZERO, []
+            for invoice_id, amount, discount in shares:
+                invoice = books.table("sales_invoices")[invoice_id]
+                left = books.outstanding(invoice) - _money(discount)
+                share = min(_money(amount), left)
+                excess += _money(amount) - share
+                allocated.append(
+                    {
+                        "artefact_id": invoice_id,
+                        "amount": half_up(share),
+                        "discount": half_up(_money(discount)),
+                    }
+                )
+            first = books.table("sales_invoices")[shares[0][0]]
+            return self._store(first["contact_id"], first, allocated, excess, date, reference)
+
+    def pay_on_account(
+        self, contact_id: str, amount: Money, date: str | None = None, reference: str = ""
+    ) -> str:
+        """Record a receipt that pays nothing yet; give the receipt's id."""
+        with self._sage.lock:
+            contact = self._books.table("contacts")[contact_id]
+            currency = contact["currency"] or self._books.base_currency
+            like = {"currency": currency, "exchange_rate": Decimal(1)}
+            return self._store(contact_id, like, [], _money(amount), date, reference)
+
+    def _store(
+        self,
+        contact_id: str,
+        like: Record,
+        allocated: list[Record],
+        excess: Decimal,
+        date: str | None,
+        reference: str,
+    ) -> str:
+        books = self._books
+        receipt = books.new(
+            "contact_payment",
+            {
+                "contact_id": contact_id,
+                "date": date or self._clock.today(),
+                "reference": reference,
+                "currency": like["currency"],
+                "exchange_rate": like["exchange_rate"],
+                "allocated": allocated,
+                "on_account": None,
+            },
+        )
+        if excess > 0:
+            receipt["on_account"] = {
+                "id": f"{receipt['id'][:-2]}aa",
+                "amount": half_up(excess),
+            }
+        _total(receipt)
+        books.table("contact_payments")[receipt["id"]] = receipt
+        books.touch_artefacts([share["artefact_id"] for share in allocated])
+        return str(receipt["id"])
+
+    def allocate(
+        self, invoice_id: str, artefact_id: str, amount: Money, date: str | None = None
+    ) -> str:
+        """Set a credit note or payment on account (by its own id) against an invoice."""
+        with self._sage.lock:
+            books = self._books
+            body: Record = {
+                "transaction_type_id": "CUSTOMER_ALLOCATION",
+                "contact_id": books.table("sales_invoices")[invoice_id]["contact_id"],
+                "date": date or self._clock.today(),
+                "allocated_artefacts": [
+                    {"artefact_id": invoice_id, "amount": _money(amount)},
+                    {"artefact_id": artefact_id, "amount": -_money(amount)},
+                ],
+            }
+            return str(allocate(books, body)["id"])
+
+    def delete_allocation(self, allocation_id: str) -> None:
+        """Undo an allocation."""
+        with self._sage.lock:
+            parts = self._books.table("contact_allocations")[allocation_id]["artefacts"]
+            self._books.bury("contact_allocations", allocation_id)
+            self._books.touch_artefacts([part["artefact_id"] for part in parts])
+
+    def edit_receipt(
+        self,
+        receipt_id: str,
+        amount: Money | None = None,
+        date: str | None = None,
+        reference: str | None = None,
+    ) -> None:
+        """Correct a receipt; `amount` is that of its first share."""
+        with self._sage.lock:
+            receipt = self._books.table("contact_payments")[receipt_id]
+            if amount is not None:
+                receipt["allocated"][0]["amount"] = half_up(_money(amount))
+                _total(receipt)
+            if date is not None:
+                receipt["date"] = date
+            if reference is not None:
+                receipt["reference"] = reference
+            self._books.touch(receipt)
+            self._books.touch_artefacts([share["artefact_id"] for share in receipt["allocated"]])
+
+    def delete_receipt(self, receipt_id: str) -> None:
+        """Remove a receipt; its shares vanish from the invoices."""
+        with self._sage.lock:
+            shares = self._books.table("contact_payments")[receipt_id]["allocated"]
+            self._books.bury("contact_payments", receipt_id)
+            self._books.touch_artefacts([share["artefact_id"] for share in shares])
+
+    # -- documents --------------------------------------------------------------------------
+
+    def void(self, document_id: str, reason: str = "entered twice") -> None:
+        """Void an invoice or credit note; its number stays taken."""
+        with self._sage.lock:
+            found = self._books.document(document_id)
+            if found is None:
+                raise KeyError(document_id)
+            void(self._books, found[0], found[1], reason)
+
+    def delete_invoice(self, document_id: str) -> None:
+        """Make a document vanish: 404 from now on, and a row in the deletion feed."""
+        with self._sage.lock:
+            found = self._books.document(document_id)
+            if found is None:
+                raise KeyError(document_id)
+            self._books.bury(found[0].plural, document_id)
+
+    def edit_invoice(self, document_id: str, *, line: int = 0, **fields: object) -> None:
+        """Change a document by hand.
+
+        `description`, `unit_price`, `quantity`, `discount_amount` and `ledger_account_id` go to
+        the line of this index and the totals follow; any other field goes to the document.
+        """
+        with self._sage.lock:
+            found = self._books.document(document_id)
+            if found is None:
+                raise KeyError(document_id)
+            document = found[1]
+            row = document["lines"][line]
+            for name, value in fields.items():
+                if name in {"unit_price", "quantity", "discount_amount"}:
+                    row[name] = _money(str(value))
+                elif name in {"description", "ledger_account_id"}:
+                    row[name] = value
+                else:
+                    document[name] = value
+            self._recompute(document)
+            self._books.touch(document)
+
+    def _recompute(self, document: Record) -> None:
+        digits = digits_of(document["currency"])
+        for row in document["lines"]:
+            row["net"] = half_up(
+                row["quantity"] * row["unit_price"] - row["discount_amount"], digits
+            )
+            rate = self._books.table("tax_rates").get(row["tax_rate_id"] or "")
+            percentage = (percentage_on(rate, document["date"]) if rate else None) or ZERO
+            row["tax"] = half_up(row["net"] * percentage / 100, digits)
+            row["total"] = row["net"] + row["tax"]
+        for name in ("net", "tax", "total"):
+            document[name] = sum((row[name] for row in document["lines"]), ZERO)
+
+    def take_number(self, number: str) -> str:
+        """Enter an invoice of one's own under this number; give its id."""
+        with self._sage.lock:
+            books = self._books
+            body: Record = {
+                "contact_id": self.contact_id("Northwind Traders Ltd"),
+                "date": self._clock.today(),
+                "invoice_number_prefix": "",
+                "invoice_number": number,
+                "invoice_lines": [
+                    {
+                        "description": "Entered by hand",
+                        "ledger_account_id": self.ledger_account_id(4010),
+                        "unit_price": "10.00",
+                    }
+                ],
+            }
+            return str(create(books, INVOICE, body)["id"])
+
+    def lock_period(self, until: str | None) -> None:
+        """Set the year-end lockdown date; None lifts it."""
+        with self._sage.lock:
+            self._books.content["financial"]["year_end_lockdown_date"] = until
+
+    def file_vat_return(self, until: str) -> None:
+        """File the VAT return for every document dated up to this day."""
+        with self._sage.lock:
+            for plural in KINDS:
+                for document in self._books.table(plural).values():
+                    if document["date"] <= until:
+                        document["tax_reconciled"] = True
+
+    # -- contacts and settings --------------------------------------------------------------
+
+    def contact_id(self, name: str) -> str:
+        """Find a contact by its name, the first of several."""
+        for contact in self._books.table("contacts").values():
+            if contact["name"] == name:
+                return str(contact["id"])
+        raise KeyError(name)
+
+    def ledger_account_id(self, code: int) -> str:
+        """Find a ledger account by its nominal code."""
+        for account in self._books.table("ledger_accounts").values():
+            if account["nominal_code"] == code:
+                return str(account["id"])
+        raise KeyError(code)
+
+    def add_contact(
+        self,
+        name: str,
+        currency: str = "GBP",
+        email: str | None = None,
+        country: str = "GB",
+        reference: str | None = None,
+        source_guid: str | None = None,
+    ) -> str:
+        """Enter a customer; give its id."""
+        with self._sage.lock:
+            books = self._books
+            contact = books.new(
+                "contact",
+                {
+                    "type": "CUSTOMER",
+                    "name": name,
+                    "reference": reference or f"H{len(books.content['references']):05d}",
+                    "tax_number": None,
+                    "notes": None,
+                    "locale": "en-GB",
+                    "source_guid": source_guid,
+                    "credit_days": None,
+                    "currency": currency,
+                    "main_address": address_of({"country_id": country}),
+                    "main_contact_person": {
+                        "name": name[:50],
+                        "email": email,
+                        "telephone": None,
+                        "mobile": None,
+                    },
+                },
+            )
+            books.content["references"].append(contact["reference"])
+            books.table("contacts")[contact["id"]] = contact
+            return str(contact["id"])
+
+    def rename_contact(self, contact_id: str, name: str) -> None:
+        """Give a contact another name."""
+        with self._sage.lock:
+            contact = self._books.table("contacts")[contact_id]
+            contact["name"] = name
+            self._books.touch(contact)
+
+    def delete_contact(self, contact_id: str) -> None:
+        """Remove a contact; its reference stays taken."""
+        with self._sage.lock:
+            self._books.bury("contacts", contact_id)
+
+    def hide_ledger_account(self, ledger_account_id: str) -> None:
+        """Take an account out of sales."""
+        with self._sage.lock:
+            account = self._books.table("ledger_accounts")[ledger_account_id]
+            account["scopes"] = [scope for scope in account["scopes"] if scope != "sales"]
+            self._books.touch(account)
+
+
+def _total(receipt: Record) -> None:
+    on_account = receipt["on_account"]
+    receipt["amount"] = sum((share["amount"] for share in receipt["allocated"]), ZERO) + (
+        on_account["amount"] if on_account else ZERO
+    )

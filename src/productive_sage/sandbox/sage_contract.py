@@ -1,0 +1,338 @@
+"""What Sage takes: query parameters of every list, fields of every body, and the checks."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from .amounts import decimal_of
+from .dates import is_date
+from .server import Record
+
+_PAGED = "items_per_page page attributes"
+_FEED = "updated_or_created_since deleted_since"
+_DOCUMENT_LIST = (
+    f"show_payments_allocations search contact_id status_id from_date to_date {_FEED}"
+    f" has_attachments sort {_PAGED}"
+)
+_DOCUMENT_ONE = "show_payments_allocations nested_attributes mark_as_sent attributes"
+
+LIST_PARAMETERS: dict[str, frozenset[str]] = {
+    path: frozenset(names.split())
+    for path, names in {
+        "attachments": "attachment_context_id attachment_context_type_id"
+        f" legacy_attachment_context_type legacy_attachment_context_id {_FEED} {_PAGED}",
+        "business_exchange_rates": _PAGED,
+        "businesses": "",
+        "contact_allocations": f"contact_id transaction_type_id {_FEED} sort {_PAGED}",
+        "contact_payments": "contact_id bank_account_id transaction_type_id from_date to_date"
+        f" {_FEED} sort {_PAGED}",
+        "contacts": f"{_FEED} contact_type_id exclude_system search email nested_attributes"
+        f" show_balance context_date show_unfinished_recurring_invoices_status {_PAGED}",
+        "countries": _PAGED,
+        "currencies": _PAGED,
+        "exchange_rates": _PAGED,
+        "ledger_accounts": "updated_or_created_since visible_in not_visible_in"
+        " show_included_in_chart show_control_accounts ledger_account_classification_id"
+        " show_balance_details exclude_deleted_entries from_date to_date search"
+        f" sort_order_from_user_setting ledger_account_type_id {_PAGED}",
+        "products": f"search active {_FEED} {_PAGED}",
+        "sales_credit_notes": _DOCUMENT_LIST,
+        "sales_invoices": _DOCUMENT_LIST,
+        "services": f"search active {_FEED} {_PAGED}",
+        "stock_items": f"search active out_of_stock below_reorder_level {_FEED} {_PAGED}",
+        "tax_rates": "updated_or_created_since address_region_id date include_historical_data"
+        f" cis_only {_PAGED}",
+        "unallocated_artefacts": f"contact_id search {_PAGED}",
+    }.items()
+}
+
+ONE_PARAMETERS: dict[str, frozenset[str]] = {
+    path: frozenset(names.split())
+    for path, names in {
+        "businesses": "",
+        "contacts": "nested_attributes show_balance context_date attributes"
+        " show_unfinished_recurring_invoices_status",
+        "ledger_accounts": "nested_attributes show_balance_details exclude_deleted_entries"
+        " from_date to_date attributes",
+        "sales_credit_notes": _DOCUMENT_ONE,
+        "sales_invoices": f"{_DOCUMENT_ONE} show_corrections show_recurring_invoice",
+        "tax_rates": "date attributes",
+    }.items()
+}
+
+FLAGS = frozenset(
+    {
+        "active",
+        "below_reorder_level",
+        "cis_only",
+        "exclude_deleted_entries",
+        "exclude_system",
+        "has_attachments",
+        "include_historical_data",
+        "mark_as_sent",
+        "out_of_stock",
+        "show_balance",
+        "show_balance_details",
+        "show_control_accounts",
+        "show_corrections",
+        "show_included_in_chart",
+        "show_payments_allocations",
+        "show_recurring_invoice",
+        "show_unfinished_recurring_invoices_status",
+        "sort_order_from_user_setting",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One row of a refusal."""
+
+    source: str
+    message: str
+    code: str = "ValidationError"
+
+
+@dataclass(frozen=True)
+class Field:
+    """What one field of a body may hold."""
+
+    kind: str
+    limit: int | None = None
+    required: bool = False
+    inner: dict[str, Field] | None = None
+
+
+Fields = dict[str, Field]
+
+
+def _of(kind: str, names: str) -> Fields:
+    """Read `name`, `name:limit` and `name*` (required) into fields of one kind."""
+    fields: Fields = {}
+    for word in names.split():
+        name, _, limit = word.rstrip("*").partition(":")
+        fields[name] = Field(kind, int(limit) if limit else None, word.endswith("*"))
+    return fields
+
+
+def _optional(fields: Fields) -> Fields:
+    return {name: replace(field, required=False) for name, field in fields.items()}
+
+
+_ADDRESS_TEXT = (
+    "address_type_id address_line_1:50 address_line_2:50 city:50 region:50 postal_code:10"
+    " country_id country_group_id"
+)
+_ADDRESS = _of("text", _ADDRESS_TEXT)
+_CONTACT_ADDRESS = _of("text", f"bank_account_id contact_id name:50 {_ADDRESS_TEXT}") | _of(
+    "flag", "is_main_address"
+)
+_PERSON = (
+    _of("texts", "contact_person_type_ids")
+    | _of("text", "name:50 job_title:50 telephone:50 mobile:50 email:100 fax:50 address_id")
+    | _of("flag", "is_main_contact is_preferred_contact")
+)
+_CONTACT = (
+    _of(
+        "text",
+        "name:100* reference:10 default_sales_ledger_account_id default_sales_tax_rate_id"
+        " default_purchase_ledger_account_id tax_number:255 notes:4000 locale:10"
+        " credit_terms_and_conditions:2000 product_sales_price_type_id source_guid:255"
+        " currency_id aux_reference:4 registered_number:25 tax_calculation auxiliary_account:25"
+        " idempotency_id:32",
+    )
+    | _of("texts", "contact_type_ids*")
+    | _of("amount", "credit_limit")
+    | _of("whole", "credit_days:365")
+    | {
+        "main_address": Field("group", inner=_CONTACT_ADDRESS),
+        "delivery_address": Field("group", inner=_CONTACT_ADDRESS),
+        "main_contact_person": Field("group", inner=_PERSON),
+        "bank_account_details": Field(
+            "group", inner=_of("text", "account_name account_number sort_code bic iban")
+        ),
+        "tax_treatment": Field(
+            "group",
+            inner=_of(
+                "flag",
+                "home_tax eu_tax_registered eu_not_tax_registered rest_of_world_tax is_importer",
+            ),
+        ),
+    }
+)
+_LINE = (
+    _of(
+        "text",
+        "description* ledger_account_id* product_id service_id tax_rate_id"
+        " eu_goods_services_type_id eu_sales_description_id",
+    )
+    | _of(
+        "amount",
+        "unit_price* quantity net_amount tax_amount total_amount base_currency_unit_price"
+        " base_currency_net_amount base_currency_tax_amount base_currency_total_amount"
+        " discount_amount base_currency_discount_amount discount_percentage",
+    )
+    | _of("flag", "trade_of_asset unit_price_includes_tax")
+    | _of("texts", "analysis_type_categories")
+)
+_PUT_LINE = _optional(_LINE) | _of("text", "id")
+_TAX_ANALYSIS = _of("text", "tax_rate_id") | _of(
+    "amount", "net_amount tax_amount total_amount goods_amount service_amount"
+)
+_UNSUPPORTED_AMOUNTS = (
+    "shipping_net_amount shipping_tax_amount shipping_total_amount"
+    " base_currency_shipping_net_amount base_currency_shipping_tax_amount"
+    " base_currency_shipping_total_amount cis_applicable_amount"
+    " base_currency_cis_applicable_amount total_after_cis_deduction"
+    " base_currency_total_after_cis_deduction withholding_tax_rate withholding_tax_amount"
+    " base_currency_withholding_tax_amount"
+)
+UNSUPPORTED = frozenset(_UNSUPPORTED_AMOUNTS.split())
+_DOCUMENT = (
+    _of(
+        "text",
+        "contact_id* contact_name:255 contact_reference:255 reference:25 notes:2000"
+        " shipping_tax_rate_id currency_id status_id tax_address_region_id idempotency_id:32",
+    )
+    | _of("date", "date*")
+    | _of(
+        "amount",
+        f"{_UNSUPPORTED_AMOUNTS} net_amount tax_amount total_amount exchange_rate"
+        " inverse_exchange_rate total_quantity total_discount_amount"
+        " base_currency_total_discount_amount base_currency_net_amount"
+        " base_currency_tax_amount base_currency_total_amount",
+    )
+    | _of("flag", "sent vat_reverse_charge destination_consignment")
+    | {
+        "main_address": Field("group", inner=_ADDRESS),
+        "delivery_address": Field("group", inner=_ADDRESS),
+        "tax_analysis": Field("rows", inner=_TAX_ANALYSIS),
+    }
+)
+_INVOICE = (
+    _DOCUMENT
+    | _of(
+        "text",
+        "invoice_number_prefix:6 invoice_number terms_and_conditions:2000"
+        " delivery_performance_date:40 original_quote_estimate_id",
+    )
+    | _of("date", "due_date")
+    | {
+        "recurring_invoice": Field("object"),
+        "invoice_lines": Field("rows", required=True, inner=_LINE),
+    }
+)
+_CREDIT_NOTE = (
+    _DOCUMENT
+    | _of("text", "credit_note_number_prefix:6 credit_note_number terms_and_conditions:65535")
+    | _of("date", "original_invoice_date")
+    | {"credit_note_lines": Field("rows", required=True, inner=_LINE)}
+)
+
+BODIES: dict[tuple[str, str], Fields] = {
+    ("POST", "contact"): _CONTACT,
+    ("PUT", "contact"): _optional(_CONTACT),
+    ("POST", "sales_invoice"): _INVOICE,
+    ("PUT", "sales_invoice"): _optional(_INVOICE)
+    | {"invoice_lines": Field("rows", inner=_PUT_LINE)},
+    ("POST", "sales_credit_note"): _CREDIT_NOTE,
+    ("PUT", "sales_credit_note"): _optional(_CREDIT_NOTE)
+    | {"credit_note_lines": Field("rows", inner=_PUT_LINE)},
+    ("POST", "contact_allocation"): _of(
+        "text", "transaction_type_id* contact_id* idempotency_id:32"
+    )
+    | _of("date", "date")
+    | {
+        "allocated_artefacts": Field(
+            "rows", required=True, inner=_of("text", "artefact_id*") | _of("amount", "amount*")
+        )
+    },
+    ("POST", "attachment"): _of(
+        "text",
+        "file* file_name* mime_type* description file_extension transaction_id"
+        " attachment_context_type_id attachment_context_id",
+    )
+    | _of("whole", "file_size:2621440")
+    | _of("flag", "is_public"),
+}
+
+_GUID = re.compile(r"^[0-9a-f]{32}$")
+_MARKUP = re.compile(r"<[A-Za-z/!]|&(#\d+|#x[0-9A-Fa-f]+|[A-Za-z][A-Za-z0-9]*);")
+_PLAIN_TEXT = frozenset({"notes", "description"})
+
+
+def check(body: Record, fields: Fields, source: str) -> list[Problem]:
+    """List everything wrong with the form of `body`: names, presence, kinds, lengths, markup."""
+    problems = [
+        Problem(f"{source}.{name}", f"{name} is not a known attribute", "UnknownAttribute")
+        for name in body
+        if name not in fields
+    ]
+    for name, field in fields.items():
+        path = f"{source}.{name}"
+        value = body.get(name)
+        if name not in body or value is None:
+            if field.required:
+                problems.append(Problem(path, f"{name} is required"))
+            elif name in body:
+                problems.append(Problem(path, f"{name} has the wrong type"))
+            continue
+        problems += _check_one(value, name, field, path)
+    return problems
+
+
+def _check_one(  # noqa: C901, PLR0911, PLR0912 - one for each kind
+    value: object, name: str, field: Field, path: str
+) -> list[Problem]:
+    wrong = [Problem(path, f"{name} has the wrong type")]
+    match field.kind:
+        case "text":
+            if not isinstance(value, str):
+                return wrong
+            return _check_text(value, name, field, path)
+        case "date":
+            return [] if is_date(value) else [Problem(path, f"{name} is not a date")]
+        case "amount":
+            return [] if decimal_of(value) is not None else [Problem(path, f"{name} is no number")]
+        case "flag":
+            return [] if isinstance(value, bool) else wrong
+        case "whole":
+            if isinstance(value, bool) or not isinstance(value, int):
+                return wrong
+            if field.limit is not None and not 0 <= value <= field.limit:
+                return [Problem(path, f"{name} must be less than or equal to {field.limit}")]
+        case "texts":
+            if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+                return wrong
+            if field.required and not value:
+                return [Problem(path, f"{name} is required")]
+        case "group":
+            return check(value, field.inner or {}, path) if isinstance(value, dict) else wrong
+        case "rows":
+            return _check_rows(value, name, field, path)
+        case "object":
+            return [] if isinstance(value, dict) else wrong
+    return []
+
+
+def _check_text(value: str, name: str, field: Field, path: str) -> list[Problem]:
+    if field.required and not value.strip():
+        return [Problem(path, f"{name} is required")]
+    if field.limit is not None and len(value) > field.limit:
+        return [Problem(path, f"{name} is too long (maximum is {field.limit} characters)")]
+    if name == "idempotency_id" and not _GUID.match(value):
+        return [Problem(path, "idempotency_id must be 32 hexadecimal digits")]
+    if name in _PLAIN_TEXT and _MARKUP.search(value):
+        # The live service names its own inner model here, for whichever line it was.
+        inner = "line_items.description" if name == "description" else path
+        return [Problem(inner, f"{name} contains invalid characters")]
+    return []
+
+
+def _check_rows(value: object, name: str, field: Field, path: str) -> list[Problem]:
+    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+        return [Problem(path, f"{name} has the wrong type")]
+    if field.required and not value:
+        return [Problem(path, f"{name} is required")]
+    return [problem for row in value for problem in check(row, field.inner or {}, path)]

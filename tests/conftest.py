@@ -1,0 +1,244 @@
+"""What every test stands on: the sandbox over real HTTP, a home and a keyring of its own.
+
+After each test every request psage made and every reply of the sandbox is checked against the
+contracts in `tests/contract`.
+"""
+
+import json
+import os
+import socket
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keyring
+import keyring.backend
+import pytest
+
+from productive_sage import cli, oauth
+from productive_sage.sandbox import (
+    CLIENT_ID,
+    CLIENT_SECRET,
+    ORGANIZATION_ID,
+    PRODUCTIVE_TOKEN,
+    Sandbox,
+)
+from productive_sage.vault import ProductiveSignIn, SageSignIn, Vault
+from tests.contract.check import problems
+
+_REFUSALS = {400, 401, 403, 404, 409, 415, 422, 429}
+
+
+class MemoryKeyring(keyring.backend.KeyringBackend):
+    """The real keyring API over a dictionary."""
+
+    priority = 1  # type: ignore[assignment]  # a class property in the library, a plain value here
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.entries.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.entries[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        del self.entries[service, username]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left: exit code, both streams, and the JSON document if it is one."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        results: list[dict[str, Any]] = self.json["results"]
+        return results
+
+    @property
+    def only(self) -> dict[str, Any]:
+        (result,) = self.results
+        return result
+
+
+Psage = Callable[..., Result]
+
+
+@pytest.fixture(scope="session")
+def running_sandbox() -> Iterator[Sandbox]:
+    with Sandbox(limits=1000) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(running_sandbox: Sandbox) -> Iterator[Sandbox]:
+    """Both services at the seed; checked against the contracts at the end."""
+    running_sandbox.reset()
+    yield running_sandbox
+    # A request that was refused on purpose may break the contract; an accepted one never.
+    broken = [
+        problem
+        for call in running_sandbox.calls()
+        for problem in problems(call)
+        if not (": request:" in problem and call.status in _REFUSALS)
+    ]
+    assert broken == []
+
+
+@pytest.fixture(autouse=True)
+def memory_keyring() -> Iterator[MemoryKeyring]:
+    before = keyring.get_keyring()
+    memory = MemoryKeyring()
+    keyring.set_keyring(memory)
+    yield memory
+    keyring.set_keyring(before)
+
+
+@pytest.fixture(autouse=True)
+def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reaches beyond this machine."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in (
+            "127.0.0.1",
+            "::1",
+        ):
+            raise AssertionError(f"a test tried to reach {address}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home folder, and no environment of the person's own."""
+    for name in [name for name in os.environ if name.startswith("PSAGE_")]:
+        monkeypatch.delenv(name)
+    folder = tmp_path / "home"
+    monkeypatch.setenv("PSAGE_HOME", str(folder))
+    monkeypatch.setenv("NO_COLOR", "1")
+    return folder
+
+
+@pytest.fixture
+def psage(home: Path, capsys: pytest.CaptureFixture[str]) -> Psage:
+    """Run a command through `cli.main`, as the installed program does."""
+
+    def run(*args: str) -> Result:
+        capsys.readouterr()
+        code = cli.main(args)
+        streams = capsys.readouterr()
+        return Result(code, streams.out, streams.err)
+
+    return run
+
+
+@pytest.fixture
+def offline(sandbox: Sandbox, home: Path, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    """psage pointed at the sandbox, signed in nowhere."""
+    for name, value in sandbox.environment().items():
+        monkeypatch.setenv(name, value)
+    return sandbox
+
+
+@pytest.fixture
+def connected(offline: Sandbox, home: Path) -> Sandbox:
+    """Signed in to both services by the real grant."""
+    home.mkdir(mode=0o700)
+    vault = Vault("default")
+    vault.save(ProductiveSignIn(PRODUCTIVE_TOKEN, ORGANIZATION_ID, "Harbour & Pine"))
+    vault.save(sage_sign_in(offline))
+    offline.clear_calls()
+    return offline
+
+
+@pytest.fixture
+def services(connected: Sandbox, home: Path) -> Sandbox:
+    """Signed in and configured: sales go to ledger account 4010."""
+    account = connected.bookkeeper.ledger_account_id(4010)
+    (home / "default.toml").write_text(f'default_ledger_account = "{account}"\n')
+    return connected
+
+
+def sage_sign_in(sandbox: Sandbox) -> SageSignIn:
+    """Sign in to the sandbox's Sage without a browser."""
+    now = sandbox.clock.now().timestamp()
+    address = sandbox.environment()["PSAGE_SAGE_AUTHORIZE_URL"]
+    request = oauth.begin(address, CLIENT_ID, 8765)
+    code = oauth.code_from(consent(request.url), request)
+    form = {
+        "grant_type": "authorization_code",
+        "code": code,
+        "redirect_uri": request.redirect_uri,
+        "client_id": CLIENT_ID,
+        "client_secret": CLIENT_SECRET,
+        "code_verifier": request.verifier,
+    }
+    body = urllib.parse.urlencode(form).encode()
+    with urllib.request.urlopen(sandbox.environment()["PSAGE_SAGE_TOKEN_URL"], body) as reply:
+        answer = json.load(reply)
+    (business,) = [
+        key
+        for key, books in sandbox.sage.data["books"].items()
+        if books["business"]["name"] == "Harbour & Pine Ltd"
+    ]
+    return SageSignIn(
+        CLIENT_ID,
+        CLIENT_SECRET,
+        answer["access_token"],
+        now + answer["expires_in"],
+        answer["refresh_token"],
+        now + answer["refresh_token_expires_in"],
+        business,
+        "Harbour & Pine Ltd",
+        "GB",
+    )
+
+
+def consent(address: str, answer: str = "allow") -> str:
+    """Be the person at Sage's page; returns the address the browser is sent to."""
+
+    class Stay(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+            return None
+
+    opener = urllib.request.build_opener(Stay)
+    try:
+        with opener.open(f"{address}&consent={answer}"):
+            raise AssertionError("the consent page did not redirect")
+    except urllib.error.HTTPError as reply:
+        reply.close()
+        return str(reply.headers["Location"])
+
+
+def copies(sandbox: Sandbox, productive_id: str) -> list[dict[str, Any]]:
+    """The documents in Sage that carry the invoice's marker, void ones too."""
+    marker = f"PRD-{productive_id}"
+    return [
+        row
+        for row in sandbox.sage.invoices.values()
+        if row["reference"] == marker or str(row["reference"]).startswith(f"{marker}-")
+    ]
+
+
+def writes(sandbox: Sandbox, service: str | None = None) -> list[str]:
+    """Every write the services saw, as `POST /contacts`."""
+    return [
+        f"{call.method} {call.path}"
+        for call in sandbox.calls(service)
+        if call.method != "GET" and call.service in ("sage", "productive")
+    ]
