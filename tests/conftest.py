@@ -35,10 +35,10 @@ _REFUSALS = {400, 401, 403, 404, 409, 415, 422, 429}
 class MemoryKeyring(keyring.backend.KeyringBackend):
     """The real keyring API over a dictionary."""
 
-    priority = 1  # type: ignore[assignment]  # a class property in the library, a plain value here
+    priority = 1
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # the library's is not annotated
         self.entries: dict[tuple[str, str], str] = {}
 
     def get_password(self, service: str, username: str) -> str | None:
@@ -145,6 +145,15 @@ def psage(home: Path, capsys: pytest.CaptureFixture[str]) -> Psage:
         return Result(code, streams.out, streams.err)
 
     return run
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Somebody at a terminal types these, in order, at each prompt."""
+    typed: list[str] = []
+    monkeypatch.setattr(cli._Session, "can_ask", property(lambda self: True))
+    monkeypatch.setattr("typer.prompt", lambda *args, **kwargs: typed.pop(0))
+    return typed
 
 
 @pytest.fixture

@@ -84,12 +84,11 @@ class Hold:
         self._reached = threading.Event()
         self._let_go = threading.Event()
         self._is_lost = False
-        self.request = ""
-        """The request held up, as `POST /contacts`."""
+        self._request = ""
 
     def __enter__(self) -> Self:
         """From now on requests are counted."""
-        serve = self._desk.serve
+        serve = self._serve_before = self._desk.serve
         self._desk.serve = lambda request, app: self._serve(serve, request, app)
         return self
 
@@ -101,12 +100,12 @@ class Hold:
     ) -> None:
         """Let go, and leave the requests alone."""
         self._let_go.set()
-        del self._desk.serve
+        self._desk.serve = self._serve_before
 
     def reached(self) -> str:
         """Wait until the request is there; returns it as `POST /contacts`."""
         assert self._reached.wait(_PATIENCE_S), "the request was never made"
-        return self.request
+        return self._request
 
     def let_go(self) -> None:
         """Let the request have its work and its answer."""
@@ -118,21 +117,19 @@ class Hold:
         self._let_go.set()
 
     def _serve(self, serve: Callable[[Any, Any], Any], request: Any, app: Any) -> Any:
-        with self._lock:
-            hit = (not self._method or request.method == self._method) and (
-                request.path.startswith(self._path)
-            )
-            self._seen += hit
-            if not hit or self._seen != self._nth:
-                mine = False
-            else:
-                mine = True
-                self.request = f"{request.method} {request.path}"
-        if not mine:
+        if not self._is_the_one(request):
             return serve(request, app)
         outcome = serve(request, app) if self._when == "after" else None
+        self._request = f"{request.method} {request.path}"
         self._reached.set()
         self._let_go.wait(_PATIENCE_S)
         if self._is_lost:
             raise ConnectionAbortedError
         return outcome or serve(request, app)
+
+    def _is_the_one(self, request: Any) -> bool:
+        if self._method not in ("", request.method) or not request.path.startswith(self._path):
+            return False
+        with self._lock:
+            self._seen += 1
+            return self._seen == self._nth

@@ -527,10 +527,9 @@ def test_an_answer_with_other_totals_differs_and_the_copy_stays_recorded(
 
 def _cents_off(services: Sandbox, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Let Sage book a cent more than it was sent."""
-    from productive_sage.sandbox import sage
+    from productive_sage.sandbox.documents import create
 
     made: list[str] = []
-    create = sage.create
 
     def wrong(books: Any, kind: Any, body: Any) -> Any:
         document = create(books, kind, body)
@@ -542,7 +541,7 @@ def _cents_off(services: Sandbox, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         made.append(document["id"])
         return document
 
-    monkeypatch.setattr(sage, "create", wrong)
+    monkeypatch.setattr("productive_sage.sandbox.sage.create", wrong)
     return made
 
 

@@ -1,6 +1,6 @@
 """The pure part: tables for what was decided, Hypothesis for what must always hold."""
 
-from collections.abc import Iterator
+import re
 from dataclasses import replace
 from datetime import date
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
@@ -98,7 +98,8 @@ def codes(draft: Draft) -> list[str]:
 def test_a_plain_line_keeps_quantity_and_price() -> None:
     (line,) = plan(an_invoice(a_line("825.00", quantity="7.5", unit_price="110.00"))).lines
 
-    assert (line.quantity, line.unit_price, line.discount) == (Decimal("7.5"), Decimal(110), 0)
+    assert (line.quantity, line.unit_price) == (Decimal("7.5"), Decimal(110))
+    assert line.discount == 0
     assert line.ledger_account_id == "default-account"
 
 
@@ -117,7 +118,8 @@ def test_a_line_sages_arithmetic_cannot_give_goes_as_one_times_its_net_and_says_
     draft = plan(an_invoice(line))
 
     (sent,) = draft.lines
-    assert (sent.quantity, sent.unit_price, sent.net) == (1, Decimal("13.36"), Decimal("13.36"))
+    assert sent.quantity == 1
+    assert sent.unit_price == sent.net == Decimal("13.36")
     assert sent.description == "Design (1.333 × 10.01)"
     assert codes(draft) == ["line_restated"]
 
@@ -137,7 +139,8 @@ def test_negative_and_zero_lines_are_kept(
 ) -> None:
     sent = plan(an_invoice(line, a_line("100.00"))).lines[0]
 
-    assert (sent.quantity, sent.unit_price, sent.net) == (quantity, unit_price, line.amount)
+    assert (sent.quantity, sent.unit_price) == (Decimal(quantity), Decimal(unit_price))
+    assert sent.net == line.amount
 
 
 def test_an_invoice_below_zero_is_refused() -> None:
@@ -221,7 +224,7 @@ def test_html_becomes_plain_text(written: str, text: str) -> None:
 def test_plain_text_never_holds_what_sage_refuses(written: str) -> None:
     text = mapping.plain_text(written)
 
-    assert mapping.re.search(r"<[A-Za-z/!?]|&#?\w+;", text) is None
+    assert re.search(r"<[A-Za-z/!?]|&#?\w+;", text) is None
 
 
 def test_an_empty_description_takes_the_services_name_then_the_service_types() -> None:
@@ -500,12 +503,12 @@ def invoices(draw: st.DrawFn) -> Invoice:
 
 
 @pytest.fixture(scope="module")
-def books() -> Iterator[dict[str, Any]]:
+def books() -> dict[str, Any]:
     """The sandbox's own bookkeeping, without HTTP: an arithmetic independent of ours."""
     sandbox = Sandbox()
     keeper = sandbox.bookkeeper
     contacts = {c: keeper.add_contact(f"Customer {c}", currency=c) for c in ("GBP", "EUR", "JPY")}
-    yield {
+    return {
         "books": sandbox.sage.books(),
         "contacts": contacts,
         "account": keeper.ledger_account_id(4010),

@@ -27,6 +27,7 @@ from productive_sage.errors import (
 if TYPE_CHECKING:
     from productive_sage.config import Home
     from productive_sage.desk import Ask, Desk
+    from productive_sage.http import Pool
     from productive_sage.models import Settings
     from productive_sage.vault import Vault
 
@@ -393,7 +394,7 @@ def demo(as_json: _Json = False) -> None:
 
 
 @contextmanager
-def _pool() -> Iterator[Any]:
+def _pool() -> Iterator["Pool"]:
     from productive_sage.http import connect_pool
 
     with connect_pool() as pool:

@@ -5,8 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import httpx
-
 from productive_sage import oauth
 from productive_sage.desk import Ask
 from productive_sage.errors import (
@@ -16,6 +14,7 @@ from productive_sage.errors import (
     SignInExpired,
     SignInFailed,
 )
+from productive_sage.http import Pool
 from productive_sage.models import Endpoints
 from productive_sage.productive import ProductiveClient, Token
 from productive_sage.sage import SageClient, sage_http
@@ -25,7 +24,7 @@ _WAIT_S = 300
 
 
 def connect_productive(
-    vault: Vault, pool: httpx.Client, endpoints: Endpoints, *, organization_id: str, token: str
+    vault: Vault, pool: Pool, endpoints: Endpoints, *, organization_id: str, token: str
 ) -> ProductiveSignIn:
     """Try the token with a live call, then store it.
 
@@ -65,7 +64,7 @@ class Way:
 
 def connect_sage(
     vault: Vault,
-    pool: httpx.Client,
+    pool: Pool,
     endpoints: Endpoints,
     *,
     client_id: str,

@@ -32,6 +32,9 @@ from productive_sage.pacing import Limiter, backoff_s, is_affordable
 
 log = logging.getLogger("psage.http")
 
+Pool = httpx.Client
+"""The connections both services share."""
+
 _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _PAUSE_WITHOUT_WORD_S = 60.0
 
@@ -69,7 +72,7 @@ class Reply:
     """The parsed JSON, numbers with a point as `Decimal`; None unless JSON was asked for."""
 
 
-def connect_pool() -> httpx.Client:
+def connect_pool() -> Pool:
     """Open the connection pool both services share: its TLS context is the expensive part."""
     return httpx.Client(
         timeout=httpx.Timeout(60.0, connect=10.0),
@@ -84,7 +87,7 @@ class Http:
 
     def __init__(
         self,
-        pool: httpx.Client,
+        pool: Pool,
         base_url: str,
         *,
         refused: type[ServiceRefused],

@@ -251,10 +251,10 @@ def _figures(
         quantity, unit_price = -quantity, -unit_price
     gross = quantity * unit_price
     discount = money.round_half_up(gross, currency) - net
-    is_lawful = discount == 0 or 0 < discount <= money.round_half_up(gross, currency)
-    # Half a cent less a whole one is not nothing: half up goes away from zero.
-    gives_net = money.round_half_up(gross - discount, currency) == net
-    return (quantity, unit_price, discount) if quantity and is_lawful and gives_net else None
+    # A discount above the exact product would leave less than nothing to be rounded.
+    if quantity and (discount == 0 or 0 < discount <= gross):
+        return quantity, unit_price, discount
+    return None
 
 
 def _said(line: InvoiceLine) -> str:

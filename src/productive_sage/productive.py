@@ -11,8 +11,6 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-
 from productive_sage import money
 from productive_sage.errors import (
     AmountsUnclear,
@@ -21,7 +19,7 @@ from productive_sage.errors import (
     RefusedByProductive,
     ServiceUnavailable,
 )
-from productive_sage.http import Http
+from productive_sage.http import Http, Pool
 from productive_sage.models import Address, Company, Endpoints, Invoice, InvoiceLine
 from productive_sage.pacing import Limiter, Window
 
@@ -72,7 +70,7 @@ class ProductiveClient:
 
     def __init__(
         self,
-        pool: httpx.Client,
+        pool: Pool,
         endpoints: Endpoints,
         token: Token,
         *,

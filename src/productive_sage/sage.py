@@ -11,8 +11,6 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, TypeVar
 
-import httpx
-
 from productive_sage import money
 from productive_sage.errors import (
     DifferentBusiness,
@@ -21,7 +19,7 @@ from productive_sage.errors import (
     RefusedBySage,
     ServiceUnavailable,
 )
-from productive_sage.http import Credentials, Http, Reply
+from productive_sage.http import Credentials, Http, Pool, Reply
 from productive_sage.models import (
     Books,
     Contact,
@@ -64,7 +62,7 @@ def words_of(document: Any) -> tuple[str, tuple[str, ...]]:
 
 
 def sage_http(
-    pool: httpx.Client,
+    pool: Pool,
     url: str,
     *,
     credentials: Credentials | None = None,

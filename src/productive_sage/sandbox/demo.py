@@ -184,8 +184,13 @@ def demonstrate(*, as_json: bool, out: IO[str] | None = None) -> int:
     code = 1 if broken else 0
     if as_json:
         report = {"command": "demo", "ok": not broken, "exit_code": code, "dry_run": False}
-        error = {"code": "broken_promise", "message": broken, "hint": None, "details": {}}
-        extra = {"error": error, "output": shown} if broken else {}
+        problem: dict[str, Any] = {
+            "code": "broken_promise",
+            "message": broken,
+            "hint": None,
+            "details": {},
+        }
+        extra = {"error": problem, "output": shown} if broken else {}
         print(json.dumps({**report, "seconds": seconds, "steps": demo.steps, **extra}), file=out)
     elif broken:
         print(f"\nerror: not as promised: {broken}", file=sys.stderr)

@@ -20,7 +20,11 @@ FILE_VARIABLE = "PSAGE_SANDBOX_KEYRING"
 class SandboxKeyring(KeyringBackend):
     """Entries in the JSON file that `PSAGE_SANDBOX_KEYRING` names."""
 
-    priority = 0  # type: ignore[assignment]  # a class property in the library, a plain value here
+    priority = 0
+
+    def __init__(self) -> None:
+        """Need nothing; the file is found at each call."""
+        super().__init__()  # type: ignore[no-untyped-call]  # the library's is not annotated
 
     def get_password(self, service: str, username: str) -> str | None:
         """Give an entry, or None."""

@@ -1,0 +1,147 @@
+"""The settings file: read whole, judged whole, edited without losing anything."""
+
+import os
+import tomllib
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import pytest
+
+from productive_sage import config
+from productive_sage.errors import ConfigInvalid, UsageProblem
+from productive_sage.models import Endpoints, Settings
+
+EXAMPLE = Path(__file__).parent.parent / "config.example.toml"
+
+
+def test_the_example_loads_and_holds_every_key() -> None:
+    settings, warnings = config.load(EXAMPLE, {})
+
+    written = tomllib.loads(EXAMPLE.read_text())
+    assert warnings == []
+    assert set(written) == {field.name for field in fields(Settings)}
+    assert written["endpoints"] == asdict(Endpoints()) == asdict(settings.endpoints)
+
+
+def test_a_missing_file_means_the_defaults(tmp_path: Path) -> None:
+    assert config.load(tmp_path / "none.toml", {}) == (Settings(), [])
+
+
+def test_all_problems_are_told_at_once_with_key_value_and_what_is_allowed(tmp_path: Path) -> None:
+    path = tmp_path / "default.toml"
+    path.write_text(
+        'numbering = "both"\nwrite_number_back = "yes"\nsage_calls_per_second = 0\n'
+        'items = 3\n[minor_digits]\nJPY = "0"\n[endpoints]\nsage_api = "http://sage.example"\n'
+    )
+
+    with pytest.raises(ConfigInvalid) as caught:
+        config.load(path, {"PSAGE_SAGE_TOKEN_URL": "ftp://x"})
+
+    problems = caught.value.details["problems"]
+    assert len(problems) == 7
+    assert str(path) in caught.value.message
+    assert '`numbering = "both"` must be "sage" or "productive"' in problems
+    assert "`write_number_back" in caught.value.message
+    assert "PSAGE_SAGE_TOKEN_URL" in caught.value.message
+
+
+def test_unknown_keys_are_warned_about(tmp_path: Path) -> None:
+    path = tmp_path / "default.toml"
+    path.write_text("colour = 1\n[endpoints]\nother = 2\n")
+
+    _, warnings = config.load(path, {})
+
+    assert len(warnings) == 2
+    assert "`colour`" in warnings[0]
+    assert "`endpoints.other`" in warnings[1]
+
+
+def test_broken_toml_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "default.toml"
+    path.write_text("numbering = \n")
+
+    with pytest.raises(ConfigInvalid, match="not valid TOML"):
+        config.load(path, {})
+
+
+@pytest.mark.parametrize(
+    ("address", "is_good"),
+    [
+        ("https://api.example/v3.1", True),
+        ("http://127.0.0.1:8080", True),
+        ("http://localhost", True),
+        ("http://[::1]:1", True),
+        ("http://127.0.0.1.evil.example", False),
+        ("http://api.example", False),
+        ("https://user:pw@api.example", False),
+        ("https://", False),
+        ("api.example", False),
+        ("https://[", False),
+    ],
+)
+def test_only_loopback_may_be_plain_http(address: str, is_good: bool, tmp_path: Path) -> None:
+    environment = {"PSAGE_SAGE_API_URL": address}
+
+    if is_good:
+        settings, _ = config.load(tmp_path / "none.toml", environment)
+        assert settings.endpoints.sage_api == address
+    else:
+        with pytest.raises(ConfigInvalid, match="PSAGE_SAGE_API_URL"):
+            config.load(tmp_path / "none.toml", environment)
+
+
+def test_an_edit_keeps_comments_order_and_unknown_keys(tmp_path: Path) -> None:
+    path = tmp_path / "default.toml"
+    path.write_text(
+        '# mine\ncolour = "red" # why\nnumbering = "sage"\n\n[items]\n# links\n"11" = "service:a"\n'
+    )
+
+    config.edit(
+        path,
+        {
+            ("numbering",): ("productive", ""),
+            ("default_tax_rate",): ("GB_ZERO", "Zero"),
+            ("items", "12"): ("service:b", "Development -> DEV"),
+            ("items", "11"): (None, ""),
+        },
+    )
+
+    text = path.read_text()
+    assert text.startswith('# mine\ncolour = "red" # why\nnumbering = "productive"\n')
+    assert "# links" in text
+    assert tomllib.loads(text) == {
+        "colour": "red",
+        "numbering": "productive",
+        "default_tax_rate": "GB_ZERO",
+        "items": {"12": "service:b"},
+    }
+    assert "# Development -> DEV" in text
+
+
+def test_a_failed_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "default.toml"
+    path.write_text('numbering = "sage"\n')
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(Exception, match="no room left"):
+        config.edit(path, {("numbering",): ("productive", "")})
+
+    assert path.read_text() == 'numbering = "sage"\n'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["../x", "", "a b", ".hidden", "x" * 41, "a/b"])
+def test_a_profile_name_is_a_plain_word(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageProblem, match="profile name"):
+        config.open_home(tmp_path, name)
+
+
+def test_the_home_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
+    home = config.open_home(tmp_path / "home", "default")
+
+    assert home.folder.stat().st_mode & 0o777 == 0o700

@@ -1,0 +1,251 @@
+"""Which contact in Sage an invoice is billed to."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from productive_sage.sandbox import Sandbox
+from tests.conftest import Psage, copies, writes
+
+
+def customer_of(sandbox: Sandbox, productive_id: str) -> str:
+    (copy,) = copies(sandbox, productive_id)
+    return str(copy["contact"]["id"])
+
+
+def posted_contacts(sandbox: Sandbox) -> list[str]:
+    return [write for write in writes(sandbox) if write == "POST /contacts"]
+
+
+def test_a_missing_customer_is_created_once_for_a_whole_batch(
+    services: Sandbox, psage: Psage
+) -> None:
+    result = psage("copy-invoice", "123", "124", "125", "--json")
+
+    assert result.code == 0
+    assert len(posted_contacts(services)) == 1
+    assert [one["customer"]["created"] for one in result.results] == [True, False, False]
+    (contact,) = [c for c in services.sage.contacts.values() if "Juniper" in str(c["name"])]
+    assert contact["source_guid"] == "productive-company-507"
+    assert contact["currency"]["id"] == "GBP"
+    assert contact["main_address"]["country"]["id"] == "GB"
+    assert contact["main_address"]["city"] == "London"
+    assert contact["tax_number"]
+    assert contact["main_contact_person"]["email"].endswith("juniper-street.example")
+
+
+def test_one_exact_name_is_a_match_and_a_similar_one_is_not(
+    services: Sandbox, psage: Psage
+) -> None:
+    psage("copy-invoice", "101", "103")
+
+    assert customer_of(services, "101") == services.bookkeeper.contact_id("Northwind Traders Ltd")
+    assert customer_of(services, "103") == services.bookkeeper.contact_id(
+        "Northwind Trading Limited"
+    )
+    assert posted_contacts(services) == []
+
+
+def test_several_matches_without_anybody_to_ask_are_listed(services: Sandbox, psage: Psage) -> None:
+    result = psage("copy-invoice", "114", "--json")
+
+    assert result.code == 4
+    error = result.only["error"]
+    assert error["code"] == "ambiguous_customer"
+    assert len(error["details"]["customers"]) == 2
+    assert writes(services) == []
+
+
+def test_a_mark_decides_between_equal_names(services: Sandbox, psage: Psage) -> None:
+    marked = services.bookkeeper.add_contact("O'Brien & Sons", source_guid="productive-company-506")
+
+    psage("copy-invoice", "114")
+
+    assert customer_of(services, "114") == marked
+
+
+def test_the_customer_of_an_earlier_copy_is_used_again(services: Sandbox, psage: Psage) -> None:
+    chosen = services.bookkeeper.contact_id("Northwind Trading Limited")
+    psage("copy-invoice", "123", "--customer", "Northwind Trading Limited")
+
+    result = psage("copy-invoice", "124", "--json")
+
+    assert result.only["customer"]["id"] == chosen
+    assert posted_contacts(services) == []
+
+
+def test_a_customer_found_by_email_is_used(services: Sandbox, psage: Psage) -> None:
+    known = services.bookkeeper.add_contact(
+        "Juniper (old name)", email="bookkeeping@juniper-street.example"
+    )
+
+    psage("copy-invoice", "123")
+
+    assert customer_of(services, "123") == known
+
+
+@pytest.mark.parametrize("how", ["id", "name", "reference"])
+def test_a_customer_is_named_by_id_name_or_reference(
+    services: Sandbox, psage: Psage, how: str
+) -> None:
+    contact = services.bookkeeper.add_contact("Holding plc", reference="HOLD1")
+    named = {"id": contact, "name": " holding PLC ", "reference": "HOLD1"}[how]
+
+    psage("copy-invoice", "101", "--customer", named)
+
+    assert customer_of(services, "101") == contact
+
+
+@pytest.mark.parametrize(
+    ("named", "code"),
+    [
+        ("Nobody at all", "customer_not_found"),
+        ("Atelier Lumière SARL", "customer_not_found"),  # bills EUR
+        ("O'Brien & Sons", "ambiguous_customer"),
+    ],
+)
+def test_a_named_customer_that_does_not_fit_is_refused(
+    services: Sandbox, psage: Psage, named: str, code: str
+) -> None:
+    result = psage("copy-invoice", "101", "--customer", named, "--json")
+
+    assert result.code == 4
+    assert result.only["error"]["code"] == code
+    assert writes(services) == []
+
+
+def test_a_contact_in_another_currency_is_never_used(services: Sandbox, psage: Psage) -> None:
+    services.bookkeeper.add_contact("Juniper Street Coffee Ltd", currency="EUR")
+
+    result = psage("copy-invoice", "123", "--json")
+
+    assert result.only["customer"]["created"] is True
+    contact = services.sage.contacts[result.only["customer"]["id"]]
+    assert contact["currency"]["id"] == "GBP"
+
+
+def test_a_company_billed_in_two_currencies_gets_two_contacts(
+    services: Sandbox, psage: Psage
+) -> None:
+    euros = services.agency.add_invoice(
+        company_id=507, currency="EUR", lines=[{"unit_price": "10.00"}]
+    )
+
+    psage("copy-invoice", "123", euros)
+
+    marks = {
+        c["source_guid"]
+        for c in services.sage.contacts.values()
+        if str(c["source_guid"]).startswith("productive-company-507")
+    }
+    assert marks == {"productive-company-507", "productive-company-507-EUR"}
+
+
+def test_create_customer_forces_a_new_one(services: Sandbox, psage: Psage) -> None:
+    result = psage("copy-invoice", "101", "--create-customer", "--json")
+
+    assert result.only["customer"]["created"] is True
+    assert customer_of(services, "101") != services.bookkeeper.contact_id("Northwind Traders Ltd")
+
+
+def test_a_created_customer_is_found_by_its_mark_when_the_ledger_is_gone(
+    services: Sandbox, psage: Psage, home: Path
+) -> None:
+    made = psage("copy-invoice", "123", "--json").only["customer"]["id"]
+    services.bookkeeper.rename_contact(made, "Juniper Holdings")
+    for file in home.glob("default.db*"):
+        file.unlink()
+
+    result = psage("copy-invoice", "124", "--json")
+
+    assert result.only["customer"]["id"] == made
+
+
+def test_books_with_more_than_a_page_of_customers_are_searched(
+    services: Sandbox, psage: Psage
+) -> None:
+    for n in range(200):
+        services.bookkeeper.add_contact(f"Filler {n}")
+    juniper = services.bookkeeper.add_contact("Juniper Street Coffee Ltd")
+
+    psage("copy-invoice", "123")
+
+    assert customer_of(services, "123") == juniper
+    assert [
+        call.query["search"]
+        for call in services.calls("sage", "GET", "/contacts")
+        if "search" in call.query
+    ] == [["Juniper Street Coffee Ltd"]]
+
+
+def test_an_unknown_country_is_left_out_with_a_warning(services: Sandbox, psage: Psage) -> None:
+    services.agency.edit_contact_entry(507, country="Atlantis")
+
+    result = psage("copy-invoice", "123", "--json")
+
+    assert result.code == 0
+    assert "country_unknown" in [warning["code"] for warning in result.only["warnings"]]
+
+
+def test_a_deleted_contact_of_an_earlier_copy_is_sages_refusal_with_a_way_out(
+    services: Sandbox, psage: Psage
+) -> None:
+    made = psage("copy-invoice", "123", "--json").only["customer"]["id"]
+    services.bookkeeper.delete_contact(made)
+
+    result = psage("copy-invoice", "124", "--json")
+
+    assert result.code == 4
+    assert result.only["error"]["code"] == "refused_by_sage"
+    assert "--customer" in result.only["error"]["hint"]
+    assert copies(services, "124") == []
+
+
+# --- asking
+
+
+def test_a_person_chooses_between_several_customers(
+    services: Sandbox, psage: Psage, answers: list[str]
+) -> None:
+    answers += ["2", "1"]  # the customer, then the tax rate
+
+    result = psage("copy-invoice", "114")
+
+    assert result.code == 0
+    assert "Which contact in Sage is O'Brien & Sons?" in result.err
+    listed = [line for line in result.err.splitlines() if line.lstrip().startswith("2  ")]
+    chosen = services.sage.contacts[customer_of(services, "114")]
+    assert str(chosen["reference"]) in listed[0]
+
+
+def test_a_person_may_make_a_new_customer_instead(
+    services: Sandbox, psage: Psage, answers: list[str]
+) -> None:
+    answers += ["3", "1"]
+
+    psage("copy-invoice", "114")
+
+    assert len(posted_contacts(services)) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "action", "count"),
+    [("1", "unchanged", 1), ("2", "created", 2), ("3", "unchanged", 1)],
+)
+def test_a_person_is_asked_what_to_do_about_a_copy(
+    services: Sandbox,
+    psage: Psage,
+    answers: list[str],
+    answer: str,
+    action: str,
+    count: int,
+) -> None:
+    answers += ["1"]  # no tax
+    psage("copy-invoice", "101")
+    answers += [answer, "1"]
+
+    result = psage("copy-invoice", "101", "--json")
+
+    assert json.loads(result.out)["results"][0]["action"] == action
+    assert len(copies(services, "101")) == count

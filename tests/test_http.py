@@ -1,0 +1,780 @@
+"""The request loop over a wire that does as told: what is tried again, what never is."""
+
+import json
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from productive_sage.errors import (
+    NetworkDown,
+    OutcomeUnknown,
+    PsageError,
+    RateLimited,
+    ReadOnlyRun,
+    RefusedBySage,
+    ServiceUnavailable,
+    SignInExpired,
+)
+from productive_sage.http import Http, connect_pool
+from productive_sage.pacing import (
+    BUDGET_S,
+    MAX_ATTEMPTS,
+    Limiter,
+    Window,
+    backoff_s,
+    is_affordable,
+)
+from productive_sage.sage import words_of
+
+BASE = "https://sage.test/v3.1"
+HTML = "<!DOCTYPE html><h1>We will be back soon</h1>"
+BODY = {"contact": {"name": "Blåbær"}}
+
+Answer = httpx.Response | Exception
+
+
+@dataclass
+class Wire:
+    """Gives the answers in order, the last one for ever; remembers what was sent."""
+
+    answers: list[Answer]
+    requests: list[httpx.Request] = field(default_factory=list)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        at = min(len(self.requests), len(self.answers)) - 1
+        answer = self.answers[at]
+        if isinstance(answer, Exception):
+            raise answer
+        # A response can be read once.
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=answer.stream)
+
+
+@dataclass
+class Time:
+    """A clock that moves when somebody sleeps, and not otherwise."""
+
+    now: float = 0.0
+    sleeps: list[float] = field(default_factory=list)
+
+    def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        self.now += seconds
+
+
+@dataclass
+class Tokens:
+    """A sign-in whose tokens are numbered; `renewable` False is a plain API token."""
+
+    renewable: bool = True
+    number: int = 1
+    asked: int = 0
+    renewals: int = 0
+
+    def headers(self) -> dict[str, str]:
+        self.asked += 1
+        return {"Authorization": f"Bearer {self.number}"}
+
+    def renew(self) -> bool:
+        self.renewals += 1
+        self.number += 1
+        return self.renewable
+
+
+@dataclass
+class Line:
+    """An `Http` with its wire, time and tokens in view."""
+
+    http: Http
+    wire: Wire
+    time: Time
+    tokens: Tokens
+
+    @property
+    def sent(self) -> list[str]:
+        return [f"{request.method} {request.url}" for request in self.wire.requests]
+
+    def get(self) -> Any:
+        return self.http.get("/contacts").document
+
+    def post(self) -> Any:
+        return self.http.write("POST", "/contacts", BODY).document
+
+
+Connect = Callable[..., Line]
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    """Make a line that answers as listed."""
+    pools: list[httpx.Client] = []
+
+    def make(*answers: Answer, renewable: bool = True, jitter: float = 1.0, **more: Any) -> Line:
+        wire, time, tokens = Wire(list(answers)), Time(), Tokens(renewable)
+        pools.append(httpx.Client(transport=httpx.MockTransport(wire)))
+        http = Http(
+            pools[-1],
+            BASE,
+            refused=RefusedBySage,
+            explain=words_of,
+            credentials=tokens,
+            clock=lambda: time.now,
+            sleep=time.sleep,
+            jitter=lambda: jitter,
+            **more,
+        )
+        return Line(http, wire, time, tokens)
+
+    yield make
+    for pool in pools:
+        pool.close()
+
+
+def ok(document: Any = None) -> httpx.Response:
+    return httpx.Response(200, json={"id": "1"} if document is None else document)
+
+
+def status(code: int, document: Any = None, **headers: str) -> httpx.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    if document is None:
+        return httpx.Response(code, headers=named, text=HTML)
+    return httpx.Response(code, headers=named, json=document)
+
+
+NOTHING_SENT = {
+    "no connection": httpx.ConnectError("[Errno 111] Connection refused"),
+    "no connection in time": httpx.ConnectTimeout("timed out"),
+    "no free connection": httpx.PoolTimeout("timed out"),
+    "no way through the proxy": httpx.ProxyError("502 Bad Gateway"),
+}
+PERHAPS_SENT: dict[str, Answer] = {
+    "cut while sending": httpx.WriteError("[Errno 32] Broken pipe"),
+    "too slow to take it": httpx.WriteTimeout("timed out"),
+    "cut before the answer": httpx.ReadError("[Errno 104] Connection reset by peer"),
+    "no answer in time": httpx.ReadTimeout("timed out"),
+    "cut in the answer": httpx.RemoteProtocolError("peer closed connection"),
+    "cannot be unpacked": httpx.Response(
+        200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(b"not gzip")
+    ),
+    "408": status(408),
+    "500": status(500),
+    "500 with words": status(500, [{"$message": "An unexpected error", "$source": ""}]),
+    "502": status(502),
+    "503": status(503),
+    "504": status(504),
+    "599": status(599),
+    "a page for people": httpx.Response(200, text=HTML),
+    "half a document": httpx.Response(200, text='{"id": "1'),
+    "nothing at all": httpx.Response(200),
+    "a redirect": status(302, Location="https://evil.test/contacts"),
+}
+
+
+def cases(troubles: Mapping[str, Answer]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("trouble", list(troubles.values()), ids=list(troubles))
+
+
+# --- reads
+
+
+@cases({**NOTHING_SENT, **PERHAPS_SENT})
+def test_a_read_is_tried_again_after_trouble(connect: Connect, trouble: Answer) -> None:
+    line = connect(trouble, ok())
+
+    assert line.get() == {"id": "1"}
+    assert line.sent == [f"GET {BASE}/contacts"] * 2
+    assert line.time.sleeps == [0.5]
+
+
+@cases({**NOTHING_SENT, **PERHAPS_SENT})
+def test_a_read_is_given_up_after_five_attempts(connect: Connect, trouble: Answer) -> None:
+    line = connect(trouble)
+
+    with pytest.raises(PsageError) as caught:
+        line.get()
+
+    assert type(caught.value) is (
+        NetworkDown if trouble in NOTHING_SENT.values() else ServiceUnavailable
+    )
+    assert caught.value.exit_code == 5
+    assert caught.value.hint
+    assert len(line.sent) == 5
+    assert line.time.sleeps == [0.5, 1.0, 2.0, 4.0]
+
+
+def test_the_pauses_between_attempts_are_halved_at_most(connect: Connect) -> None:
+    line = connect(status(503), jitter=0.0)
+
+    with pytest.raises(ServiceUnavailable):
+        line.get()
+
+    assert line.time.sleeps == [0.25, 0.5, 1.0, 2.0]
+
+
+def test_a_certificate_that_cannot_be_trusted_is_not_tried_again(connect: Connect) -> None:
+    trouble = httpx.ConnectError("certificate verify failed")
+    trouble.__cause__ = ssl.SSLCertVerificationError("certificate verify failed: self-signed")
+    line = connect(trouble)
+
+    with pytest.raises(NetworkDown, match="self-signed"):
+        line.get()
+
+    assert len(line.sent) == 1
+
+
+def test_the_operating_systems_words_are_passed_on(connect: Connect) -> None:
+    trouble = httpx.ConnectError("all attempts failed")
+    trouble.__cause__ = OSError(101, "Network is unreachable")
+    line = connect(trouble)
+
+    with pytest.raises(NetworkDown, match=r"Sage cannot be reached: .*Network is unreachable"):
+        line.get()
+
+
+# --- writes
+
+
+@cases(NOTHING_SENT)
+def test_a_write_is_tried_again_where_nothing_was_sent(connect: Connect, trouble: Answer) -> None:
+    line = connect(trouble, trouble, ok())
+
+    assert line.post() == {"id": "1"}
+    assert len(line.sent) == 3
+    bodies = {request.content for request in line.wire.requests}
+    assert bodies == {json.dumps(BODY, ensure_ascii=False).encode()}
+
+
+@cases(NOTHING_SENT)
+def test_a_write_that_never_left_is_a_network_failure(connect: Connect, trouble: Answer) -> None:
+    line = connect(trouble)
+
+    with pytest.raises(NetworkDown, match="cannot be reached") as caught:
+        line.post()
+
+    assert len(line.sent) == 5
+    assert "nothing was sent" in str(caught.value.hint)
+
+
+@cases(PERHAPS_SENT)
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_a_write_that_may_have_been_done_is_never_repeated(
+    connect: Connect, method: str, trouble: Answer
+) -> None:
+    line = connect(trouble)
+
+    with pytest.raises(OutcomeUnknown, match="may have been done or not"):
+        line.http.write(method, "/contacts", BODY)
+
+    assert line.sent == [f"{method} {BASE}/contacts"]
+    assert line.time.sleeps == []
+
+
+@cases(PERHAPS_SENT)
+def test_a_form_that_may_have_been_taken_is_never_repeated(
+    connect: Connect, trouble: Answer
+) -> None:
+    line = connect(trouble)
+
+    with pytest.raises(OutcomeUnknown):
+        line.http.post_form("/token", {"refresh_token": "once"})
+
+    assert len(line.sent) == 1
+
+
+@pytest.mark.parametrize("code", [500, 503, 408, 302])
+def test_an_unknown_outcome_tells_which_status_there_was(connect: Connect, code: int) -> None:
+    line = connect(status(code))
+
+    with pytest.raises(OutcomeUnknown) as caught:
+        line.post()
+
+    assert caught.value.details["status"] == code
+
+
+def test_an_unknown_outcome_without_an_answer_has_no_status(connect: Connect) -> None:
+    line = connect(httpx.ReadTimeout("timed out"))
+
+    with pytest.raises(OutcomeUnknown) as caught:
+        line.post()
+
+    assert caught.value.details["status"] == 0
+
+
+# --- a definite no
+
+
+@pytest.mark.parametrize("code", [400, 403, 404, 405, 409, 410, 413, 415, 422, 451])
+@pytest.mark.parametrize("send", [Line.get, Line.post], ids=["read", "write"])
+def test_a_refusal_is_final_and_in_the_services_words(
+    connect: Connect, send: Callable[[Line], Any], code: int
+) -> None:
+    words = [
+        {"$message": "There were some errors", "$source": ""},
+        {"$message": "is not for sales", "$source": "sales_invoice.ledger_account_id"},
+    ]
+    line = connect(status(code, words, x_request_id="7f3c"))
+
+    with pytest.raises(RefusedBySage) as caught:
+        send(line)
+
+    error = caught.value
+    assert "is not for sales [sales_invoice.ledger_account_id]" in error.message
+    assert f"({code})" in error.message
+    assert "(request 7f3c)" in error.message
+    assert error.fields == ("sales_invoice.ledger_account_id",)
+    assert error.status == code
+    assert error.exit_code == 4
+    assert len(line.sent) == 1
+
+
+def test_a_refusal_without_words_gives_the_reason_phrase(connect: Connect) -> None:
+    line = connect(status(403))
+
+    with pytest.raises(RefusedBySage, match=r"refused GET /contacts: Forbidden \(403\)") as caught:
+        line.get()
+
+    assert "<h1>" not in caught.value.message
+
+
+def test_the_request_id_is_found_under_its_other_spelling(connect: Connect) -> None:
+    line = connect(httpx.Response(422, headers={"X_REQUEST_ID": "9a1b"}, json=[]))
+
+    with pytest.raises(RefusedBySage, match=r"\(request 9a1b\)"):
+        line.post()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [None, [], {}, 3, "no", [None], ["no"], [{"$message": None}], {"error": None}],
+    ids=repr,
+)
+def test_a_refusal_in_a_shape_nobody_foresaw_is_a_refusal_all_the_same(
+    connect: Connect, document: Any
+) -> None:
+    line = connect(httpx.Response(422, json=document))
+
+    with pytest.raises(RefusedBySage, match="422"):
+        line.post()
+
+
+# --- 401
+
+
+@pytest.mark.parametrize("send", [Line.get, Line.post], ids=["read", "write"])
+def test_a_refused_token_is_renewed_and_the_request_repeated(
+    connect: Connect, send: Callable[[Line], Any]
+) -> None:
+    line = connect(status(401), ok())
+
+    assert send(line) == {"id": "1"}
+    tokens = [request.headers["authorization"] for request in line.wire.requests]
+    assert tokens == ["Bearer 1", "Bearer 2"]
+    assert len({request.content for request in line.wire.requests}) == 1
+
+
+@pytest.mark.parametrize("send", [Line.get, Line.post], ids=["read", "write"])
+def test_a_token_is_renewed_once_and_never_in_a_loop(
+    connect: Connect, send: Callable[[Line], Any]
+) -> None:
+    line = connect(status(401))
+
+    with pytest.raises(SignInExpired) as caught:
+        send(line)
+
+    assert len(line.sent) == 2
+    assert line.tokens.renewals == 1
+    assert caught.value.hint == "run `psage connect sage`"
+
+
+def test_a_token_is_renewed_once_even_with_other_trouble_between(connect: Connect) -> None:
+    line = connect(status(401), status(503), status(401))
+
+    with pytest.raises(SignInExpired):
+        line.get()
+
+    assert len(line.sent) == 3
+    assert line.tokens.renewals == 1
+
+
+def test_the_next_request_may_renew_again(connect: Connect) -> None:
+    line = connect(status(401), ok(), status(401), ok())
+
+    line.get()
+    line.get()
+
+    assert line.tokens.renewals == 2
+
+
+def test_where_nothing_can_be_renewed_the_first_401_is_the_last(connect: Connect) -> None:
+    line = connect(status(401), renewable=False)
+
+    with pytest.raises(SignInExpired):
+        line.get()
+
+    assert len(line.sent) == 1
+
+
+def test_a_failing_renewal_is_the_failure(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Tokens) -> bool:
+        raise SignInExpired("Sage", "revoked")
+
+    monkeypatch.setattr(Tokens, "renew", fail)
+    line = connect(status(401))
+
+    with pytest.raises(SignInExpired, match="revoked"):
+        line.post()
+
+    assert len(line.sent) == 1
+
+
+# --- 429
+
+
+@pytest.mark.parametrize("send", [Line.get, Line.post], ids=["read", "write"])
+@pytest.mark.parametrize(
+    ("headers", "wait_s"),
+    [
+        ({"Retry-After": "7"}, 7.0),
+        ({"X-RateLimit-Reset": "9"}, 9.0),
+        ({"Retry-After": "7", "X-RateLimit-Reset": "9"}, 7.0),
+        ({"Retry-After": "60"}, 60.0),
+        ({"Retry-After": "0"}, 0.0),
+        ({}, 60.0),
+        ({"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, 60.0),
+        ({"Retry-After": "-5"}, 60.0),
+        ({"Retry-After": ""}, 60.0),
+    ],
+    ids=str,
+)
+def test_a_pause_the_service_asks_for_is_kept_in_full(
+    connect: Connect, send: Callable[[Line], Any], headers: dict[str, str], wait_s: float
+) -> None:
+    line = connect(httpx.Response(429, headers=headers, text=HTML), ok())
+
+    assert send(line) == {"id": "1"}
+    assert line.time.sleeps == [wait_s]
+    assert len(line.sent) == 2
+
+
+@pytest.mark.parametrize("send", [Line.get, Line.post], ids=["read", "write"])
+def test_a_pause_beyond_the_budget_is_for_the_next_run(
+    connect: Connect, send: Callable[[Line], Any]
+) -> None:
+    line = connect(status(429, Retry_After="61"))
+
+    with pytest.raises(RateLimited, match="pause of 61 s") as caught:
+        send(line)
+
+    assert caught.value.exit_code == 5
+    assert line.time.sleeps == []
+    assert len(line.sent) == 1
+
+
+@pytest.mark.parametrize("send", [Line.get, Line.post], ids=["read", "write"])
+def test_pauses_add_up_to_a_minute_at_most(connect: Connect, send: Callable[[Line], Any]) -> None:
+    line = connect(status(429, Retry_After="25"))
+
+    with pytest.raises(RateLimited):
+        send(line)
+
+    assert line.time.sleeps == [25.0, 25.0]
+
+
+@pytest.mark.parametrize("send", [Line.get, Line.post], ids=["read", "write"])
+def test_short_pauses_end_after_five_attempts(
+    connect: Connect, send: Callable[[Line], Any]
+) -> None:
+    line = connect(status(429, Retry_After="1"))
+
+    with pytest.raises(RateLimited):
+        send(line)
+
+    assert len(line.sent) == 5
+
+
+def test_pauses_and_other_trouble_share_one_budget(connect: Connect) -> None:
+    line = connect(status(429, Retry_After="59"), status(503))
+
+    with pytest.raises(ServiceUnavailable):
+        line.get()
+
+    assert line.time.sleeps == [59.0, 1.0]
+    assert sum(line.time.sleeps) <= BUDGET_S
+
+
+def test_a_write_lost_after_a_pause_is_unknown(connect: Connect) -> None:
+    line = connect(status(429, Retry_After="1"), httpx.ReadTimeout("timed out"), ok())
+
+    with pytest.raises(OutcomeUnknown):
+        line.post()
+
+    assert len(line.sent) == 2
+
+
+# --- dry runs, other hosts
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_a_dry_run_sends_nothing_but_reads(connect: Connect, method: str) -> None:
+    line = connect(ok(), read_only=True)
+
+    assert line.get() == {"id": "1"}
+    with pytest.raises(ReadOnlyRun):
+        line.http.write(method, "/contacts", BODY)
+    with pytest.raises(ReadOnlyRun):
+        line.http.post_form("/upload", {}, file=("a.pdf", b"%PDF", "application/pdf"))
+    assert line.sent == [f"GET {BASE}/contacts"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://evil.test/v3.1/contacts?page=2",
+        "http://sage.test/v3.1/contacts?page=2",
+        "https://sage.test:8443/v3.1/contacts",
+        "https://sage.test.evil.test/contacts",
+        "https://sage.test@evil.test/contacts",
+        "https://sage.test\\@evil.test/contacts",
+        "HTTPS://EVIL.TEST/contacts",
+        "ftp://sage.test/contacts",
+        "://evil.test/contacts",
+    ],
+)
+def test_a_link_to_another_host_is_not_followed(connect: Connect, address: str) -> None:
+    line = connect(ok())
+
+    with pytest.raises(ServiceUnavailable, match="pointed to another host"):
+        line.http.get(address)
+    with pytest.raises(ServiceUnavailable, match="pointed to another host"):
+        line.http.write("POST", address, BODY)
+    assert line.sent == []
+
+
+def test_a_link_to_the_same_host_is_followed(connect: Connect) -> None:
+    line = connect(ok())
+
+    line.http.get("https://sage.test/v3.1/contacts?page=2")
+
+    assert line.sent == ["GET https://sage.test/v3.1/contacts?page=2"]
+
+
+def test_a_path_that_mentions_an_address_is_still_a_path(connect: Connect) -> None:
+    line = connect(ok())
+
+    line.http.get("/contacts?search=http://northwind.test&page=2")
+
+    assert line.sent == [f"GET {BASE}/contacts?search=http://northwind.test&page=2"]
+
+
+@pytest.mark.parametrize("path", ["//evil.test/contacts", "/..//evil.test", "/@evil.test"])
+def test_a_path_cannot_leave_the_host(connect: Connect, path: str) -> None:
+    line = connect(ok())
+
+    line.http.get(path)
+
+    assert [request.url.host for request in line.wire.requests] == ["sage.test"]
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("send", [Line.get, Line.post], ids=["read", "write"])
+def test_a_redirect_is_not_followed(
+    connect: Connect, send: Callable[[Line], Any], code: int
+) -> None:
+    line = connect(status(code, Location="https://evil.test/contacts"))
+
+    with pytest.raises((ServiceUnavailable, OutcomeUnknown)):
+        send(line)
+
+    assert {request.url.host for request in line.wire.requests} == {"sage.test"}
+
+
+def test_the_shared_pool_follows_no_redirect_and_has_a_time_limit() -> None:
+    with connect_pool() as pool:
+        assert not pool.follow_redirects
+        assert pool.timeout == httpx.Timeout(60.0, connect=10.0)
+
+
+# --- what goes out and comes in
+
+
+def test_numbers_with_a_point_become_decimal_and_never_float(connect: Connect) -> None:
+    raw = b'{"net": 0.1, "rows": [{"rate": 20.0, "tiny": 1e-7}], "count": 3}'
+    line = connect(httpx.Response(200, content=raw))
+
+    document = line.get()
+
+    assert document == {
+        "net": Decimal("0.1"),
+        "rows": [{"rate": Decimal("20.0"), "tiny": Decimal("1e-7")}],
+        "count": 3,
+    }
+    assert type(document["net"]) is Decimal
+    assert type(document["rows"][0]["tiny"]) is Decimal
+    assert type(document["count"]) is int
+
+
+@given(number=st.decimals(allow_nan=False, allow_infinity=False, min_value=-1, max_value=10**12))
+def test_every_amount_arrives_exactly(number: Decimal) -> None:
+    wire = Wire([httpx.Response(200, content=b'{"net": %s}' % f"{number:f}".encode())])
+    with httpx.Client(transport=httpx.MockTransport(wire)) as pool:
+        http = Http(pool, BASE, refused=RefusedBySage, explain=words_of)
+        net = http.get("/sales_invoices/1").document["net"]
+
+    assert Decimal(net) == number
+    assert not isinstance(net, float)
+
+
+def test_a_file_is_handed_over_as_it_came(connect: Connect) -> None:
+    line = connect(httpx.Response(200, content=b"%PDF-1.7 \xff"))
+
+    reply = line.http.get("/sales_invoices/1", {"a": "b"}, accept="application/pdf")
+
+    assert reply.body == b"%PDF-1.7 \xff"
+    assert reply.document is None
+    assert line.wire.requests[0].headers["accept"] == "application/pdf"
+    assert line.wire.requests[0].url.query == b"a=b"
+
+
+def test_an_answer_without_content_is_an_answer(connect: Connect) -> None:
+    line = connect(httpx.Response(204))
+
+    reply = line.http.write("DELETE", "/attachments/1", None)
+
+    assert (reply.status, reply.document) == (204, None)
+    assert "content-type" not in line.wire.requests[0].headers
+    assert line.wire.requests[0].content == b""
+
+
+def test_a_body_is_sent_as_utf_8_under_its_media_type(connect: Connect) -> None:
+    line = connect(ok())
+
+    line.http.write("PATCH", "/invoices/1", BODY, media_type="application/vnd.api+json")
+
+    (request,) = line.wire.requests
+    assert request.content == '{"contact": {"name": "Blåbær"}}'.encode()
+    assert request.headers["content-type"] == "application/vnd.api+json"
+
+
+def test_a_form_with_a_file_needs_no_json_in_reply(connect: Connect) -> None:
+    line = connect(httpx.Response(201, headers={"Location": "https://s3.test/1"}, text="<ok/>"))
+
+    reply = line.http.post_form("", {"key": "k"}, file=("a.pdf", b"%PDF", "application/pdf"))
+
+    (request,) = line.wire.requests
+    assert reply.headers["location"] == "https://s3.test/1"
+    assert request.headers["content-type"].startswith("multipart/form-data")
+    assert b"%PDF" in request.content
+
+
+# --- the pace
+
+
+def test_calls_are_spaced_to_the_window(connect: Connect) -> None:
+    line = connect(ok(), limiter=Limiter((Window(2, 1.0),)))
+
+    for _ in range(5):
+        line.get()
+
+    assert line.time.sleeps == [1.0, 1.0]
+
+
+def test_a_second_try_costs_a_call_too(connect: Connect) -> None:
+    line = connect(status(503), ok(), limiter=Limiter((Window(1, 10.0),)))
+
+    line.get()
+
+    assert line.time.sleeps == [0.5, 9.5]
+
+
+# Steps of 1/1024 s are exact as floats, so the rule needs no tolerance.
+_TICK = 1024
+_windows = st.lists(
+    st.builds(
+        Window, st.integers(1, 8), st.integers(1, 20 * _TICK).map(lambda ticks: ticks / _TICK)
+    ),
+    min_size=1,
+    max_size=3,
+).map(tuple)
+_gaps = st.lists(st.integers(0, 5 * _TICK).map(lambda ticks: ticks / _TICK), max_size=60)
+
+
+@given(windows=_windows, gaps=_gaps)
+def test_no_window_ever_holds_more_calls_than_allowed(
+    windows: tuple[Window, ...], gaps: list[float]
+) -> None:
+    limiter, now, sent = Limiter(windows), 0.0, list[float]()
+
+    for gap in gaps:
+        now += gap
+        now += limiter.wait_s(now)
+        assert limiter.wait_s(now) == 0
+        limiter.record(now)
+        sent.append(now)
+
+    for window in windows:
+        for first, beyond in zip(sent, sent[window.calls :], strict=False):
+            assert beyond - first >= window.seconds
+
+
+@given(windows=_windows, gaps=_gaps)
+def test_nobody_waits_longer_than_the_windows_demand(
+    windows: tuple[Window, ...], gaps: list[float]
+) -> None:
+    limiter, now, sent = Limiter(windows), 0.0, list[float]()
+
+    for gap in gaps:
+        now += gap
+        wait_s = limiter.wait_s(now)
+
+        full = [w for w in windows if len([t for t in sent if t > now - w.seconds]) >= w.calls]
+        assert (wait_s > 0) == bool(full)
+        assert wait_s <= max((w.seconds for w in full), default=0)
+        now += wait_s
+        limiter.record(now)
+        sent.append(now)
+
+
+def test_without_a_window_nobody_waits() -> None:
+    limiter = Limiter(())
+    limiter.record(1.0)
+
+    assert limiter.wait_s(1.0) == 0
+
+
+@given(attempt=st.integers(1, MAX_ATTEMPTS), jitter=st.floats(0, 1))
+def test_a_backoff_lies_between_half_a_step_and_the_whole(attempt: int, jitter: float) -> None:
+    step = 2 ** (attempt - 2)
+
+    assert step / 2 <= backoff_s(attempt, lambda: jitter) <= step
+
+
+@given(st.lists(st.floats(0, 100), max_size=20))
+def test_however_long_the_pauses_the_limits_hold(pauses: list[float]) -> None:
+    attempt, spent_s = 1, 0.0
+
+    for wait_s in pauses:
+        if not is_affordable(attempt=attempt, spent_s=spent_s, wait_s=wait_s):
+            break
+        attempt, spent_s = attempt + 1, spent_s + wait_s
+
+    assert attempt <= 5
+    assert spent_s <= 60.0
+
+
+@pytest.mark.parametrize(
+    ("attempt", "spent_s", "wait_s", "affordable"),
+    [(4, 0.0, 60.0, True), (5, 0.0, 0.0, False), (1, 0.0, 60.1, False), (2, 50.0, 10.0, True)],
+)
+def test_the_limits_are_five_attempts_and_a_minute(
+    attempt: int, spent_s: float, wait_s: float, affordable: bool
+) -> None:
+    assert is_affordable(attempt=attempt, spent_s=spent_s, wait_s=wait_s) is affordable
