@@ -34,14 +34,12 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="psage",
     help="Copy invoices from Productive into Sage Accounting, each exactly once.",
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 connect_app = typer.Typer(
     help="Sign in to Productive and to Sage; the sign-in is kept in the system's keyring.",
-    no_args_is_help=True,
     rich_markup_mode=None,
 )
 app.add_typer(connect_app, name="connect")
@@ -95,6 +93,12 @@ class _Session:
 _session = _Session()
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"psage {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     profile: Annotated[
@@ -111,14 +115,14 @@ def root(
         bool, typer.Option("--quiet", "-q", help="Print only what needs attention.")
     ] = False,
     no_input: Annotated[bool, typer.Option("--no-input", help="Never ask.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Print it and end."),
+    ] = False,
 ) -> None:
     """Options before the command hold for every command."""
     _session.profile, _session.config = profile, config
     _session.verbose, _session.quiet, _session.no_input = verbose, quiet, no_input
-    if version:
-        print(f"psage {__version__}")
-        raise typer.Exit
 
 
 # --- connect
@@ -548,7 +552,7 @@ def _exclude(first: str, is_first: bool, second: str, is_second: bool) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; no error passes beyond this function."""
-    args = list(sys.argv[1:] if argv is None else argv)
+    args = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     global _session  # noqa: PLW0603 -- typer's callback has no other place for the root options
     _session = _Session()
     # A terminated run ends like an interrupted one: what is finished is recorded and said.

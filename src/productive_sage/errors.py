@@ -307,7 +307,14 @@ class DiskFull(Temporary):
     code = "disk_full"
 
 
-# --- exit 7 and 8
+# --- exit 6, 7 and 8
+
+
+class SomeFailed(PsageError):
+    """Documents of a batch failed for several reasons."""
+
+    code = "some_failed"
+    exit_code = 6
 
 
 class TotalsDiffer(PsageError):

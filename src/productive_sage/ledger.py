@@ -415,4 +415,4 @@ def _now() -> datetime:
 
 
 def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds")
+    return moment.isoformat()

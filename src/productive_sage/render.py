@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from productive_sage import money
-from productive_sage.errors import PsageError
+from productive_sage.errors import PsageError, SomeFailed
 from productive_sage.models import Outcome
 
 _WORDS = {
@@ -100,9 +100,9 @@ def collect(outcomes: Iterable[Outcome], into: list[Outcome], *, total: int, qui
 
 
 def copies_as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The `results` and `summary` of the public contract."""
+    """The `results`, `summary` and, on failure, `error` of the public contract."""
     actions = [outcome.action for outcome in outcomes]
-    return {
+    content = {
         "results": [_copy_as_json(outcome) for outcome in outcomes],
         "summary": {
             "created": sum(map(actions.count, ("created", "would_create"))),
@@ -112,6 +112,20 @@ def copies_as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
             "failed": sum(map(actions.count, ("failed", "unknown", "differs"))),
         },
     }
+    errors = [outcome.error for outcome in outcomes if isinstance(outcome.error, PsageError)]
+    if errors:
+        content["error"] = _as_one(errors, len(outcomes)).as_json()
+    return content
+
+
+def _as_one(errors: Sequence[PsageError], total: int) -> PsageError:
+    """The error of the whole command: the documents' own where they agree."""
+    if len({problem.code for problem in errors}) == 1:
+        return errors[0]
+    return SomeFailed(
+        f"{len(errors)} of {total} documents need a look: see `results`",
+        details={"codes": [problem.code for problem in errors]},
+    )
 
 
 def _copy_as_json(outcome: Outcome) -> dict[str, Any]:
