@@ -1,6 +1,7 @@
 # Needs Python 3.11 or newer and nothing else: everything is installed into .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo check test format clean
 .DEFAULT_GOAL := check
@@ -9,8 +10,8 @@ demo: .venv/psage
 	$(BIN)/python -m productive_sage demo
 
 check: .venv/tools
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests scripts
+	$(BIN)/ruff check src tests scripts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
@@ -19,8 +20,8 @@ test: .venv/tools
 	$(BIN)/python -m pytest
 
 format: .venv/tools
-	$(BIN)/ruff format src tests
-	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests scripts
+	$(BIN)/ruff check --fix src tests scripts
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
@@ -29,9 +30,10 @@ clean:
 .venv/psage: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "psage needs Python 3.11 or newer")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(PIP) hatchling editables
+	$(PIP) --no-build-isolation -e .
 	touch $@
 
 .venv/tools: .venv/psage
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PIP) --no-build-isolation -e '.[dev]'
 	touch $@

@@ -4,6 +4,8 @@ Each time the person hears what happened and what to do next, nothing is lost, a
 leaves every invoice in Sage exactly once.
 """
 
+import errno
+import functools
 import itertools
 import logging
 import os
@@ -43,16 +45,38 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return slept
 
 
-@pytest.fixture(autouse=True)
-def log_of_its_own() -> Iterator[None]:
+@contextmanager
+def own_log() -> Iterator[None]:
     """Log as the installed program does, without pytest's handlers to catch what is dropped."""
-    logger = logging.getLogger("psage")
-    logger.propagate = False
-    yield
-    for handler in list(logger.handlers):
-        logger.removeHandler(handler)
-        handler.close()
-    logger.propagate = True
+    logger, root = logging.getLogger("psage"), logging.getLogger()
+    before = logger.handlers, root.handlers, logger.propagate
+    logger.handlers, root.handlers = [], []
+    try:
+        yield
+    finally:
+        for handler in logger.handlers:
+            handler.close()
+        logger.handlers, root.handlers, logger.propagate = before
+
+
+@pytest.fixture
+def psage(psage: Psage) -> Psage:
+    """Run a command with a log of its own."""
+
+    def run(*args: str) -> Result:
+        with own_log():
+            return psage(*args)
+
+    return run
+
+
+_shared_context = functools.cache(ssl.create_default_context)
+
+
+@pytest.fixture(autouse=True)
+def one_tls_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading the certificates costs more than any other part of a command."""
+    monkeypatch.setattr(ssl, "create_default_context", _shared_context)
 
 
 @pytest.fixture(params=[(), ("--json",)], ids=["for people", "for scripts"])
@@ -70,13 +94,11 @@ def told(result: Result) -> dict[str, Any]:
         assert document["exit_code"] == result.code
         assert document["ok"] is False
         assert result.err == ""
-        (error,) = [
-            place["error"]
-            for place in (document, *document.get("results", []))
-            if place.get("error")
-        ] or [None]
-        assert isinstance(error, dict)
-        return error
+        places = [document, *document.get("results", [])]
+        errors = [place["error"] for place in places if place.get("error")]
+        assert errors
+        assert all(error == errors[0] for error in errors)
+        return dict(errors[0])
     assert result.err.count("error: ") == 1
     message, _, hint = result.err.partition("error: ")[2].partition("\n\nhint: ")
     return {"message": message, "hint": hint.strip()}
@@ -231,7 +253,7 @@ def test_a_slow_read_is_tried_again(services: Sandbox, psage: Psage, impatient: 
     services.fault("slow", method="GET", path="/contacts", seconds=0.2)
 
     assert_good_again(psage, services)
-    assert len(services.calls("sage", "GET", "/contacts")) == 2
+    eventually(lambda: len(services.calls("sage", "GET", "/contacts")) == 2)
 
 
 def test_a_service_that_is_too_slow_for_every_read_is_unavailable(
@@ -276,10 +298,7 @@ READS = [
     ("productive", "/line_items"),
     ("sage", "/sales_invoices"),
     ("sage", "/contacts"),
-    ("sage", "/businesses"),
     ("sage", "/financial_settings"),
-    ("sage", "/countries"),
-    ("sage", "/tax_rates"),
 ]
 spoiled_reads = pytest.mark.parametrize(
     "fault", list(SPOILED_READS.values()), ids=list(SPOILED_READS)
@@ -304,11 +323,11 @@ def test_one_spoiled_read_is_not_even_noticed(
     ("service", "path"), [("productive", "/invoices"), ("sage", "/contacts")], ids=["prod", "sage"]
 )
 def test_a_service_that_stays_spoiled_is_unavailable_and_nothing_is_done(
-    services: Sandbox, run: Psage, psage: Psage, service: str, path: str, fault: dict[str, Any]
+    services: Sandbox, psage: Psage, service: str, path: str, fault: dict[str, Any]
 ) -> None:
     services.fault(service=service, method="GET", path=path, times=5, **fault)
 
-    result = run(*COPY)
+    result = psage(*COPY)
 
     assert_told(result, 5, "service_unavailable", service.title(), "try again in a few minutes")
     assert "<html" not in result.out + result.err
@@ -319,21 +338,21 @@ def test_a_service_that_stays_spoiled_is_unavailable_and_nothing_is_done(
 
 # Valid JSON, but not what the service's API sends: a gateway's own words, most of the time.
 @pytest.mark.parametrize(
-    "body", [{}, [], {"message": "maintenance"}, {"data": None, "$items": None}, "busy"], ids=repr
+    "body", [{}, [], {"data": None, "$items": None}], ids=["object", "list", "nothing"]
 )
 @pytest.mark.parametrize(
     ("service", "path"),
-    [("productive", "/invoices"), ("productive", "/line_items"), *READS[2:6]],
-    ids=["invoices", "line_items", *[path for _, path in READS[2:6]]],
+    [("productive", "/invoices"), ("productive", "/line_items"), *READS[2:]],
+    ids=["invoices", "line_items", *[path for _, path in READS[2:]]],
 )
 def test_json_of_somebody_else_is_a_service_that_is_unavailable(
-    services: Sandbox, run: Psage, psage: Psage, service: str, path: str, body: object
+    services: Sandbox, psage: Psage, service: str, path: str, body: object
 ) -> None:
-    content = body if isinstance(body, dict | list) else f'"{body}"'
-    kind: dict[str, Any] = {"status": 200, "body": content}
-    services.fault("status", service=service, method="GET", path=path, times=5, **kind)
+    services.fault(
+        "status", service=service, method="GET", path=path, status=200, body=body, times=5
+    )
 
-    result = run(*COPY)
+    result = psage(*COPY)
 
     assert_told(result, 5, "service_unavailable", service.title())
     assert writes(services) == []
@@ -417,12 +436,12 @@ def test_a_write_that_sage_does_not_show_yet_is_guarded_by_its_key(
 
 @pytest.mark.parametrize("path", POSTS)
 @work_not_done
-def test_a_write_that_fails_twice_is_unknown_and_settled_by_the_next_run(
-    services: Sandbox, run: Psage, psage: Psage, path: str, fault: dict[str, Any]
+def test_a_write_that_fails_twice_is_unknown_and_settled_by_the_next_psage(
+    services: Sandbox, psage: Psage, path: str, fault: dict[str, Any]
 ) -> None:
     services.fault(method="POST", path=path, times=2, **fault)
 
-    result = run(*COPY)
+    result = psage(*COPY)
 
     assert_told(result, 8, "outcome_unknown", "may have been done or not", "run the command again")
     assert len(posts(services, path)) == 2
@@ -432,15 +451,15 @@ def test_a_write_that_fails_twice_is_unknown_and_settled_by_the_next_run(
 
 @pytest.mark.parametrize("forgetful", [False, True], ids=["key known", "key forgotten"])
 @work_done
-def test_a_write_that_cannot_be_looked_for_is_unknown_and_adopted_by_the_next_run(
-    services: Sandbox, run: Psage, psage: Psage, fault: dict[str, Any], forgetful: bool
+def test_a_write_that_cannot_be_looked_for_is_unknown_and_adopted_by_the_next_psage(
+    services: Sandbox, psage: Psage, fault: dict[str, Any], forgetful: bool
 ) -> None:
     services.remember_idempotency = not forgetful
     services.fault(method="POST", path="/sales_invoices", **fault)
     # The first search is for copies made elsewhere.
     services.fault("status", method="GET", path="/sales_invoices", status=503, nth=2, times=5)
 
-    result = run(*COPY)
+    result = psage(*COPY)
 
     assert_told(result, 8, "outcome_unknown", "run the command again")
     assert len(posts(services, "/sales_invoices")) == 1
@@ -632,14 +651,15 @@ def test_a_renewal_that_sage_cannot_do_now_is_done_later(
 
 
 @pytest.mark.parametrize(
-    ("service", "method", "path"),
+    "call",
     [
-        ("sage", "GET", "/contacts"),
-        ("sage", "POST", "/contacts"),
-        ("sage", "POST", "/sales_invoices"),
-        ("productive", "GET", "/invoices"),
-        ("productive", "PATCH", "/invoices"),
+        {"service": "sage", "method": "GET", "path": "/contacts"},
+        {"service": "sage", "method": "POST", "path": "/contacts"},
+        {"service": "sage", "method": "POST", "path": "/sales_invoices"},
+        {"service": "productive", "method": "GET", "path": "/invoices"},
+        {"service": "productive", "method": "PATCH", "path": "/invoices"},
     ],
+    ids=lambda call: f"{call['service']} {call['method']} {call['path']}",
 )
 @pytest.mark.parametrize(
     ("headers", "wait_s"),
@@ -650,13 +670,11 @@ def test_a_pause_a_service_asks_for_is_kept_and_the_work_done(
     services: Sandbox,
     psage: Psage,
     waits: list[float],
-    service: str,
-    method: str,
-    path: str,
+    call: dict[str, str],
     headers: dict[str, str],
     wait_s: float,
 ) -> None:
-    services.fault("status", service=service, method=method, path=path, status=429, headers=headers)
+    services.fault("status", status=429, headers=headers, **call)
 
     result = assert_good_again(psage, services)
 
@@ -667,15 +685,10 @@ def test_a_pause_a_service_asks_for_is_kept_and_the_work_done(
 @pytest.mark.parametrize(
     ("service", "method", "path"),
     [("sage", "GET", "/contacts"), ("sage", "POST", "/sales_invoices"), ("productive", "GET", "/")],
+    ids=["sage read", "sage write", "productive"],
 )
 def test_a_pause_too_long_for_this_run_is_left_to_the_next(
-    services: Sandbox,
-    run: Psage,
-    psage: Psage,
-    waits: list[float],
-    service: str,
-    method: str,
-    path: str,
+    services: Sandbox, run: Psage, psage: Psage, service: str, method: str, path: str
 ) -> None:
     headers = {"Retry-After": "3600"} if service == "sage" else {"X-RateLimit-Reset": "3600"}
     services.fault("status", service=service, method=method, path=path, status=429, headers=headers)
@@ -683,7 +696,6 @@ def test_a_pause_too_long_for_this_run_is_left_to_the_next(
     result = run(*COPY)
 
     assert_told(result, 5, "rate_limited", service.title(), "3600 s", "run the command again later")
-    assert waits == []
     assert copies(services, "123") == []
     assert_good_again(psage, services)
 
@@ -721,7 +733,7 @@ def test_one_refused_invoice_does_not_stop_the_others(
     assert result.code == 6
     assert [len(copies(services, n)) for n in ("123", "124", "125")] == [1, 0, 1]
     assert_each_told(result, {"124"}, "refused_by_sage", "is odd [sales_invoice.date]")
-    if "--json" in result.out or result.out.startswith("{"):
+    if result.out.startswith("{"):
         assert result.json["summary"] == {
             "created": 2,
             "updated": 0,
@@ -929,18 +941,18 @@ def disk_with(room: int) -> Iterator[None]:
 
 
 # From too little for the first table, in steps of one page, to enough for all of it.
-@pytest.mark.parametrize("pages", range(1, 40, 3))
+@pytest.mark.parametrize("pages", range(1, 28, 2))
 def test_wherever_the_disk_becomes_full_nothing_is_lost_or_doubled(
-    services: Sandbox, run: Psage, psage: Psage, pages: int
+    services: Sandbox, psage: Psage, pages: int
 ) -> None:
     with disk_with(32_768 + pages * 4_120):
-        result = run(*COPY)
+        result = psage(*COPY)
 
     if result.code:
-        assert result.code in {5, 8}
-        code = "disk_full" if result.code == 5 else "outcome_unknown"
+        code = {5: "disk_full", 8: "outcome_unknown"}[result.code]
         assert_told(result, result.code, code, "free some space")
-    assert_good_again(psage, services)
+        assert_good_again(psage, services)
+    assert len(copies(services, "123")) == 1
 
 
 def test_a_disk_that_is_full_from_the_start_sends_nothing(
@@ -979,7 +991,7 @@ def test_settings_that_do_not_fit_on_the_disk_stay_as_they_were(
     before = (home / "default.toml").read_text()
 
     def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.MonkeyPatch.context() as day:
         day.setattr(os, "fsync", full)
@@ -1013,15 +1025,21 @@ def test_a_home_nobody_may_make_is_told(
     assert services.calls() == []
 
 
-def test_a_home_nobody_may_write_in_is_told(
-    services: Sandbox, run: Psage, home: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_home_on_a_disk_mounted_to_be_read_is_told(
+    services: Sandbox, run: Psage, home: Path
 ) -> None:
-    monkeypatch.setenv("PSAGE_CONFIG", str(home / "default.toml"))
-    monkeypatch.setenv("PSAGE_HOME", "/proc/self")
+    opened = os.open
 
-    result = run(*COPY)
+    def read_only(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+        if str(path).startswith(str(home)) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+        return opened(path, flags, *args, **kwargs)
 
-    assert_told(result, 2, "home_unusable", "/proc/self", "PSAGE_HOME")
+    with pytest.MonkeyPatch.context() as day:
+        day.setattr(os, "open", read_only)
+        result = run(*COPY)
+
+    assert_told(result, 2, "home_unusable", "Read-only file system", "PSAGE_HOME")
     assert services.calls() == []
 
 
@@ -1052,6 +1070,20 @@ def test_a_log_that_cannot_be_written_is_told(services: Sandbox, psage: Psage, h
     assert services.calls() == []
 
 
+def test_a_log_that_finds_no_room_is_no_reason_to_complain(
+    services: Sandbox, psage: Psage, home: Path
+) -> None:
+    (home / "logs").mkdir()
+    (home / "logs" / "psage.log").write_text("x" * 900_000)
+
+    with disk_with(800_000):
+        result = psage("--verbose", *COPY)
+
+    assert result.code == 0
+    assert "Traceback" not in result.err
+    assert len(copies(services, "123")) == 1
+
+
 # --- the ledger
 
 
@@ -1080,13 +1112,13 @@ def other_tables(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [garbage, half, zeros, torn, other_tables])
 def test_a_damaged_ledger_can_be_moved_away_and_the_copies_are_found_again(
-    services: Sandbox, run: Psage, psage: Psage, home: Path, damage: Callable[[Path], None]
+    services: Sandbox, psage: Psage, home: Path, damage: Callable[[Path], None]
 ) -> None:
     psage(*COPY)
     damage(home / "default.db")
     services.clear_calls()
 
-    result = run(*COPY)
+    result = psage(*COPY)
 
     assert_told(result, 2, "home_unusable", "is damaged", f"move `{home / 'default.db'}` away")
     assert writes(services) == []

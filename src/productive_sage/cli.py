@@ -261,6 +261,8 @@ def configure(
 
     Example: psage configure --default-ledger 4000 --map-item "Design=DESIGN"
     """
+    from dataclasses import asdict
+
     from productive_sage import render, wizard
 
     home = _session.home()
@@ -280,13 +282,16 @@ def configure(
                 productive=lambda: desk().productive,
             )
         settings = _session.settings(home)
-    shown = wizard.shown(settings)
     if as_json:
         render.document(
-            "configure", _session.profile, exit_code=0, settings=shown, file=str(home.config)
+            "configure",
+            _session.profile,
+            exit_code=0,
+            settings=asdict(settings),
+            file=str(home.config),
         )
     elif not _session.quiet:
-        render.lines({name: str(value) for name, value in shown.items()})
+        render.lines(wizard.shown(home.config, settings))
         print(f"in {home.config}", file=sys.stderr)
 
 

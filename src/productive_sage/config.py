@@ -239,6 +239,23 @@ def edit(path: Path, changes: Mapping[tuple[str, ...], tuple[Any, str]]) -> None
     _replace(path, tomlkit.dumps(document))
 
 
+def comments(path: Path) -> dict[str, str]:
+    """The comment behind each key and each entry of `items`: the names `edit` wrote there."""
+    import tomlkit
+
+    document = tomlkit.parse(path.read_text(encoding="utf-8") if path.exists() else "")
+    entries: list[tuple[str, Any]] = [*document.items()]
+    items = document.get("items")
+    if isinstance(items, dict):
+        entries += [(f"items.{key}", value) for key, value in items.items()]
+    said = {
+        key: value.trivia.comment.removeprefix("#").strip()
+        for key, value in entries
+        if hasattr(value, "trivia")
+    }
+    return {key: comment for key, comment in said.items() if comment}
+
+
 def _replace(path: Path, content: str) -> None:
     """Write beside the file, then rename: a crash leaves the old file or the new one."""
     temporary: str | None = None

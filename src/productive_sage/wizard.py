@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from productive_sage import config
 from productive_sage.errors import InputNeeded, PsageError, Refused, UsageProblem
-from productive_sage.models import Item, LedgerAccount, Settings, TaxRate
+from productive_sage.models import Endpoints, Item, LedgerAccount, Settings, TaxRate
 from productive_sage.productive import ProductiveClient
 from productive_sage.sage import SageClient
 
@@ -85,9 +85,30 @@ def _steps(
         yield partial(_item_link, sage, productive, pair)
 
 
-def shown(settings: Settings) -> dict[str, Any]:
-    """The settings as plain values, for `--show`."""
-    return asdict(settings)
+def shown(path: Path, settings: Settings) -> dict[str, str]:
+    """The settings for people: names beside ids, addresses only where they are not the usual."""
+    names = config.comments(path)
+    plain = asdict(settings)
+    tables = {key: plain.pop(key) for key in ("items", "minor_digits", "endpoints")}
+    usual = asdict(Endpoints())
+    rows = {key: _word(value) for key, value in plain.items()}
+    rows |= {f"items.{key}": value for key, value in tables["items"].items()}
+    rows |= {f"minor_digits.{key}": str(value) for key, value in tables["minor_digits"].items()}
+    rows |= {
+        f"endpoints.{key}": value
+        for key, value in tables["endpoints"].items()
+        if value != usual[key]
+    }
+    return {
+        key: f"{names[key]}  [{value}]" if key in names and value else value
+        for key, value in rows.items()
+    }
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) if value else "-"
 
 
 def _all(problems: Sequence[PsageError]) -> PsageError:

@@ -1,0 +1,120 @@
+"""The documents say what the program does."""
+
+import re
+import shlex
+import zipfile
+from pathlib import Path
+
+import pytest
+from hatchling.builders.wheel import WheelBuilder
+
+from productive_sage import errors
+from productive_sage.sandbox import CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
+from tests.conftest import Psage, consent
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def commands() -> list[str]:
+    """The `psage` commands in the README's code blocks, without their comments."""
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [line.split(" #")[0].strip() for line in lines if line.startswith("psage ")]
+
+
+def test_every_command_of_the_readme_runs_in_its_order(
+    offline: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+    import urllib.request
+
+    def browser(address: str) -> bool:
+        back = consent(address)
+        threading.Thread(target=lambda: urllib.request.urlopen(back).close(), daemon=True).start()
+        return True
+
+    monkeypatch.setenv("PSAGE_PRODUCTIVE_TOKEN", PRODUCTIVE_TOKEN)
+    monkeypatch.setenv("PSAGE_SAGE_CLIENT_SECRET", CLIENT_SECRET)
+    monkeypatch.setattr("webbrowser.open", browser)
+    monkeypatch.setattr("productive_sage.connection._chosen", lambda found, *_: found[0][0])
+
+    done = {command: psage(*shlex.split(command)[1:]) for command in commands()}
+
+    assert len(done) >= 14
+    assert {command: result.err for command, result in done.items() if result.code != 0} == {}
+
+
+def test_the_readme_lists_every_exit_code() -> None:
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    used = {kind.exit_code for kind in kinds if issubclass(kind, errors.PsageError)}
+
+    assert listed == used | {0, 130}
+
+
+def test_the_readme_stays_short_and_its_links_lead_somewhere() -> None:
+    assert len(README.splitlines()) <= 150
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (ROOT / target).exists()
+
+
+def test_error_codes_beyond_the_contract_are_in_the_changelog() -> None:
+    contract = set(
+        "not_connected sign_in_expired keyring_unavailable config_invalid no_default_ledger "
+        "input_needed not_found is_draft is_credit_note already_copied ambiguous_customer "
+        "customer_not_found tax_rate_invalid number_taken copy_locked copy_gone "
+        "different_business refused_by_sage refused_by_productive rate_limited "
+        "service_unavailable network locked outcome_unknown totals_differ defect".split()
+    )
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    used = {kind.code for kind in kinds if issubclass(kind, errors.PsageError)}
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+
+    assert {code for code in used - contract if f"`{code}`" not in changelog} == set()
+    assert contract <= used
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["connect", "productive", "--help"],
+        ["connect", "sage", "--help"],
+        ["configure", "--help"],
+        ["copy-invoice", "--help"],
+        ["sandbox", "--help"],
+        ["demo", "--help"],
+    ],
+)
+def test_every_help_text_fits_80_columns_and_gives_an_example(
+    psage: Psage, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    result = psage(*arguments)
+
+    assert result.code == 0
+    assert max(map(len, result.out.splitlines())) <= 80
+    assert "Example: psage" in result.out or arguments == ["--help"]
+
+
+def test_no_index_host_and_no_path_of_a_machine_is_named() -> None:
+    for name in ("constraints.txt", "pyproject.toml", "Makefile", ".ci/run"):
+        text = (ROOT / name).read_text()
+        assert "http://" not in text
+        assert "https://" not in text
+        assert "index-url" not in text
+
+
+def test_the_wheel_holds_the_program_its_entry_point_and_the_licence(tmp_path: Path) -> None:
+    (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (entry,) = [name for name in names if name.endswith("entry_points.txt")]
+        entry_points = archive.read(entry).decode()
+    assert "productive_sage/sandbox/seed.py" in names
+    assert "psage = productive_sage.cli:main" in entry_points
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert not [name for name in names if name.startswith("tests/")]
