@@ -55,7 +55,8 @@ def own_log() -> Iterator[None]:
         yield
     finally:
         for handler in logger.handlers:
-            handler.close()
+            with suppress(OSError):
+                handler.close()
         logger.handlers, root.handlers, logger.propagate = before
 
 
@@ -670,7 +671,7 @@ def test_a_pause_a_service_asks_for_is_kept_and_the_work_done(
     services: Sandbox,
     psage: Psage,
     waits: list[float],
-    call: dict[str, str],
+    call: dict[str, Any],
     headers: dict[str, str],
     wait_s: float,
 ) -> None:
@@ -966,9 +967,7 @@ def test_a_disk_that_is_full_from_the_start_sends_nothing(
     assert_good_again(psage, services)
 
 
-def test_a_database_that_may_not_grow_is_a_full_disk(
-    services: Sandbox, run: Psage, psage: Psage
-) -> None:
+def test_a_database_that_may_not_grow_is_a_full_disk(services: Sandbox, psage: Psage) -> None:
     connect = sqlite3.connect
 
     def small(*args: Any, **kwargs: Any) -> sqlite3.Connection:
@@ -978,7 +977,7 @@ def test_a_database_that_may_not_grow_is_a_full_disk(
 
     with pytest.MonkeyPatch.context() as day:
         day.setattr(sqlite3, "connect", small)
-        result = run(*COPY)
+        result = psage(*COPY)
 
     assert_told(result, 5, "disk_full", "database or disk is full")
     assert writes(services) == []

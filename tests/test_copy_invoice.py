@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
+from productive_sage import mapping
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, copies, writes
 
@@ -716,3 +718,39 @@ def test_flags_that_exclude_each_other_are_a_usage_error(
     assert result.code == 2
     assert result.json["error"]["code"] == "usage"
     assert services.calls() == []
+
+
+def test_ctrl_c_at_a_question_is_an_interruption_not_a_defect(
+    services: Sandbox, psage: Psage, answers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*args: object, **kwargs: object) -> str:
+        raise typer.Abort
+
+    monkeypatch.setattr("typer.prompt", interrupt)
+
+    result = psage("copy-invoice", "101")
+
+    assert result.code == 130
+    assert "interrupted" in result.err
+    assert writes(services) == []
+
+
+def test_a_defect_with_one_document_is_logged_and_the_others_go_on(
+    services: Sandbox, psage: Psage, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = mapping.sales_invoice
+
+    def broken(invoice: Any, **more: Any) -> Any:
+        if invoice.id == "101":
+            raise ZeroDivisionError("a defect")
+        return plain(invoice, **more)
+
+    monkeypatch.setattr("productive_sage.mapping.sales_invoice", broken)
+
+    result = psage("copy-invoice", "101", "125", "--json")
+
+    assert result.code == 6
+    assert [one["action"] for one in result.results] == ["failed", "created"]
+    assert result.results[0]["error"]["code"] == "defect"
+    assert "Traceback" not in result.out + result.err
+    assert "ZeroDivisionError: a defect" in (home / "logs" / "psage.log").read_text()

@@ -68,8 +68,7 @@ class _Session:
 
         folder = Path(os.environ.get("PSAGE_HOME") or typer.get_app_dir("psage")).expanduser()
         home = config.open_home(folder, self.profile, self.config)
-        if self.verbose:
-            _log_to(home)
+        _log_to(home, verbose=self.verbose)
         return home
 
     def settings(self, home: "Home") -> "Settings":
@@ -349,7 +348,7 @@ def copy_invoice(
                 copying.copy(order, desk),
                 outcomes,
                 total=len(ids),
-                quiet=_session.quiet or as_json or desk.ask is not None,
+                quiet=_session.quiet or as_json,
             )
         except KeyboardInterrupt:
             interrupted = True
@@ -510,12 +509,24 @@ def _run_lock(home: "Home", command: str) -> Iterator[None]:
 # --- asking
 
 
-def _ask(question: str, answers: Sequence[str]) -> int:
+def _ask(question: str, answers: Sequence[str], default: int | None) -> int:
+    from productive_sage import render
+
+    with render.aside():
+        return _asked(question, answers, default)
+
+
+def _asked(question: str, answers: Sequence[str], default: int | None) -> int:
     typer.echo(question, err=True)
     for n, answer in enumerate(answers, start=1):
         typer.echo(f"  {n}  {answer}", err=True)
     while True:
-        chosen = typer.prompt("Number", default="1", err=True)
+        usual = None if default is None else str(default + 1)
+        try:
+            chosen = str(typer.prompt("Number", default=usual, err=True)).strip()
+        except typer.Abort:
+            # Typer's Abort is an ordinary exception; Ctrl-C must pass where those are caught.
+            raise KeyboardInterrupt from None
         if chosen.isdecimal() and 1 <= int(chosen) <= len(answers):
             return int(chosen) - 1
         typer.echo(f"Type a number from 1 to {len(answers)}", err=True)
@@ -624,7 +635,6 @@ def _defect(error: Exception) -> PsageError:
     where = "the log could not be written"
     try:
         home = _session.home()
-        _log_to(home)
         logging.getLogger("psage").error("defect", exc_info=error)
         where = f"the details are in `{home.log}`"
     except (PsageError, OSError):
@@ -635,21 +645,25 @@ def _defect(error: Exception) -> PsageError:
     )
 
 
-def _log_to(home: "Home") -> None:
-    """Write psage's own log, never that of the HTTP library, whose lines hold addresses."""
+def _log_to(home: "Home", *, verbose: bool) -> None:
+    """Write psage's own log, never that of the HTTP library, whose lines hold addresses.
+
+    The file is made by its first record: without `--verbose` only defects are recorded.
+    """
     import logging
     from logging.handlers import RotatingFileHandler
 
-    logger = logging.getLogger("psage")
-    if logger.handlers:
-        return
     try:
         home.log.parent.mkdir(mode=0o700, exist_ok=True)
-        handler = RotatingFileHandler(home.log, maxBytes=1_000_000, backupCount=3, encoding="utf-8")
-        home.log.chmod(0o600)
     except OSError as error:
         raise HomeUnusable(f"the log `{home.log}` cannot be written: {error.strerror}") from error
+    handler = RotatingFileHandler(
+        home.log, maxBytes=1_000_000, backupCount=3, encoding="utf-8", delay=True
+    )
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s %(message)s"))
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
+    logger = logging.getLogger("psage")
+    for old in logger.handlers:
+        old.close()
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO if verbose else logging.ERROR)
     logger.propagate = False

@@ -150,4 +150,4 @@ def _chosen(businesses: Sequence[tuple[str, str]], wanted: str | None, ask: Ask 
         raise InputNeeded(
             f"this sign-in sees several businesses: {names}", hint="choose one with `--business ID`"
         )
-    return businesses[ask("Which business?", [name for _, name in businesses])][0]
+    return businesses[ask("Which business?", [name for _, name in businesses], None)][0]

@@ -248,11 +248,11 @@ class _Run:
             if gone:
                 question = f"The copy of {name} was {gone} in Sage."
                 return ("leave", "new")[
-                    self._desk.ask(question, ["leave it so", "create a new copy"])
+                    self._desk.ask(question, ["leave it so", "create a new copy"], None)
                 ]
             question = f"{name} was copied to Sage as {link.sage_number} already."
             answers = ["update the copy", "create a new one", "leave it"]
-            return ("update", "new", "leave")[self._desk.ask(question, answers)]
+            return ("update", "new", "leave")[self._desk.ask(question, answers, None)]
         if gone:
             raise _gone(invoice, link, gone)
         raise AlreadyCopied(
@@ -534,7 +534,7 @@ class _Run:
             labels = ["no tax", *shown]
             if desk.settings.default_tax_rate in choices[1:]:
                 choices, labels = [*choices[1:], ""], [*labels[1:], "no tax"]
-            answer = desk.ask("Which tax rate shall the copy carry?", labels)
+            answer = desk.ask("Which tax rate shall the copy carry?", labels, 0)
             self._asked_rate = choices[answer]
         return self._asked_rate
 

@@ -109,7 +109,7 @@ class Customers:
                 },
             )
         question = f"Which contact in Sage is {invoice.company.name}?"
-        answer = self._desk.ask(question, [*shown, "none of these: make a new one"])
+        answer = self._desk.ask(question, [*shown, "none of these: make a new one"], None)
         if answer < len(matches):
             return matches[answer]
         return self._new(invoice, self._desk.books().base_currency)

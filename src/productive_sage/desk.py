@@ -12,8 +12,11 @@ from productive_sage.models import Books, Item, Settings, TaxRate
 from productive_sage.productive import ProductiveClient
 from productive_sage.sage import SageClient
 
-Ask = Callable[[str, Sequence[str]], int]
-"""Put a question with its possible answers to a person; returns the index of the answer."""
+Ask = Callable[[str, Sequence[str], int | None], int]
+"""Put a question with its possible answers to a person; returns the index of the answer.
+
+The third argument is the index that Enter alone means; None where a slip could cost something.
+"""
 
 
 @dataclass(frozen=True, slots=True)

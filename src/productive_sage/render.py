@@ -5,7 +5,8 @@ The only module that imports rich. Results go to stdout, everything else to stde
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
@@ -31,6 +32,9 @@ _WORDS = {
     "would_create": "would be copied",
     "would_update": "would be updated",
 }
+
+
+_shown_progress: list[Progress] = []
 
 
 def out() -> Console:
@@ -93,10 +97,25 @@ def collect(outcomes: Iterable[Outcome], into: list[Outcome], *, total: int, qui
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=err(), transient=True) as progress:
-        task = progress.add_task("copying", total=total)
-        for outcome in outcomes:
-            into.append(outcome)
-            progress.update(task, advance=1, description=outcome.number or outcome.productive_id)
+        _shown_progress.append(progress)
+        try:
+            task = progress.add_task("copying", total=total)
+            for outcome in outcomes:
+                into.append(outcome)
+                name = outcome.number or outcome.productive_id
+                progress.update(task, advance=1, description=name)
+        finally:
+            _shown_progress.clear()
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """Take the progress off the screen while a person is asked something."""
+    for progress in _shown_progress:
+        progress.stop()
+    yield
+    for progress in _shown_progress:
+        progress.start()
 
 
 def copies_as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
