@@ -7,6 +7,7 @@ checked to the cent and followed up. Nothing is printed here.
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy as shallow_copy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,6 +29,7 @@ from productive_sage.errors import (
     PsageError,
     Refused,
     RefusedBySage,
+    ServiceRefused,
     TaxRateInvalid,
     TotalsDiffer,
 )
@@ -88,7 +90,7 @@ def copy(order: Order, desk: Desk) -> Iterator[Outcome]:
         if not isinstance(source, Invoice):
             yield source
         elif stopped_by:
-            yield _failed(source, stopped_by)
+            yield _not_tried(source, stopped_by)
         else:
             outcome = run.attempt(source)
             if isinstance(outcome.error, PsageError) and outcome.error.stops_batch:
@@ -164,12 +166,23 @@ def _missing(order: Order, desk: Desk, key: str) -> PsageError:
     )
 
 
-def _failed(invoice: Invoice, error: Exception) -> Outcome:
+def _failed(invoice: Invoice, error: PsageError) -> Outcome:
+    name = f"invoice `{invoice.number or invoice.id}`"
+    if isinstance(error, ServiceRefused):
+        error.message = f"{error.service} refused {name}: {error.words}"
+    elif name not in error.message:
+        error.message = f"{name}: {error.message}"
     if isinstance(error, OutcomeUnknown):
         action = "unknown"
     else:
         action = "refused" if isinstance(error, Refused) else "failed"
     return Outcome(action, invoice.id, number=invoice.number, error=error)
+
+
+def _not_tried(invoice: Invoice, stopped_by: PsageError) -> Outcome:
+    error = shallow_copy(stopped_by)
+    error.message = f"invoice `{invoice.number or invoice.id}` was not tried: {stopped_by.message}"
+    return Outcome("failed", invoice.id, number=invoice.number, error=error)
 
 
 # --- one invoice

@@ -228,20 +228,21 @@ class ServiceRefused(Refused):
 
     def __init__(
         self,
-        message: str,
+        what: str,
+        words: str,
         *,
         status: int,
         fields: tuple[str, ...] = (),
         request_id: str | None = None,
-        hint: str | None = None,
     ) -> None:
+        """`what` was refused, with the service's `words`; `fields` are those it names."""
         details: dict[str, Any] = {"status": status}
         if fields:
             details["fields"] = list(fields)
         if request_id:
             details["request_id"] = request_id
-            message = f"{message} (request {request_id})"
-        super().__init__(message, hint=hint, details=details)
+        self.words = f"{words} ({status})" + (f" (request {request_id})" if request_id else "")
+        super().__init__(f"{self.service} refused {what}: {self.words}", details=details)
         self.status = status
         self.fields = fields
 

@@ -239,8 +239,13 @@ class Http:
         if status == 401:
             return _Unauthorised(SignInExpired(self.service, words or "401 Unauthorized"))
         if 400 <= status < 500 and status != 408:
-            said = f"{self.service} refused {what}: {words or answer.reason_phrase} ({status})"
-            return self._refused(said, status=status, fields=fields, request_id=_request_id(answer))
+            return self._refused(
+                what,
+                words or answer.reason_phrase,
+                status=status,
+                fields=fields,
+                request_id=_request_id(answer),
+            )
         how = f"answered {status} {words}".rstrip()
         return self._useless(what, how, writes=writes, status=status)
 
