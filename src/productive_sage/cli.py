@@ -493,17 +493,15 @@ def _run_lock(home: "Home", command: str) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise storage_error(error, home.lock) from error
-    try:
+    with ExitStack() as stack:
+        stack.callback(lock.release)
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        holder.write_text(f"`psage {command}` (process {os.getpid()}) since {since}")
-        yield
-    except OSError as error:
-        if error.filename == str(holder):
+        try:
+            holder.write_text(f"`psage {command}` (process {os.getpid()}) since {since}")
+        except OSError as error:
             raise storage_error(error, holder) from error
-        raise
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()
+        stack.callback(holder.unlink, missing_ok=True)
+        yield
 
 
 # --- asking
@@ -554,6 +552,11 @@ def _secret(what: str, variable: str, flag: str, *, from_stdin: bool) -> str:
         raise InputNeeded(
             f"the {what[0].lower() + what[1:]} is missing",
             hint=f"set {variable}, or pipe it in with `{flag}`",
+        )
+    if not (secret.isascii() and secret.isprintable()) or " " in secret:
+        raise UsageProblem(
+            f"the {what[0].lower() + what[1:]} holds characters no {what.lower()} has",
+            hint="copy it again, all of it and nothing around it",
         )
     return secret
 
@@ -667,3 +670,4 @@ def _log_to(home: "Home", *, verbose: bool) -> None:
     logger.handlers = [handler]
     logger.setLevel(logging.INFO if verbose else logging.ERROR)
     logger.propagate = False
+    logging.raiseExceptions = False  # a log that cannot be written is no reason to complain

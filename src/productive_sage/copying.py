@@ -7,7 +7,6 @@ checked to the cent and followed up. Nothing is printed here.
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from copy import copy as shallow_copy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -169,9 +168,9 @@ def _missing(order: Order, desk: Desk, key: str) -> PsageError:
 def _failed(invoice: Invoice, error: PsageError) -> Outcome:
     name = f"invoice `{invoice.number or invoice.id}`"
     if isinstance(error, ServiceRefused):
-        error.message = f"{error.service} refused {name}: {error.words}"
+        error = error.reworded(f"{error.service} refused {name} ({error.what}): {error.words}")
     elif name not in error.message:
-        error.message = f"{name}: {error.message}"
+        error = error.reworded(f"{name}: {error.message}")
     if isinstance(error, OutcomeUnknown):
         action = "unknown"
     else:
@@ -180,8 +179,8 @@ def _failed(invoice: Invoice, error: PsageError) -> Outcome:
 
 
 def _not_tried(invoice: Invoice, stopped_by: PsageError) -> Outcome:
-    error = shallow_copy(stopped_by)
-    error.message = f"invoice `{invoice.number or invoice.id}` was not tried: {stopped_by.message}"
+    name = f"invoice `{invoice.number or invoice.id}`"
+    error = stopped_by.reworded(f"{name} was not tried: {stopped_by.message}")
     return Outcome("failed", invoice.id, number=invoice.number, error=error)
 
 
@@ -676,20 +675,13 @@ def _explained(error: RefusedBySage, intent: Intent) -> Refused:
     number = intent.payload.get("invoice_number")
     if number and any("invoice_number" in field for field in error.fields):
         return _number_taken(str(number), None)
-    hints = {
-        403: "the Sage role of this sign-in may not write sales invoices; an administrator of the "
-        "business can change that",
-    }
     fields = " ".join(error.fields)
     if "tax" in fields:
-        hint = "choose the rate with `--tax-rate`, or `--no-tax`"
+        error.hint = "choose the rate with `--tax-rate`, or `--no-tax`"
     elif "contact" in fields:
-        hint = "choose the customer with `--customer`"
+        error.hint = "choose the customer with `--customer`"
     elif "ledger" in fields:
-        hint = "set another account with `psage configure --default-ledger`"
-    else:
-        hint = "nothing was copied; mend it in Productive or Sage and run the command again"
-    error.hint = hints.get(error.status, hint)
+        error.hint = "set another account with `psage configure --default-ledger`"
     return error
 
 

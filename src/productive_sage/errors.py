@@ -5,7 +5,7 @@ document, the `hint` says what to do next, `details` carries the figures for `--
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class PsageError(Exception):
@@ -23,6 +23,14 @@ class PsageError(Exception):
         self.message = message
         self.hint = hint
         self.details = dict(details or {})
+
+    def reworded(self, message: str) -> Self:
+        """The same error with another sentence."""
+        twin = Exception.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin.message = message
+        twin.args = (message,)
+        return twin
 
     def as_json(self) -> dict[str, Any]:
         """The `error` object of the public JSON contract."""
@@ -241,8 +249,17 @@ class ServiceRefused(Refused):
             details["fields"] = list(fields)
         if request_id:
             details["request_id"] = request_id
+        self.what = what
         self.words = f"{words} ({status})" + (f" (request {request_id})" if request_id else "")
-        super().__init__(f"{self.service} refused {what}: {self.words}", details=details)
+        hints = {
+            403: f"an administrator of {self.service} can give this sign-in the right it lacks",
+            404: "it may have been deleted, or the configured address is not the service's API",
+        }
+        super().__init__(
+            f"{self.service} refused {what}: {self.words}",
+            hint=hints.get(status, f"mend it in {self.service} and run the command again"),
+            details=details,
+        )
         self.status = status
         self.fields = fields
 

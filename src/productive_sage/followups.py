@@ -15,7 +15,7 @@ from pathlib import Path
 from productive_sage import mapping
 from productive_sage.config import storage_error
 from productive_sage.desk import Desk
-from productive_sage.errors import PsageError, Refused
+from productive_sage.errors import PsageError, Refused, ServiceUnavailable
 from productive_sage.ledger import Link
 from productive_sage.models import Invoice, Notice, PdfResult, SageDocument
 from productive_sage.sage import PDF_LIMIT
@@ -49,12 +49,11 @@ def finish(
             return
         try:
             work()
-        except (PsageError, OSError, KeyError, TypeError, ValueError) as error:
-            said = error.message if isinstance(error, PsageError) else str(error)
+        except PsageError as error:
             if isinstance(error, Refused):
                 left.discard(name)
             later = "; the next run tries again" if name in left else ""
-            done.notices.append(Notice(code, f"{what}: {said}{later}"))
+            done.notices.append(Notice(code, f"{what}: {error.message}{later}"))
         else:
             left.discard(name)
         desk.ledger.change_link(link, pending=frozenset(left))
@@ -136,7 +135,7 @@ def _from_sage(
 
 def _check(content: bytes) -> None:
     if not content.startswith(b"%PDF"):
-        raise ValueError("what arrived is not a PDF")
+        raise ServiceUnavailable("what arrived is not a PDF")
     if len(content) > PDF_LIMIT:
         raise Refused(f"it has {len(content)} bytes, and Sage takes {PDF_LIMIT} at most")
 

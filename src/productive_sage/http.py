@@ -5,6 +5,7 @@ write only when nothing was sent or the service said 429. Everything else about 
 caller to find out by looking, so it becomes `OutcomeUnknown`.
 """
 
+import functools
 import json
 import logging
 import random
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -37,6 +38,30 @@ Pool = httpx.Client
 
 _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _PAUSE_WITHOUT_WORD_S = 60.0
+
+
+_ODD = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+"""What goes wrong where JSON is not of the documented shape."""
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def understood(read: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Make a read raise ServiceUnavailable where the answer is not of the documented shape."""
+
+    @functools.wraps(read)
+    def checked(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            return read(*args, **kwargs)
+        except _ODD as error:
+            raise ServiceUnavailable(
+                f"an answer of {getattr(args[0], 'service', 'the service')} is not what its "
+                f"documentation says ({type(error).__name__}: {error})",
+                hint="try again; if it stays so, report it to psage",
+            ) from error
+
+    return checked
 
 
 class Credentials(Protocol):
@@ -203,7 +228,7 @@ class Http:
 
     def _address(self, path: str) -> str:
         """Join to the base; an absolute link may only lead to the same host."""
-        if "://" not in path:
+        if not path or path.startswith("/"):
             return self.base_url + path
         here, there = urlsplit(self.base_url), urlsplit(path)
         if (here.scheme, here.netloc) != (there.scheme, there.netloc):
@@ -225,29 +250,39 @@ class Http:
         status = answer.status_code
         log.info("%s %s: %s %s", self.service, what, status, _request_id(answer) or "")
         if status < 300:
-            if wants_json and status != 204 and _json(answer) is _NOT_JSON:
-                how = f"answered {status} but not with JSON"
-                return self._useless(what, how, writes=writes, status=status)
-            return None
+            if not wants_json or status == 204 or _json(answer) is not _NOT_JSON:
+                return None
+            how = f"answered {status} but not with JSON"
+            return self._useless(what, how, writes=writes, status=status)
+        if status < 400 and not writes:
+            return ServiceUnavailable(
+                f"{self.service} answered {what} with a redirect ({status}), which psage does not "
+                "follow: its sign-in is for the configured host alone",
+                hint="check the configured addresses",
+            )
+        if 400 <= status < 500 and status != 408:
+            return self._refusal(what, answer)
+        how = f"answered {status} {self._words(answer)[0]}".rstrip()
+        return self._useless(what, how, writes=writes, status=status)
+
+    def _refusal(self, what: str, answer: httpx.Response) -> Exception:
+        """An answer that says nothing was done: wait, sign in again, or no."""
+        status = answer.status_code
+        words, fields = self._words(answer)
         if status == 429:
             wait_s = _pause_s(answer)
             message = f"{self.service} asks for a pause of {wait_s:.0f} s (429, {what})"
-            return _TryAgain(
-                RateLimited(message, hint="nothing was lost; run the command again later"), wait_s
-            )
-        words, fields = self._words(answer)
+            hint = "nothing was lost; run the command again later"
+            return _TryAgain(RateLimited(message, hint=hint), wait_s)
         if status == 401:
             return _Unauthorised(SignInExpired(self.service, words or "401 Unauthorized"))
-        if 400 <= status < 500 and status != 408:
-            return self._refused(
-                what,
-                words or answer.reason_phrase,
-                status=status,
-                fields=fields,
-                request_id=_request_id(answer),
-            )
-        how = f"answered {status} {words}".rstrip()
-        return self._useless(what, how, writes=writes, status=status)
+        return self._refused(
+            what,
+            words or answer.reason_phrase,
+            status=status,
+            fields=fields,
+            request_id=_request_id(answer),
+        )
 
     def _useless(self, what: str, how: str, *, writes: bool, status: int = 0) -> Exception:
         """An answer that says nothing about whether the work was done; status 0 is no answer."""
@@ -276,7 +311,10 @@ class Http:
     def _words(self, answer: httpx.Response) -> tuple[str, tuple[str, ...]]:
         """The service's own words and the fields it names."""
         document = _json(answer)
-        return ("", ()) if document is _NOT_JSON else self._explain(document)
+        try:
+            return ("", ()) if document is _NOT_JSON else self._explain(document)
+        except _ODD:
+            return "", ()  # a refusal stays one, however oddly it is worded
 
     def _reply(self, answer: httpx.Response, *, wants_json: bool) -> Reply:
         document = _json(answer) if wants_json and answer.status_code != 204 else None
@@ -333,5 +371,7 @@ def _root(error: BaseException) -> BaseException:
 
 def _why(error: httpx.RequestError) -> str:
     """The operating system's or TLS's own words, else httpx's."""
+    if isinstance(error, httpx.LocalProtocolError):
+        return "the request could not be put together"  # its own words quote the headers
     root = _root(error)
     return str(root) or str(error) or type(error).__name__

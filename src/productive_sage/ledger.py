@@ -152,11 +152,15 @@ class Ledger:
         with _spoken(path):
             new = not path.exists()
             self._db = sqlite3.connect(path, isolation_level=None, timeout=5)
-            if new:
-                path.chmod(0o600)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._migrate()
+            try:
+                if new:
+                    path.chmod(0o600)
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = FULL")
+                self._migrate()
+            except BaseException:
+                self._db.close()  # or an unfinished migration would keep the file locked
+                raise
 
     def __enter__(self) -> Self:
         return self

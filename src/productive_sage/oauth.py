@@ -213,15 +213,22 @@ def _with_tokens(sign_in: SageSignIn, answer: Any, now: float) -> SageSignIn:
     try:
         return replace(
             sign_in,
-            access_token=str(answer["access_token"]),
+            access_token=_token(answer["access_token"]),
             access_until=now + int(answer["expires_in"]),
-            refresh_token=str(answer["refresh_token"]),
+            refresh_token=_token(answer["refresh_token"]),
             refresh_until=now + int(answer.get("refresh_token_expires_in", 31 * 86400)),
         )
     except (KeyError, TypeError, ValueError):
         raise SignInFailed(
             "Sage's answer holds no tokens", hint="run `psage connect sage` again"
         ) from None
+
+
+def _token(value: Any) -> str:
+    """A token that can travel in a header."""
+    if not (isinstance(value, str) and value.isascii() and value.isprintable()):
+        raise ValueError
+    return value
 
 
 def store(vault: Vault, sign_in: SageSignIn, lock: Path) -> None:

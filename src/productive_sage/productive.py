@@ -19,7 +19,7 @@ from productive_sage.errors import (
     RefusedByProductive,
     ServiceUnavailable,
 )
-from productive_sage.http import Http, Pool
+from productive_sage.http import Http, Pool, understood
 from productive_sage.models import Address, Company, Endpoints, Invoice, InvoiceLine
 from productive_sage.pacing import Limiter, Window
 
@@ -68,6 +68,8 @@ class Token:
 class ProductiveClient:
     """Calls about one organisation."""
 
+    service = "Productive"
+
     def __init__(
         self,
         pool: Pool,
@@ -91,6 +93,7 @@ class ProductiveClient:
         self._token = token
         self._minor_digits = dict(minor_digits or {})
 
+    @understood
     def organization_name(self) -> str | None:
         """The name of the token's organisation, or None if the token does not belong to it."""
         params = {"include": "organization"}
@@ -100,11 +103,13 @@ class ProductiveClient:
                 return str(found["attributes"].get("name") or "")
         return None
 
+    @understood
     def service_types(self) -> dict[str, str]:
         """Name by id of the service types in use."""
         rows = self._list("/service_types", {"filter[status]": "1"})
         return {str(row["id"]): str(row["attributes"].get("name") or "") for row, _ in rows}
 
+    @understood
     def invoices(
         self, *, ids: Sequence[str] = (), numbers: Sequence[str] = ()
     ) -> tuple[list[Invoice], dict[str, PsageError]]:
@@ -126,6 +131,7 @@ class ProductiveClient:
                 unreadable[str(row["id"])] = error
         return found, unreadable
 
+    @understood
     def deleted_on(self, invoice_id: str) -> date | None:
         """When the invoice was deleted, as far as this token may see deletions."""
         params = {"filter[item_type]": "invoice", "sort": "-created_at", "page[size]": "200"}
@@ -160,6 +166,7 @@ class ProductiveClient:
         params["token"] = self._token.value
         return self._files.get(there.path, params, accept="application/pdf").body
 
+    @understood
     def upload_pdf(self, *, name: str, content: bytes) -> str:
         """Upload a PDF and return the attachment's id, not linked to anything yet."""
         attributes = {

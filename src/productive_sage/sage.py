@@ -17,9 +17,8 @@ from productive_sage.errors import (
     OutcomeUnknown,
     PsageError,
     RefusedBySage,
-    ServiceUnavailable,
 )
-from productive_sage.http import Credentials, Http, Pool, Reply
+from productive_sage.http import Credentials, Http, Pool, Reply, understood
 from productive_sage.models import (
     Books,
     Contact,
@@ -84,32 +83,39 @@ def sage_http(
 class SageClient:
     """Calls about one business; none is chosen yet where `business_id` is empty."""
 
+    service = "Sage"
+
     def __init__(self, http: Http, business_id: str) -> None:
         self._http = http
         self.business_id = business_id
 
     # --- the business and its lists
 
+    @understood
     def businesses(self) -> list[tuple[str, str]]:
         """(id, name) of every business this sign-in sees."""
         rows = self._http.get("/businesses").document.get("$items", [])
         return [(str(row["id"]), str(row.get("name") or row["displayed_as"])) for row in rows]
 
+    @understood
     def country(self, business_id: str) -> tuple[str, str]:
         """(name, two-letter country) of a business."""
         row = self._get(f"/businesses/{business_id}")
-        return str(row.get("name") or ""), _id(row.get("country"))
+        return str(row["name"]), str(row["country"]["id"])
 
+    @understood
     def books(self) -> Books:
         """The facts every copy needs: country and base currency."""
         _, country = self.country(self.business_id)
         row = self._get("/financial_settings")
-        return Books(self.business_id, country, _id(row.get("base_currency")))
+        return Books(self.business_id, country, str(row["base_currency"]["id"]))
 
+    @understood
     def tax_rates(self) -> list[TaxRate]:
         """Every tax rate, hidden ones too."""
         return [_tax_rate(row) for row in self._list("/tax_rates", {"attributes": "all"})]
 
+    @understood
     def ledger_accounts(self) -> list[LedgerAccount]:
         """Every ledger account, those not for sales too, so that a refusal can say why."""
         fields = "name,display_name,nominal_code,visible_in_sales"
@@ -124,6 +130,7 @@ class SageClient:
             for row in rows
         ]
 
+    @understood
     def countries(self) -> dict[str, str]:
         """Country code by lower-case name and by lower-case code; Sage shows `France (FR)`."""
         codes: dict[str, str] = {}
@@ -132,6 +139,7 @@ class SageClient:
             codes |= dict.fromkeys((code.lower(), name.removesuffix(f" ({code})").lower()), code)
         return codes
 
+    @understood
     def items(self, search: str) -> list[Item]:
         """Services, products and stock items whose code or description holds the text."""
         return [
@@ -140,6 +148,7 @@ class SageClient:
             for row in self._list(f"/{path}", {"search": search, "attributes": "all"})
         ]
 
+    @understood
     def item(self, kind: str, item_id: str) -> Item | None:
         """One item, or None where Sage has no such id."""
         row = self._get_or_none(f"/{ITEM_LISTS[kind]}/{item_id}")
@@ -147,6 +156,7 @@ class SageClient:
 
     # --- customers
 
+    @understood
     def customers(self, search: str = "") -> tuple[list[Contact], bool]:
         """Contacts of the kind customer, and whether that is all of them.
 
@@ -160,6 +170,7 @@ class SageClient:
         page = self._get("/contacts", {**params, "items_per_page": "200"})
         return [_contact(row) for row in page["$items"]], not page.get("$next")
 
+    @understood
     def customer(self, contact_id: str) -> Contact | None:
         """One contact, or None where Sage has no such id."""
         row = self._get_or_none(f"/contacts/{contact_id}")
@@ -171,6 +182,7 @@ class SageClient:
 
     # --- sales invoices
 
+    @understood
     def marked_invoices(self, search: str) -> list[tuple[str, str]]:
         """(id, reference) of the invoices whose reference holds the text.
 
@@ -180,6 +192,7 @@ class SageClient:
         rows = self._list("/sales_invoices", {"search": search, "attributes": "reference"})
         return [(str(row["id"]), str(row.get("reference") or "")) for row in rows]
 
+    @understood
     def invoice(self, sage_id: str) -> SageDocument | None:
         """The whole document, or None where Sage answers 404: deleted, or of another business."""
         row = self._get_or_none(f"/sales_invoices/{sage_id}")
@@ -196,6 +209,7 @@ class SageClient:
 
     # --- PDFs
 
+    @understood
     def invoice_pdf(self, sage_id: str) -> bytes:
         """The PDF Sage makes, without marking the invoice as sent (which is Sage's default)."""
         params = {"mark_as_sent": "false"}
@@ -203,6 +217,7 @@ class SageClient:
         reply = self._checked(self._http.get(path, params, accept="application/pdf"))
         return reply.body
 
+    @understood
     def attachments(self, sage_id: str) -> list[tuple[str, str]]:
         """(id, file name) of what is attached to an invoice."""
         params = {
@@ -247,10 +262,10 @@ class SageClient:
         return reply
 
     def _get(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
-        reply = self._checked(self._http.get(path, params))
-        if not isinstance(reply.document, dict):
-            raise ServiceUnavailable(f"Sage's answer to GET {path} is not an object")
-        return reply.document
+        document = self._checked(self._http.get(path, params)).document
+        if not isinstance(document, dict):
+            raise TypeError(f"GET {path} is not an object")
+        return document
 
     def _get_or_none(self, path: str) -> dict[str, Any] | None:
         try:
@@ -263,8 +278,6 @@ class SageClient:
     def _list(self, path: str, params: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         page = self._get(path, {"items_per_page": "200", **params})
         while True:
-            if not isinstance(page.get("$items"), list):
-                raise ServiceUnavailable(f"Sage's answer to GET {path} is not a list")
             yield from page["$items"]
             if not page.get("$next"):
                 return
