@@ -32,6 +32,10 @@ from tests.contract.check import problems
 _REFUSALS = {400, 401, 403, 404, 409, 415, 422, 429}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--live", action="store_true", help="ask the real services, reading only")
+
+
 class MemoryKeyring(keyring.backend.KeyringBackend):
     """The real keyring API over a dictionary."""
 
@@ -84,8 +88,10 @@ def running_sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def sandbox(running_sandbox: Sandbox) -> Iterator[Sandbox]:
+def sandbox(running_sandbox: Sandbox, request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """Both services at the seed; checked against the contracts at the end."""
+    if request.config.getoption("--live"):
+        pytest.skip("with --live only the real services are asked")
     running_sandbox.reset()
     yield running_sandbox
     # A request that was refused on purpose may break the contract; an accepted one never.
@@ -99,17 +105,22 @@ def sandbox(running_sandbox: Sandbox) -> Iterator[Sandbox]:
 
 
 @pytest.fixture(autouse=True)
-def memory_keyring() -> Iterator[MemoryKeyring]:
-    before = keyring.get_keyring()
+def memory_keyring(request: pytest.FixtureRequest) -> Iterator[MemoryKeyring]:
     memory = MemoryKeyring()
+    if request.config.getoption("--live"):
+        yield memory
+        return
+    before = keyring.get_keyring()
     keyring.set_keyring(memory)
     yield memory
     keyring.set_keyring(before)
 
 
 @pytest.fixture(autouse=True)
-def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reaches beyond this machine."""
+def loopback_only(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reaches beyond this machine, but for those asked to."""
+    if request.config.getoption("--live"):
+        return
     connect = socket.socket.connect
 
     def guarded(self: socket.socket, address: Any) -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -94,7 +94,8 @@ class Listener:
     def __init__(self, port: int) -> None:
         """Raises SignInFailed where the port is in use."""
         try:
-            self._server = HTTPServer(("127.0.0.1", port), _Callback)
+            # Threads, since a browser's spare connection must not hold up the real one.
+            self._server = ThreadingHTTPServer(("127.0.0.1", port), _Callback)
         except (OSError, OverflowError) as error:
             raise SignInFailed(
                 f"port {port} cannot be listened on: {getattr(error, 'strerror', None) or error}",
@@ -108,11 +109,11 @@ class Listener:
         """
         ends_at = time.monotonic() + timeout_s
         outcome: list[str | SignInFailed] = []
+        self._server.timeout = 0.1
         self._server.psage = (request, outcome)  # type: ignore[attr-defined]  # for the handler
         with self._server:
             while not outcome:
-                self._server.timeout = max(0.0, ends_at - time.monotonic())
-                if not self._server.timeout:
+                if time.monotonic() > ends_at:
                     raise SignInFailed(
                         f"nobody signed in within {timeout_s:.0f} s",
                         hint="run `psage connect sage` again",
@@ -124,7 +125,7 @@ class Listener:
 
 
 class _Callback(BaseHTTPRequestHandler):
-    timeout = 5  # a browser's spare connection must not hold up the real one
+    timeout = 5
 
     def do_GET(self) -> None:
         request, outcome = self.server.psage  # type: ignore[attr-defined]  # set in wait()
