@@ -1,5 +1,7 @@
 """What a copy costs: the calls to Sage, counted."""
 
+from pathlib import Path
+
 import pytest
 
 from productive_sage.sandbox import Sandbox
@@ -59,8 +61,10 @@ def test_an_update_takes_two_calls(warm: Sandbox, psage: Psage) -> None:
 
 
 def test_a_batch_of_100_takes_at_most_1_1_calls_each_even_with_cold_caches(
-    services: Sandbox, psage: Psage
+    services: Sandbox, psage: Psage, home: Path
 ) -> None:
+    path = home / "default.toml"
+    path.write_text("sage_calls_per_second = 100\n" + path.read_text())
     ids = [
         services.agency.add_invoice(company_id=507, lines=[{"unit_price": "10.00"}])
         for _ in range(100)

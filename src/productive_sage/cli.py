@@ -553,11 +553,6 @@ def _secret(what: str, variable: str, flag: str, *, from_stdin: bool) -> str:
             f"the {what[0].lower() + what[1:]} is missing",
             hint=f"set {variable}, or pipe it in with `{flag}`",
         )
-    if not (secret.isascii() and secret.isprintable()) or " " in secret:
-        raise UsageProblem(
-            f"the {what[0].lower() + what[1:]} holds characters no {what.lower()} has",
-            hint="copy it again, all of it and nothing around it",
-        )
     return secret
 
 

@@ -30,6 +30,7 @@ def connect_productive(
 
     Raises SignInFailed where Productive does not accept it; what was stored before stays.
     """
+    _check_secret(token, "API token")
     client = ProductiveClient(pool, endpoints, Token(token, organization_id))
     try:
         name = client.organization_name()
@@ -48,6 +49,15 @@ def connect_productive(
     sign_in = ProductiveSignIn(token, organization_id, name)
     vault.save(sign_in)
     return sign_in
+
+
+def _check_secret(secret: str, what: str) -> None:
+    """Refuse what cannot travel in a header, without quoting it."""
+    if not (secret.isascii() and secret.isprintable()) or " " in secret:
+        raise SignInFailed(
+            f"the {what} holds characters that no {what} has",
+            hint="copy it again, all of it and nothing around it",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,7 @@ def connect_sage(
     `linked_businesses` are those the profile's copies belong to: raises DifferentBusiness for any
     other. Raises SignInFailed or InputNeeded; what was stored before stays then.
     """
+    _check_secret(client_secret, "client secret")
     request = oauth.begin(endpoints.sage_authorize, client_id, way.port)
     listener = None if way.paste else oauth.Listener(way.port)
     way.show(request.url, request.redirect_uri)

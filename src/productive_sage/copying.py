@@ -881,23 +881,40 @@ def _settled(
 
 
 def _complete(desk: Desk) -> Iterator[Outcome]:
-    """Do what is left to do for copies that are in Sage already."""
-    links = [i for i in desk.ledger.unfinished() if i.business_id == desk.sage.business_id]
-    invoices, _ = desk.productive.invoices(ids=[i.productive_id for i in links])
-    by_id = {invoice.id: invoice for invoice in invoices}
-    for link in links:
-        invoice, document = by_id.get(link.productive_id), desk.sage.invoice(link.sage_id)
-        if invoice is None or document is None:
-            desk.ledger.change_link(link, pending=frozenset())
+    """Do what is left to do for copies that are in Sage already; a refusal stops nothing."""
+    for link in desk.ledger.unfinished():
+        if link.business_id != desk.sage.business_id:
             continue
-        done = followups.finish(desk, link, invoice, document, again=True)
-        notice = Notice("completed", "what an earlier run left to do after the copy is done")
-        yield Outcome(
-            "unchanged",
-            invoice.id,
-            number=invoice.number,
-            **_shown(document),
-            pdf=done.pdf,
-            notices=(notice, *done.notices),
-            settled=True,
-        )
+        try:
+            outcome = _completed(desk, link)
+        except Refused as error:
+            said = f"what an earlier run left to do after the copy cannot be done: {error.message}"
+            outcome = Outcome(
+                "unchanged",
+                link.productive_id,
+                sage_id=link.sage_id,
+                sage_number=link.sage_number,
+                notices=(Notice("not_completed", said),),
+                settled=True,
+            )
+        if outcome:
+            yield outcome
+
+
+def _completed(desk: Desk, link: Link) -> Outcome | None:
+    invoices, _ = desk.productive.invoices(ids=[link.productive_id])
+    document = desk.sage.invoice(link.sage_id)
+    if not invoices or document is None:
+        desk.ledger.change_link(link, pending=frozenset())  # there is nothing left to do it to
+        return None
+    done = followups.finish(desk, link, invoices[0], document, again=True)
+    notice = Notice("completed", "what an earlier run left to do after the copy is done")
+    return Outcome(
+        "unchanged",
+        link.productive_id,
+        number=invoices[0].number,
+        **_shown(document),
+        pdf=done.pdf,
+        notices=(notice, *done.notices),
+        settled=True,
+    )

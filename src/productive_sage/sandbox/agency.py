@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from decimal import Decimal
 
-from .amounts import ZERO
 from .dates import days_after
 from .productive import Productive
 from .server import Record, Switches
@@ -57,11 +56,9 @@ class Agency:
                 "attributes": {
                     "number": number,
                     "subject": f"Work for {company_id}",
-                    "note": None,
                     "invoiced_on": invoiced_on,
                     "pay_on": days_after(invoiced_on, 30),
                     "sent_on": None,
-                    "paid_on": None,
                     "finalized_on": invoiced_on if finalized else None,
                     # Invoices finalised through the API carry one of the two only.
                     "finalized_at": (
@@ -70,12 +67,9 @@ class Agency:
                     "created_at": f"{invoiced_on}T10:01:02.193+01:00",
                     "updated_at": f"{invoiced_on}T11:12:13.456+01:00",
                     "last_activity_at": f"{invoiced_on}T11:12:13.456+01:00",
-                    "deleted_at": None,
                     "currency": currency,
                     "discount": None if discount is None else _decimal(discount),
                     "invoice_type_id": 1 if credits_invoice is None else 2,
-                    "exchange_rate": None,
-                    "exchange_date": None,
                     "line_item_tax": True,
                     "credited": False,
                     "payment_terms": 30,
@@ -84,10 +78,6 @@ class Agency:
                     "tag_list": [],
                     "sample_data": False,
                     "exported": False,
-                    "exported_at": None,
-                    "export_id": None,
-                    "export_invoice_url": None,
-                    "export_integration_type_id": None,
                     **attributes,
                 },
                 "rel": {
@@ -253,22 +243,8 @@ class Agency:
     ) -> str:
         """Enter a payment by hand; give its id."""
         with self._productive.lock:
-            key = self._productive.new_id("payments")
-            invoice = self._productive.table("invoices")[str(invoice_id)]["attributes"]
-            self._productive.table("payments")[key] = {
-                "id": key,
-                "attributes": {
-                    "amount": _decimal(amount),
-                    "currency": invoice["currency"],
-                    "paid_on": paid_on,
-                    "written_off_on": written_off_on,
-                    "note": note,
-                    "external_id": None,
-                },
-                "rel": {"invoice": str(invoice_id), "organization": self._organization_id},
-            }
-            self._productive.recompute(str(invoice_id))
-            return key
+            attributes = {"paid_on": paid_on, "note": note, "written_off_on": written_off_on}
+            return self._productive.add_payment(str(invoice_id), _decimal(amount), attributes)
 
     def edit_payment(self, payment_id: int | str, **fields: object) -> None:
         """Change a payment by hand: `amount`, `paid_on`, `written_off_on`, `note`."""
@@ -325,11 +301,6 @@ class Agency:
     def make_token_read_only(self, read_only: bool = True) -> None:  # noqa: FBT001, FBT002
         """Let the token read only, or write again."""
         self._switches.productive_read_only = read_only
-
-    def paid(self, invoice_id: int | str) -> Decimal:
-        """Tell how much Productive counts as paid, in major units."""
-        own = self._productive.table("invoices")[str(invoice_id)]["attributes"]
-        return Decimal(own["amount_paid"] or ZERO)
 
 
 def _text(value: object) -> str | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 from .amounts import ZERO, digits_of, half_up
-from .books import INVOICE, KINDS, Books, percentage_on
-from .documents import address_of, create, void
+from .books import INVOICE, KINDS, Books, Kind, address_of, percentage_on
+from .documents import create, void
 from .sage import Sage, allocate
 from .server import Clock, Record
 
@@ -140,11 +140,12 @@ class Bookkeeper:
         date: str | None = None,
         reference: str | None = None,
     ) -> None:
-        """Correct a receipt; `amount` is that of its first share."""
+        """Correct a receipt; `amount` is that of its first share, or what is on account."""
         with self._sage.lock:
             receipt = self._books.table("contact_payments")[receipt_id]
             if amount is not None:
-                receipt["allocated"][0]["amount"] = half_up(_money(amount))
+                share = receipt["allocated"][0] if receipt["allocated"] else receipt["on_account"]
+                share["amount"] = half_up(_money(amount))
                 _total(receipt)
             if date is not None:
                 receipt["date"] = date
@@ -154,29 +155,34 @@ class Bookkeeper:
             self._books.touch_artefacts([share["artefact_id"] for share in receipt["allocated"]])
 
     def delete_receipt(self, receipt_id: str) -> None:
-        """Remove a receipt; its shares vanish from the invoices."""
+        """Remove a receipt; its shares, and what was allocated of it, vanish from the invoices."""
         with self._sage.lock:
-            shares = self._books.table("contact_payments")[receipt_id]["allocated"]
+            receipt = self._books.table("contact_payments")[receipt_id]
+            if receipt["on_account"]:
+                for key, entry in list(self._books.table("contact_allocations").items()):
+                    used = {part["artefact_id"] for part in entry["artefacts"]}
+                    if receipt["on_account"]["id"] in used:
+                        self.delete_allocation(key)
             self._books.bury("contact_payments", receipt_id)
-            self._books.touch_artefacts([share["artefact_id"] for share in shares])
+            self._books.touch_artefacts([share["artefact_id"] for share in receipt["allocated"]])
 
     # -- documents --------------------------------------------------------------------------
+
+    def _document(self, key: str) -> tuple[Kind, Record]:
+        found = self._books.document(key)
+        if found is None:
+            raise KeyError(key)
+        return found
 
     def void(self, document_id: str, reason: str = "entered twice") -> None:
         """Void an invoice or credit note; its number stays taken."""
         with self._sage.lock:
-            found = self._books.document(document_id)
-            if found is None:
-                raise KeyError(document_id)
-            void(self._books, found[0], found[1], reason)
+            void(self._books, *self._document(document_id), reason)
 
     def delete_invoice(self, document_id: str) -> None:
         """Make a document vanish: 404 from now on, and a row in the deletion feed."""
         with self._sage.lock:
-            found = self._books.document(document_id)
-            if found is None:
-                raise KeyError(document_id)
-            self._books.bury(found[0].plural, document_id)
+            self._books.bury(self._document(document_id)[0].plural, document_id)
 
     def edit_invoice(self, document_id: str, *, line: int = 0, **fields: object) -> None:
         """Change a document by hand.
@@ -185,10 +191,7 @@ class Bookkeeper:
         the line of this index and the totals follow; any other field goes to the document.
         """
         with self._sage.lock:
-            found = self._books.document(document_id)
-            if found is None:
-                raise KeyError(document_id)
-            document = found[1]
+            _, document = self._document(document_id)
             row = document["lines"][line]
             for name, value in fields.items():
                 if name in {"unit_price", "quantity", "discount_amount"}:
@@ -273,29 +276,15 @@ class Bookkeeper:
         """Enter a customer; give its id."""
         with self._sage.lock:
             books = self._books
-            contact = books.new(
-                "contact",
-                {
-                    "type": "CUSTOMER",
-                    "name": name,
-                    "reference": reference or f"H{len(books.content['references']):05d}",
-                    "tax_number": None,
-                    "notes": None,
-                    "locale": "en-GB",
-                    "source_guid": source_guid,
-                    "credit_days": None,
-                    "currency": currency,
-                    "main_address": address_of({"country_id": country}),
-                    "main_contact_person": {
-                        "name": name[:50],
-                        "email": email,
-                        "telephone": None,
-                        "mobile": None,
-                    },
-                },
-            )
-            books.content["references"].append(contact["reference"])
-            books.table("contacts")[contact["id"]] = contact
+            contact = books.new_contact() | {
+                "name": name,
+                "reference": reference or f"H{len(books.content['references']):05d}",
+                "source_guid": source_guid,
+                "currency": currency,
+                "main_address": address_of({"country_id": country}),
+            }
+            contact["main_contact_person"] |= {"name": name[:50], "email": email}
+            books.add_contact(contact)
             return str(contact["id"])
 
     def rename_contact(self, contact_id: str, name: str) -> None:

@@ -7,12 +7,11 @@ from decimal import Decimal
 from typing import NoReturn
 
 from .amounts import ZERO, decimal_of, digits_of, half_up
-from .books import CREDIT_NOTE, INVOICE, Books, Kind, percentage_on, sage_id
+from .books import CREDIT_NOTE, INVOICE, Books, Kind, address_of, percentage_on, sage_id
 from .dates import days_after
-from .sage_contract import BODIES, UNSUPPORTED, Problem, check
+from .sage_contract import BODIES, Problem, check
 from .server import Record
 
-_ADDRESS = ("address_line_1", "address_line_2", "city", "region", "postal_code", "country_id")
 _EU_TYPES = frozenset({"GOODS", "SERVICES"})
 
 
@@ -28,12 +27,6 @@ class Refusal(Exception):
 def refuse(source: str, message: str, status: int = 422, code: str = "ValidationError") -> NoReturn:
     """Refuse with a single row."""
     raise Refusal(status, [Problem(source, message, code)])
-
-
-def address_of(given: Record | None, default: Record | None = None) -> Record:
-    """Complete an address: every part present, what was not given taken from `default`."""
-    base = dict.fromkeys(_ADDRESS) if default is None else {n: default[n] for n in _ADDRESS}
-    return base | {name: value for name, value in (given or {}).items() if name in _ADDRESS}
 
 
 def create(books: Books, kind: Kind, body: Record) -> Record:
@@ -117,11 +110,6 @@ def _raise_on(problems: list[Problem]) -> None:
 
 def _check_form(kind: Kind, body: Record, method: str) -> None:
     problems = check(body, BODIES[method, kind.singular], kind.singular)
-    problems += [
-        Problem(f"{kind.singular}.{name}", f"{name} is not imitated by the sandbox")
-        for name in UNSUPPORTED & body.keys()
-        if decimal_of(body[name])
-    ]
     if body.get("status_id", "DRAFT") not in {"DRAFT", "UNPAID"}:
         problems.append(Problem(f"{kind.singular}.status_id", "status_id is not allowed here"))
     if method == "PUT" and body.get(kind.lines) == []:
@@ -163,16 +151,12 @@ def _number(books: Books, kind: Kind, document: Record, body: Record) -> None:
 
 def _apply(books: Books, kind: Kind, document: Record, body: Record) -> None:
     """Put what was sent into the document, what was left out from defaults or as it stands."""
-    simple: Record = {
-        "contact_id": None,
-        "date": None,
-        "reference": None,
-        "notes": None,
-        "terms_and_conditions": None,
-        "sent": False,
-    }
+    simple: Record = dict.fromkeys(
+        ("contact_id", "date", "reference", "notes", "terms_and_conditions")
+    )
     contact = books.table("contacts").get(str(body.get("contact_id", document.get("contact_id"))))
     simple |= {
+        "sent": False,
         "contact_name": contact["name"] if contact else None,
         "contact_reference": contact["reference"] if contact else None,
     }
@@ -231,22 +215,13 @@ def _apply_lines(kind: Kind, document: Record, body: Record) -> None:
 
 def _merge_line(line: Record, sent: Record) -> Record:
     for name in (
-        "description",
-        "ledger_account_id",
-        "tax_rate_id",
-        "service_id",
-        "product_id",
-        "eu_goods_services_type_id",
-    ):
+        "description ledger_account_id tax_rate_id service_id product_id eu_goods_services_type_id"
+    ).split():
         if name in sent:
             line[name] = sent[name]
-    for name, inner in (
-        ("unit_price", "unit_price"),
-        ("quantity", "quantity"),
-        ("tax_amount", "tax"),
-    ):
+    for name in ("unit_price", "quantity", "tax_amount"):
         if name in sent:
-            line[inner] = decimal_of(sent[name])
+            line[name.removesuffix("_amount")] = decimal_of(sent[name])
     if line["discount_percentage"] is not None:
         line["discount_amount"] = None
     line["tax_given"] = line["tax_given"] or "tax_amount" in sent
@@ -330,7 +305,10 @@ def _currency_rules(books: Books, kind: Kind, document: Record, body: Record) ->
         return [Problem(f"{source}.exchange_rate", "exchange_rate must be greater than 0")]
     if not foreign and rate not in {None, Decimal(1)}:
         return [Problem(f"{source}.exchange_rate", "exchange_rate must be 1 for base currency")]
-    document["exchange_rate"] = rate or document.get("exchange_rate") or known["rate"]
+    if "rate_of" not in document or document["rate_of"] != currency:
+        document["exchange_rate"] = known["rate"]
+    document["exchange_rate"] = rate or document["exchange_rate"]
+    document["rate_of"] = currency
     return []
 
 

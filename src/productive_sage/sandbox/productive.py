@@ -6,7 +6,6 @@ import base64
 import json
 import re
 import threading
-from collections.abc import Callable
 from datetime import timedelta, timezone
 from decimal import Decimal
 from typing import NoReturn
@@ -24,7 +23,11 @@ _LIMITS = [(100, 10), (4000, 1800)]
 _LARGEST_PAGE = 200
 # A list of more ids than this in one filter is refused, as nobody has seen it work.
 _MOST_VALUES = 50
-_FILTER = re.compile(r"^filter\[(\w+)\](?:\[(\w+)\])?$")
+_FILTER = re.compile(r"^filter\[(\w+)\](?:\[(\w+)\])?(?:\[(\w+)\])?$")
+_MOMENT = re.compile(r"^\d{4}-\d\d-\d\dT")
+_COMPUTED = frozenset(
+    "invoice_type invoice_state invoice_status payment_status sent_status export_status".split()
+)
 _ORDERED = frozenset({"gt", "gt_eq", "lt", "lt_eq"})
 _OPERATORS = frozenset({"eq", "not_eq", "contains", "not_contain"}) | _ORDERED
 _CONVERTED = {"_default": Decimal("1.17"), "_normalized": Decimal("0.79")}
@@ -278,7 +281,7 @@ class Productive:
         if self._switches.productive_read_only and request.method != "GET":
             _deny(403, "forbidden", "The token may only read")
 
-    def _route(self, request: Request) -> Reply:  # noqa: C901, PLR0911 - the route table
+    def _route(self, request: Request) -> Reply:
         kind, *rest = request.path.strip("/").split("/")
         if kind not in RESOURCES:
             _deny(404, "not_found", "The address does not exist")
@@ -300,12 +303,6 @@ class Productive:
                 self._find(kind, key)
                 self.export_calls += 1
                 _deny(422, "feature_unavailable", "feature unavailable")
-            case ("PATCH", key, "finalize") if kind == "invoices":
-                invoice = self._find(kind, key)
-                self._finalise(invoice)
-                return self._one(200, kind, invoice)
-            case ("GET", key, "preview") if kind == "invoices":
-                return self._one(200, kind, self._find(kind, key))
         if len(rest) <= 1:
             _deny(405, "method_not_allowed", "The method is not allowed here")
         raise Denied(404, "not_found", "The address does not exist")
@@ -326,19 +323,18 @@ class Productive:
     ) -> tuple[list[str], frozenset[str] | None]:
         """Read `include` and `fields`, and refuse every parameter nobody knows."""
         resource = RESOURCES[kind]
-        relations = {*resource.to_one, *resource.to_many}
         for name, values in request.query.items():
             known = name in {"include", f"fields[{kind}]", *other} or _FILTER.match(name)
             if not known or (_FILTER.match(name) and not other) or len(values) > 1:
                 raise self._bad_query("unsupported_parameter", f"{name} is not supported")
         includes = [name for name in request.first("include").split(",") if name]
         for name in includes:
-            if name not in relations:
+            if name not in resource.to_one:
                 raise self._bad_query("unsupported_include", f"{name} cannot be included")
         if f"fields[{kind}]" not in request.query:
             return includes, None
         fields = frozenset(request.first(f"fields[{kind}]").split(",")) - {""}
-        if fields - resource.attributes - relations:
+        if fields - resource.attributes - resource.to_one.keys():
             raise self._bad_query("unsupported_field", "an unknown field was asked for")
         return includes, fields
 
@@ -464,16 +460,13 @@ class Productive:
         if kind == "attachments":
             attributes["url"] = self._file_url(record)
         relations: Record = {}
-        for name in (*resource.to_one, *resource.to_many):
+        for name, target in resource.to_one.items():
             if name not in includes:
                 relations[name] = {"meta": {"included": False}}
-            elif name in resource.to_many:
-                relations[name] = {"data": []}
-            else:
-                key = record["rel"].get(name)
-                target = resource.to_one[name]
-                known = key and key in self.data["tables"].get(target, {})
-                relations[name] = {"data": {"type": target, "id": key} if known else None}
+                continue
+            key = record["rel"].get(name)
+            known = key and key in self.data["tables"].get(target, {})
+            relations[name] = {"data": {"type": target, "id": key} if known else None}
         if fields is not None:
             attributes = {name: value for name, value in attributes.items() if name in fields}
             relations = {name: value for name, value in relations.items() if name in fields}
@@ -523,8 +516,13 @@ class Productive:
             match = _FILTER.match(name)
             if not match:
                 continue
-            field, operator = match[1], match[2] or "eq"
-            if field not in RESOURCES[kind].filters or operator not in _OPERATORS:
+            field, operator, inner = match.groups()
+            known = field in RESOURCES[kind].filters and bool(inner) == (field == "custom_fields")
+            if inner:
+                # filter[custom_fields][<id>][<operator>]
+                field, operator = f"{field}.{operator}", inner
+            operator = operator or "eq"
+            if not known or operator not in _OPERATORS:
                 raise self._bad_query("unsupported_filter", f"{name} is not supported")
             if values[0].count(",") >= _MOST_VALUES:
                 words = f"at most {_MOST_VALUES} values can be given"
@@ -533,8 +531,9 @@ class Productive:
         return filters
 
     def _passes(self, kind: str, record: Record, field: str, operator: str, text: str) -> bool:
-        if field in {"query", "full_query", "jump_query"}:
-            operator = "contains"
+        if _MOMENT.match(text):
+            # Times are cut to dates before they are compared.
+            text = text[:10]
         if field in {"paid_after", "paid_before"}:
             operator = "gt_eq" if field == "paid_after" else "lt_eq"
             field = "paid_on"
@@ -545,66 +544,48 @@ class Productive:
             found = any(text.casefold() in value.casefold() for value in held)
             return found == (operator == "contains")
         wanted = text.split(",")
-        # Times are cut to dates before they are compared.
         found = any(_same(value, want) for value in held for want in wanted)
         return found == (operator == "eq")
 
     def _values(self, kind: str, record: Record, field: str) -> list[str]:
         """List what a filter or sort of this name looks at, as text."""
         held, rel = record["attributes"], record["rel"]
-        special: dict[str, Callable[[], object]] = {}
-        if kind == "invoices":
-            special = {
-                "invoice_type": lambda: held["invoice_type_id"],
-                "invoice_state": lambda: 2 if _finalised(held) else 1,
-                "invoice_status": lambda: self._invoice_status(held),
-                "payment_status": lambda: _payment_status(held),
-                "sent_status": lambda: 1 if held["sent_on"] else 2,
-                "status": lambda: 1 if held["sent_on"] else 2,
-                "export_status": lambda: 1 if held["exported"] else 2,
-                "company_name": lambda: self._company_name(record),
-            }
-            searched = [held["number"], held["subject"], self._company_name(record)]
+        if kind == "invoices" and field in _COMPUTED:
+            return [str(self._computed(held, field))]
+        if field == "status":
+            value: object = 2 if held.get("archived_at") else 1
+        elif field == "id":
+            value = record["id"]
+        elif field.startswith("custom_fields."):
+            value = (held.get("custom_fields") or {}).get(field.partition(".")[2])
+        elif (kind, field) == ("payments", "number"):
+            value = self.table("invoices")[rel["invoice"]]["attributes"]["number"]
+        elif field in RESOURCES[kind].money:
+            value = self._minor(held.get(field), held.get("currency"), 0)
+        elif field in RESOURCES[kind].attributes:
+            value = held.get(field)
         else:
-            searched = [held.get("name"), held.get("email"), held.get("note")]
-            if "archived_at" in RESOURCES[kind].plain:
-                special["status"] = lambda: 2 if held.get("archived_at") else 1
-        if kind == "payments":
-            invoice = self.table("invoices").get(rel["invoice"])
-            own = invoice["attributes"] if invoice else {}
-            special |= {
-                "number": lambda: own.get("number"),
-                "invoice_number": lambda: own.get("number"),
-                "date": lambda: held["paid_on"],
-                "company_id": lambda: invoice and invoice["rel"].get("company"),
-                "subsidiary_id": lambda: invoice and invoice["rel"].get("subsidiary"),
-            }
-        if field in {"query", "full_query", "jump_query"}:
-            return [str(value) for value in searched if value]
-        value = self._plain_value(kind, record, field, special)
+            value = rel.get(field.removesuffix("_id"))
+        if isinstance(value, list):
+            return [str(one) for one in value]
         return (
             [] if value is None else [str(value).lower() if value in {True, False} else str(value)]
         )
 
-    def _plain_value(
-        self, kind: str, record: Record, field: str, special: dict[str, Callable[[], object]]
-    ) -> object:
-        held, rel = record["attributes"], record["rel"]
-        if field in special:
-            return special[field]()
-        if field == "id" or (kind, field) == ("companies", "company_id"):
-            return record["id"]
-        if field in RESOURCES[kind].money:
-            return self._minor(held.get(field), held.get("currency"), 0)
-        if field in RESOURCES[kind].attributes:
-            return held.get(field)
-        if field.removesuffix("_id") in RESOURCES[kind].to_one:
-            return rel.get(field.removesuffix("_id"))
-        raise self._bad_query("not_imitated", f"the sandbox does not imitate the filter {field}")
-
-    def _company_name(self, invoice: Record) -> str:
-        company = self.table("companies").get(invoice["rel"].get("company") or "")
-        return str(company["attributes"]["name"]) if company else ""
+    def _computed(self, held: Record, field: str) -> int:
+        """Give what a filter of invoices looks at that is no attribute."""
+        match field:
+            case "invoice_type":
+                return int(held["invoice_type_id"])
+            case "invoice_state":
+                return 2 if _finalised(held) else 1
+            case "invoice_status":
+                return self._invoice_status(held)
+            case "payment_status":
+                return _payment_status(held)
+            case "sent_status":
+                return 1 if held["sent_on"] else 2
+        return 1 if held["exported"] else 2
 
     def _invoice_status(self, held: Record) -> int:
         if not _finalised(held):
@@ -679,28 +660,32 @@ class Productive:
 
     def _new_payment(self, attributes: Record) -> Record:
         self._check_payment(attributes)
-        invoice_id = str(attributes["invoice_id"])
-        currency = self.table("invoices")[invoice_id]["attributes"]["currency"]
+        key = str(attributes["invoice_id"])
+        currency = self.table("invoices")[key]["attributes"]["currency"]
+        amount = self._major(attributes["amount"], currency)
+        return self.table("payments")[self.add_payment(key, amount, attributes)]
+
+    def add_payment(self, invoice_id: str, amount: Decimal, attributes: Record) -> str:
+        """Enter a payment and give its id."""
         key = self.new_id("payments")
         self.table("payments")[key] = {
             "id": key,
             "attributes": {
-                "amount": self._major(attributes["amount"], currency),
-                "currency": currency,
+                "amount": amount,
+                "currency": self.table("invoices")[invoice_id]["attributes"]["currency"],
                 "paid_on": attributes.get("paid_on"),
                 "written_off_on": attributes.get("written_off_on"),
                 "note": attributes.get("note"),
-                "external_id": None,
             },
             "rel": {"invoice": invoice_id, "organization": self._organization_id},
         }
         self._settle(invoice_id)
-        return self.table("payments")[key]
+        return key
 
     def _new_attachment(self, attributes: Record) -> Record:
         key = self.new_id("attachments")
         size = attributes.get("size")
-        self.table("attachments")[key] = {
+        record = {
             "id": key,
             "attributes": {
                 "size": None if size is None else int(size),
@@ -718,8 +703,9 @@ class Productive:
             },
             "rel": {"organization": self._organization_id, "creator": "801"},
         }
-        self._change("attachments", self.table("attachments")[key], attributes)
-        return self.table("attachments")[key]
+        self._change("attachments", record, attributes)
+        self.table("attachments")[key] = record
+        return record
 
     def _change(self, kind: str, record: Record, attributes: Record) -> None:
         if kind == "payments":
@@ -727,6 +713,8 @@ class Productive:
             return
         if kind == "invoices":
             self._check_invoice_change(record, attributes)
+        # All is looked at before anything is changed.
+        self._check_links(kind, attributes)
         for name, value in attributes.items():
             relation = name.removesuffix("_id")
             if name == "temp_url":
@@ -770,22 +758,27 @@ class Productive:
         if attributes.get("invoice_type_id", 1) not in {1, 2}:
             _deny(422, "inclusion", "is not in the list", "/data/attributes/invoice_type_id")
 
+    def _check_links(self, kind: str, attributes: Record) -> None:
+        for name, value in attributes.items():
+            relation = name.removesuffix("_id")
+            target = RESOURCES[kind].to_one.get(relation)
+            if name == relation or target is None or value is None:
+                continue
+            if str(value) not in self.data["tables"].get(target, {}):
+                pointer = f"/data/attributes/{name}"
+                _deny(422, "invalid_relation", f"{relation} must exist", pointer)
+        if "temp_url" in attributes and attributes["temp_url"] not in self.data["uploads"]:
+            _deny(422, "invalid_file", "nothing was uploaded", "/data/attributes/temp_url")
+
     def _link_to(self, kind: str, record: Record, relation: str, key: str | None) -> None:
-        target = RESOURCES[kind].to_one[relation]
-        if key is not None and key not in self.data["tables"].get(target, {}):
-            pointer = f"/data/attributes/{relation}_id"
-            _deny(422, "invalid_relation", f"{relation} must exist", pointer)
         record["rel"][relation] = key
         if (kind, relation) == ("attachments", "invoice") and key is not None:
             self.table("invoices")[key]["rel"]["attachment"] = record["id"]
         if (kind, relation) == ("invoices", "attachment") and key is not None:
             self.table("attachments")[key]["rel"]["invoice"] = record["id"]
 
-    def _take_upload(self, record: Record, address: str | None) -> None:
-        content = self.data["uploads"].get(str(address))
-        if content is None:
-            _deny(422, "invalid_file", "nothing was uploaded", "/data/attributes/temp_url")
-        self.files[record["id"]] = content
+    def _take_upload(self, record: Record, address: str) -> None:
+        content = self.files[record["id"]] = self.data["uploads"][address]
         record["attributes"] |= {"size": len(content), "aws_policy": None, "temp_url": None}
 
     def _delete(self, kind: str, record: Record) -> Reply:
@@ -798,13 +791,6 @@ class Productive:
                 if invoice["rel"].get("attachment") == record["id"]:
                     invoice["rel"]["attachment"] = None
         return Reply(204)
-
-    def _finalise(self, invoice: Record) -> None:
-        held = invoice["attributes"]
-        if _finalised(held):
-            _deny(422, "already_finalized", "the invoice is finalized")
-        held["finalized_on"], held["finalized_at"] = self._clock.today(), self.stamp()
-        held["updated_at"] = self.stamp()
 
 
 def _finalised(held: Record) -> bool:

@@ -1,4 +1,7 @@
-"""What Productive knows: attributes, relations, filters, sorts and writable fields by type."""
+"""What Productive knows: attributes, relations, filters, sorts and writable fields by type.
+
+Filters and sorts are those that are imitated; the others of Productive's are refused as unknown.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,6 @@ class Resource:
     money: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
     to_one: dict[str, str] = field(default_factory=dict)
-    to_many: tuple[str, ...] = ()
     filters: frozenset[str] = frozenset()
     sorts: frozenset[str] = frozenset()
     twins: bool = True
@@ -74,23 +76,17 @@ RESOURCES: dict[str, Resource] = {
             " subsidiary:subsidiaries document_type parent_invoice:invoices attachment"
             " bank_account issuer:people creator:people organization"
         ),
-        to_many=_words("invoice_attributions custom_field_people custom_field_attachments"),
         filters=_set(
             "id number invoice_type invoice_state invoice_status payment_status sent_status"
-            " export_status status overdue_status invoice_aging invoicing_method invoiced_on"
-            " pay_on delivery_on sent_on paid_on created_at last_activity_at amount amount_tax"
-            " amount_with_tax amount_paid amount_unpaid amount_written_off amount_credited"
-            " amount_credited_with_tax currency credited company_id parent_company_id"
-            " subsidiary_id parent_invoice_id deal_id project_id creator_id issuer_id"
-            " responsible_id subscriber_id purchase_order_number payment_terms"
-            " payment_terms_type automatically_created tags custom_fields query full_query"
-            " jump_query fuzzy_dates fuzzy_people"
+            " export_status invoiced_on pay_on delivery_on sent_on paid_on created_at"
+            " last_activity_at amount amount_tax amount_with_tax amount_paid amount_unpaid"
+            " amount_written_off amount_credited amount_credited_with_tax currency credited"
+            " company_id subsidiary_id parent_invoice_id purchase_order_number custom_fields"
         ),
         sorts=_set(
             "amount amount_credited amount_credited_with_tax amount_paid amount_tax"
-            " amount_with_tax amount_written_off company_name created_at credited custom_fields"
-            " deleted_at delivery_on discount invoiced_on last_activity_at number pay_on"
-            " purchase_order_number sent_on subject"
+            " amount_with_tax amount_written_off created_at credited delivery_on discount"
+            " invoiced_on last_activity_at number pay_on purchase_order_number sent_on subject"
         ),
     ),
     "line_items": Resource(
@@ -99,8 +95,7 @@ RESOURCES: dict[str, Resource] = {
         numbers=_words("quantity discount tax_value"),
         to_one=_to_one("invoice service service_type expense tax_rate kpd_code organization"),
         filters=_set(
-            "id invoice_id service_id service_type_id expense_id company_id creator_id"
-            " updater_id unit_id discount tax_name tax_value"
+            "id invoice_id service_id service_type_id unit_id discount tax_name tax_value"
         ),
     ),
     "payments": Resource(
@@ -108,10 +103,9 @@ RESOURCES: dict[str, Resource] = {
         money=_words("amount"),
         to_one=_to_one("invoice organization"),
         filters=_set(
-            "id invoice_id external_id paid_on paid_after paid_before written_off_on amount"
-            " number company_id subsidiary_id project_id budget_id query"
+            "id invoice_id external_id paid_on paid_after paid_before written_off_on amount number"
         ),
-        sorts=_set("amount date invoice_number note paid_on written_off_on"),
+        sorts=_set("amount note paid_on written_off_on"),
     ),
     "attachments": Resource(
         plain=_words(
@@ -122,10 +116,7 @@ RESOURCES: dict[str, Resource] = {
             "invoice creator:people organization bill comment deal document_style document_type"
             " email expense page purchase_order task"
         ),
-        filters=_set(
-            "id type creator_id company_id project_id task_id comment_id page_id"
-            " notes_attachment full_query jump_query fuzzy_dates fuzzy_people"
-        ),
+        filters=_set("id creator_id"),
         sorts=_set("id"),
     ),
     "companies": Resource(
@@ -142,11 +133,11 @@ RESOURCES: dict[str, Resource] = {
             " integration_exporter_configuration"
         ),
         filters=_set(
-            "id company_id name billing_name company_code vat status default_currency"
-            " default_subsidiary_id subsidiary_id default_tax_rate_id parent_company_id"
-            " created_at archived_at last_activity_at query full_query custom_fields tags"
+            "id name billing_name company_code vat status default_currency default_subsidiary_id"
+            " default_tax_rate_id parent_company_id created_at archived_at last_activity_at"
+            " custom_fields"
         ),
-        sorts=_set("company_code created_at custom_fields last_activity_at name parent_company"),
+        sorts=_set("company_code created_at last_activity_at name"),
     ),
     "contact_entries": Resource(
         plain=_words(
@@ -157,15 +148,12 @@ RESOURCES: dict[str, Resource] = {
             "company:companies person:people invoice subsidiary:subsidiaries organization"
             " purchase_order invoice_template"
         ),
-        filters=_set(
-            "company_id person_id invoice_id subsidiary_id contactable_id contactable_type"
-        ),
+        filters=_set("company_id person_id invoice_id subsidiary_id contactable_type"),
     ),
     "service_types": Resource(
         plain=_words("name archived_at"),
         to_one=_to_one("organization"),
-        to_many=_words("assignees"),
-        filters=_set("id name query person_id status"),
+        filters=_set("id name status"),
     ),
     "services": Resource(
         plain=_words(
@@ -175,11 +163,8 @@ RESOURCES: dict[str, Resource] = {
         money=_words("price discount_amount"),
         numbers=_words("quantity discount"),
         to_one=_to_one("service_type deal section person:people organization"),
-        filters=_set(
-            "id name query service_type_id deal_id budget_id company_id project_id"
-            " subsidiary_id billable updated_at"
-        ),
-        sorts=_set("budget company custom_fields name project_name"),
+        filters=_set("id name service_type_id billable"),
+        sorts=_set("name"),
         twins=False,
     ),
     "tax_rates": Resource(
@@ -190,7 +175,7 @@ RESOURCES: dict[str, Resource] = {
             "id name primary_component_name primary_component_value secondary_component_name"
             " secondary_component_value status"
         ),
-        sorts=_set("name subsidiary_name"),
+        sorts=_set("name"),
     ),
     "subsidiaries": Resource(
         plain=_words(
@@ -208,7 +193,7 @@ RESOURCES: dict[str, Resource] = {
     "deleted_items": Resource(
         plain=_words("item_type item_id name location private deleter_id created_at recovered_at"),
         to_one=_to_one("deleter:people organization"),
-        filters=_set("id item_type deleter_id name location created_at query"),
+        filters=_set("id item_type deleter_id name location created_at"),
         sorts=_set("created_at location name"),
     ),
     "organization_memberships": Resource(
@@ -228,7 +213,7 @@ RESOURCES: dict[str, Resource] = {
     "people": Resource(
         plain=_words("first_name last_name email title archived_at deactivated_at"),
         to_one=_to_one("organization company:companies subsidiary:subsidiaries"),
-        filters=_set("id email query status"),
+        filters=_set("id email status"),
         sorts=_set("email name"),
     ),
 }
@@ -246,7 +231,7 @@ _INVOICE = {
     "number?": "discount tax1_value tax2_value",
     "flag": "exported pay_on_relative",
     "integer": "invoice_type_id",
-    "any": "subscriber_ids tag_list",
+    "any": "tag_list",
 }
 _PAYMENT = {
     "integer": "amount",
@@ -257,9 +242,7 @@ _PAYMENT = {
 _ATTACHMENT = {
     "text": "name attachment_type",
     "text?": "attachable_type content_type temp_url",
-    "id?": "bill_id booking_id comment_id document_style_id document_type_id expense_id"
-    " invoice_id page_id purchase_order_id size task_id widget_id",
-    "any": "file_updated_at",
+    "id?": "invoice_id size",
 }
 WRITABLE: dict[str, dict[str, str]] = {
     kind: {name: form for form, names in table.items() for name in names.split()}

@@ -56,8 +56,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from .agency import Agency
-from .books import sage_id
-from .documents import address_of
+from .books import address_of, sage_id
 from .pdf import one_page
 from .productive import Productive
 from .productive_contract import RESOURCES
@@ -76,36 +75,13 @@ _CURRENCIES = {
     "JPY": ("Japanese Yen (JPY)", "0.0051"),
     "USD": ("US Dollar (USD)", "0.7431"),
     "NOK": ("Norwegian Krone (NOK)", "0.0736"),
-    "SEK": ("Swedish Krona (SEK)", "0.0789"),
-    "DKK": ("Danish Krone (DKK)", "0.1154"),
-    "CHF": ("Swiss Franc (CHF)", "0.9247"),
-    "CAD": ("Canadian Dollar (CAD)", "0.5338"),
-    "AUD": ("Australian Dollar (AUD)", "0.4893"),
 }
-_COUNTRIES = {
-    "GB": "United Kingdom (GB)",
-    "IE": "Ireland (IE)",
-    "FR": "France (FR)",
-    "DE": "Germany (DE)",
-    "ES": "Spain (ES)",
-    "IT": "Italy (IT)",
-    "NL": "Netherlands (NL)",
-    "BE": "Belgium (BE)",
-    "PT": "Portugal (PT)",
-    "AT": "Austria (AT)",
-    "CH": "Switzerland (CH)",
-    "NO": "Norway (NO)",
-    "SE": "Sweden (SE)",
-    "DK": "Denmark (DK)",
-    "FI": "Finland (FI)",
-    "PL": "Poland (PL)",
-    "HR": "Croatia (HR)",
-    "US": "United States (US)",
-    "CA": "Canada (CA)",
-    "AU": "Australia (AU)",
-    "NZ": "New Zealand (NZ)",
-    "JP": "Japan (JP)",
-}
+_COUNTRIES = (
+    "GB United Kingdom, IE Ireland, FR France, DE Germany, ES Spain, IT Italy, NL Netherlands,"
+    " BE Belgium, PT Portugal, AT Austria, CH Switzerland, NO Norway, SE Sweden, DK Denmark,"
+    " FI Finland, PL Poland, HR Croatia, US United States, CA Canada, AU Australia,"
+    " NZ New Zealand, JP Japan"
+).split(", ")
 _SALES = ["sales", "other_receipts", "journals", "reporting"]
 _COSTS = ["expenses", "other_payments", "journals", "reporting"]
 _LEDGER_ACCOUNTS = (
@@ -119,11 +95,11 @@ _LEDGER_ACCOUNTS = (
     *((8000 + number, f"Sundry costs {number}", _COSTS) for number in range(1, 21)),
 )
 _SERVICES = (
-    ("DESIGN", "Design work", 4010, "95.00", True),
-    ("DEV", "Development", 4000, "110.00", True),
-    ("OLD", "Fax advice", 4010, "10.00", False),
+    ("DESIGN", "Design work", 4010, True),
+    ("DEV", "Development", 4000, True),
+    ("OLD", "Fax advice", 4010, False),
 )
-_PRODUCTS = (("PRINT", "Printed matter", 4000, "12.50", True),)
+_PRODUCTS = (("PRINT", "Printed matter", 4000, True),)
 _CUSTOMERS = (
     ("Northwind Traders Ltd", "NORTH001", "GBP", "GB", "accounts@northwind-traders.example"),
     ("Northwind Trading Limited", "NORTH002", "GBP", "GB", "pay@northwind-trading.example"),
@@ -131,6 +107,10 @@ _CUSTOMERS = (
     ("O'Brien & Sons", "OBRIEN1", "GBP", "GB", None),
     ("O'Brien & Sons", "OBRIEN2", "GBP", "GB", None),
 )
+_TABLES = (
+    "contacts services products stock_items sales_invoices sales_credit_notes attachments"
+    " contact_payments contact_allocations"
+).split()
 _OTHERS = (  # twenty-five, so that customers fill two pages
     "Acorn Alder Ash Beech Birch Cedar Cherry Elder Elm Fir Hawthorn Hazel Holly Hornbeam Larch"
     " Lime Maple Oak Poplar Rowan Spruce Sycamore Walnut Willow Yew"
@@ -198,37 +178,18 @@ def _books(key: str, label: str, name: str, edition: str) -> Record:
             code: {"displayed_as": shown, "rate": Decimal(rate)}
             for code, (shown, rate) in _CURRENCIES.items()
         },
-        "countries": {code: {"displayed_as": shown} for code, shown in _COUNTRIES.items()},
+        "countries": {
+            text[:2]: {"displayed_as": f"{text[3:]} ({text[:2]})"} for text in _COUNTRIES
+        },
         "tax_rates": _tax_rates(),
         "ledger_accounts": {},
         "references": [],
         "numbers": {},
         "deleted": {},
         # New records are counted apart from the seed's, whose order may yet change.
-        "counters": dict.fromkeys(
-            (
-                "contact",
-                "sales_invoice",
-                "sales_credit_note",
-                "attachment",
-                "contact_payment",
-                "contact_allocation",
-            ),
-            1000,
-        ),
+        "counters": dict.fromkeys((row.removesuffix("s") for row in _TABLES), 1000),
+        **{table: {} for table in _TABLES},
     }
-    for table in (
-        "contacts",
-        "services",
-        "products",
-        "stock_items",
-        "sales_invoices",
-        "sales_credit_notes",
-        "attachments",
-        "contact_payments",
-        "contact_allocations",
-    ):
-        books[table] = {}
     for number, (code, shown, scopes) in enumerate(_LEDGER_ACCOUNTS, 1):
         account = sage_id(label, "ledger_account", number)
         books["ledger_accounts"][account] = _stamped(
@@ -242,38 +203,35 @@ def _stamped(key: str, fields: Record) -> Record:
 
 
 def _tax_rates() -> Record:
-    def rate(
-        key: str,
-        name: str,
-        percentage: str,
-        periods: list[tuple[str, str, str | None]],
-        **more: bool,
-    ) -> Record:
-        percentages = [
-            {"percentage": Decimal(value), "from_date": since, "to_date": until}
-            for value, since, until in periods
-        ]
-        return _stamped(
+    periods: dict[str, list[tuple[str, str, str | None]]] = {
+        "GB_STANDARD": [("17.5", "2010-01-01", "2011-01-03"), ("20.0", "2011-01-04", None)],
+        "GB_LOWER": [("5.0", "1997-09-01", None)],
+        "GB_REDUCED_2020": [("5.0", "2020-07-15", "2020-12-31")],
+    }
+    rates = (
+        ("GB_STANDARD", "Standard 20.00%", "20"),
+        ("GB_LOWER", "Lower Rate 5.00%", "5"),
+        ("GB_ZERO", "Zero Rated 0.00%", "0"),
+        ("GB_EXEMPT", "Exempt 0.00%", "0"),
+        ("GB_NO_TAX", "No Tax 0.00%", "0"),
+        ("GB_HIDDEN", "Flat 7.50%", "7.5"),
+        ("GB_REDUCED_2020", "Reduced 5.00%", "5"),
+    )
+    return {
+        key: _stamped(
             key,
             {
                 "name": name,
                 "percentage": Decimal(percentage),
-                "percentages": percentages,
-                "is_visible": more.get("visible", True),
+                "percentages": [
+                    {"percentage": Decimal(value), "from_date": since, "to_date": until}
+                    for value, since, until in periods.get(key, [])
+                ],
+                "is_visible": key != "GB_HIDDEN",
             },
         )
-
-    standard = [("17.5", "2010-01-01", "2011-01-03"), ("20.0", "2011-01-04", None)]
-    rates = [
-        rate("GB_STANDARD", "Standard 20.00%", "20", standard),
-        rate("GB_LOWER", "Lower Rate 5.00%", "5", [("5.0", "1997-09-01", None)]),
-        rate("GB_ZERO", "Zero Rated 0.00%", "0", []),
-        rate("GB_EXEMPT", "Exempt 0.00%", "0", []),
-        rate("GB_NO_TAX", "No Tax 0.00%", "0", []),
-        rate("GB_HIDDEN", "Flat 7.50%", "7.5", [], visible=False),
-        rate("GB_REDUCED_2020", "Reduced 5.00%", "5", [("5.0", "2020-07-15", "2020-12-31")]),
-    ]
-    return {row["id"]: row for row in rates}
+        for key, name, percentage in rates
+    }
 
 
 def _contact(books: Record, kind: str, row: tuple[str, str, str, str, str | None]) -> None:
@@ -303,8 +261,8 @@ def _contact(books: Record, kind: str, row: tuple[str, str, str, str, str | None
     books["references"].append(code)
 
 
-def _catalogue_item(books: Record, key: str, row: tuple[str, str, int, str, bool]) -> Record:
-    code, shown, nominal, price, active = row
+def _catalogue_item(books: Record, key: str, row: tuple[str, str, int, bool]) -> Record:
+    code, shown, nominal, active = row
     account = next(
         entry["id"]
         for entry in books["ledger_accounts"].values()
@@ -317,7 +275,6 @@ def _catalogue_item(books: Record, key: str, row: tuple[str, str, int, str, bool
             "description": shown,
             "ledger_account_id": account,
             "tax_rate_id": "GB_STANDARD",
-            "price": Decimal(price),
             "active": active,
         },
     )

@@ -26,16 +26,9 @@ from urllib.parse import parse_qs, urlsplit
 Record = dict[str, Any]
 
 # Sage forbids two POSTs at once to one of these.
-_ONE_POST_AT_A_TIME = frozenset(
-    {
-        "/sales_invoices",
-        "/sales_credit_notes",
-        "/contacts",
-        "/services",
-        "/products",
-        "/stock_items",
-    }
-)
+_ONE_POST_AT_A_TIME = frozenset({"/sales_invoices", "/sales_credit_notes", "/contacts"})
+# Nor may an application ask it for more than this at once.
+_AT_ONCE = 150
 _WITHOUT_WORK = frozenset({"status", "cut_before", "html", "empty_page"})
 _AFTER_WORK = frozenset({"status_after", "cut_after", "cut_mid", "slow", "html_after", "truncated"})
 _HTML = b"<!DOCTYPE html><html><body><h1>We will be back soon</h1></body></html>"
@@ -53,8 +46,6 @@ class Switches:
     """For how long `search` in Sage misses a fresh record."""
     remember_idempotency: bool = True
     """False: Sage has forgotten every idempotency key."""
-    strings_and_numbers: bool = True
-    """Amounts of Sage alternate between JSON strings and numbers; False: strings only."""
     jpy_digits: int = 0
     """Decimals of the minor unit in which Productive counts yen: 0 or 2."""
     retry_after: bool = True
@@ -144,7 +135,6 @@ class Call:
     reply_headers: dict[str, str]
     reply_body: bytes
     faulted: bool
-    at: float
 
 
 @dataclass(slots=True)
@@ -219,6 +209,7 @@ class Desk:
         self._faults: list[_Fault] = []
         self._calls: list[Call] = []
         self._posting: set[str] = set()
+        self._at_sage = 0
 
     def clear(self) -> None:
         """Forget faults and calls."""
@@ -254,18 +245,13 @@ class Desk:
         """Answer a request through its service, with whatever fault is arranged for it."""
         fault = self._fault_for(request)
         kind = fault.kind if fault else ""
-        with self._alone(request) as alone:
+        with self._admitted(request) as refusal:
             delay_s = self._switches.latency_ms / 1000
             if fault and kind == "slow":
                 delay_s += fault.seconds
             if delay_s:
                 time.sleep(delay_s)
-            if kind in _WITHOUT_WORK:
-                reply = Reply(0)
-            elif alone:
-                reply = _answer(app, request)
-            else:
-                reply = _overlapping()
+            reply = Reply(0) if kind in _WITHOUT_WORK else refusal or _answer(app, request)
         outcome = _spoil(request, reply, fault) if fault else _Outcome(reply)
         self._log(request, outcome.reply, faulted=fault is not None)
         return outcome
@@ -277,25 +263,29 @@ class Desk:
         return hits[0] if hits else None
 
     @contextmanager
-    def _alone(self, request: Request) -> Iterator[bool]:
-        if (
-            request.service != "sage"
-            or request.method != "POST"
-            or request.path not in _ONE_POST_AT_A_TIME
-        ):
-            yield True
+    def _admitted(self, request: Request) -> Iterator[Reply | None]:
+        """Count a request among those at Sage; give its refusal where it is one too many."""
+        if request.service != "sage":
+            yield None
             return
+        guarded = request.method == "POST" and request.path in _ONE_POST_AT_A_TIME
+        refusal = None
         with self._lock:
-            alone = request.path not in self._posting
-            if alone:
-                self._posting.add(request.path)
-            else:
+            self._at_sage += 1
+            if self._at_sage > max(1, int(_AT_ONCE * self._switches.limits)):
+                refusal = _refusal(429, "TooManyRequests", "Too many requests at once")
+            elif guarded and request.path in self._posting:
                 self._switches.concurrent_posts += 1
+                words = "Another request is creating a record of this kind"
+                refusal = _refusal(409, "ConcurrentRequest", words)
+            elif guarded:
+                self._posting.add(request.path)
         try:
-            yield alone
+            yield refusal
         finally:
-            if alone:
-                with self._lock:
+            with self._lock:
+                self._at_sage -= 1
+                if guarded and not refusal:
                     self._posting.discard(request.path)
 
     def _log(self, request: Request, reply: Reply, *, faulted: bool) -> None:
@@ -310,7 +300,6 @@ class Desk:
             reply_headers=dict(reply.headers),
             reply_body=reply.body,
             faulted=faulted,
-            at=time.time(),
         )
         with self._lock:
             self._calls.append(call)
@@ -323,14 +312,10 @@ def _answer(app: Callable[[Request], Reply], request: Request) -> Reply:
         return Reply(599, b"defect of the sandbox\n" + traceback.format_exc().encode())
 
 
-def _overlapping() -> Reply:
-    row = {
-        "$severity": "error",
-        "$dataCode": "ConcurrentRequest",
-        "$message": "Another request is creating a record of this kind",
-        "$source": "",
-    }
-    return Reply.of(409, [row])
+def _refusal(status: int, code: str, words: str) -> Reply:
+    """Refuse in Sage's form."""
+    row = {"$severity": "error", "$dataCode": code, "$message": words, "$source": ""}
+    return Reply.of(status, [row])
 
 
 def _spoil(request: Request, reply: Reply, fault: _Fault) -> _Outcome:
@@ -358,18 +343,17 @@ def _failure(request: Request, fault: _Fault) -> Reply:
         content = body.encode() if isinstance(body, str) else body
         return Reply(fault.status, content, {"Content-Type": "text/html", **fault.headers})
     reason = HTTPStatus(fault.status).phrase
-    kind = "application/json"
-    if request.service in {"productive", "files"}:
-        kind = "application/vnd.api+json"
-        default: object = {"errors": [{"status": str(fault.status), "title": reason}]}
+    if body is not None:
+        reply = Reply.of(fault.status, body)
+    elif request.service == "sage":
+        reply = _refusal(fault.status, "UnexpectedError" if fault.status == 500 else reason, reason)
     elif request.service == "auth":
-        default = {"error": "server_error", "error_description": reason}
+        refused = {"error": "server_error", "error_description": reason}
+        reply = Reply.of(fault.status, refused)
     else:
-        code = "UnexpectedError" if fault.status == HTTPStatus.INTERNAL_SERVER_ERROR else reason
-        default = [
-            {"$severity": "error", "$dataCode": code, "$message": reason, "$source": ""},
-        ]
-    reply = Reply.of(fault.status, default if body is None else body, kind)
+        reply = Reply.of(fault.status, {"errors": [{"status": str(fault.status), "title": reason}]})
+    if request.service == "productive":
+        reply.headers["Content-Type"] = "application/vnd.api+json"
     reply.headers.update(fault.headers)
     return reply
 
