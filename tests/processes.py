@@ -8,7 +8,9 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,7 +23,7 @@ from productive_sage.sandbox.keyring import SandboxKeyring
 from productive_sage.sandbox.run import environment
 from tests.conftest import Result
 
-_PATIENCE_S = 30
+_PATIENCE_S = 20
 
 
 def share_the_keyring(sandbox: Sandbox, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,9 +33,10 @@ def share_the_keyring(sandbox: Sandbox, folder: Path, monkeypatch: pytest.Monkey
     keyring.set_keyring(SandboxKeyring())
 
 
-def start(*args: str) -> subprocess.Popen[str]:
-    """Start psage; its streams are read by `end`."""
-    return subprocess.Popen(
+@contextmanager
+def started(*args: str) -> Iterator[subprocess.Popen[str]]:
+    """psage, running; it does not outlive the block, however that ends."""
+    process = subprocess.Popen(
         [sys.executable, "-m", "productive_sage", *args],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -42,26 +45,29 @@ def start(*args: str) -> subprocess.Popen[str]:
         encoding="utf-8",
         env={**os.environ, "PYTHONUTF8": "1"},
     )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def end(process: subprocess.Popen[str]) -> Result:
     """Wait for a process; its code is minus the signal where one killed it."""
-    try:
-        out, err = process.communicate(timeout=_PATIENCE_S)
-    finally:
-        process.kill()
+    out, err = process.communicate(timeout=_PATIENCE_S)
     return Result(process.returncode, out, err)
-
-
-def run(*args: str) -> Result:
-    """Run psage to its end."""
-    return end(start(*args))
 
 
 def kill(process: subprocess.Popen[str]) -> Result:
     """Take a process away as `kill -9` does, or a power cut."""
     process.kill()
     return end(process)
+
+
+def run(*args: str) -> Result:
+    """Run psage to its end."""
+    with started(*args) as process:
+        return end(process)
 
 
 class Hold:
@@ -98,13 +104,17 @@ class Hold:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Let go, and leave the requests alone."""
+        """Let go, and leave the requests alone; a failed test gets no more work done."""
+        self._is_lost |= error is not None
         self._let_go.set()
         self._desk.serve = self._serve_before
 
-    def reached(self) -> str:
-        """Wait until the request is there; returns it as `POST /contacts`."""
-        assert self._reached.wait(_PATIENCE_S), "the request was never made"
+    def reached(self, by: subprocess.Popen[str]) -> str:
+        """Wait until a process has made the request; returns it as `POST /contacts`."""
+        ends_at = time.monotonic() + _PATIENCE_S
+        while not self._reached.wait(0.05):
+            if by.poll() is not None or time.monotonic() > ends_at:
+                raise AssertionError(f"the request was not made: {kill(by)}")
         return self._request
 
     def let_go(self) -> None:

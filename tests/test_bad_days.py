@@ -7,6 +7,7 @@ leaves every invoice in Sage exactly once.
 import errno
 import functools
 import itertools
+import json
 import logging
 import os
 import resource
@@ -49,15 +50,15 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def own_log() -> Iterator[None]:
     """Log as the installed program does, without pytest's handlers to catch what is dropped."""
     logger, root = logging.getLogger("psage"), logging.getLogger()
-    before = logger.handlers, root.handlers, logger.propagate
-    logger.handlers, root.handlers = [], []
+    before = logger.handlers, root.handlers, logger.propagate, logging.raiseExceptions
+    logger.handlers, root.handlers, logging.raiseExceptions = [], [], True
     try:
         yield
     finally:
         for handler in logger.handlers:
             with suppress(OSError):
                 handler.close()
-        logger.handlers, root.handlers, logger.propagate = before
+        logger.handlers, root.handlers, logger.propagate, logging.raiseExceptions = before
 
 
 @pytest.fixture
@@ -370,7 +371,7 @@ def test_an_address_that_is_not_the_api_is_a_refusal(
 
     result = run(*COPY)
 
-    assert_told(result, 4, f"refused_by_{service}", f"{service.title()} refused GET {path}", "404")
+    assert_told(result, 4, f"refused_by_{service}", service.title(), f"GET {path}", "404")
     assert writes(services) == []
 
 
@@ -468,6 +469,21 @@ def test_a_write_that_cannot_be_looked_for_is_unknown_and_adopted_by_the_next_ps
     assert len(posts(services, "/sales_invoices")) == 1
 
 
+@pytest.mark.parametrize("path", POSTS)
+def test_an_unknown_write_keeps_its_key_for_as_long_as_sage_does_not_show_it(
+    services: Sandbox, psage: Psage, path: str
+) -> None:
+    services.search_lag_s = 3600
+    services.fault("cut_after", method="POST", path=path, times=2)
+
+    first = psage(*COPY)
+
+    assert_told(first, 8, "outcome_unknown")
+    assert_good_again(psage, services)
+    keys = {json_key(call.body) for call in services.calls("sage", "POST") if call.path == path}
+    assert len(keys) == 1
+
+
 @work_done
 def test_an_update_whose_answer_is_lost_is_sent_again_and_changes_nothing_more(
     services: Sandbox, psage: Psage, fault: dict[str, Any]
@@ -495,7 +511,7 @@ def test_a_role_that_may_not_write_is_told_with_the_way_out(
 
     result = run(*COPY)
 
-    assert_told(result, 4, "refused_by_sage", "You may not do this", "403", "role")
+    assert_told(result, 4, "refused_by_sage", "You may not do this", "403", "administrator")
     assert copies(services, "123") == []
     assert_good_again(psage, services)
 
@@ -526,6 +542,19 @@ def test_sages_umbrella_does_not_hide_what_is_wrong(
     assert_good_again(psage, services)
 
 
+def test_what_was_refused_is_planned_afresh_by_the_next_run(
+    services: Sandbox, psage: Psage
+) -> None:
+    services.fault("status", method="POST", path="/sales_invoices", status=422)
+    refused = psage(*COPY)
+    edit_a_line(services)
+
+    assert_good_again(psage, services)
+    assert refused.code == 4
+    (copy,) = copies(services, "123")
+    assert copy["net_amount"] * 100 == services.productive.invoices["123"]["amount"]
+
+
 def test_a_write_to_an_address_that_is_gone_is_refused(
     services: Sandbox, run: Psage, psage: Psage
 ) -> None:
@@ -543,7 +572,7 @@ def test_productives_refusal_to_read_is_told(services: Sandbox, run: Psage, psag
 
     result = run(*COPY)
 
-    assert_told(result, 4, "refused_by_productive", "Productive refused GET /invoices", "403")
+    assert_told(result, 4, "refused_by_productive", "Productive", "GET /invoices", "403")
     assert_good_again(psage, services)
 
 
@@ -569,6 +598,15 @@ def test_one_401_of_sage_is_answered_with_a_new_token(services: Sandbox, psage: 
     assert_good_again(psage, services)
     assert renewals(services) == 1
     assert posts(services, "/sales_invoices") == [401, 201]
+
+
+def test_a_renewed_sign_in_is_kept_for_the_next_run(services: Sandbox, psage: Psage) -> None:
+    services.sign_in.expire_access_tokens()
+    assert_good_again(psage, services)
+    services.sign_in.expire_access_tokens()
+
+    assert_good_again(psage, services, "copy-invoice", "124", "--no-tax")
+    assert [call.status for call in services.calls("auth", "POST")] == [200, 200]
 
 
 def test_sage_refusing_the_new_token_too_is_the_end_of_it(
@@ -646,6 +684,20 @@ def test_a_renewal_that_sage_cannot_do_now_is_done_later(
     assert_told(result, 5, "service_unavailable", "Sage could not renew the sign-in", "503")
     assert renewals(services) == 1
     assert_good_again(psage, services)
+
+
+def test_a_renewal_without_tokens_is_not_tried_for_every_invoice(
+    services: Sandbox, run: Psage
+) -> None:
+    services.sign_in.expire_access_tokens()
+    services.fault("status", service="auth", path="/token", status=200, body={"a": 1}, times=9)
+
+    result = run(*BATCH)
+
+    assert result.code == 3
+    # The refresh token is good for one use, and this one may be used up.
+    assert renewals(services) == 1
+    assert writes(services) == []
 
 
 # --- rate limits
@@ -827,6 +879,21 @@ def test_a_mark_that_fails_is_a_warning_and_made_by_the_next_run(
     assert services.productive.invoices["123"]["exported"] is False
     assert_good_again(psage, services)
     assert services.productive.invoices["123"]["exported"] is True
+
+
+@pytest.mark.parametrize("status", [403, 422])
+def test_a_leftover_that_cannot_be_read_does_not_stop_todays_copies(
+    services: Sandbox, psage: Psage, status: int
+) -> None:
+    services.fault("status", service="productive", method="PATCH", path="/invoices", status=503)
+    psage(*COPY)
+    (copy,) = copies(services, "123")
+    path = f"/sales_invoices/{copy['id']}"
+    services.fault("status", method="GET", path=path, status=status)
+
+    psage("copy-invoice", "124", "--no-tax", "--no-pdf")
+
+    assert len(copies(services, "124")) == 1
 
 
 # What a gateway may answer in the place of Productive.
@@ -1270,6 +1337,12 @@ def assert_each_told(result: Result, productive_ids: set[str], code: str, *words
         assert len(texts) == len(productive_ids)
         assert all("hint: " in text for text in texts)
     assert all(word in text for text in texts for word in words)
+
+
+def json_key(body: bytes) -> str:
+    """The idempotency key of a write."""
+    (content,) = json.loads(body).values()
+    return str(content["idempotency_id"])
 
 
 def eventually(is_so: Callable[[], bool]) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, copies
-from tests.processes import Hold, end, kill, run, share_the_keyring, start
+from tests.processes import Hold, end, kill, run, share_the_keyring, started
 
 CREATE = ("copy-invoice", "123", "--tax-rate", "GB_STANDARD")
 CREATE_CALLS = (
@@ -52,8 +52,6 @@ KEYED = ("POST /contacts", "POST /sales_invoices")
 """What Sage does once for a key, while it remembers the key."""
 BATCH = ("copy-invoice", "123", "124", "125", "--tax-rate", "GB_STANDARD")
 NEW_PDF = b"%PDF-1.4 corrected"
-
-
 LOST = ("cut_after", "cut_mid", "truncated", "html_after", "status_after")
 """Ways in which a reply that was earned does not arrive."""
 
@@ -154,9 +152,8 @@ def once(sandbox: Sandbox) -> dict[str, Any]:
 
 def kill_at(sandbox: Sandbox, nth: int, call: str, when: str, *command: str) -> None:
     """`kill -9` a run at one request, which must be the one expected there."""
-    with Hold(sandbox, nth, when=when) as hold:
-        process = start(*command)
-        assert fnmatchcase(hold.reached(), call)
+    with Hold(sandbox, nth, when=when) as hold, started(*command) as process:
+        assert fnmatchcase(hold.reached(process), call)
         assert kill(process).code == -signal.SIGKILL
         hold.lose()
 
@@ -245,7 +242,6 @@ def test_a_killed_update_is_completed_though_the_ledger_is_lost(
     assert found == wanted
 
 
-@pytest.mark.xfail(reason="a PDF of ours that the ledger does not know is taken for the new one")
 @pytest.mark.parametrize(
     ("nth", "call", "when"), [(4, "PUT /sales_invoices/*", "before"), (9, "DELETE *", "before")]
 )
@@ -259,7 +255,6 @@ def test_a_killed_update_leaves_the_new_pdf_alone_though_the_ledger_is_lost(
     assert outcome(changed, home) == once(changed)
 
 
-@pytest.mark.xfail(reason="a PDF of ours that the ledger does not know is taken for the new one")
 def test_a_pdf_that_changes_once_more_after_a_crash_is_attached(
     changed: Sandbox, home: Path, psage: Psage
 ) -> None:
@@ -273,7 +268,6 @@ def test_a_pdf_that_changes_once_more_after_a_crash_is_attached(
 # --- a dry run between
 
 
-@pytest.mark.xfail(reason="a dry run links what it finds, and the open write cannot be recorded")
 def test_a_dry_run_after_a_crash_does_not_stand_in_the_way(
     fresh: Sandbox, home: Path, psage: Psage
 ) -> None:
@@ -286,13 +280,12 @@ def test_a_dry_run_after_a_crash_does_not_stand_in_the_way(
     assert outcome(fresh, home) == once(fresh)
 
 
-@pytest.mark.xfail(reason="a dry run links what it finds, and the open write cannot be recorded")
 def test_a_dry_run_beside_a_run_does_not_stand_in_its_way(
     fresh: Sandbox, home: Path, psage: Psage
 ) -> None:
-    with Hold(fresh, method="POST", path="/sales_invoices", when="after") as hold:
-        process = start(*CREATE)
-        hold.reached()
+    posting = Hold(fresh, method="POST", path="/sales_invoices", when="after")
+    with posting as hold, started(*CREATE) as process:
+        hold.reached(process)
         planned = psage(*CREATE, "--dry-run")
         hold.let_go()
         result = end(process)
@@ -374,9 +367,9 @@ def test_a_create_nobody_can_see_stays_unknown_until_its_key_brings_the_answer(
 def test_an_interrupted_batch_keeps_what_is_finished_and_the_next_run_does_the_rest(
     fresh: Sandbox, home: Path, psage: Psage, number: signal.Signals, when: str
 ) -> None:
-    with Hold(fresh, 2, method="POST", path="/sales_invoices", when=when) as hold:
-        process = start(*BATCH)
-        hold.reached()
+    second_posting = Hold(fresh, 2, method="POST", path="/sales_invoices", when=when)
+    with second_posting as hold, started(*BATCH) as process:
+        hold.reached(process)
         process.send_signal(number)
         interrupted = end(process)
         hold.lose()
@@ -399,9 +392,9 @@ def test_an_interrupted_batch_keeps_what_is_finished_and_the_next_run_does_the_r
 
 
 def test_an_interrupted_batch_still_answers_with_one_json_document(fresh: Sandbox) -> None:
-    with Hold(fresh, 2, method="POST", path="/sales_invoices", when="after") as hold:
-        process = start(*BATCH, "--json")
-        hold.reached()
+    second_posting = Hold(fresh, 2, method="POST", path="/sales_invoices", when="after")
+    with second_posting as hold, started(*BATCH, "--json") as process:
+        hold.reached(process)
         process.send_signal(signal.SIGINT)
         interrupted = end(process)
         hold.lose()

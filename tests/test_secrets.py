@@ -212,6 +212,18 @@ def test_a_token_that_is_piped_in_is_not_shown(
     assert result.code == (0 if secret == PRODUCTIVE_TOKEN else 3)
 
 
+def test_a_token_of_another_organisation_is_not_shown(
+    offline: Sandbox, watched: Psage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PSAGE_PRODUCTIVE_TOKEN", PRODUCTIVE_TOKEN)
+    offline.fault("empty_page", service="productive", path="/organization_memberships")
+
+    result = watched(*PRODUCTIVE)
+
+    assert result.code == 3
+    assert "does not belong to organisation" in result.err
+
+
 def test_a_wrong_client_secret_is_not_shown(
     offline: Sandbox,
     watched: Psage,

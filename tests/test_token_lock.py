@@ -1,6 +1,7 @@
 """One refresh token, good for one use, and many processes that want it."""
 
 import json
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from productive_sage.sandbox import Call, Sandbox
 from productive_sage.vault import Vault
 from tests.conftest import Psage, Result
-from tests.processes import Hold, end, kill, share_the_keyring, start
+from tests.processes import Hold, end, kill, share_the_keyring, started
 
 PEEK = ("copy-invoice", "101", "--dry-run", "--json")
 """Asks Sage, and takes no lock but the token's."""
@@ -50,10 +51,11 @@ def at_once(stale: Sandbox, *, all_know_by: str) -> list[Result]:
     with (
         Hold(stale, path="/token", when="before") as renewal,
         Hold(stale, AT_ONCE, path=all_know_by, when="after") as last,
+        ExitStack() as stack,
     ):
-        processes = [start(*PEEK) for _ in range(AT_ONCE)]
-        renewal.reached()
-        last.reached()
+        processes = [stack.enter_context(started(*PEEK)) for _ in range(AT_ONCE)]
+        renewal.reached(processes[0])
+        last.reached(processes[-1])
         last.let_go()
         renewal.let_go()
         return [end(process) for process in processes]
@@ -83,15 +85,15 @@ def test_those_who_wait_for_a_renewal_that_is_killed_do_it_themselves(stale: San
     with (
         Hold(stale, path="/token", when="before") as renewal,
         Hold(stale, 3, path="/line_items", when="after") as last,
+        started(*PEEK) as first,
     ):
-        first = start(*PEEK)
-        renewal.reached()
-        others = [start(*PEEK) for _ in range(2)]
-        last.reached()
-        last.let_go()
-        kill(first)
-        renewal.lose()
-        results = [end(process) for process in others]
+        renewal.reached(first)
+        with started(*PEEK) as second, started(*PEEK) as third:
+            last.reached(third)
+            last.let_go()
+            kill(first)
+            renewal.lose()
+            results = [end(second), end(third)]
 
     assert [result.code for result in results] == [0, 0]
     assert len(renewals(stale)) == 1
@@ -100,9 +102,8 @@ def test_those_who_wait_for_a_renewal_that_is_killed_do_it_themselves(stale: San
 def test_a_run_killed_at_the_first_use_of_a_new_token_has_stored_it(
     stale: Sandbox, psage: Psage
 ) -> None:
-    with Hold(stale, path="/sales_invoices", when="before") as hold:
-        process = start(*PEEK)
-        hold.reached()
+    with Hold(stale, path="/sales_invoices", when="before") as hold, started(*PEEK) as process:
+        hold.reached(process)
         kill(process)
         hold.lose()
 
@@ -111,9 +112,8 @@ def test_a_run_killed_at_the_first_use_of_a_new_token_has_stored_it(
 
 
 def test_a_renewal_killed_before_it_arrived_does_no_harm(stale: Sandbox, psage: Psage) -> None:
-    with Hold(stale, path="/token", when="before") as hold:
-        process = start(*PEEK)
-        hold.reached()
+    with Hold(stale, path="/token", when="before") as hold, started(*PEEK) as process:
+        hold.reached(process)
         kill(process)
         hold.lose()
 
@@ -124,9 +124,8 @@ def test_a_renewal_killed_before_it_arrived_does_no_harm(stale: Sandbox, psage: 
 def test_a_renewal_killed_before_its_answer_asks_to_connect_again(
     stale: Sandbox, psage: Psage
 ) -> None:
-    with Hold(stale, path="/token", when="after") as hold:
-        process = start(*PEEK)
-        hold.reached()
+    with Hold(stale, path="/token", when="after") as hold, started(*PEEK) as process:
+        hold.reached(process)
         kill(process)
         hold.lose()
     result = psage(*PEEK)

@@ -78,7 +78,11 @@ def copy(order: Order, desk: Desk) -> Iterator[Outcome]:
     if not desk.settings.default_ledger_account:
         raise NoDefaultLedger
     desk.check_business()
-    settled = {} if desk.dry_run else {o.productive_id: o for o in settle(desk)}
+    settled: dict[str, Outcome] = {}
+    for outcome in () if desk.dry_run else settle(desk):
+        earlier = settled.get(outcome.productive_id)
+        if earlier is None or earlier.error is None:
+            settled[outcome.productive_id] = outcome
     run = _Run(order, desk, settled)
     sources = list(_sources(order, desk))
     asked = {source.id for source in sources if isinstance(source, Invoice)}
@@ -230,8 +234,7 @@ class _Run:
             return self._settled[invoice.id]
         link = self._desk.ledger.latest(invoice.id)
         if link is None:
-            self._adopt(invoice)
-            link = self._desk.ledger.latest(invoice.id)
+            link = self._adopt(invoice)
             if link is None:
                 return self._create(invoice, copy=1)
             if self._order.again is None:
@@ -291,13 +294,13 @@ class _Run:
             seen = _copies(desk, mapping.marker(invoice.id, 1))
         adopted = None
         for number, sage_id in sorted(seen.get(invoice.id, [])):
-            if number not in known and (document := desk.sage.invoice(sage_id)):
-                adopted = desk.ledger.adopt(
-                    productive_id=invoice.id,
-                    copy=number,
-                    business_id=desk.sage.business_id,
-                    found=document,
-                )
+            if number in known or not (document := desk.sage.invoice(sage_id)):
+                continue
+            adopted = Link.found(
+                invoice.id, number, desk.sage.business_id, document.id, document.number
+            )
+            if not desk.dry_run:
+                adopted = desk.ledger.adopt(adopted)
         return adopted
 
     def _adopted(self, invoice: Invoice, link: Link) -> Outcome:

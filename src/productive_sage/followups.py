@@ -102,14 +102,13 @@ def _from_productive(
     if digest == link.pdf_sha256:
         return
     done.pdf = PdfResult("productive", name, digest, attached=False)
-    attached = None
-    if again:
-        # An attachment has no key that makes it repeatable: its name is all there is to go by.
-        ours = [i for i, n in desk.sage.attachments(document.id) if n == name]
-        attached = next((i for i in ours if i != link.pdf_attachment_id), None)
-    attached = attached or desk.sage.attach(document.id, name=name, content=content)
-    if link.pdf_attachment_id and link.pdf_attachment_id != attached:
-        desk.sage.delete_attachment(link.pdf_attachment_id)
+    # An attachment has no key that makes it repeatable, and its content cannot be told from the
+    # list: where an earlier try may have got half-way, attach afresh and remove all of ours.
+    mine = f"({mapping.marker(invoice.id, link.copy)}).pdf"
+    ours = [i for i, n in desk.sage.attachments(document.id) if n.endswith(mine)] if again else []
+    attached = desk.sage.attach(document.id, name=name, content=content)
+    for old in {*ours, *filter(None, [link.pdf_attachment_id])} - {attached}:
+        desk.sage.delete_attachment(old)
     desk.ledger.change_link(link, pdf_sha256=digest, pdf_attachment_id=attached)
     done.pdf = PdfResult("productive", name, digest, attached=True)
 
@@ -143,7 +142,7 @@ def _check(content: bytes) -> None:
 def _file_name(number: str, marker: str) -> str:
     """A name that is safe on every system and tells psage's own file: `INV-7 (PRD-123).pdf`."""
     safe = re.sub(r"[^\w.+-]+", "-", number).strip(".-")
-    return f"{safe} ({marker}).pdf" if safe else f"{marker}.pdf"
+    return f"{safe} ({marker}).pdf".strip()
 
 
 def _save(path: Path, content: bytes) -> None:

@@ -8,15 +8,16 @@ their markers.
 
 import json
 import sqlite3
+import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
-from productive_sage.errors import DiskFull, HomeUnusable, OutcomeUnknown, PsageError
+from productive_sage.errors import DiskFull, HomeUnusable, Locked, OutcomeUnknown, PsageError
 from productive_sage.models import Contact
 
 # A released migration is never edited; the next one is added at the end.
@@ -95,6 +96,26 @@ class Link:
     pdf_attachment_id: str | None
     copied_at: str
 
+    @classmethod
+    def found(
+        cls, productive_id: str, copy: int, business_id: str, sage_id: str, number: str
+    ) -> "Link":
+        """A copy seen in Sage, not recorded yet: what was sent for it is not known."""
+        return cls(
+            id=0,
+            productive_id=productive_id,
+            copy=copy,
+            business_id=business_id,
+            sage_id=sage_id,
+            sage_number=number,
+            tax_rate_id=None,
+            digest=None,
+            pending=frozenset({"mark"}),
+            pdf_sha256=None,
+            pdf_attachment_id=None,
+            copied_at="",
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:
@@ -128,7 +149,11 @@ def _storage_error(error: sqlite3.Error, path: Path) -> PsageError:
             f"the ledger `{path}` cannot be written: {said}",
             hint="free some space and run the command again; nothing was lost",
         )
-    if "locked" in said or "readonly" in said or "unable to open" in said:
+    if "locked" in said:
+        return Locked(
+            f"the ledger `{path}` is in use by another process", hint="run the command again"
+        )
+    if "readonly" in said or "unable to open" in said:
         return HomeUnusable(
             f"the ledger `{path}` cannot be used: {said}",
             hint="check owner and mode of the file and its folder, or set PSAGE_HOME",
@@ -155,7 +180,7 @@ class Ledger:
             try:
                 if new:
                     path.chmod(0o600)
-                self._db.execute("PRAGMA journal_mode = WAL")
+                self._use_wal()
                 self._db.execute("PRAGMA synchronous = FULL")
                 self._migrate()
             except BaseException:
@@ -168,21 +193,38 @@ class Ledger:
     def __exit__(self, *error: object) -> None:
         self._db.close()
 
-    def _migrate(self) -> None:
+    def _use_wal(self) -> None:
+        """Wait for another first run: SQLite itself does not where the mode is changed."""
+        for _ in range(50):
+            with suppress(sqlite3.OperationalError):
+                self._db.execute("PRAGMA journal_mode = WAL")
+                return
+            time.sleep(0.1)
+        self._db.execute("PRAGMA journal_mode = WAL")
+
+    def _version(self) -> int:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        return int(version)
+
+    def _migrate(self) -> None:
+        version = self._version()
+        if version == len(MIGRATIONS):
+            return
         if version > len(MIGRATIONS):
             raise HomeUnusable(
                 f"the ledger `{self._path}` was written by a newer psage",
                 hint="upgrade: `pipx upgrade productive-sage`",
             )
-        if 0 < version < len(MIGRATIONS):
+        if version:
             backup = self._path.with_suffix(f".v{version}.db")
             with closing(sqlite3.connect(backup)) as copy:
                 self._db.backup(copy)
-        for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
-            self._db.executescript(
-                f"BEGIN IMMEDIATE; {migration} PRAGMA user_version = {number}; COMMIT;"
-            )
+        with self.write() as db:
+            version = self._version()  # another process may have been quicker
+            for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
+                for statement in filter(str.strip, migration.split(";")):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {number}")
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -228,35 +270,41 @@ class Ledger:
         rows = self._rows(f"SELECT {_LINK} FROM link {condition}", values)
         return [Link(*(*row[:8], frozenset(row[8].split()), *row[9:])) for row in rows]
 
-    def adopt(self, *, productive_id: str, copy: int, business_id: str, found: Any) -> Link:
-        """Record a copy found in Sage by its marker; `found` is the SageDocument."""
+    def adopt(self, link: Link) -> Link:
+        """Record a copy found in Sage by its marker (see `Link.found`)."""
         with self.write() as db:
             self._insert_link(
                 db,
-                productive_id=productive_id,
-                copy=copy,
-                business_id=business_id,
-                sage_id=found.id,
-                sage_number=found.number,
+                productive_id=link.productive_id,
+                copy=link.copy,
+                business_id=link.business_id,
+                sage_id=link.sage_id,
+                sage_number=link.sage_number,
                 tax_rate_id=None,
                 digest=None,
-                pending=("mark",),
+                pending=link.pending,
             )
-        return next(link for link in self.links(productive_id) if link.copy == copy)
+        return next(i for i in self.links(link.productive_id) if i.copy == link.copy)
 
     def _insert_link(self, db: sqlite3.Connection, *, pending: Any, **columns: Any) -> None:
-        columns |= {"pending": " ".join(sorted(pending)), "copied_at": _text(_now())}
+        columns = _stored({**columns, "pending": pending}) | {"copied_at": _text(_now())}
+        same = db.execute(
+            "SELECT id FROM link WHERE sage_id = ? AND productive_id = ? AND copy = ?",
+            (columns["sage_id"], columns["productive_id"], columns["copy"]),
+        ).fetchone()
+        if same:  # adopted by its marker in the meantime
+            columns.pop("copied_at")
+            self._change_link(db, same[0], columns)
+            return
         names, marks = ", ".join(columns), ", ".join("?" * len(columns))
         db.execute(f"INSERT INTO link ({names}) VALUES ({marks})", tuple(columns.values()))
 
     def change_link(self, link: Link, **columns: Any) -> None:
         """Set columns of a link; `pending` as a set."""
         with self.write() as db:
-            self._change_link(db, link.id, columns)
+            self._change_link(db, link.id, _stored(columns))
 
     def _change_link(self, db: sqlite3.Connection, link_id: int, columns: dict[str, Any]) -> None:
-        if "pending" in columns:
-            columns["pending"] = " ".join(sorted(columns["pending"]))
         names = ", ".join(f"{name} = ?" for name in columns)
         db.execute(f"UPDATE link SET {names} WHERE id = ?", (*columns.values(), link_id))
 
@@ -346,7 +394,7 @@ class Ledger:
         """Record what an update changed and end its intent in one transaction."""
         with self.write() as db:
             self._end(db, intent, "done")
-            self._change_link(db, link.id, columns)
+            self._change_link(db, link.id, _stored(columns))
 
     def finish_contact(self, intent: Intent, contact: Contact) -> None:
         """Record a new customer and end its intent in one transaction."""
@@ -412,6 +460,14 @@ class Ledger:
                 "INSERT OR REPLACE INTO cache (key, value, fetched_at) VALUES (?, ?, ?)",
                 (key, json.dumps(value), _text(_now())),
             )
+
+
+def _stored(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns as the file holds them: `pending` is a list of words there."""
+    stored = dict(columns)
+    if "pending" in stored:
+        stored["pending"] = " ".join(sorted(stored["pending"]))
+    return stored
 
 
 def _now() -> datetime:
