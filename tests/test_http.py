@@ -605,7 +605,7 @@ def test_a_redirect_is_neither_followed_nor_tried_again(
 def test_the_shared_pool_follows_no_redirect_and_has_a_time_limit() -> None:
     with connect_pool() as pool:
         assert not pool.follow_redirects
-        assert pool.timeout == httpx.Timeout(60.0, connect=10.0)
+        assert pool.timeout == httpx.Timeout(30.0, connect=10.0)
 
 
 # --- what goes out and comes in

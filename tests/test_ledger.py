@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from productive_sage import ledger as ledgers
-from productive_sage.errors import HomeUnusable, OutcomeUnknown
+from productive_sage.errors import HomeUnusable, LedgerConflict, OutcomeUnknown
 from productive_sage.ledger import Ledger
 from productive_sage.models import Contact
 
@@ -26,7 +26,7 @@ def ledger(path: Path) -> Iterator[Ledger]:
 
 
 def begin(ledger: Ledger, source_id: str = "123", copy: int = 1) -> Any:
-    context = {"copy": copy, "tax_rate_id": "", "digest": "d"}
+    context = {"copy": copy, "tax_rate_id": "", "number_sent": False}
     return ledger.begin("invoice", source_id, "B", payload={"a": "1"}, context=context)
 
 
@@ -51,10 +51,14 @@ def test_a_second_open_intent_for_the_same_source_is_refused(ledger: Ledger) -> 
 
 def test_finishing_records_the_copy_and_ends_the_intent_together(ledger: Ledger) -> None:
     first = begin(ledger)
-    ledger.finish_invoice(first, sage_id="S1", number="SI-1", pending=frozenset({"mark"}))
+    ledger.finish_invoice(
+        first, sage_id="S1", number="SI-1", digest=None, pending=frozenset({"mark"})
+    )
     second = begin(ledger, copy=2)
 
-    link = ledger.finish_invoice(second, sage_id="S2", number="SI-2", pending=frozenset())
+    link = ledger.finish_invoice(
+        second, sage_id="S2", number="SI-2", digest=None, pending=frozenset()
+    )
 
     assert ledger.open_intents() == []
     assert ledger.latest("123") == link
@@ -65,11 +69,11 @@ def test_finishing_records_the_copy_and_ends_the_intent_together(ledger: Ledger)
 
 
 def test_one_sage_document_is_the_copy_of_one_invoice(ledger: Ledger) -> None:
-    ledger.finish_invoice(begin(ledger), sage_id="S1", number="1", pending=frozenset())
+    ledger.finish_invoice(begin(ledger), sage_id="S1", number="1", digest=None, pending=frozenset())
     other = begin(ledger, "124")
 
-    with pytest.raises(HomeUnusable):
-        ledger.finish_invoice(other, sage_id="S1", number="1", pending=frozenset())
+    with pytest.raises(LedgerConflict):
+        ledger.finish_invoice(other, sage_id="S1", number="1", digest=None, pending=frozenset())
 
     assert ledger.open_intents() == [other]
     assert ledger.links("124") == []

@@ -4,6 +4,7 @@
 commands, so that `--help` costs nothing.
 """
 
+import io
 import os
 import signal
 import sys
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from productive_sage.config import Home
     from productive_sage.desk import Ask, Desk
     from productive_sage.http import Pool
-    from productive_sage.models import Settings
+    from productive_sage.models import Outcome, Settings
     from productive_sage.vault import Vault
 
 app = typer.Typer(
@@ -57,6 +58,7 @@ class _Session:
     verbose: bool = False
     quiet: bool = False
     no_input: bool = False
+    command: str = ""
 
     @property
     def can_ask(self) -> bool:
@@ -100,6 +102,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def root(
+    ctx: typer.Context,
     profile: Annotated[
         str, typer.Option(envvar="PSAGE_PROFILE", help="Which set of connections to use.")
     ] = "default",
@@ -120,6 +123,7 @@ def root(
     ] = False,
 ) -> None:
     """Options before the command hold for every command."""
+    _session.command = ctx.invoked_subcommand or ""
     _session.profile, _session.config = profile, config
     _session.verbose, _session.quiet, _session.no_input = verbose, quiet, no_input
 
@@ -156,10 +160,11 @@ def connect_productive(
         "organization_id": sign_in.organization_id,
         "organization_name": sign_in.organization_name,
     }
-    if as_json:
-        render.document("connect", _session.profile, exit_code=0, productive=facts)
-    elif not _session.quiet:
-        print(f"Connected to {sign_in.organization_name} in Productive")
+    with _output():
+        if as_json:
+            render.document("connect", _session.profile, exit_code=0, productive=facts)
+        elif not _session.quiet:
+            render.line(f"Connected to {sign_in.organization_name} in Productive")
 
 
 @connect_app.command("sage")
@@ -228,10 +233,11 @@ def connect_sage(
         "business_name": sign_in.business_name,
         "country": sign_in.country,
     }
-    if as_json:
-        render.document("connect", _session.profile, exit_code=0, sage=facts)
-    elif not _session.quiet:
-        print(f"Connected to {sign_in.business_name} ({sign_in.country}) in Sage")
+    with _output():
+        if as_json:
+            render.document("connect", _session.profile, exit_code=0, sage=facts)
+        elif not _session.quiet:
+            render.line(f"Connected to {sign_in.business_name} ({sign_in.country}) in Sage")
 
 
 # --- configure
@@ -281,17 +287,18 @@ def configure(
                 productive=lambda: desk().productive,
             )
         settings = _session.settings(home)
-    if as_json:
-        render.document(
-            "configure",
-            _session.profile,
-            exit_code=0,
-            settings=asdict(settings),
-            file=str(home.config),
-        )
-    elif not _session.quiet:
-        render.lines(wizard.shown(home.config, settings))
-        print(f"in {home.config}", file=sys.stderr)
+    with _output():
+        if as_json:
+            render.document(
+                "configure",
+                _session.profile,
+                exit_code=0,
+                settings=asdict(settings),
+                file=str(home.config),
+            )
+        elif not _session.quiet:
+            render.lines(wizard.shown(home.config, settings))
+            print(f"in {home.config}", file=sys.stderr)
 
 
 # --- copy-invoice
@@ -340,8 +347,8 @@ def copy_invoice(
         again="update" if update_existing else "new" if create_new else None,
         with_pdf=not no_pdf,
     )
-    outcomes: list[Any] = []
-    interrupted = False
+    outcomes: list[Outcome] = []
+    failure: PsageError | None = None
     with _desk("copy-invoice", dry_run=dry_run) as desk:
         try:
             render.collect(
@@ -351,19 +358,22 @@ def copy_invoice(
                 quiet=_session.quiet or as_json,
             )
         except KeyboardInterrupt:
-            interrupted = True
-    code = _INTERRUPTED if interrupted else copying.verdict(outcomes)
-    if as_json:
-        content = render.copies_as_json(outcomes)
-        if interrupted:
-            content["error"] = _interruption().as_json()
-        render.document(
-            "copy-invoice", _session.profile, exit_code=code, dry_run=dry_run, **content
-        )
-    else:
-        render.copies(outcomes, dry_run=dry_run, quiet=_session.quiet)
-        if interrupted:
-            render.error(_interruption())
+            failure = _interruption()
+        except PsageError as error:
+            failure = error
+    code = failure.exit_code if failure else copying.verdict(outcomes)
+    with _output():
+        if as_json:
+            content = render.copies_as_json(outcomes)
+            if failure:
+                content["error"] = failure.as_json()
+            render.document(
+                "copy-invoice", _session.profile, exit_code=code, dry_run=dry_run, **content
+            )
+        else:
+            render.copies(outcomes, dry_run=dry_run, quiet=_session.quiet)
+            if failure:
+                render.error(failure)
     raise typer.Exit(code)
 
 
@@ -504,6 +514,20 @@ def _run_lock(home: "Home", command: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _output() -> Iterator[None]:
+    """Print a result; that nobody can take it changes nothing about what was done."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        with suppress(OSError, ValueError):
+            # Or the interpreter would complain at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            print(f"error: the result cannot be printed: {error.strerror}", file=sys.stderr)
+
+
 # --- asking
 
 
@@ -569,6 +593,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     global _session  # noqa: PLW0603 -- typer's callback has no other place for the root options
     _session = _Session()
+    for stream in (sys.stdout, sys.stderr):
+        # A code page that lacks a character must not cost the result.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     # A terminated run ends like an interrupted one: what is finished is recorded and said.
     with suppress(ValueError):  # not the main thread
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -600,25 +628,18 @@ def _interruption() -> PsageError:
 def _fail(args: Sequence[str], error: PsageError) -> int:
     from productive_sage import render
 
-    if "--json" in args:
-        names = [arg for arg in args if not arg.startswith("-")]
-        command = next((name for name in names if name in _command_names()), "")
-        render.document(
-            command,
-            _session.profile,
-            exit_code=error.exit_code,
-            dry_run="--dry-run" in args,
-            error=error.as_json(),
-        )
-    else:
-        render.error(error)
+    with _output():
+        if "--json" in args:
+            render.document(
+                _session.command,
+                _session.profile,
+                exit_code=error.exit_code,
+                dry_run="--dry-run" in args,
+                error=error.as_json(),
+            )
+        else:
+            render.error(error)
     return error.exit_code
-
-
-def _command_names() -> set[str]:
-    groups = {str(group.name) for group in app.registered_groups}
-    named = {c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands}
-    return groups | named
 
 
 def _usage_hint(error: Any) -> str:

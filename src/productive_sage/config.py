@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from productive_sage.errors import ConfigInvalid, DiskFull, HomeUnusable, PsageError, UsageProblem
+from productive_sage.mapping import clean
 from productive_sage.models import Endpoints, Settings
 
 ENDPOINT_VARIABLES = {
@@ -234,7 +235,7 @@ def edit(path: Path, changes: Mapping[tuple[str, ...], tuple[Any, str]]) -> None
             continue
         entry = tomlkit.item(value)
         if comment:
-            entry.comment(comment)
+            entry.comment(" ".join(clean(comment).split()))
         table[keys[-1]] = entry
     _replace(path, tomlkit.dumps(document))
 

@@ -6,9 +6,14 @@ from typing import Any
 
 from productive_sage import journal, mapping
 from productive_sage.desk import Desk
-from productive_sage.errors import AmbiguousCustomer, CustomerNotFound
+from productive_sage.errors import (
+    AmbiguousCustomer,
+    CustomerNotFound,
+    OutcomeUnknown,
+    PsageError,
+)
 from productive_sage.ledger import Intent
-from productive_sage.models import Contact, Invoice, Notice
+from productive_sage.models import Contact, CustomerResult, Invoice, Notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +35,8 @@ class Customers:
         self._wanted = wanted
         self._always_new = always_new
         self._known: dict[tuple[str, str], Contact | NewCustomer] = {}
+        self._made: dict[str, Contact] = {}
         self._all: list[Contact] | None = None
-        self._is_complete = False
 
     def find(self, invoice: Invoice) -> Contact | NewCustomer:
         """Say who is billed, without writing anything.
@@ -43,8 +48,35 @@ class Customers:
             self._known[key] = self._look_up(invoice)
         return self._known[key]
 
-    def make(self, new: NewCustomer) -> Contact:
-        """Create the contact in Sage and link it; at most once."""
+    def fits(self, invoice: Invoice, contact_id: str, name: str) -> bool:
+        """Whether a document for this contact can be a copy of the invoice."""
+        linked = self._desk.ledger.customer(
+            invoice.company.id, invoice.currency, self._desk.sage.business_id
+        )
+        if linked and linked.id == contact_id:
+            return True
+        contact = Contact(contact_id, name, currency=invoice.currency)
+        if self._wanted is not None and mapping.named_customers([contact], self._wanted):
+            return True
+        if self._matching(invoice, [contact]):
+            return True
+        whole = self._desk.sage.customer(contact_id)
+        return whole is not None and bool(self._matching(invoice, [whole]))
+
+    def settled(self, invoice: Invoice, customer: Contact | NewCustomer) -> Contact:
+        """The contact to bill, created in Sage now if it has to be; at most once."""
+        if isinstance(customer, Contact):
+            return customer
+        contact = self._make(customer)
+        self._made[invoice.id] = contact
+        return contact
+
+    def made(self, invoice: Invoice) -> CustomerResult | None:
+        """The contact this run created for the invoice, whatever came after."""
+        contact = self._made.get(invoice.id)
+        return CustomerResult(contact.id, contact.name, created=True) if contact else None
+
+    def _make(self, new: NewCustomer) -> Contact:
         desk = self._desk
         intent = desk.ledger.begin(
             "contact",
@@ -61,11 +93,18 @@ class Customers:
         self._known[new.company_id, new.currency] = contact
         return contact
 
-    def link(self, invoice: Invoice, contact: Contact) -> None:
-        """Bill this company to this contact from now on."""
-        self._desk.ledger.remember_customer(
-            invoice.company.id, invoice.currency, self._desk.sage.business_id, contact
-        )
+    def link(
+        self, invoice: Invoice, contact_id: str, name: str, customer: Contact | NewCustomer
+    ) -> list[Notice]:
+        """Bill this company to this contact from now on; says where that cannot be recorded."""
+        contact = Contact(contact_id, name, country=customer.country)
+        try:
+            self._desk.ledger.remember_customer(
+                invoice.company.id, invoice.currency, self._desk.sage.business_id, contact
+            )
+        except PsageError as error:
+            return [Notice("not_recorded", f"the customer is not remembered: {error.message}")]
+        return []
 
     def country(self, invoice: Invoice, customer: Contact | NewCustomer) -> str:
         """The customer's two-letter country: Sage's word, else Productive's address."""
@@ -75,20 +114,18 @@ class Customers:
         base_currency = self._desk.books().base_currency
         if self._wanted is not None:
             return self._named(self._wanted, invoice.currency, base_currency)
-        if self._always_new:
-            return self._new(invoice, base_currency)
         linked = self._desk.ledger.customer(
-            invoice.company.id, invoice.currency, self._desk.sage.business_id
+            invoice.company.id,
+            invoice.currency,
+            self._desk.sage.business_id,
+            # One made on request for an invoice that then failed is not made again.
+            only_unused=self._always_new,
         )
         if linked:
             return linked
-        matches = mapping.matching_customers(
-            self._candidates(invoice.company.name),
-            invoice.company,
-            invoice.bill_to,
-            currency=invoice.currency,
-            base_currency=base_currency,
-        )
+        if self._always_new:
+            return self._new(invoice, base_currency)
+        matches = self._matching(invoice, self._customers())
         if len(matches) == 1:
             return matches[0]
         return self._asked(invoice, matches) if matches else self._new(invoice, base_currency)
@@ -115,8 +152,7 @@ class Customers:
         return self._new(invoice, self._desk.books().base_currency)
 
     def _named(self, wanted: str, currency: str, base_currency: str) -> Contact:
-        candidates = self._candidates(wanted)
-        found = mapping.named_customers(candidates, wanted)
+        found = mapping.named_customers(self._customers(), wanted)
         if not found and wanted.isalnum() and (by_id := self._desk.sage.customer(wanted)):
             found = [by_id]
         usable = [contact for contact in found if (contact.currency or base_currency) == currency]
@@ -139,11 +175,20 @@ class Customers:
             hint="look up the exact name in Sage, or leave `--customer` out to have it found",
         )
 
-    def _candidates(self, search: str) -> list[Contact]:
-        """All customers where one page holds them, else Sage's hits for the text."""
+    def _customers(self) -> list[Contact]:
+        """All of them, once for the run: a search by name misses a mark or an e-mail address."""
         if self._all is None:
-            self._all, self._is_complete = self._desk.sage.customers()
-        return self._all if self._is_complete else self._desk.sage.customers(search)[0]
+            self._all = self._desk.sage.customers()
+        return self._all
+
+    def _matching(self, invoice: Invoice, candidates: list[Contact]) -> list[Contact]:
+        return mapping.matching_customers(
+            candidates,
+            invoice.company,
+            invoice.bill_to,
+            currency=invoice.currency,
+            base_currency=self._desk.books().base_currency,
+        )
 
     def _new(self, invoice: Invoice, base_currency: str) -> NewCustomer:
         country = self._desk.country_code(invoice.bill_to.country)
@@ -165,22 +210,29 @@ class Customers:
         return NewCustomer(invoice.company.id, invoice.currency, country, body, tuple(notices))
 
 
-def deliver_contact(desk: Desk, intent: Intent) -> Contact:
+def deliver_contact(desk: Desk, intent: Intent, *, is_first: bool = True) -> Contact:
     """Send a contact intent, new or left over, and record what came of it."""
     contact = journal.deliver(
         desk.ledger,
         intent,
         send=desk.sage.create_customer,
         look=lambda: find_made(desk, intent),
+        is_first=is_first,
     )
     contact = replace(contact, country=contact.country or str(intent.context["country"]))
-    desk.ledger.finish_contact(intent, contact)
+    try:
+        desk.ledger.finish_contact(intent, contact)
+    except PsageError as error:
+        raise OutcomeUnknown(
+            f"the customer `{contact.name}` is in Sage, but could not be recorded: {error.message}",
+            hint=f"{error.hint}; the next run finds it",
+        ) from error
     return contact
 
 
 def find_made(desk: Desk, intent: Intent) -> Contact | None:
     """The contact an intent made, found by psage's mark."""
-    for contact in desk.sage.customers(str(intent.payload["name"]))[0]:
+    for contact in desk.sage.customers():
         if contact.mark == intent.payload["source_guid"]:
             return contact
     return None

@@ -204,6 +204,12 @@ class CopyLocked(Refused):
     code = "copy_locked"
 
 
+class CopyUnclear(Refused):
+    """It is not sure which document in Sage is the copy."""
+
+    code = "copy_unclear"
+
+
 class CopyGone(Refused):
     """The copy was voided or deleted in Sage."""
 
@@ -220,6 +226,12 @@ class AmountsUnclear(Refused):
     """The figures Productive sent do not add up, or cannot be put into a Sage invoice."""
 
     code = "amounts_unclear"
+
+
+class LedgerConflict(Refused):
+    """The ledger says of a document what Sage contradicts."""
+
+    code = "ledger_conflict"
 
 
 class DifferentBusiness(Refused):
@@ -242,6 +254,7 @@ class ServiceRefused(Refused):
         status: int,
         fields: tuple[str, ...] = (),
         request_id: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """`what` was refused, with the service's `words`; `fields` are those it names."""
         details: dict[str, Any] = {"status": status}
@@ -262,6 +275,7 @@ class ServiceRefused(Refused):
         )
         self.status = status
         self.fields = fields
+        self.headers = headers or {}
 
 
 class RefusedBySage(ServiceRefused):

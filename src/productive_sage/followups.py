@@ -27,6 +27,8 @@ class Done:
 
     notices: list[Notice] = field(default_factory=list)
     pdf: PdfResult | None = None
+    is_left: bool = False
+    """Whether the next run has something to try again."""
 
 
 def pending(desk: Desk, *, with_pdf: bool) -> frozenset[str]:
@@ -43,9 +45,11 @@ def finish(
     """Do what is pending; `again` where an earlier try may have got half-way."""
     done = Done()
     left = set(link.pending)
+    if "number" not in pending(desk, with_pdf=True):
+        left.discard("number")  # wanted by the settings of another day
 
     def step(name: str, work: Callable[[], None], code: str, what: str) -> None:
-        if name not in link.pending:
+        if name not in left:
             return
         try:
             work()
@@ -56,7 +60,7 @@ def finish(
             done.notices.append(Notice(code, f"{what}: {error.message}{later}"))
         else:
             left.discard(name)
-        desk.ledger.change_link(link, pending=frozenset(left))
+        _keep(desk, link, left, done)
 
     step(
         "mark",
@@ -77,7 +81,18 @@ def finish(
         "pdf_failed",
         "the PDF was not handed over",
     )
+    left -= {"created", "updated"}
+    _keep(desk, link, left, done)
+    done.is_left = bool(left)
     return done
+
+
+def _keep(desk: Desk, link: Link, left: set[str], done: Done) -> None:
+    """Record what is left; where that fails the next run does some of it again."""
+    try:
+        desk.ledger.change_link(link, pending=frozenset(left))
+    except PsageError as error:
+        done.notices.append(Notice("not_recorded", f"the ledger was not updated: {error.message}"))
 
 
 def _mark(document: SageDocument) -> dict[str, object]:

@@ -38,9 +38,11 @@ Pool = httpx.Client
 
 _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _PAUSE_WITHOUT_WORD_S = 60.0
+_SECRET_LENGTH = 12
+"""Shorter values are ids and words, which an error may quote."""
 
 
-_ODD = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+ODD = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
 """What goes wrong where JSON is not of the documented shape."""
 
 _P = ParamSpec("_P")
@@ -54,7 +56,7 @@ def understood(read: Callable[_P, _T]) -> Callable[_P, _T]:
     def checked(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         try:
             return read(*args, **kwargs)
-        except _ODD as error:
+        except ODD as error:
             raise ServiceUnavailable(
                 f"an answer of {getattr(args[0], 'service', 'the service')} is not what its "
                 f"documentation says ({type(error).__name__}: {error})",
@@ -100,7 +102,7 @@ class Reply:
 def connect_pool() -> Pool:
     """Open the connection pool both services share: its TLS context is the expensive part."""
     return httpx.Client(
-        timeout=httpx.Timeout(60.0, connect=10.0),
+        timeout=httpx.Timeout(30.0, connect=10.0),
         follow_redirects=False,
         # A proxy in the environment is for the outside, never for the sandbox or a test.
         mounts={"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None},
@@ -135,6 +137,7 @@ class Http:
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
+        self._secrets: list[str] = []
 
     def get(self, path: str, params: Mapping[str, str] | None = None, *, accept: str = "") -> Reply:
         """Read; JSON unless `accept` names another media type."""
@@ -168,7 +171,33 @@ class Http:
             wants_json=file is None,
         )
 
-    def _send(
+    def _send(self, method: str, path: str, **request: Any) -> Reply:
+        """Try until there is an answer, as often as the kind of request allows."""
+        if self._read_only and method != "GET":
+            raise ReadOnlyRun(f"a dry run tried to send {method} {path}")
+        attempt, waited_s, renewed, began = 0, 0.0, False, self._clock()
+        while True:
+            attempt += 1
+            try:
+                return self._once(method, path, **request)
+            except _Unauthorised as refusal:
+                if renewed or not self._credentials.renew():
+                    raise refusal.final from None
+                renewed = True
+            except _TryAgain as failure:
+                # A pause that was asked for counts without the time the answers took, or a whole
+                # minute would never fit.
+                if failure.after_s is None:
+                    wait_s, spent_s = backoff_s(attempt, self._jitter), self._clock() - began
+                else:
+                    wait_s, spent_s = failure.after_s, waited_s
+                waited_s += wait_s
+                if not is_affordable(attempt=attempt, spent_s=spent_s, wait_s=wait_s):
+                    raise failure.final from None
+                log.info("%s: %s; again in %.1f s", self.service, failure, wait_s)
+                self._sleep(wait_s)
+
+    def _once(
         self,
         method: str,
         path: str,
@@ -180,51 +209,28 @@ class Http:
         file: tuple[str, bytes, str] | None = None,
         wants_json: bool = True,
     ) -> Reply:
-        if self._read_only and method != "GET":
-            raise ReadOnlyRun(f"a dry run tried to send {method} {path}")
-        what = f"{method} {path}"
-        writes = method != "GET"
+        what, writes = f"{method} {path}", method != "GET"
         wants_json = wants_json and "Accept" not in headers
-        attempt, waited_s, renewed = 0, 0.0, False
-        while True:
-            attempt += 1
-            self._pace()
-            sent_headers = {**self._credentials.headers(), **headers}
-            try:
-                answer = self._pool.request(
-                    method,
-                    self._address(path),
-                    params=params,
-                    headers=sent_headers,
-                    content=content,
-                    data=form,
-                    files={"file": file} if file else None,
-                )
-                failure = self._judge(what, answer, writes=writes, wants_json=wants_json)
-            except httpx.RequestError as error:
-                failure = self._lost(what, error, writes=writes)
-                answer = None
-            if failure is None and answer is not None:
-                return self._reply(answer, wants_json=wants_json)
-            if isinstance(failure, _Unauthorised):
-                if renewed or not self._credentials.renew():
-                    raise failure.final
-                renewed = True
-                continue
-            if isinstance(failure, _TryAgain):
-                wait_s = (
-                    failure.after_s
-                    if failure.after_s is not None
-                    else backoff_s(attempt, self._jitter)
-                )
-                if is_affordable(attempt=attempt, spent_s=waited_s, wait_s=wait_s):
-                    log.info("%s %s: %s; again in %.1f s", self.service, what, failure, wait_s)
-                    self._sleep(wait_s)
-                    waited_s += wait_s
-                    continue
-                raise failure.final
-            if failure is not None:
-                raise failure
+        self._pace()
+        own = self._credentials.headers()
+        self._secrets = [*own.values(), *(form or {}).values(), *(params or {}).values()]
+        try:
+            answer = self._pool.request(
+                method,
+                self._address(path),
+                params=params,
+                headers={**own, **headers},
+                content=content,
+                data=form,
+                files={"file": file} if file else None,
+            )
+        except httpx.RequestError as error:
+            raise self._lost(what, error, writes=writes) from error
+        failure = self._judge(what, answer, writes=writes, wants_json=wants_json)
+        if failure is not None:
+            raise failure
+        document = _json(answer) if wants_json and answer.status_code != 204 else None
+        return Reply(answer.status_code, answer.headers, answer.content, document)
 
     def _address(self, path: str) -> str:
         """Join to the base; an absolute link may only lead to the same host."""
@@ -282,6 +288,7 @@ class Http:
             status=status,
             fields=fields,
             request_id=_request_id(answer),
+            headers=answer.headers,
         )
 
     def _useless(self, what: str, how: str, *, writes: bool, status: int = 0) -> Exception:
@@ -309,16 +316,17 @@ class Http:
         return self._useless(what, f"broke off ({why}) in reply", writes=writes)
 
     def _words(self, answer: httpx.Response) -> tuple[str, tuple[str, ...]]:
-        """The service's own words and the fields it names."""
+        """The service's own words, less any secret it quotes, and the fields it names."""
         document = _json(answer)
         try:
-            return ("", ()) if document is _NOT_JSON else self._explain(document)
-        except _ODD:
+            words, fields = ("", ()) if document is _NOT_JSON else self._explain(document)
+        except ODD:
             return "", ()  # a refusal stays one, however oddly it is worded
-
-    def _reply(self, answer: httpx.Response, *, wants_json: bool) -> Reply:
-        document = _json(answer) if wants_json and answer.status_code != 204 else None
-        return Reply(answer.status_code, answer.headers, answer.content, document)
+        for value in self._secrets:
+            for secret in value.split():
+                if len(secret) >= _SECRET_LENGTH:
+                    words = words.replace(secret, "…")
+        return words, fields
 
 
 class _TryAgain(Exception):

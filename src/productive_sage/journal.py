@@ -8,7 +8,7 @@ before anything is sent a second time, it is looked for.
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from productive_sage.errors import OutcomeUnknown, PsageError
+from productive_sage.errors import OutcomeUnknown, PsageError, Refused
 from productive_sage.ledger import Intent, Ledger
 
 _T = TypeVar("_T")
@@ -20,12 +20,16 @@ def deliver(
     *,
     send: Callable[[dict[str, Any]], _T],
     look: Callable[[], _T | None],
+    is_first: bool = True,
 ) -> _T:
     """Send an intent's payload and return what Sage made of it.
 
     A definite no, or an attempt that never left this machine, closes the intent and is raised as it
     is. Where no usable answer comes back, `look` for the marker, then send once more. Raises
     OutcomeUnknown, leaving the intent open for the next run, where that settles nothing either.
+
+    `is_first` is false where an earlier run may have sent it moments ago: then a no proves nothing,
+    since it may be the first try that stands in the way.
     """
     body = {**intent.payload, "idempotency_id": intent.idempotency_id}
     try:
@@ -33,15 +37,22 @@ def deliver(
     except OutcomeUnknown as error:
         first = error
     except PsageError as error:
-        ledger.close(intent, "refused", error.message)
+        if is_first:
+            ledger.close(intent, "refused", error.message)
+            raise
+        if isinstance(error, Refused):
+            raise _unknown(error, error) from error
         raise
     try:
         found = look()
         return found if found is not None else send(body)
     except PsageError as error:
-        # Even a refusal proves nothing now: it may be the first try that stands in the way.
-        raise OutcomeUnknown(
-            first.message,
-            hint="nothing will be sent twice; run the command again and psage finds out",
-            details={"first": first.message, "second": error.message},
-        ) from error
+        raise _unknown(first, error) from error
+
+
+def _unknown(first: PsageError, second: PsageError) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        first.message,
+        hint="nothing will be sent twice; run the command again and psage finds out",
+        details={"first": first.message, "second": second.message},
+    )

@@ -17,7 +17,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
-from productive_sage.errors import DiskFull, HomeUnusable, Locked, OutcomeUnknown, PsageError
+from productive_sage.errors import (
+    DiskFull,
+    HomeUnusable,
+    LedgerConflict,
+    Locked,
+    OutcomeUnknown,
+    PsageError,
+)
 from productive_sage.models import Contact
 
 # A released migration is never edited; the next one is added at the end.
@@ -31,6 +38,7 @@ MIGRATIONS = (
         sage_id TEXT NOT NULL UNIQUE,
         sage_number TEXT NOT NULL,
         tax_rate_id TEXT,
+        number_sent INTEGER NOT NULL,
         digest TEXT,
         pending TEXT NOT NULL,
         pdf_sha256 TEXT,
@@ -59,6 +67,7 @@ MIGRATIONS = (
         contact_id TEXT NOT NULL,
         name TEXT NOT NULL,
         country TEXT NOT NULL,
+        is_unused INTEGER NOT NULL,
         PRIMARY KEY (company_id, currency, business_id)
     ) STRICT;
     CREATE TABLE cache (
@@ -70,8 +79,8 @@ MIGRATIONS = (
 )
 
 _LINK = (
-    "id, productive_id, copy, business_id, sage_id, sage_number, tax_rate_id, digest, pending, "
-    "pdf_sha256, pdf_attachment_id, copied_at"
+    "id, productive_id, copy, business_id, sage_id, sage_number, tax_rate_id, number_sent, "
+    "digest, pending, pdf_sha256, pdf_attachment_id"
 )
 _INTENT = "id, kind, source_id, business_id, idempotency_id, payload, context, began_at"
 
@@ -88,13 +97,15 @@ class Link:
     sage_number: str
     tax_rate_id: str | None
     """The rate of the copy, empty for none; None where psage adopted the copy."""
+    number_sent: bool
+    """Whether psage gave the number; Sage's own is never changed."""
     digest: str | None
-    """Of what was last sent; None where that is not known."""
+    """Of what was last sent; None where that is not known, or not what Sage holds."""
     pending: frozenset[str]
-    """What is left to do after the copy itself: `mark`, `number`, `pdf`."""
+    """What is left to do after the copy: `mark`, `number`, `pdf`; and `created` or `updated` until
+    the run that did it has said so."""
     pdf_sha256: str | None
     pdf_attachment_id: str | None
-    copied_at: str
 
     @classmethod
     def found(
@@ -109,11 +120,11 @@ class Link:
             sage_id=sage_id,
             sage_number=number,
             tax_rate_id=None,
+            number_sent=False,
             digest=None,
             pending=frozenset({"mark"}),
             pdf_sha256=None,
             pdf_attachment_id=None,
-            copied_at="",
         )
 
 
@@ -148,6 +159,11 @@ def _storage_error(error: sqlite3.Error, path: Path) -> PsageError:
         return DiskFull(
             f"the ledger `{path}` cannot be written: {said}",
             hint="free some space and run the command again; nothing was lost",
+        )
+    if isinstance(error, sqlite3.IntegrityError):
+        return LedgerConflict(
+            f"the ledger `{path}` says otherwise: {said}",
+            hint="look at the invoice's documents in Sage: two may carry the same reference",
         )
     if "locked" in said:
         return Locked(
@@ -263,12 +279,19 @@ class Ledger:
         return self._links("WHERE pending <> '' ORDER BY id")
 
     def businesses(self) -> set[str]:
-        """The Sage businesses the links belong to."""
-        return {row[0] for row in self._rows("SELECT DISTINCT business_id FROM link")}
+        """The Sage businesses that links and open intents belong to."""
+        rows = self._rows(
+            "SELECT business_id FROM link "
+            "UNION SELECT business_id FROM intent WHERE state = 'sending'"
+        )
+        return {row[0] for row in rows}
 
     def _links(self, condition: str, *values: str) -> list[Link]:
         rows = self._rows(f"SELECT {_LINK} FROM link {condition}", values)
-        return [Link(*(*row[:8], frozenset(row[8].split()), *row[9:])) for row in rows]
+        return [
+            Link(*(*row[:7], bool(row[7]), row[8], frozenset(row[9].split()), *row[10:]))
+            for row in rows
+        ]
 
     def adopt(self, link: Link) -> Link:
         """Record a copy found in Sage by its marker (see `Link.found`)."""
@@ -281,6 +304,7 @@ class Ledger:
                 sage_id=link.sage_id,
                 sage_number=link.sage_number,
                 tax_rate_id=None,
+                number_sent=False,
                 digest=None,
                 pending=link.pending,
             )
@@ -339,13 +363,11 @@ class Ledger:
                         _text(intent.began_at),
                     ),
                 )
-        except HomeUnusable as error:
-            if isinstance(error.__cause__, sqlite3.IntegrityError):
-                raise OutcomeUnknown(
-                    f"an earlier write for `{source_id}` is still without an answer",
-                    hint="run the command again: it settles that first",
-                ) from None
-            raise
+        except LedgerConflict:
+            raise OutcomeUnknown(
+                f"an earlier write for `{source_id}` is still without an answer",
+                hint="run the command again: it settles that first",
+            ) from None
         return Intent(
             row.lastrowid or 0,
             kind,
@@ -371,7 +393,13 @@ class Ledger:
             self._end(db, intent, state, words)
 
     def finish_invoice(
-        self, intent: Intent, *, sage_id: str, number: str, pending: frozenset[str]
+        self,
+        intent: Intent,
+        *,
+        sage_id: str,
+        number: str,
+        digest: str | None,
+        pending: frozenset[str],
     ) -> Link:
         """Record a new copy and end its intent in one transaction."""
         context = intent.context
@@ -385,22 +413,24 @@ class Ledger:
                 sage_id=sage_id,
                 sage_number=number,
                 tax_rate_id=context["tax_rate_id"],
-                digest=context["digest"],
+                number_sent=context["number_sent"],
+                digest=digest,
                 pending=pending,
             )
         return next(i for i in self.links(intent.source_id) if i.copy == context["copy"])
 
-    def finish_update(self, intent: Intent, link: Link, **columns: Any) -> None:
+    def finish_update(self, intent: Intent, link: Link, **columns: Any) -> Link:
         """Record what an update changed and end its intent in one transaction."""
         with self.write() as db:
             self._end(db, intent, "done")
             self._change_link(db, link.id, _stored(columns))
+        return next(i for i in self.links(link.productive_id) if i.copy == link.copy)
 
     def finish_contact(self, intent: Intent, contact: Contact) -> None:
         """Record a new customer and end its intent in one transaction."""
         with self.write() as db:
             self._end(db, intent, "done")
-            self._remember(db, intent.context, intent.business_id, contact)
+            self._remember(db, intent.context, intent.business_id, contact, is_unused=True)
 
     def _end(self, db: sqlite3.Connection, intent: Intent, state: str, words: str = "") -> None:
         db.execute(
@@ -410,12 +440,17 @@ class Ledger:
 
     # --- customers
 
-    def customer(self, company_id: str, currency: str, business_id: str) -> Contact | None:
-        """The contact an earlier copy for this company and currency was billed to."""
+    def customer(
+        self, company_id: str, currency: str, business_id: str, *, only_unused: bool = False
+    ) -> Contact | None:
+        """The contact an earlier copy for this company and currency was billed to.
+
+        `only_unused`: just one that was created for a copy that then did not come about.
+        """
         rows = self._rows(
             "SELECT contact_id, name, country FROM customer "
-            "WHERE company_id = ? AND currency = ? AND business_id = ?",
-            (company_id, currency, business_id),
+            "WHERE company_id = ? AND currency = ? AND business_id = ? AND is_unused >= ?",
+            (company_id, currency, business_id, int(only_unused)),
         )
         return Contact(rows[0][0], rows[0][1], "", currency, "", rows[0][2]) if rows else None
 
@@ -425,15 +460,21 @@ class Ledger:
         """Bill this company to this contact from now on."""
         with self.write() as db:
             context = {"company_id": company_id, "currency": currency}
-            self._remember(db, context, business_id, contact)
+            self._remember(db, context, business_id, contact, is_unused=False)
 
     def _remember(
-        self, db: sqlite3.Connection, context: Mapping[str, Any], business: str, contact: Contact
+        self,
+        db: sqlite3.Connection,
+        context: Mapping[str, Any],
+        business: str,
+        contact: Contact,
+        *,
+        is_unused: bool,
     ) -> None:
         db.execute(
             "INSERT OR REPLACE INTO customer "
-            "(company_id, currency, business_id, contact_id, name, country) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
+            "(company_id, currency, business_id, contact_id, name, country, is_unused) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 context["company_id"],
                 context["currency"],
@@ -441,6 +482,7 @@ class Ledger:
                 contact.id,
                 contact.name,
                 contact.country,
+                int(is_unused),
             ),
         )
 

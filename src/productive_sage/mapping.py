@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from html.parser import HTMLParser
@@ -46,9 +46,12 @@ def marker(invoice_id: str, copy: int) -> str:
 
 
 def marked(reference: str) -> tuple[str, int] | None:
-    """(Productive id, copy) if the reference ends in a marker, else None."""
-    found = re.search(r"(?:^|\s)PRD-(\d+)(?:-([1-9]\d*))?\s*$", reference)
-    return (found[1], int(found[2] or 1)) if found else None
+    """(Productive id, copy) if the reference holds a marker, else None.
+
+    People add to references, before and behind; of several markers the last counts.
+    """
+    found = re.findall(r"(?i)(?<![\w-])PRD-(\d+)(?:-([1-9]\d*))?(?![\w-])", reference)
+    return (found[-1][0], int(found[-1][1] or 1)) if found else None
 
 
 def company_mark(company_id: str, currency: str, base_currency: str) -> str:
@@ -218,7 +221,7 @@ def _line(
     item: Item | None,
 ) -> tuple[DraftLine, bool, int]:
     """The line, whether it is restated, and how many characters of its description are cut."""
-    description = _description(line, position, invoice)
+    description = _description(line, position)
     figures = _figures(line, net, invoice.currency)
     if figures is None and line.quantity:
         description += f" ({_said(line)})"
@@ -265,47 +268,66 @@ def _said(line: InvoiceLine) -> str:
     return f"{said} less {money.text(line.discount_percent.normalize())} %"
 
 
-def _description(line: InvoiceLine, position: int, invoice: Invoice) -> str:
+def _description(line: InvoiceLine, position: int) -> str:
     return (
         plain_text(line.description)
         or plain_text(line.service_name)
         or plain_text(line.service_type_name)
-        or f"Invoice {invoice.number}, line {position}"
+        or f"Line {position}"
     )
 
 
 # --- text
 
 
-class _Text(HTMLParser):
-    """Collects text; block elements and breaks become line breaks, list items get a dash."""
+_BLOCKS = frozenset("p div ul ol li tr table h1 h2 h3 h4 h5 h6 blockquote pre br hr".split())
+_INLINE = frozenset(
+    "a b i u s em strong span code font small mark strike del ins sub sup img td th "
+    "tbody thead tfoot label abbr cite q kbd".split()
+)
+_HIDDEN = frozenset(("script", "style"))
 
-    _BLOCKS = frozenset(
-        "p div ul ol li tr table h1 h2 h3 h4 h5 h6 blockquote pre".split(),
-    )
-    _HIDDEN = frozenset(("script", "style"))
+
+class _Text(HTMLParser):
+    """Collects text; block elements and breaks become line breaks, list items get a dash.
+
+    What only looks like a tag, `<joe@example.com>`, is text.
+    """
+
+    # Or what follows a `<script>` never closed would be lost.
+    CDATA_CONTENT_ELEMENTS = ()  # type: ignore[misc]  # final in the stubs alone
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.parts: list[str] = []
-        self._hidden = 0
+        self._shown: list[str] | None = None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         del attrs
-        if tag in self._HIDDEN:
-            self._hidden += 1
-        if tag == "br" or tag in self._BLOCKS:
+        if tag in _HIDDEN:
+            self._shown, self.parts = self.parts, []
+        elif tag in _BLOCKS:
             self.parts.append("\n- " if tag == "li" else "\n")
+        elif tag not in _INLINE:
+            self.parts.append(self.get_starttag_text() or "")
 
     def handle_endtag(self, tag: str) -> None:
-        if tag in self._HIDDEN:
-            self._hidden = max(0, self._hidden - 1)
-        if tag in self._BLOCKS:
+        if tag in _HIDDEN and self._shown is not None:
+            self.parts, self._shown = self._shown, None
+        elif tag in _BLOCKS:
             self.parts.append("\n")
 
     def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self.parts.append(data)
+        self.parts.append(data)
+
+    def text(self) -> str:
+        """All of it; what follows a tag that was never closed is not lost."""
+        return "".join((self._shown or []) + self.parts)
+
+
+def clean(value: str) -> str:
+    """Text without control characters and halves of characters, which nobody could send or show."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", "", value)
 
 
 def plain_text(value: str) -> str:
@@ -314,9 +336,9 @@ def plain_text(value: str) -> str:
     What still looks like markup or an entity afterwards is defused, since Sage refuses both.
     """
     parser = _Text()
-    parser.feed(value)
+    parser.feed(value.replace("\r\n", "\n").replace("\r", "\n"))
     parser.close()
-    lines = "".join(parser.parts).replace("\xa0", " ").splitlines()
+    lines = clean(parser.text().replace("\xa0", " ")).splitlines()
     folded = [re.sub(r"[^\S\n]+", " ", line).strip() for line in lines]
     text = "\n".join(line for line in folded if line and line != "-")
     text = re.sub(r"<(?=[A-Za-z/!?])", "‹", text)
@@ -462,9 +484,16 @@ def _folded(value: str) -> str:
 
 
 def digest(draft: Draft, contact_id: str) -> str:
-    """A fingerprint of everything that is sent: equal for an unchanged source."""
-    body = json.dumps(invoice_body(draft, contact_id), sort_keys=True)
-    return hashlib.sha256(body.encode()).hexdigest()
+    """A fingerprint of what is sent for the source: equal for an unchanged one.
+
+    Where it is booked, and who numbers, are settings: a change of those rewrites no copy.
+    """
+    body = invoice_body(replace(draft, number=None), contact_id)
+    settings = ("ledger_account_id", "service_id", "product_id", "eu_goods_services_type_id")
+    for line in body["invoice_lines"]:
+        for key in settings:
+            line.pop(key, None)
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
 def expectation(draft: Draft) -> dict[str, Any]:

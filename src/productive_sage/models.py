@@ -69,7 +69,6 @@ class Invoice:
     bill_to: Address
     net: Decimal
     tax: Decimal
-    gross: Decimal
     discount_percent: Decimal
     lines: tuple[InvoiceLine, ...] = ()
     pdf_url: str | None = None
@@ -256,8 +255,8 @@ class Outcome:
     error: Exception | None = None
     planned: Mapping[str, Any] | None = None
     """In a dry run: the requests that would be sent, whole."""
-    settled: bool = False
-    """True for work of an earlier run that this run completed."""
+    settled: str = ""
+    """What of an earlier run this is: its whole `request`, or the `rest` after the copy."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -319,4 +319,7 @@ class SageTokens:
                 ) from None
             # The old token may be used up and the new one lost: only Sage knows.
             raise SignInExpired("Sage", "the answer to its renewal was lost") from None
-        return _with_tokens(sign_in, reply.document, now)
+        try:
+            return _with_tokens(sign_in, reply.document, now)
+        except SignInFailed as error:
+            raise SignInExpired("Sage", error.message) from None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 MAX_ATTEMPTS = 5
 BUDGET_S = 60.0
-"""How long one call may take with all its tries; a longer wait is the next run's business."""
+"""No try begins later than this after the first; a longer pause is the next run's business."""
 
 
 @dataclass(frozen=True, slots=True)

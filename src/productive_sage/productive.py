@@ -19,7 +19,8 @@ from productive_sage.errors import (
     RefusedByProductive,
     ServiceUnavailable,
 )
-from productive_sage.http import Http, Pool, understood
+from productive_sage.http import ODD, Http, Pool, understood
+from productive_sage.mapping import clean
 from productive_sage.models import Address, Company, Endpoints, Invoice, InvoiceLine
 from productive_sage.pacing import Limiter, Window
 
@@ -113,7 +114,7 @@ class ProductiveClient:
     def invoices(
         self, *, ids: Sequence[str] = (), numbers: Sequence[str] = ()
     ) -> tuple[list[Invoice], dict[str, PsageError]]:
-        """The invoices asked for, with lines; those that cannot be read, with the reason, by id.
+        """The invoices asked for, with lines; why others cannot be read, by id and by number.
 
         What Productive does not have, or does not show to this token, is in neither.
         """
@@ -123,12 +124,20 @@ class ProductiveClient:
         for number in numbers:
             rows += self._list("/invoices", {**_INVOICE_READ, "filter[number]": number})
         lines = self._lines([str(row["id"]) for row, _ in rows])
-        found, unreadable = [], {}
+        found: list[Invoice] = []
+        unreadable: dict[str, PsageError] = {}
         for row, included in rows:
             try:
                 found.append(self._invoice(row, included, lines.get(str(row["id"]), [])))
             except PsageError as error:
-                unreadable[str(row["id"])] = error
+                unreadable |= dict.fromkeys(_names(row), error)
+            except ODD as error:
+                odd = AmountsUnclear(
+                    f"invoice `{_names(row)[-1]}` cannot be read ({error}); Productive sent "
+                    "something its documentation does not know",
+                    hint="look at the invoice in Productive; if it is right, report this to psage",
+                )
+                unreadable |= dict.fromkeys(_names(row), odd)
         return found, unreadable
 
     @understood
@@ -233,13 +242,13 @@ class ProductiveClient:
         company = _related(row, "company", included)
         attachment = _related(row, "attachment", included)
         if company is None:
-            raise AmountsUnclear(f"invoice `{_name(said, row)}` has no company to bill")
+            raise AmountsUnclear(f"invoice `{_names(row)[-1]}` has no company to bill")
         in_order = sorted(
             lines, key=lambda pair: (pair[0]["attributes"].get("position") or 0, int(pair[0]["id"]))
         )
         return Invoice(
             id=str(row["id"]),
-            number=str(said.get("number") or ""),
+            number=clean(str(said.get("number") or "")),
             currency=currency,
             invoiced_on=_day(said.get("invoiced_on")),
             pay_on=_day(said.get("pay_on")),
@@ -249,7 +258,6 @@ class ProductiveClient:
             bill_to=_address(_related(row, "bill_to", included)),
             net=money.from_minor(said.get("amount"), digits),
             tax=money.from_minor(said.get("amount_tax") or 0, digits),
-            gross=money.from_minor(said.get("amount_with_tax") or 0, digits),
             discount_percent=_number(said.get("discount")),
             lines=tuple(_line(line, found, digits) for line, found in in_order),
             pdf_url=attachment["attributes"].get("url") if attachment else None,
@@ -293,8 +301,9 @@ def _related(row: Mapping[str, Any], name: str, included: _Included) -> dict[str
     return included.get(key, {"type": key[0], "id": key[1], "attributes": {}})
 
 
-def _name(said: Mapping[str, Any], row: Mapping[str, Any]) -> str:
-    return str(said.get("number") or row["id"])
+def _names(row: Mapping[str, Any]) -> list[str]:
+    """The invoice's id and, where it has one, its number."""
+    return [str(row["id"]), *filter(None, [row["attributes"].get("number")])]
 
 
 def _day(value: Any) -> date | None:
@@ -309,8 +318,8 @@ def _company(row: Mapping[str, Any]) -> Company:
     said = row["attributes"]
     return Company(
         id=str(row["id"]),
-        name=str(said.get("billing_name") or said.get("name") or "").strip(),
-        tax_number=str(said.get("vat") or "").strip(),
+        name=clean(str(said.get("billing_name") or said.get("name") or "")).strip(),
+        tax_number=clean(str(said.get("vat") or "")).strip(),
     )
 
 
@@ -318,7 +327,7 @@ def _address(row: Mapping[str, Any] | None) -> Address:
     said = row["attributes"] if row else {}
 
     def part(name: str) -> str:
-        return str(said.get(name) or "").strip()
+        return clean(str(said.get(name) or "")).strip()
 
     return Address(
         name=part("name"),

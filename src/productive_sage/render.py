@@ -18,6 +18,7 @@ from rich.text import Text
 
 from productive_sage import money
 from productive_sage.errors import PsageError, SomeFailed
+from productive_sage.mapping import clean
 from productive_sage.models import Outcome
 
 _WORDS = {
@@ -60,28 +61,34 @@ def document(
         "exit_code": exit_code,
         "dry_run": dry_run,
     }
-    print(json.dumps({**head, **content}, ensure_ascii=False, indent=2, default=str))
+    # Plain ASCII: every terminal, pipe and code page can take it.
+    print(json.dumps({**head, **content}, indent=2, default=str))
 
 
 def error(problem: PsageError) -> None:
     """Print what went wrong, and what to do next after a blank line."""
     console = err()
-    console.print(Text("error: ", "bold red").append(problem.message, "default not bold"))
+    console.print(Text("error: ", "bold red").append(clean(problem.message), "default not bold"))
     if problem.hint:
         console.print()
-        console.print(Text("hint: ", "bold").append(problem.hint, "not bold"))
+        console.print(Text("hint: ", "bold").append(clean(problem.hint), "not bold"))
 
 
 def warning(message: str) -> None:
     """Print something worth knowing that stops nothing."""
-    err().print(Text("warning: ", "bold yellow").append(message, "default not bold"))
+    err().print(Text("warning: ", "bold yellow").append(clean(message), "default not bold"))
+
+
+def line(text: str) -> None:
+    """Print one sentence of a result."""
+    out().print(clean(text))
 
 
 def lines(rows: Mapping[str, str]) -> None:
     """Print names and values, one a line."""
     width = max(map(len, rows), default=0)
     for name, value in rows.items():
-        out().print(f"{name:<{width}}  {value}")
+        out().print(clean(f"{name:<{width}}  {value}"))
 
 
 # --- copies
@@ -204,10 +211,10 @@ def _table(outcomes: Sequence[Outcome]) -> Table:
         customer = outcome.customer
         name = f"{customer.name}{' (new)' if customer.created else ''}" if customer else ""
         table.add_row(
-            Text(outcome.number or outcome.productive_id),
+            Text(clean(outcome.number or outcome.productive_id)),
             Text(_WORDS[outcome.action]),
-            Text(outcome.sage_number or ""),
-            Text(name),
+            Text(clean(outcome.sage_number or "")),
+            Text(clean(name)),
             *(
                 Text(_amount(figure, outcome.currency) or "")
                 for figure in (outcome.net, outcome.tax, outcome.total)

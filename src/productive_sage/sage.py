@@ -18,7 +18,7 @@ from productive_sage.errors import (
     PsageError,
     RefusedBySage,
 )
-from productive_sage.http import Credentials, Http, Pool, Reply, understood
+from productive_sage.http import ODD, Credentials, Http, Pool, Reply, understood
 from productive_sage.models import (
     Books,
     Contact,
@@ -157,18 +157,10 @@ class SageClient:
     # --- customers
 
     @understood
-    def customers(self, search: str = "") -> tuple[list[Contact], bool]:
-        """Contacts of the kind customer, and whether that is all of them.
-
-        Without `search` one page of 200 is read: most books have no more customers, and then one
-        call answers for a whole batch. With it, Sage looks in name, company and reference.
-        """
+    def customers(self) -> list[Contact]:
+        """Every contact of the kind customer; one call for each 200."""
         params = {"contact_type_id": "CUSTOMER", "attributes": _CONTACT_FIELDS}
-        if search:
-            found = self._list("/contacts", {**params, "search": search})
-            return [_contact(row) for row in found], False
-        page = self._get("/contacts", {**params, "items_per_page": "200"})
-        return [_contact(row) for row in page["$items"]], not page.get("$next")
+        return [_contact(row) for row in self._list("/contacts", params)]
 
     @understood
     def customer(self, contact_id: str) -> Contact | None:
@@ -251,15 +243,18 @@ class SageClient:
     # --- reading and checking
 
     def _checked(self, reply: Reply) -> Reply:
-        """Compare the business the reply is about with the one that was asked for."""
-        answered = reply.headers.get("x-business", self.business_id)
+        """A reply about the business that was asked for."""
+        self._check_business(reply.headers)
+        return reply
+
+    def _check_business(self, headers: Mapping[str, str]) -> None:
+        answered = headers.get("x-business", self.business_id)
         if self.business_id and answered != self.business_id:
             raise DifferentBusiness(
                 f"Sage answered for business `{answered}`, not for `{self.business_id}`",
                 hint="run `psage connect sage` and choose the business of this profile",
                 details={"asked": self.business_id, "answered": answered},
             )
-        return reply
 
     def _get(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
         document = self._checked(self._http.get(path, params)).document
@@ -271,9 +266,10 @@ class SageClient:
         try:
             return self._get(path)
         except RefusedBySage as error:
-            if error.status == 404:
-                return None
-            raise
+            if error.status != 404:
+                raise
+            self._check_business(error.headers)  # missing from another business is not missing
+            return None
 
     def _list(self, path: str, params: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         page = self._get(path, {"items_per_page": "200", **params})
@@ -294,7 +290,7 @@ class SageClient:
         reply = self._http.write(method, path, body)
         try:
             return parse(self._checked(reply).document)
-        except (PsageError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (PsageError, *ODD) as error:
             raise OutcomeUnknown(
                 f"Sage's answer to {method} {path} cannot be read ({error}): "
                 "it may have been done or not"

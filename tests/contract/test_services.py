@@ -114,7 +114,7 @@ def test_some_ledger_accounts_are_for_sales_and_some_are_not(services: Services)
 
 
 def test_customers_name_their_currency(services: Services) -> None:
-    customers, _ = services.sage.customers()
+    customers = services.sage.customers()
 
     assert customers
     assert all(re.fullmatch("[A-Z]{3}", c.currency) for c in customers if c.currency)

@@ -41,11 +41,13 @@ def serve(*, port: int, state: Path | None, latency_ms: int) -> int:
     with tempfile.TemporaryDirectory(prefix="psage-sandbox-") as folder:
         for name, value in environment(sandbox, Path(folder)).items():
             print(f"export {name}={shlex.quote(value)}")
+        # The program itself may not be on the path: in a clone it is in the virtual environment.
+        psage = shlex.quote(sys.argv[0]) if sys.argv[0].endswith("psage") else "psage"
         print("\n# then, in that terminal:")
-        print(f"psage connect productive --organization-id {ORGANIZATION_ID}")
-        print(f"psage connect sage --client-id {CLIENT_ID} --business 'Harbour & Pine Ltd'")
-        print("psage configure --default-ledger 4010")
-        print("psage copy-invoice 123", flush=True)
+        print(f"{psage} connect productive --organization-id {ORGANIZATION_ID}")
+        print(f"{psage} connect sage --client-id {CLIENT_ID} --business 'Harbour & Pine Ltd'")
+        print(f"{psage} configure --default-ledger 4010")
+        print(f"{psage} copy-invoice 123", flush=True)
         print("Ctrl-C stops the sandbox and forgets this set-up", file=sys.stderr)
         with suppress(KeyboardInterrupt):
             threading.Event().wait()

@@ -1,0 +1,215 @@
+"""Sending a planned copy, new or left over by an earlier run, and saying what came of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from productive_sage import followups, journal, mapping
+from productive_sage.desk import Desk
+from productive_sage.errors import (
+    NumberTaken,
+    OutcomeUnknown,
+    PsageError,
+    Refused,
+    RefusedBySage,
+    TotalsDiffer,
+)
+from productive_sage.ledger import Intent, Link
+from productive_sage.models import CustomerResult, Invoice, Notice, Outcome, SageDocument
+
+# --- sending
+
+
+def deliver_invoice(
+    desk: Desk, intent: Intent, *, is_first: bool = True
+) -> tuple[Link, SageDocument]:
+    """Send an invoice intent and record the copy; see `journal.deliver` for what is raised."""
+    try:
+        document = journal.deliver(
+            desk.ledger,
+            intent,
+            send=desk.sage.create_invoice,
+            look=lambda: find_made(desk, intent),
+            is_first=is_first,
+        )
+    except RefusedBySage as error:
+        raise _explained(error, intent) from None
+    return record(desk, intent, document), document
+
+
+def find_made(desk: Desk, intent: Intent) -> SageDocument | None:
+    """The document an intent made, found by its marker."""
+    wanted = (intent.source_id, intent.context["copy"])
+    for sage_id, reference in desk.sage.marked_invoices(mapping.marker(*wanted)):
+        if mapping.marked(reference) == wanted:
+            return desk.sage.invoice(sage_id)
+    return None
+
+
+def record(desk: Desk, intent: Intent, document: SageDocument) -> Link:
+    """Record a new copy and end its intent.
+
+    Raises OutcomeUnknown where that cannot be written: the next run finds the copy by its marker.
+    """
+    try:
+        return desk.ledger.finish_invoice(
+            intent,
+            sage_id=document.id,
+            number=document.number,
+            digest=_digest(intent, document),
+            pending=frozenset({*intent.context["pending"], "created"}),
+        )
+    except PsageError as error:
+        raise _not_recorded(document, error) from error
+
+
+def deliver_update(
+    desk: Desk, intent: Intent, link: Link, present: SageDocument, *, is_first: bool = True
+) -> tuple[Link, SageDocument]:
+    """Send an update intent and record it; see `journal.deliver` for what is raised.
+
+    Sage changes lines by their ids, so a second try first reads them again: the first may have
+    made new ones.
+    """
+    latest = [present]
+
+    def look() -> None:
+        found = desk.sage.invoice(link.sage_id)
+        if found is None:
+            raise OutcomeUnknown(f"Sage no longer shows the copy {link.sage_number}")
+        latest[0] = found
+
+    def send(body: dict[str, Any]) -> SageDocument:
+        return desk.sage.update_invoice(link.sage_id, mapping.update_body(body, latest[0]))
+
+    try:
+        document = journal.deliver(desk.ledger, intent, send=send, look=look, is_first=is_first)
+    except RefusedBySage as error:
+        raise _explained(error, intent) from None
+    return record_update(desk, intent, link, document), document
+
+
+def record_update(desk: Desk, intent: Intent, link: Link, document: SageDocument) -> Link:
+    """Record what an update changed and end its intent."""
+    try:
+        return desk.ledger.finish_update(
+            intent,
+            link,
+            sage_number=document.number,
+            tax_rate_id=intent.context["tax_rate_id"],
+            digest=_digest(intent, document),
+            pending=frozenset({*intent.context["pending"], *link.pending, "updated"}),
+        )
+    except PsageError as error:
+        raise _not_recorded(document, error) from error
+
+
+def _digest(intent: Intent, document: SageDocument) -> str | None:
+    """None where the answer is not as planned, so that the next update sends it all again."""
+    differ = mapping.differences(intent.context["expected"], document)
+    return None if differ else str(intent.context["digest"])
+
+
+def _not_recorded(document: SageDocument, error: PsageError) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"the copy is in Sage as {document.number}, but could not be recorded: {error.message}",
+        hint=f"{error.hint}; the next run finds the copy by its reference",
+    )
+
+
+def number_taken(number: str, other: Link | None) -> NumberTaken:
+    """The refusal of a number that another document has, with what is known of that one."""
+    details: dict[str, Any] = {"number": number}
+    known = "a document psage did not make, or one that was voided"
+    if other:
+        known = f"the copy of Productive invoice {other.productive_id}"
+        details |= {"sage_id": other.sage_id, "productive_id": other.productive_id}
+    return NumberTaken(
+        f"the number `{number}` is used in Sage already, by {known}",
+        hint="a number cannot be used twice, not even after a void: change it in Productive, "
+        "update the copy that has it with `--update-existing`, or let Sage number "
+        "(`psage configure --numbering sage`)",
+        details=details,
+    )
+
+
+def _explained(error: RefusedBySage, intent: Intent) -> Refused:
+    """Add the next step to Sage's refusal, where psage knows one."""
+    number = intent.payload.get("invoice_number")
+    if number and any("invoice_number" in field for field in error.fields):
+        return number_taken(str(number), None)
+    fields = " ".join(error.fields)
+    if "tax" in fields:
+        error.hint = "choose the rate with `--tax-rate`, or `--no-tax`"
+    elif "contact" in fields:
+        error.hint = "choose the customer with `--customer`"
+    elif "ledger" in fields:
+        error.hint = "set another account with `psage configure --default-ledger`"
+    return error
+
+
+# --- results
+
+
+def conclude(
+    desk: Desk,
+    action: str,
+    intent: Intent,
+    link: Link,
+    document: SageDocument,
+    *,
+    invoice: Invoice | None,
+    customer: CustomerResult | None = None,
+    notices: Sequence[Notice] = (),
+) -> Outcome:
+    """Check Sage's answer against the plan, follow up, and say what became of the invoice.
+
+    `invoice` is None where Productive no longer has it.
+    """
+    again = intent.kind == "update"
+    done = followups.finish(desk, link, invoice, document, again=again) if invoice else None
+    outcome = Outcome(
+        action,
+        link.productive_id,
+        number=invoice.number if invoice else str(intent.context["number"]),
+        **{**shown(document), **({"customer": customer} if customer else {})},
+        pdf=done.pdf if done else None,
+        notices=(*notices, *(done.notices if done else ())),
+    )
+    differ = mapping.differences(intent.context["expected"], document)
+    if not differ:
+        return outcome
+    return replace(
+        outcome,
+        action="differs",
+        error=TotalsDiffer(
+            f"the copy {document.number} is in Sage, but not as planned: "
+            + figures(differ, "planned", "Sage has"),
+            hint="look at the copy in Sage; psage has recorded it and will not copy again",
+            details={
+                name: {"planned": planned, "found": found}
+                for name, (planned, found) in differ.items()
+            },
+        ),
+    )
+
+
+def figures(differ: Mapping[str, tuple[str, str]], first: str, second: str) -> str:
+    """Both figures of everything that differs, in words."""
+    return "; ".join(f"{name} {first} {a}, {second} {b}" for name, (a, b) in differ.items())
+
+
+def shown(document: SageDocument | None) -> dict[str, Any]:
+    """What every outcome says of the Sage document."""
+    if document is None:
+        return {}
+    return {
+        "sage_id": document.id,
+        "sage_number": document.number,
+        "sage_url": document.url,
+        "customer": CustomerResult(document.contact_id, document.contact_name, created=False),
+        "net": document.net,
+        "tax": document.tax,
+        "total": document.total,
+        "currency": document.currency,
+    }

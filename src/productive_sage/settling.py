@@ -1,0 +1,161 @@
+"""What earlier runs left open: writes whose outcome nobody learned, and what follows a copy.
+
+A write is looked for by its marker first. Found: recorded. Not found: sent again with the same key
+while Sage surely remembers it; an older one never arrived, and is closed.
+"""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from productive_sage import customers, delivery, followups, mapping
+from productive_sage.desk import Desk
+from productive_sage.errors import CopyLocked, OutcomeUnknown, PsageError, Refused
+from productive_sage.ledger import Intent, Link
+from productive_sage.models import Invoice, Notice, Outcome
+
+log = logging.getLogger("psage.settling")
+
+_KEY_LIFE = timedelta(days=1)
+"""Sage keeps a key for days; psage relies on one."""
+_SEARCH_LAG = timedelta(minutes=5)
+"""A search may miss a fresh document; after so long, not found is not there."""
+_SETTLED = Notice("settled", "begun by an earlier run and completed now")
+
+
+def settle(desk: Desk) -> Iterator[Outcome]:
+    """Finish what can be finished; `Outcome.settled` says what of the earlier run that was.
+
+    Raises only what stops every document: no sign-in, no network.
+    """
+    for intent in desk.ledger.open_intents():
+        if intent.kind == "contact":
+            # Refused: the copy that needs it plans afresh. Unknown: begin() guards the company.
+            with contextlib.suppress(Refused, OutcomeUnknown):
+                _settle_contact(desk, intent)
+        elif outcome := _attempt(desk, intent):
+            yield outcome
+    for link in desk.ledger.unfinished():
+        if outcome := _complete(desk, link):
+            yield outcome
+
+
+def _age(intent: Intent) -> timedelta:
+    """Negative where the clock was set back: such an intent is young."""
+    return datetime.now(UTC) - intent.began_at
+
+
+def _settle_contact(desk: Desk, intent: Intent) -> None:
+    if found := customers.find_made(desk, intent):
+        desk.ledger.finish_contact(intent, found)
+    elif _age(intent) < _KEY_LIFE:
+        customers.deliver_contact(desk, intent, is_first=_age(intent) > _SEARCH_LAG)
+    else:
+        desk.ledger.close(intent, "lapsed", "never arrived")
+
+
+def _attempt(desk: Desk, intent: Intent) -> Outcome | None:
+    number = str(intent.context["number"])
+    try:
+        found, _ = desk.productive.invoices(ids=[intent.source_id])
+        invoice = found[0] if found else None
+        if intent.kind == "update":
+            outcome = _settle_update(desk, intent, invoice)
+        else:
+            outcome = _settle_invoice(desk, intent, invoice)
+    except PsageError as error:
+        if error.stops_batch:
+            raise
+        action = "refused" if isinstance(error, Refused) else "unknown"
+        outcome = Outcome(action, intent.source_id, number=number, error=error)
+    except Exception:  # a defect with one document must not stop the others
+        log.exception("intent %s", intent.id)
+        defect = OutcomeUnknown(
+            f"psage met something it does not expect while settling invoice `{number}`",
+            hint="the log has the details; please report it",
+        )
+        outcome = Outcome("unknown", intent.source_id, number=number, error=defect)
+    return replace(outcome, settled="request") if outcome else None
+
+
+def _settle_invoice(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outcome | None:
+    document = delivery.find_made(desk, intent)
+    if document:
+        link = delivery.record(desk, intent, document)
+    elif _age(intent) < _KEY_LIFE:
+        is_first = _age(intent) > _SEARCH_LAG  # not found after so long: the first never arrived
+        link, document = delivery.deliver_invoice(desk, intent, is_first=is_first)
+    else:
+        desk.ledger.close(intent, "lapsed", "never arrived")
+        return None
+    return delivery.conclude(
+        desk, "created", intent, link, document, invoice=invoice, notices=[_SETTLED]
+    )
+
+
+def _settle_update(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outcome | None:
+    links = desk.ledger.links(intent.source_id)
+    link = next((i for i in links if i.copy == intent.context["copy"]), None)
+    present = desk.sage.invoice(str(intent.context["sage_id"]))
+    if link is None or present is None or present.status == "VOID" or _age(intent) > _KEY_LIFE:
+        desk.ledger.close(intent, "lapsed", "not sent again")
+        if link:
+            desk.ledger.change_link(link, digest=None)
+        return None
+    if reason := mapping.locked_because(present):
+        if mapping.differences(intent.context["expected"], present):
+            desk.ledger.close(intent, "refused", reason)
+            raise CopyLocked(
+                f"the update of {present.number} begun by an earlier run did not arrive, and it "
+                f"cannot be sent any more: {reason}",
+                hint="either remove the receipt or allocation in Sage and run this again, or "
+                "credit the invoice in Productive and invoice the difference",
+            )
+        link, document = delivery.record_update(desk, intent, link, present), present
+    else:
+        link, document = delivery.deliver_update(desk, intent, link, present)
+    return delivery.conclude(
+        desk, "updated", intent, link, document, invoice=invoice, notices=[_SETTLED]
+    )
+
+
+def _complete(desk: Desk, link: Link) -> Outcome | None:
+    """Do what is left to do for a copy that is in Sage; what cannot be done is told."""
+    if link.business_id != desk.sage.business_id:
+        return None
+    try:
+        return _completed(desk, link)
+    except Refused as error:
+        said = f"what an earlier run left to do after the copy cannot be done: {error.message}"
+        return Outcome(
+            "unchanged",
+            link.productive_id,
+            sage_id=link.sage_id,
+            sage_number=link.sage_number,
+            notices=(Notice("not_completed", said),),
+        )
+
+
+def _completed(desk: Desk, link: Link) -> Outcome | None:
+    found, unreadable = desk.productive.invoices(ids=[link.productive_id])
+    if link.productive_id in unreadable:
+        raise unreadable[link.productive_id]
+    document = desk.sage.invoice(link.sage_id)
+    if not found or document is None or document.status == "VOID":
+        desk.ledger.change_link(link, pending=frozenset())  # there is nothing left to do it to
+        return None
+    done = followups.finish(desk, link, found[0], document, again=True)
+    # A run that was killed before it could say what it did says so now.
+    untold = next((action for action in ("created", "updated") if action in link.pending), None)
+    notice = Notice("completed", "what an earlier run left to do after the copy is done")
+    return Outcome(
+        untold or "unchanged",
+        link.productive_id,
+        number=found[0].number,
+        **delivery.shown(document),
+        pdf=done.pdf,
+        notices=(_SETTLED if untold else notice, *done.notices),
+        settled="request" if untold else "" if done.is_left else "rest",
+    )
