@@ -9,7 +9,13 @@ import pytest
 from hatchling.builders.wheel import WheelBuilder
 
 from productive_sage import errors
-from productive_sage.sandbox import CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
+from productive_sage.sandbox import (
+    CLIENT_ID,
+    CLIENT_SECRET,
+    ORGANIZATION_ID,
+    PRODUCTIVE_TOKEN,
+    Sandbox,
+)
 from tests.conftest import Psage, consent
 
 ROOT = Path(__file__).parent.parent
@@ -20,7 +26,9 @@ def commands() -> list[str]:
     """The `psage` commands in the README's code blocks, without their comments."""
     blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
-    return [line.split(" #")[0].strip() for line in lines if line.startswith("psage ")]
+    found = [line.split(" #")[0].strip() for line in lines if line.startswith("psage ")]
+    own = {"12345": ORGANIZATION_ID, "YOUR-CLIENT-ID": CLIENT_ID}
+    return [" ".join(own.get(word, word) for word in line.split(" ")) for line in found]
 
 
 def test_every_command_of_the_readme_runs_in_its_order(

@@ -79,13 +79,13 @@ def copy(order: Order, desk: Desk) -> Iterator[Outcome]:
         raise NoDefaultLedger
     desk.check_business()
     held: dict[str, Outcome] = {}
-    for outcome in () if desk.dry_run else settle(desk):
-        if outcome.number in order.keys or outcome.productive_id in order.keys:
-            earlier = held.get(outcome.productive_id)
-            held[outcome.productive_id] = outcome if earlier is None else _both(earlier, outcome)
-        else:
-            yield outcome
     try:
+        for outcome in () if desk.dry_run else settle(desk):
+            if outcome.number in order.keys or outcome.productive_id in order.keys:
+                earlier = held.get(outcome.productive_id)
+                held[outcome.productive_id] = _both(earlier, outcome) if earlier else outcome
+            else:
+                yield outcome
         yield from _copy_each(order, desk, held)
     except PsageError:
         yield from held.values()  # what was settled is said, whatever else fails

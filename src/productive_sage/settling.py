@@ -30,6 +30,7 @@ def settle(desk: Desk) -> Iterator[Outcome]:
 
     Raises only what stops every document: no sign-in, no network.
     """
+    unfinished = desk.ledger.unfinished()
     for intent in desk.ledger.open_intents():
         if intent.kind == "contact":
             # Refused: the copy that needs it plans afresh. Unknown: begin() guards the company.
@@ -37,7 +38,7 @@ def settle(desk: Desk) -> Iterator[Outcome]:
                 _settle_contact(desk, intent)
         elif outcome := _attempt(desk, intent):
             yield outcome
-    for link in desk.ledger.unfinished():
+    for link in unfinished:
         if outcome := _complete(desk, link):
             yield outcome
 
