@@ -30,10 +30,9 @@ clean:
 .venv/psage: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "psage needs Python 3.11 or newer")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) hatchling editables
-	$(PIP) --no-build-isolation -e .
+	$(PIP) -e .
 	touch $@
 
 .venv/tools: .venv/psage
-	$(PIP) --no-build-isolation -e '.[dev]'
+	$(PIP) -e '.[dev]'
 	touch $@
