@@ -180,18 +180,24 @@ def load(path: Path, environment: Mapping[str, str]) -> tuple[Settings, list[str
     from_environment = {
         key: environment[name] for key, name in ENDPOINT_VARIABLES.items() if environment.get(name)
     }
-    for key, value in from_environment.items():
-        if fault := _address(value):
-            problems.append(f"`{ENDPOINT_VARIABLES[key]}={value}` {fault}")
+    problems += [
+        f"`{ENDPOINT_VARIABLES[key]}={value}` {fault}"
+        for key, value in from_environment.items()
+        if (fault := _address(value))
+    ]
     if problems:
-        several = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise ConfigInvalid(
-            f"the settings in `{path}` have {several}: " + "; ".join(problems),
-            hint=f"edit `{path}`, or set the value with `psage configure`",
-            details={"file": str(path), "problems": problems},
-        )
+        raise _invalid(path, problems)
     values["endpoints"] = Endpoints(**{**values["endpoints"], **from_environment})
     return Settings(**values), warnings
+
+
+def _invalid(path: Path, problems: list[str]) -> ConfigInvalid:
+    several = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return ConfigInvalid(
+        f"the settings in `{path}` have {several}: " + "; ".join(problems),
+        hint=f"edit `{path}`, or set the value with `psage configure`",
+        details={"file": str(path), "problems": problems},
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -92,19 +92,10 @@ def connect_sage(
     """
     _check_secret(client_secret, "client secret")
     request = oauth.begin(endpoints.sage_authorize, client_id, way.port)
-    listener = None if way.paste else oauth.Listener(way.port)
-    way.show(request.url, request.redirect_uri)
-    if way.open_browser:
-        way.open_browser(request.url)
-    if listener:
-        code = listener.wait(request, _WAIT_S)
-    else:
-        code = oauth.code_from(way.paste() if way.paste else "", request)
-    token_http = sage_http(pool, endpoints.sage_token)
     sign_in = oauth.exchange(
-        token_http,
+        sage_http(pool, endpoints.sage_token),
         request,
-        code,
+        _code(request, way),
         client_id=client_id,
         client_secret=client_secret,
         now=time.time(),
@@ -123,6 +114,17 @@ def connect_sage(
     sign_in = replace(sign_in, business_id=business_id, business_name=name, country=country)
     oauth.store(vault, sign_in, token_lock)
     return sign_in
+
+
+def _code(request: oauth.Request, way: Way) -> str:
+    """Send the person to Sage and wait for the code they come back with."""
+    listener = None if way.paste else oauth.Listener(way.port)
+    way.show(request.url, request.redirect_uri)
+    if way.open_browser:
+        way.open_browser(request.url)
+    if listener:
+        return listener.wait(request, _WAIT_S)
+    return oauth.code_from(way.paste() if way.paste else "", request)
 
 
 @dataclass(frozen=True, slots=True)

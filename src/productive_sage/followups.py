@@ -44,47 +44,49 @@ def finish(
 ) -> Done:
     """Do what is pending; `again` where an earlier try may have got half-way."""
     done = Done()
+    maker = _from_productive if desk.settings.pdf == "productive" else _from_sage
+    steps: dict[str, tuple[Callable[[], None], str, str]] = {
+        "mark": (
+            lambda: desk.productive.patch_invoice(invoice.id, _mark(document)),
+            "mark_refused",
+            "the invoice in Productive could not be marked as copied",
+        ),
+        "number": (
+            lambda: desk.productive.patch_invoice(invoice.id, {"number": document.number}),
+            "number_refused",
+            f"Sage's number {document.number} could not be written to Productive",
+        ),
+        "pdf": (
+            lambda: maker(desk, link, invoice, document, again=again, done=done),
+            "pdf_failed",
+            "the PDF was not handed over",
+        ),
+    }
     left = set(link.pending)
     if "number" not in pending(desk, with_pdf=True):
         left.discard("number")  # wanted by the settings of another day
-
-    def step(name: str, work: Callable[[], None], code: str, what: str) -> None:
-        if name not in left:
-            return
-        try:
-            work()
-        except PsageError as error:
-            if isinstance(error, Refused):
-                left.discard(name)
-            later = "; the next run tries again" if name in left else ""
-            done.notices.append(Notice(code, f"{what}: {error.message}{later}"))
-        else:
-            left.discard(name)
+    for name in [name for name in steps if name in left]:
+        _step(name, *steps[name], left=left, done=done)
         _keep(desk, link, left, done)
-
-    step(
-        "mark",
-        lambda: desk.productive.patch_invoice(invoice.id, _mark(document)),
-        "mark_refused",
-        "the invoice in Productive could not be marked as copied",
-    )
-    step(
-        "number",
-        lambda: desk.productive.patch_invoice(invoice.id, {"number": document.number}),
-        "number_refused",
-        f"Sage's number {document.number} could not be written to Productive",
-    )
-    maker = _from_productive if desk.settings.pdf == "productive" else _from_sage
-    step(
-        "pdf",
-        lambda: maker(desk, link, invoice, document, again=again, done=done),
-        "pdf_failed",
-        "the PDF was not handed over",
-    )
     left -= {"created", "updated"}
     _keep(desk, link, left, done)
     done.is_left = bool(left)
     return done
+
+
+def _step(
+    name: str, work: Callable[[], None], code: str, what: str, *, left: set[str], done: Done
+) -> None:
+    """Do one thing; a refusal ends it, any other failure leaves it to the next run."""
+    try:
+        work()
+    except PsageError as error:
+        if isinstance(error, Refused):
+            left.discard(name)
+        later = "; the next run tries again" if name in left else ""
+        done.notices.append(Notice(code, f"{what}: {error.message}{later}"))
+    else:
+        left.discard(name)
 
 
 def _keep(desk: Desk, link: Link, left: set[str], done: Done) -> None:

@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -348,36 +348,28 @@ class Ledger:
         Raises OutcomeUnknown where one of the same kind for the same source is still open.
         """
         intent = Intent(0, kind, source_id, business_id, uuid.uuid4().hex, payload, context, _now())
+        values = (
+            kind,
+            source_id,
+            business_id,
+            intent.idempotency_id,
+            json.dumps(payload),
+            json.dumps(context),
+            _text(intent.began_at),
+        )
         try:
             with self.write() as db:
                 row = db.execute(
                     "INSERT INTO intent (kind, source_id, business_id, idempotency_id, payload, "
                     "context, state, began_at) VALUES (?, ?, ?, ?, ?, ?, 'sending', ?)",
-                    (
-                        kind,
-                        source_id,
-                        business_id,
-                        intent.idempotency_id,
-                        json.dumps(payload),
-                        json.dumps(context),
-                        _text(intent.began_at),
-                    ),
+                    values,
                 )
         except LedgerConflict:
             raise OutcomeUnknown(
                 f"an earlier write for `{source_id}` is still without an answer",
                 hint="run the command again: it settles that first",
             ) from None
-        return Intent(
-            row.lastrowid or 0,
-            kind,
-            source_id,
-            business_id,
-            intent.idempotency_id,
-            payload,
-            context,
-            intent.began_at,
-        )
+        return replace(intent, id=row.lastrowid or 0)
 
     def open_intents(self) -> list[Intent]:
         """The writes whose end nobody knows, oldest first."""

@@ -9,7 +9,7 @@ sent along, so that a Sage that rounds otherwise refuses the document instead of
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -116,17 +116,7 @@ def sales_invoice(
     `items` maps a service type id to the Sage item it is linked to. `number` None lets Sage number.
     Raises AmountsUnclear where the figures do not add up or no Sage invoice can hold them.
     """
-    name = f"invoice `{invoice.number or invoice.id}`"
-    if not invoice.lines:
-        raise AmountsUnclear(f"{name} has no lines, and Sage needs at least one")
-    if invoice.invoiced_on is None:
-        raise AmountsUnclear(f"{name} has no invoice date")
-    if invoice.net < 0:
-        raise AmountsUnclear(
-            f"{name} is below zero ({invoice.net} {invoice.currency}), which no sales invoice "
-            "in Sage can be",
-            hint="make it a credit note in Productive",
-        )
+    day = _check(invoice)
     planned = [
         _line(
             line,
@@ -139,44 +129,60 @@ def sales_invoice(
         )
         for n, (line, net) in enumerate(zip(invoice.lines, _nets(invoice), strict=True), start=1)
     ]
-    lines = [line for line, _, _ in planned]
-    notices: list[Notice] = []
-    if restated := [str(n) for n, (_, is_restated, _) in enumerate(planned, 1) if is_restated]:
-        notices.append(
-            Notice(
-                "line_restated",
-                f"{_lines(restated)} as 1 × the line's amount in Productive, since quantity "
-                "times price less a discount does not give that amount",
-            )
-        )
-    if cut := [str(n) for n, (_, _, excess) in enumerate(planned, 1) if excess]:
-        notices.append(
-            Notice(
-                "description_cut",
-                f"{_lines(cut)} with a description cut to {DESCRIPTION_LIMIT} characters",
-            )
-        )
-    planned_tax = sum((line.tax for line in lines), money.ZERO)
-    if invoice.tax != planned_tax:
-        notices.append(
-            Notice(
-                "tax_not_mirrored",
-                f"Productive shows {invoice.tax} {invoice.currency} tax, "
-                f"the copy {planned_tax} {invoice.currency}",
-            )
-        )
+    planned_tax = sum((line.tax for line, _, _ in planned), money.ZERO)
     return Draft(
         marker=marker,
         currency=invoice.currency,
-        invoiced_on=invoice.invoiced_on,
+        invoiced_on=day,
         due_on=invoice.pay_on,
-        lines=tuple(lines),
+        lines=tuple(line for line, _, _ in planned),
         net=invoice.net,
         tax=planned_tax,
         total=invoice.net + planned_tax,
         number=number,
-        notices=tuple(notices),
+        notices=tuple(_notices(invoice, planned, planned_tax)),
     )
+
+
+def _check(invoice: Invoice) -> date:
+    """The invoice's date, if a Sage invoice can hold it at all."""
+    name = f"invoice `{invoice.number or invoice.id}`"
+    if not invoice.lines:
+        raise AmountsUnclear(
+            f"{name} has no lines, and Sage needs at least one", hint="add one in Productive"
+        )
+    if invoice.net < 0:
+        raise AmountsUnclear(
+            f"{name} is below zero ({invoice.net} {invoice.currency}), which no sales invoice "
+            "in Sage can be",
+            hint="make it a credit note in Productive",
+        )
+    if invoice.invoiced_on is None:
+        raise AmountsUnclear(f"{name} has no invoice date", hint="set one in Productive")
+    return invoice.invoiced_on
+
+
+def _notices(
+    invoice: Invoice, planned: Sequence[tuple[DraftLine, bool, int]], planned_tax: Decimal
+) -> Iterator[Notice]:
+    """What a person should know of the plan; `planned` as `_line` gives it."""
+    if restated := [str(n) for n, (_, is_restated, _) in enumerate(planned, 1) if is_restated]:
+        yield Notice(
+            "line_restated",
+            f"{_lines(restated)} as 1 × the line's amount in Productive, since quantity "
+            "times price less a discount does not give that amount",
+        )
+    if cut := [str(n) for n, (_, _, excess) in enumerate(planned, 1) if excess]:
+        yield Notice(
+            "description_cut",
+            f"{_lines(cut)} with a description cut to {DESCRIPTION_LIMIT} characters",
+        )
+    if invoice.tax != planned_tax:
+        yield Notice(
+            "tax_not_mirrored",
+            f"Productive shows {invoice.tax} {invoice.currency} tax, "
+            f"the copy {planned_tax} {invoice.currency}",
+        )
 
 
 def _lines(numbers: Sequence[str]) -> str:

@@ -71,7 +71,11 @@ class Vault:
         return self._load("Sage", SageSignIn)
 
     def save(self, sign_in: ProductiveSignIn | SageSignIn) -> None:
-        """Store, replacing what was there; on failure the old one stays."""
+        """Store, replacing what was there.
+
+        On failure the old one stays; only a keyring that answers after the time limit may still
+        take the new one.
+        """
         name = "productive" if isinstance(sign_in, ProductiveSignIn) else "sage"
         secret = json.dumps(asdict(sign_in))
         self._in_time(lambda: self._write(name, secret))
