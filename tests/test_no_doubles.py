@@ -242,6 +242,20 @@ def test_what_was_settled_is_said_though_the_run_then_fails(
     assert [one["action"] for one in result.results] == ["created"]
 
 
+def test_what_was_settled_is_said_though_productive_no_longer_has_the_invoice(
+    services: Sandbox, psage: Psage
+) -> None:
+    lose_the_answer_twice(services)
+    psage("copy-invoice", "101")
+    services.search_lag_s = 0
+    services.agency.delete_invoice("101")
+
+    result = psage("copy-invoice", "101", "--json")
+
+    assert [one["action"] for one in result.results] == ["refused", "created"]
+    assert result.results[0]["error"]["code"] == "not_found"
+
+
 def test_a_refusal_moments_after_a_lost_answer_proves_nothing(
     services: Sandbox, psage: Psage, home: Path
 ) -> None:

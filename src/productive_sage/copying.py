@@ -110,13 +110,13 @@ def _copy_each(order: Order, desk: Desk, held: dict[str, Outcome]) -> Iterator[O
             yield source
         elif earlier and _is_done(order, earlier):
             yield earlier
-        elif stopped_by:
-            yield _not_tried(source, stopped_by)
         else:
-            outcome = run.attempt(source)
+            outcome = _not_tried(source, stopped_by) if stopped_by else run.attempt(source)
             if isinstance(outcome.error, PsageError) and outcome.error.stops_batch:
-                stopped_by = outcome.error
+                stopped_by = stopped_by or outcome.error
             yield _both(earlier, outcome) if earlier else outcome
+    yield from list(held.values())  # Productive no longer shows these
+    held.clear()
 
 
 def _is_done(order: Order, earlier: Outcome) -> bool:
