@@ -26,8 +26,16 @@ def ledger(path: Path) -> Iterator[Ledger]:
 
 
 def begin(ledger: Ledger, source_id: str = "123", copy: int = 1) -> Any:
-    context = {"copy": copy, "tax_rate_id": "", "number_sent": False}
-    return ledger.begin("invoice", source_id, "B", payload={"a": "1"}, context=context)
+    context = {
+        "copy": copy,
+        "tax_rate_id": "",
+        "number_sent": False,
+        "company_id": "507",
+        "currency": "GBP",
+        "contact_name": "Juniper",
+        "country": "GB",
+    }
+    return ledger.begin("invoice", source_id, "B", payload={"contact_id": "C"}, context=context)
 
 
 def test_an_intent_survives_the_process(path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from productive_sage import settling
+from productive_sage.sage import SageClient
 from productive_sage.sandbox import Sandbox
 from productive_sage.vault import Vault
 from tests.conftest import Psage, copies, writes
@@ -176,7 +177,69 @@ def test_a_404_of_another_business_is_not_a_deletion(services: Sandbox, psage: P
     assert result.only["error"]["code"] == "different_business"
 
 
+def test_another_invoices_copy_is_not_taken_over_by_an_export_id(
+    services: Sandbox, psage: Psage, home: Path
+) -> None:
+    made = psage("copy-invoice", "101", "--json").only
+    services.agency.edit_invoice("125", exported=True, export_id=made["sage_id"])
+    forget(home)
+    services.clear_calls()
+
+    result = psage("copy-invoice", "125", "--update-existing", "--json")
+
+    assert result.only["error"]["code"] == "copy_unclear"
+    assert writes(services, "sage") == []
+
+
+def test_the_second_copy_found_by_its_id_stays_the_second(
+    services: Sandbox, psage: Psage, home: Path
+) -> None:
+    psage("copy-invoice", "101")
+    second = psage("copy-invoice", "101", "--create-new", "--json").only
+    services.search_lag_s = 3600
+    forget(home)
+
+    found = psage("copy-invoice", "101", "--json")
+    third = psage("copy-invoice", "101", "--create-new", "--json")
+
+    assert found.only["sage_id"] == second["sage_id"]
+    assert third.only["action"] == "created"
+    assert third.only["sage_id"] in [row["id"] for row in copies(services, "101")]
+    assert {row["reference"] for row in copies(services, "101")} == {
+        "PRD-101",
+        "PRD-101-2",
+        "PRD-101-3",
+    }
+
+
 # --- customers
+
+
+def test_the_customer_of_a_settled_copy_is_remembered(services: Sandbox, psage: Psage) -> None:
+    services.fault("cut_after", method="POST", path="/sales_invoices", times=2)
+    services.search_lag_s = 3600
+    psage("copy-invoice", "123", "--customer", "Northwind Traders Ltd")
+    services.search_lag_s = 0
+
+    result = psage("copy-invoice", "124", "--json")
+
+    billed = {one["productive_id"]: one["customer"]["id"] for one in result.results}
+    assert set(billed.values()) == {services.bookkeeper.contact_id("Northwind Traders Ltd")}
+    assert set(billed) == {"123", "124"}
+
+
+def test_a_copy_the_bookkeeper_billed_to_another_contact_is_left_there(
+    services: Sandbox, psage: Psage
+) -> None:
+    made = psage("copy-invoice", "101", "--json").only
+    other = services.bookkeeper.contact_id("Northwind Trading Limited")
+    services.bookkeeper.edit_invoice(made["sage_id"], contact_id=other)
+    services.clear_calls()
+
+    result = psage("copy-invoice", "101", "--update-existing", "--json")
+
+    assert result.only["action"] == "unchanged"
+    assert writes(services) == []
 
 
 def test_a_customer_made_on_request_is_not_made_again_when_its_invoice_was_refused(
@@ -215,6 +278,65 @@ def test_a_leftover_does_not_swallow_a_new_copy(services: Sandbox, psage: Psage)
     assert result.only["action"] == "created"
     assert [row["reference"] for row in copies(services, "101")] == ["PRD-101", "PRD-101-2"]
     assert services.productive.invoices["101"]["exported"] is True
+
+
+def test_a_settled_update_does_not_swallow_a_new_copy(services: Sandbox, psage: Psage) -> None:
+    psage("copy-invoice", "101")
+    services.agency.edit_line(first_line(services, "101"), quantity="1")
+    services.fault("cut_after", method="PUT", path="/sales_invoices", times=2)
+    psage("copy-invoice", "101", "--update-existing")
+
+    result = psage("copy-invoice", "101", "--create-new", "--json")
+
+    assert result.only["action"] == "created"
+    assert len(copies(services, "101")) == 2
+
+
+def test_a_settled_new_copy_is_the_one_that_was_asked_for(services: Sandbox, psage: Psage) -> None:
+    psage("copy-invoice", "101")
+    lose_the_answer_twice(services)
+    psage("copy-invoice", "101", "--create-new")
+
+    result = psage("copy-invoice", "101", "--create-new", "--json")
+
+    assert (result.code, result.only["action"]) == (0, "created")
+    assert len(copies(services, "101")) == 2
+
+
+def test_productives_mark_and_number_stay_with_the_latest_copy(
+    services: Sandbox, psage: Psage, home: Path
+) -> None:
+    path = home / "default.toml"
+    path.write_text("write_number_back = true\n" + path.read_text())
+    patch: dict[str, Any] = {"service": "productive", "method": "PATCH", "path": "/invoices/101"}
+    services.fault("status", **patch, times=4, status=503)
+    psage("copy-invoice", "101")
+    second = psage("copy-invoice", "101", "--create-new", "--json").only
+
+    psage("copy-invoice", "125")
+
+    assert services.productive.invoices["101"]["export_id"] == second["sage_id"]
+    assert services.productive.invoices["101"]["number"] == second["sage_number"]
+
+
+def test_a_leftover_that_meets_a_defect_stops_no_other_invoice(
+    services: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.fault("status", service="productive", method="PATCH", path="/invoices", status=503)
+    psage("copy-invoice", "101")
+    whole = SageClient.invoice
+
+    def broken(self: SageClient, sage_id: str) -> Any:
+        if any(row["id"] == sage_id for row in copies(services, "101")):
+            raise ZeroDivisionError
+        return whole(self, sage_id)
+
+    monkeypatch.setattr(SageClient, "invoice", broken)
+
+    result = psage("copy-invoice", "125", "--json")
+
+    assert [one["action"] for one in result.results] == ["unchanged", "created"]
+    assert result.code == 0
 
 
 def test_a_void_copy_is_not_marked_as_exported_afterwards(services: Sandbox, psage: Psage) -> None:
@@ -439,6 +561,22 @@ def test_a_result_nobody_can_take_leaves_the_exit_code_of_the_work(
     assert result.code == 0
     assert "cannot be printed: No space left on device" in result.err
     assert len(copies(services, "101")) == 1
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_defect(closed: str, tmp_path: Path) -> None:
+    command = f'"{sys.executable}" -m productive_sage configure --show {closed}'
+
+    done = subprocess.run(
+        ["sh", "-c", command],
+        env={**os.environ, "PSAGE_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
 
 
 def test_a_failure_names_the_command_it_happened_in(services: Sandbox, psage: Psage) -> None:

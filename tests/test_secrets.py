@@ -481,7 +481,7 @@ def test_a_defect_puts_no_secret_into_its_traceback(
 
     result = watched(*COPY)
 
-    assert result.code in {1, 3, 8}
+    assert result.code in {0, 1, 3, 8}  # 0: one after the copy is a warning
     assert "Traceback" not in result.out + result.err
     assert "stumbled over" in log_of(home)
     assert "Traceback" in log_of(home)

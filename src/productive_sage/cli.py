@@ -78,7 +78,8 @@ class _Session:
 
         settings, warnings = config.load(home.config, os.environ)
         for warning in warnings:
-            render.warning(warning)
+            with suppress(OSError):
+                render.warning(warning)
         return settings
 
     def vault(self) -> "Vault":
@@ -521,11 +522,15 @@ def _output() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except OSError as error:
-        with suppress(OSError, ValueError):
-            # Or the interpreter would complain at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        try:
+            sys.stdout.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                # Or the interpreter would complain at its end.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
-            print(f"error: the result cannot be printed: {error.strerror}", file=sys.stderr)
+            with suppress(OSError):
+                print(f"error: the result cannot be printed: {error.strerror}", file=sys.stderr)
 
 
 # --- asking
@@ -574,7 +579,7 @@ def _secret(what: str, variable: str, flag: str, *, from_stdin: bool) -> str:
         secret = str(typer.prompt(what, hide_input=True, err=True)).strip()
     if not secret:
         raise InputNeeded(
-            f"the {what[0].lower() + what[1:]} is missing",
+            f"no {what} was given",
             hint=f"set {variable}, or pipe it in with `{flag}`",
         )
     return secret
@@ -593,6 +598,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     global _session  # noqa: PLW0603 -- typer's callback has no other place for the root options
     _session = _Session()
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # a daemon may have closed them
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 -- for good
+            setattr(sys, name, stream)
     for stream in (sys.stdout, sys.stderr):
         # A code page that lacks a character must not cost the result.
         if isinstance(stream, io.TextIOWrapper):

@@ -6,6 +6,7 @@ printed here.
 """
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -28,7 +29,7 @@ from productive_sage.errors import (
     OutcomeUnknown,
     PsageError,
     Refused,
-    ServiceRefused,
+    RefusedBySage,
     TaxRateInvalid,
     TotalsDiffer,
     UsageProblem,
@@ -81,13 +82,14 @@ def copy(order: Order, desk: Desk) -> Iterator[Outcome]:
     held: dict[str, Outcome] = {}
     try:
         for outcome in () if desk.dry_run else settle(desk):
-            if outcome.number in order.keys or outcome.productive_id in order.keys:
+            name = outcome.number if order.by_number else outcome.productive_id
+            if name in order.keys:
                 earlier = held.get(outcome.productive_id)
                 held[outcome.productive_id] = _both(earlier, outcome) if earlier else outcome
             else:
                 yield outcome
         yield from _copy_each(order, desk, held)
-    except PsageError:
+    except (PsageError, KeyboardInterrupt):
         yield from held.values()  # what was settled is said, whatever else fails
         raise
 
@@ -104,6 +106,7 @@ def _copy_each(order: Order, desk: Desk, held: dict[str, Outcome]) -> Iterator[O
     run = _Run(order, desk)
     run.look_for_copies([invoice.id for invoice in invoices])
     stopped_by: PsageError | None = None
+    unknown = {intent.source_id for intent in desk.ledger.open_intents()} if desk.dry_run else set()
     for source in sources:
         earlier = held.pop(source.id, None) if isinstance(source, Invoice) else None
         if not isinstance(source, Invoice):
@@ -114,6 +117,10 @@ def _copy_each(order: Order, desk: Desk, held: dict[str, Outcome]) -> Iterator[O
             outcome = _not_tried(source, stopped_by) if stopped_by else run.attempt(source)
             if isinstance(outcome.error, PsageError) and outcome.error.stops_batch:
                 stopped_by = stopped_by or outcome.error
+            if source.id in unknown:
+                said = "an earlier write for it has no answer yet; a real run settles that first"
+                notices = (*outcome.notices, Notice("open_write", said))
+                outcome = replace(outcome, notices=notices)
             yield _both(earlier, outcome) if earlier else outcome
     yield from list(held.values())  # Productive no longer shows these
     held.clear()
@@ -121,9 +128,11 @@ def _copy_each(order: Order, desk: Desk, held: dict[str, Outcome]) -> Iterator[O
 
 def _is_done(order: Order, earlier: Outcome) -> bool:
     """Whether what an earlier run had begun is what this one is asked for."""
-    if earlier.settled == "request":
-        return earlier.error is not None or order.again != "update"
-    return earlier.settled == "rest" and order.again is None
+    if order.again == "new":
+        return earlier.settled == "create-new"
+    if order.again == "update":
+        return earlier.settled == "update" and earlier.error is not None
+    return bool(earlier.settled)
 
 
 def _both(earlier: Outcome, later: Outcome) -> Outcome:
@@ -205,19 +214,6 @@ def _missing(order: Order, desk: Desk, key: str) -> PsageError:
     )
 
 
-def _failed(invoice: Invoice, error: PsageError) -> Outcome:
-    name = _name(invoice)
-    if isinstance(error, ServiceRefused):
-        error = error.reworded(f"{error.service} refused {name} ({error.what}): {error.words}")
-    elif name not in error.message:
-        error = error.reworded(f"{name}: {error.message}")
-    if isinstance(error, OutcomeUnknown):
-        action = "unknown"
-    else:
-        action = "refused" if isinstance(error, Refused) else "failed"
-    return Outcome(action, invoice.id, number=invoice.number, error=error)
-
-
 def _not_tried(invoice: Invoice, stopped_by: PsageError) -> Outcome:
     error = stopped_by.reworded(f"{_name(invoice)} was not tried: {stopped_by.message}")
     return Outcome("failed", invoice.id, number=invoice.number, error=error)
@@ -247,11 +243,12 @@ class _Run:
         try:
             return self._copy(invoice)
         except PsageError as error:
-            outcome = _failed(invoice, error)
+            outcome = delivery.failed(invoice.id, invoice.number, error)
         except Exception:  # one document's defect must not stop the others
             log.exception("invoice %s", invoice.id)
-            outcome = _failed(
-                invoice,
+            outcome = delivery.failed(
+                invoice.id,
+                invoice.number,
                 PsageError(
                     f"psage met something it does not expect with invoice `{invoice.number}`",
                     hint="the log has the details; please report it",
@@ -337,23 +334,33 @@ class _Run:
         seen = self._seen
         if seen is None or known:
             seen = _copies(desk, mapping.marker(invoice.id, 1))
-        ids = [(n, key) for n, key in seen.get(invoice.id, []) if n not in known]
-        if not ids and not known and (invoice.export_id or "").isalnum():
-            ids = [(1, str(invoice.export_id))]
         found: dict[int, list[SageDocument]] = {}
-        for number, key in ids:
-            if document := desk.sage.invoice(key):
+        for number, sage_id in seen.get(invoice.id, []):
+            if number not in known and (document := desk.sage.invoice(sage_id)):
                 found.setdefault(number, []).append(document)
-        adopted = None
-        for number, documents in sorted(found.items()):
-            document = self._only(invoice, documents)
+        if not found and not known and (exported := self._exported(invoice)):
+            found[(mapping.marked(exported.reference) or ("", 1))[1]] = [exported]
+        # All are checked before any is linked: half of it would hide the question the next time.
+        copies = [(n, self._only(invoice, documents)) for n, documents in sorted(found.items())]
+        for _, document in copies:
             self._check_fit(invoice, document)
+        adopted = None
+        for number, document in copies:
             adopted = Link.found(
                 invoice.id, number, desk.sage.business_id, document.id, document.number
             )
             if not desk.dry_run:
                 adopted = desk.ledger.adopt(adopted)
         return adopted
+
+    def _exported(self, invoice: Invoice) -> SageDocument | None:
+        """The document whose id the Productive invoice holds; another system's id is none."""
+        if not re.fullmatch("[0-9a-f]{32}", invoice.export_id or ""):
+            return None
+        try:
+            return self._desk.sage.invoice(str(invoice.export_id))
+        except RefusedBySage:
+            return None
 
     def _only(self, invoice: Invoice, documents: list[SageDocument]) -> SageDocument:
         living = [document for document in documents if not _is_gone(document)]
@@ -369,14 +376,20 @@ class _Run:
 
     def _check_fit(self, invoice: Invoice, document: SageDocument) -> None:
         """A reference is only text: the customer and the currency must be this invoice's too."""
-        if document.id == invoice.export_id or (
-            document.currency == invoice.currency
-            and self._customers.fits(invoice, document.contact_id, document.contact_name)
+        mark = mapping.marked(document.reference)
+        is_ours = mark is None or mark[0] == invoice.id
+        if is_ours and (
+            document.id == invoice.export_id
+            or (
+                document.currency == invoice.currency
+                and self._customers.fits(invoice, document.contact_id, document.contact_name)
+            )
         ):
             return
         raise CopyUnclear(
-            f"{document.number} in Sage carries the reference of {_name(invoice)}, but is for "
-            f"`{document.contact_name}` in {document.currency}",
+            f"{document.number} in Sage may be the copy of {_name(invoice)}, but its reference is "
+            f"`{document.reference}`, and it is for `{document.contact_name}` in "
+            f"{document.currency}",
             hint=f'if it is the copy, say so with `--customer "{document.contact_name}"`; if not, '
             "take `PRD-…` out of its reference in Sage",
             details={"sage_id": document.id},
@@ -386,6 +399,7 @@ class _Run:
         present = self._living(invoice, link, self._desk.sage.invoice(link.sage_id))
         done = followups.Done()
         if not self._desk.dry_run:
+            self._customers.remember(invoice, present.contact_id, present.contact_name)
             done = followups.finish(self._desk, link, invoice, present)
         outcome = Outcome(
             "adopted",
@@ -393,7 +407,7 @@ class _Run:
             number=invoice.number,
             **shown(present),
             notices=(
-                Notice("adopted", f"found in Sage by its reference `{present.reference}`"),
+                Notice("adopted", f"found in Sage (reference `{present.reference}`) and linked"),
                 *done.notices,
             ),
         )
@@ -450,11 +464,16 @@ class _Run:
             "copy": copy,
             "sage_id": sage_id,
             "tax_rate_id": tax.rate_id or "",
-            "digest": mapping.digest(draft, contact.id),
+            "digest": mapping.digest(draft),
             "expected": mapping.expectation(draft),
             "pending": sorted(followups.pending(desk, with_pdf=self._order.with_pdf)),
             "number": invoice.number,
             "number_sent": draft.number is not None,
+            "asked_new": self._order.again == "new",
+            "company_id": invoice.company.id,
+            "currency": invoice.currency,
+            "contact_name": contact.name,
+            "country": contact.country,
         }
         return desk.ledger.begin(
             kind, invoice.id, desk.sage.business_id, payload=payload, context=context
@@ -471,12 +490,9 @@ class _Run:
         customer: Contact | NewCustomer,
         draft: Draft,
     ) -> Outcome:
+        new = customer if isinstance(customer, NewCustomer) else None
         contact_id = document.contact_id or str(intent.payload["contact_id"])
-        notices = [*self._customers.link(invoice, contact_id, document.contact_name, customer)]
-        if isinstance(customer, NewCustomer):
-            notices += customer.notices
-        name = document.contact_name or str(getattr(customer, "name", ""))
-        result = CustomerResult(contact_id, name, isinstance(customer, NewCustomer))
+        name = document.contact_name or str(intent.context["contact_name"])
         return delivery.conclude(
             self._desk,
             action,
@@ -484,8 +500,8 @@ class _Run:
             link,
             document,
             invoice=invoice,
-            customer=result,
-            notices=[*notices, *draft.notices],
+            customer=CustomerResult(contact_id, name, new is not None),
+            notices=[*(new.notices if new else ()), *draft.notices],
         )
 
     def _draft(self, invoice: Invoice, tax: Tax, copy: int, *, number: str | None) -> Draft:
@@ -526,18 +542,19 @@ class _Run:
         draft = self._draft(
             invoice, tax, link.copy, number=(invoice.number or None) if owns_number else None
         )
-        renumbered = draft.number not in (None, present.number)
-        if (
+        is_same = (
             isinstance(customer, Contact)
-            and not renumbered
-            and mapping.digest(draft, customer.id) == link.digest
-        ):
+            and customer.id == present.contact_id
+            and draft.number in (None, present.number)
+        )
+        if is_same and mapping.digest(draft) == link.digest:
             return self._unchanged(invoice, link, present, draft)
         self._check_changeable(invoice, draft, present)
         self._check_number(draft, link)
         if desk.dry_run:
             return _planned("would_update", invoice, customer, draft, present)
         contact = self._customers.settled(invoice, customer)
+        desk.ledger.change_link(link, digest=None)  # until it is known what Sage holds
         intent = self._begin(
             "update", invoice, draft, tax, contact, copy=link.copy, sage_id=link.sage_id
         )
@@ -645,7 +662,8 @@ class _Run:
                 f"Sage has {'no' if not found else 'more than one'} tax rate `{wanted}`",
                 hint=f"the rates of this business: {known}",
             )
-        return Tax(found[0].id, mapping.percent_on(found[0], _day(invoice)), kind)
+        rate = replace(found[0], is_visible=True) if wanted == kept else found[0]
+        return Tax(rate.id, mapping.percent_on(rate, _day(invoice)), kind)
 
     def _asked_or_configured(self, invoice: Invoice) -> str:
         """The rate a person chooses once for the run, else the configured one; empty for no tax."""

@@ -56,12 +56,14 @@ class Customers:
         if linked and linked.id == contact_id:
             return True
         contact = Contact(contact_id, name, currency=invoice.currency)
-        if self._wanted is not None and mapping.named_customers([contact], self._wanted):
-            return True
         if self._matching(invoice, [contact]):
             return True
         whole = self._desk.sage.customer(contact_id)
-        return whole is not None and bool(self._matching(invoice, [whole]))
+        if whole is None:
+            return False
+        if self._wanted is not None and mapping.named_customers([whole], self._wanted):
+            return True
+        return bool(self._matching(invoice, [whole]))
 
     def settled(self, invoice: Invoice, customer: Contact | NewCustomer) -> Contact:
         """The contact to bill, created in Sage now if it has to be; at most once."""
@@ -93,18 +95,12 @@ class Customers:
         self._known[new.company_id, new.currency] = contact
         return contact
 
-    def link(
-        self, invoice: Invoice, contact_id: str, name: str, customer: Contact | NewCustomer
-    ) -> list[Notice]:
-        """Bill this company to this contact from now on; says where that cannot be recorded."""
-        contact = Contact(contact_id, name, country=customer.country)
-        try:
-            self._desk.ledger.remember_customer(
-                invoice.company.id, invoice.currency, self._desk.sage.business_id, contact
-            )
-        except PsageError as error:
-            return [Notice("not_recorded", f"the customer is not remembered: {error.message}")]
-        return []
+    def remember(self, invoice: Invoice, contact_id: str, name: str) -> None:
+        """Bill this company to this contact from now on."""
+        contact = Contact(contact_id, name)
+        self._desk.ledger.remember_customer(
+            invoice.company.id, invoice.currency, self._desk.sage.business_id, contact
+        )
 
     def country(self, invoice: Invoice, customer: Contact | NewCustomer) -> str:
         """The customer's two-letter country: Sage's word, else Productive's address."""

@@ -12,6 +12,7 @@ from productive_sage.errors import (
     PsageError,
     Refused,
     RefusedBySage,
+    ServiceRefused,
     TotalsDiffer,
 )
 from productive_sage.ledger import Intent, Link
@@ -57,10 +58,15 @@ def record(desk: Desk, intent: Intent, document: SageDocument) -> Link:
             sage_id=document.id,
             number=document.number,
             digest=_digest(intent, document),
-            pending=frozenset({*intent.context["pending"], "created"}),
+            pending=frozenset({*intent.context["pending"], _told_by("created", intent)}),
         )
     except PsageError as error:
         raise _not_recorded(document, error) from error
+
+
+def _told_by(action: str, intent: Intent) -> str:
+    """The word that stays in `pending` until the run has said what it did."""
+    return f"{action}-new" if intent.context["asked_new"] else action
 
 
 def deliver_update(
@@ -149,6 +155,20 @@ def _explained(error: RefusedBySage, intent: Intent) -> Refused:
 
 
 # --- results
+
+
+def failed(productive_id: str, number: str, error: PsageError) -> Outcome:
+    """The outcome of a document that did not get through, its error naming the document."""
+    name = f"invoice `{number or productive_id}`"
+    if isinstance(error, ServiceRefused):
+        error = error.reworded(f"{error.service} refused {name} ({error.what}): {error.words}")
+    elif name not in error.message:
+        error = error.reworded(f"{name}: {error.message}")
+    if isinstance(error, OutcomeUnknown):
+        action = "unknown"
+    else:
+        action = "refused" if isinstance(error, Refused) else "failed"
+    return Outcome(action, productive_id, number=number, error=error)
 
 
 def conclude(

@@ -6,6 +6,7 @@ stays `pending` in the ledger, and the next run does it.
 
 import contextlib
 import hashlib
+import logging
 import os
 import re
 from collections.abc import Callable
@@ -19,6 +20,11 @@ from productive_sage.errors import PsageError, Refused, ServiceUnavailable
 from productive_sage.ledger import Link
 from productive_sage.models import Invoice, Notice, PdfResult, SageDocument
 from productive_sage.sage import PDF_LIMIT
+
+log = logging.getLogger("psage.followups")
+
+UNTOLD = {"created": "create", "created-new": "create-new", "updated": "update"}
+"""Words in `pending` of a run that has not said yet what it did, and what that was."""
 
 
 @dataclass
@@ -65,10 +71,14 @@ def finish(
     left = set(link.pending)
     if "number" not in pending(desk, with_pdf=True):
         left.discard("number")  # wanted by the settings of another day
+    latest = desk.ledger.latest(link.productive_id)
+    if latest and latest.id != link.id:
+        # The invoice in Productive belongs to its latest copy.
+        left -= {"mark", "number"} | ({"pdf"} if desk.settings.pdf == "sage" else set())
     for name in [name for name in steps if name in left]:
         _step(name, *steps[name], left=left, done=done)
         _keep(desk, link, left, done)
-    left -= {"created", "updated"}
+    left -= set(UNTOLD)
     _keep(desk, link, left, done)
     done.is_left = bool(left)
     return done
@@ -85,6 +95,10 @@ def _step(
             left.discard(name)
         later = "; the next run tries again" if name in left else ""
         done.notices.append(Notice(code, f"{what}: {error.message}{later}"))
+    except Exception:  # the copy stands, whatever happens to what follows it
+        log.exception("%s", what)
+        left.discard(name)
+        done.notices.append(Notice(code, f"{what}: a defect of psage; the log has the details"))
     else:
         left.discard(name)
 

@@ -409,6 +409,7 @@ class Ledger:
                 digest=digest,
                 pending=pending,
             )
+            self._remember_billed(db, intent)
         return next(i for i in self.links(intent.source_id) if i.copy == context["copy"])
 
     def finish_update(self, intent: Intent, link: Link, **columns: Any) -> Link:
@@ -416,6 +417,7 @@ class Ledger:
         with self.write() as db:
             self._end(db, intent, "done")
             self._change_link(db, link.id, _stored(columns))
+            self._remember_billed(db, intent)
         return next(i for i in self.links(link.productive_id) if i.copy == link.copy)
 
     def finish_contact(self, intent: Intent, contact: Contact) -> None:
@@ -453,6 +455,16 @@ class Ledger:
         with self.write() as db:
             context = {"company_id": company_id, "currency": currency}
             self._remember(db, context, business_id, contact, is_unused=False)
+
+    def _remember_billed(self, db: sqlite3.Connection, intent: Intent) -> None:
+        """Bill the company to the contact of this copy from now on."""
+        context = intent.context
+        contact = Contact(
+            str(intent.payload["contact_id"]),
+            str(context["contact_name"]),
+            country=str(context["country"]),
+        )
+        self._remember(db, context, intent.business_id, contact, is_unused=False)
 
     def _remember(
         self,

@@ -286,10 +286,17 @@ def _description(line: InvoiceLine, position: int) -> str:
 # --- text
 
 
-_BLOCKS = frozenset("p div ul ol li tr table h1 h2 h3 h4 h5 h6 blockquote pre br hr".split())
+_BLOCKS = frozenset(
+    "address article aside blockquote br center dd details div dl dt fieldset figcaption figure "
+    "footer form h1 h2 h3 h4 h5 h6 header hr li main nav ol p pre section summary table tbody "
+    "tfoot thead tr ul caption".split()
+)
+_CELLS = frozenset(("td", "th"))
 _INLINE = frozenset(
-    "a b i u s em strong span code font small mark strike del ins sub sup img td th "
-    "tbody thead tfoot label abbr cite q kbd".split()
+    "a abbr acronym b bdi bdo big body button cite code col colgroup data datalist del dfn em font "
+    "head html i iframe img input ins kbd label legend link map mark meta meter noscript object "
+    "option output picture progress q rp rt ruby s samp select small source span strike strong sub "
+    "sup svg template textarea time title tt u var video wbr".split()
 )
 _HIDDEN = frozenset(("script", "style"))
 
@@ -297,7 +304,7 @@ _HIDDEN = frozenset(("script", "style"))
 class _Text(HTMLParser):
     """Collects text; block elements and breaks become line breaks, list items get a dash.
 
-    What only looks like a tag, `<joe@example.com>`, is text.
+    What only looks like a tag is text: `<joe@example.com>`, `a<b and c>d`.
     """
 
     # Or what follows a `<script>` never closed would be lost.
@@ -309,12 +316,14 @@ class _Text(HTMLParser):
         self._shown: list[str] | None = None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        del attrs
+        is_prose = len(tag) == 1 and any(value is None for _, value in attrs)
         if tag in _HIDDEN:
             self._shown, self.parts = self.parts, []
-        elif tag in _BLOCKS:
+        elif tag in _BLOCKS and not is_prose:
             self.parts.append("\n- " if tag == "li" else "\n")
-        elif tag not in _INLINE:
+        elif tag in _CELLS:
+            self.parts.append(" ")
+        elif is_prose or (tag not in _INLINE and ":" not in tag):
             self.parts.append(self.get_starttag_text() or "")
 
     def handle_endtag(self, tag: str) -> None:
@@ -332,8 +341,16 @@ class _Text(HTMLParser):
 
 
 def clean(value: str) -> str:
-    """Text without control characters and halves of characters, which nobody could send or show."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", "", value)
+    """Text without control characters and halves of characters, which nobody could send or show.
+
+    Odd line breaks become plain ones, and Windows' own characters (an en dash at 0x96) what they
+    were meant to be.
+    """
+    value = re.sub(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", "\n", value)
+    value = re.sub(
+        r"[\x80-\x9f]", lambda c: bytes([ord(c[0])]).decode("cp1252", "ignore") or " ", value
+    )
+    return re.sub(r"[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]", "", value)
 
 
 def plain_text(value: str) -> str:
@@ -342,7 +359,7 @@ def plain_text(value: str) -> str:
     What still looks like markup or an entity afterwards is defused, since Sage refuses both.
     """
     parser = _Text()
-    parser.feed(value.replace("\r\n", "\n").replace("\r", "\n"))
+    parser.feed(value)
     parser.close()
     lines = clean(parser.text().replace("\xa0", " ")).splitlines()
     folded = [re.sub(r"[^\S\n]+", " ", line).strip() for line in lines]
@@ -489,12 +506,13 @@ def _folded(value: str) -> str:
 # --- checking
 
 
-def digest(draft: Draft, contact_id: str) -> str:
+def digest(draft: Draft) -> str:
     """A fingerprint of what is sent for the source: equal for an unchanged one.
 
-    Where it is booked, and who numbers, are settings: a change of those rewrites no copy.
+    Where it is booked, and who numbers, are settings: a change of those rewrites no copy. Nor does
+    another contact, which somebody chose in Sage.
     """
-    body = invoice_body(replace(draft, number=None), contact_id)
+    body = invoice_body(replace(draft, number=None), "")
     settings = ("ledger_account_id", "service_id", "product_id", "eu_goods_services_type_id")
     for line in body["invoice_lines"]:
         for key in settings:

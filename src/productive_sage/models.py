@@ -256,7 +256,7 @@ class Outcome:
     planned: Mapping[str, Any] | None = None
     """In a dry run: the requests that would be sent, whole."""
     settled: str = ""
-    """What of an earlier run this is: its whole `request`, or the `rest` after the copy."""
+    """What an earlier run had begun: `create`, `create-new`, `update`, or the `rest` after it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,6 +160,7 @@ class ProductiveClient:
 
     # --- PDFs
 
+    @understood
     def pdf(self, url: str) -> bytes:
         """Fetch a file of Productive; the token goes to exactly the files host.
 

@@ -19,6 +19,7 @@ from productive_sage.errors import (
     RefusedBySage,
 )
 from productive_sage.http import ODD, Credentials, Http, Pool, Reply, understood
+from productive_sage.mapping import clean
 from productive_sage.models import (
     Books,
     Contact,
@@ -324,8 +325,8 @@ def _contact(row: Mapping[str, Any]) -> Contact:
     email = row.get("email") or (person.get("email") if isinstance(person, dict) else "")
     return Contact(
         id=str(row["id"]),
-        name=str(row.get("name") or row.get("displayed_as") or ""),
-        reference=str(row.get("reference") or ""),
+        name=clean(str(row.get("name") or row.get("displayed_as") or "")),
+        reference=clean(str(row.get("reference") or "")),
         currency=_id(row.get("currency")),
         email=str(email or ""),
         country=_id(address.get("country")) if isinstance(address, dict) else "",
@@ -376,7 +377,7 @@ def _document(row: Mapping[str, Any]) -> SageDocument:
         currency=_id(row.get("currency")),
         invoiced_on=_day(row.get("date")),
         contact_id=_id(contact),
-        contact_name=str(row.get("contact_name") or contact.get("displayed_as") or ""),
+        contact_name=clean(str(row.get("contact_name") or contact.get("displayed_as") or "")),
         net=_amount(row.get("net_amount")),
         tax=_amount(row.get("tax_amount")),
         total=_amount(row.get("total_amount")),

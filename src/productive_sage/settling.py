@@ -4,7 +4,6 @@ A write is looked for by its marker first. Found: recorded. Not found: sent agai
 while Sage surely remembers it; an older one never arrived, and is closed.
 """
 
-import contextlib
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +11,13 @@ from datetime import UTC, datetime, timedelta
 
 from productive_sage import customers, delivery, followups, mapping
 from productive_sage.desk import Desk
-from productive_sage.errors import CopyLocked, OutcomeUnknown, PsageError, Refused
+from productive_sage.errors import (
+    CopyLocked,
+    OutcomeUnknown,
+    PsageError,
+    Refused,
+    ServiceUnavailable,
+)
 from productive_sage.ledger import Intent, Link
 from productive_sage.models import Invoice, Notice, Outcome
 
@@ -33,9 +38,7 @@ def settle(desk: Desk) -> Iterator[Outcome]:
     unfinished = desk.ledger.unfinished()
     for intent in desk.ledger.open_intents():
         if intent.kind == "contact":
-            # Refused: the copy that needs it plans afresh. Unknown: begin() guards the company.
-            with contextlib.suppress(Refused, OutcomeUnknown):
-                _settle_contact(desk, intent)
+            _settle_contact(desk, intent)
         elif outcome := _attempt(desk, intent):
             yield outcome
     for link in unfinished:
@@ -49,12 +52,16 @@ def _age(intent: Intent) -> timedelta:
 
 
 def _settle_contact(desk: Desk, intent: Intent) -> None:
-    if found := customers.find_made(desk, intent):
-        desk.ledger.finish_contact(intent, found)
-    elif _age(intent) < _KEY_LIFE:
-        customers.deliver_contact(desk, intent, is_first=_age(intent) > _SEARCH_LAG)
-    else:
-        desk.ledger.close(intent, "lapsed", "never arrived")
+    """Refused: the copy that needs it plans afresh. Unknown: begin() guards the company."""
+    try:
+        if found := customers.find_made(desk, intent):
+            desk.ledger.finish_contact(intent, found)
+        elif _age(intent) < _KEY_LIFE:
+            customers.deliver_contact(desk, intent, is_first=_age(intent) > _SEARCH_LAG)
+        else:
+            desk.ledger.close(intent, "lapsed", "never arrived")
+    except (Refused, OutcomeUnknown) as error:
+        log.warning("intent %s: %s", intent.id, error)
 
 
 def _attempt(desk: Desk, intent: Intent) -> Outcome | None:
@@ -69,8 +76,7 @@ def _attempt(desk: Desk, intent: Intent) -> Outcome | None:
     except PsageError as error:
         if error.stops_batch:
             raise
-        action = "refused" if isinstance(error, Refused) else "unknown"
-        outcome = Outcome(action, intent.source_id, number=number, error=error)
+        outcome = delivery.failed(intent.source_id, number, error)
     except Exception:  # a defect with one document must not stop the others
         log.exception("intent %s", intent.id)
         defect = OutcomeUnknown(
@@ -78,19 +84,26 @@ def _attempt(desk: Desk, intent: Intent) -> Outcome | None:
             hint="the log has the details; please report it",
         )
         outcome = Outcome("unknown", intent.source_id, number=number, error=defect)
-    return replace(outcome, settled="request") if outcome else None
+    new = "create-new" if intent.context.get("asked_new") else "create"
+    kind = "update" if intent.kind == "update" else new
+    return replace(outcome, settled=kind) if outcome else None
 
 
 def _settle_invoice(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outcome | None:
     document = delivery.find_made(desk, intent)
     if document:
         link = delivery.record(desk, intent, document)
-    elif _age(intent) < _KEY_LIFE:
+    elif invoice and _age(intent) < _KEY_LIFE:
         is_first = _age(intent) > _SEARCH_LAG  # not found after so long: the first never arrived
         link, document = delivery.deliver_invoice(desk, intent, is_first=is_first)
-    else:
+    elif _age(intent) > _SEARCH_LAG:
         desk.ledger.close(intent, "lapsed", "never arrived")
         return None
+    else:
+        raise OutcomeUnknown(
+            "Productive no longer shows it, and Sage does not show its copy yet",
+            hint="run the command again in a few minutes",
+        )
     return delivery.conclude(
         desk, "created", intent, link, document, invoice=invoice, notices=[_SETTLED]
     )
@@ -128,15 +141,21 @@ def _complete(desk: Desk, link: Link) -> Outcome | None:
         return None
     try:
         return _completed(desk, link)
-    except Refused as error:
-        said = f"what an earlier run left to do after the copy cannot be done: {error.message}"
-        return Outcome(
-            "unchanged",
-            link.productive_id,
-            sage_id=link.sage_id,
-            sage_number=link.sage_number,
-            notices=(Notice("not_completed", said),),
-        )
+    except (Refused, ServiceUnavailable) as error:
+        why = error.message
+    except PsageError:
+        raise
+    except Exception:  # a defect with one document must not stop the others
+        log.exception("link %s", link.id)
+        why = "psage met something it does not expect; the log has the details"
+    said = f"what an earlier run left to do after the copy cannot be done: {why}"
+    return Outcome(
+        "unchanged",
+        link.productive_id,
+        sage_id=link.sage_id,
+        sage_number=link.sage_number,
+        notices=(Notice("not_completed", said),),
+    )
 
 
 def _completed(desk: Desk, link: Link) -> Outcome | None:
@@ -149,14 +168,14 @@ def _completed(desk: Desk, link: Link) -> Outcome | None:
         return None
     done = followups.finish(desk, link, found[0], document, again=True)
     # A run that was killed before it could say what it did says so now.
-    untold = next((action for action in ("created", "updated") if action in link.pending), None)
+    untold = next((word for word in followups.UNTOLD if word in link.pending), None)
     notice = Notice("completed", "what an earlier run left to do after the copy is done")
     return Outcome(
-        untold or "unchanged",
+        untold.removesuffix("-new") if untold else "unchanged",
         link.productive_id,
         number=found[0].number,
         **delivery.shown(document),
         pdf=done.pdf,
         notices=(_SETTLED if untold else notice, *done.notices),
-        settled="request" if untold else "" if done.is_left else "rest",
+        settled=followups.UNTOLD[untold] if untold else "" if done.is_left else "rest",
     )

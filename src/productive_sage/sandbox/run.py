@@ -42,8 +42,8 @@ def serve(*, port: int, state: Path | None, latency_ms: int) -> int:
         for name, value in environment(sandbox, Path(folder)).items():
             print(f"export {name}={shlex.quote(value)}")
         # The program itself may not be on the path: in a clone it is in the virtual environment.
-        psage = shlex.quote(sys.argv[0]) if sys.argv[0].endswith("psage") else "psage"
-        print("\n# then, in that terminal:")
+        own = Path(sys.argv[0]).absolute()
+        psage = shlex.quote(str(own)) if own.name == "psage" else "psage"
         print(f"{psage} connect productive --organization-id {ORGANIZATION_ID}")
         print(f"{psage} connect sage --client-id {CLIENT_ID} --business 'Harbour & Pine Ltd'")
         print(f"{psage} configure --default-ledger 4010")
