@@ -244,3 +244,23 @@ def test_a_person_is_asked_what_to_do_about_a_copy(
 
     assert json.loads(result.out)["results"][0]["action"] == action
     assert len(copies(services, "101")) == count
+
+
+def test_an_update_bills_an_unchanged_invoice_to_the_customer_named(
+    services: Sandbox, psage: Psage
+) -> None:
+    psage("copy-invoice", "101")
+
+    result = psage(
+        "copy-invoice",
+        "101",
+        "--update-existing",
+        "--customer",
+        "Northwind Trading Limited",
+        "--json",
+    )
+
+    assert result.only["action"] == "updated"
+    assert customer_of(services, "101") == services.bookkeeper.contact_id(
+        "Northwind Trading Limited"
+    )
