@@ -49,6 +49,7 @@ def test_a_value_the_services_do_not_know_is_refused_and_nothing_written(
 
     assert result.code in (2, 4)
     assert words in result.err
+    assert psage("configure", *flags, "--json").json["error"]["code"] in ("usage", "refused")
     assert not (home / "default.toml").exists()
 
 

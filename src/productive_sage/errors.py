@@ -141,6 +141,7 @@ class KeyringUnavailable(PsageError):
 class Refused(PsageError):
     """A rule of psage or a service's validation says no; nothing was changed."""
 
+    code = "refused"
     exit_code = 4
 
 
