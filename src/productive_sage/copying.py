@@ -115,7 +115,7 @@ def _copy_each(order: Order, desk: Desk, held: dict[str, Outcome]) -> Iterator[O
             yield earlier
         else:
             outcome = _not_tried(source, stopped_by) if stopped_by else run.attempt(source)
-            if isinstance(outcome.error, PsageError) and outcome.error.stops_batch:
+            if outcome.error and outcome.error.stops_batch:
                 stopped_by = stopped_by or outcome.error
             if source.id in unknown:
                 said = "an earlier write for it has no answer yet; a real run settles that first"
@@ -148,11 +148,7 @@ def _both(earlier: Outcome, later: Outcome) -> Outcome:
 
 def verdict(outcomes: Sequence[Outcome]) -> int:
     """The exit code of a batch: unknown outcomes first, then partial failure, then differences."""
-    codes = [
-        error.exit_code if isinstance(error, PsageError) else 1
-        for error in (outcome.error for outcome in outcomes)
-        if error is not None
-    ]
+    codes = [outcome.error.exit_code for outcome in outcomes if outcome.error]
     failures = [code for code in codes if code != TotalsDiffer.exit_code]
     if OutcomeUnknown.exit_code in failures:
         return OutcomeUnknown.exit_code
@@ -215,7 +211,7 @@ def _missing(order: Order, desk: Desk, key: str) -> PsageError:
 
 
 def _not_tried(invoice: Invoice, stopped_by: PsageError) -> Outcome:
-    error = stopped_by.reworded(f"{_name(invoice)} was not tried: {stopped_by.message}")
+    error = stopped_by.reworded(f"{invoice.label} was not tried: {stopped_by.message}")
     return Outcome("failed", invoice.id, number=invoice.number, error=error)
 
 
@@ -250,7 +246,7 @@ class _Run:
                 invoice.id,
                 invoice.number,
                 PsageError(
-                    f"psage met something it does not expect with invoice `{invoice.number}`",
+                    f"psage met something it does not expect with {invoice.label}",
                     hint="the log has the details; please report it",
                 ),
             )
@@ -260,11 +256,11 @@ class _Run:
     def _copy(self, invoice: Invoice) -> Outcome:
         if invoice.is_credit_note:
             raise IsCreditNote(
-                f"{_name(invoice)} is a credit note, which is not copied as an invoice",
+                f"{invoice.label} is a credit note, which is not copied as an invoice",
                 hint="only invoices can be copied",
             )
         if not invoice.is_finalised:
-            raise IsDraft(f"{_name(invoice)} is a draft", hint="finalise it in Productive first")
+            raise IsDraft(f"{invoice.label} is a draft", hint="finalise it in Productive first")
         link = self._desk.ledger.latest(invoice.id)
         if link is None:
             link = self._adopt(invoice)
@@ -279,7 +275,7 @@ class _Run:
         if again == "new":
             if newer := self._adopt(invoice):
                 raise AlreadyCopied(
-                    f"Sage holds another copy of {_name(invoice)} that was not made by this "
+                    f"Sage holds another copy of {invoice.label} that was not made by this "
                     f"profile: `{mapping.marker(invoice.id, newer.copy)}`; it is linked now",
                     hint="look at it in Sage; run the command again if you want one more",
                 )
@@ -293,15 +289,15 @@ class _Run:
             return self._order.again
         if self._desk.ask:
             if gone:
-                question = f"The copy of {_name(invoice)} was {gone} in Sage."
+                question = f"The copy of {invoice.label} was {gone} in Sage."
                 answers = ["leave it so", "create a new copy"]
                 return ("leave", "new")[self._desk.ask(question, answers, None)]
-            question = f"{_name(invoice)} was copied to Sage as {link.sage_number} already."
+            question = f"{invoice.label} was copied to Sage as {link.sage_number} already."
             answers = ["update the copy", "create a new one", "leave it"]
             return ("update", "new", "leave")[self._desk.ask(question, answers, None)]
         self._living(invoice, link, present)
         raise AlreadyCopied(
-            f"{_name(invoice)} was copied to Sage already, as {link.sage_number}",
+            f"{invoice.label} was copied to Sage already, as {link.sage_number}",
             hint=f"`psage copy-invoice {invoice.id} --update-existing` brings that copy up to "
             "date, `--create-new` makes another one",
             details={"sage_id": link.sage_id, "sage_number": link.sage_number, "copy": link.copy},
@@ -316,7 +312,7 @@ class _Run:
         if self._desk.settings.numbering == "productive":
             hint += "; its number is used up, so give the invoice another in Productive first"
         raise CopyGone(
-            f"the copy {link.sage_number} of {_name(invoice)} was {gone} in Sage",
+            f"the copy {link.sage_number} of {invoice.label} was {gone} in Sage",
             hint=hint,
             details={"sage_id": link.sage_id, "sage_number": link.sage_number},
         )
@@ -367,7 +363,7 @@ class _Run:
         if len(living) > 1:
             numbers = ", ".join(document.number for document in living)
             raise CopyUnclear(
-                f"Sage holds {len(living)} documents with the reference of {_name(invoice)}: "
+                f"Sage holds {len(living)} documents with the reference of {invoice.label}: "
                 f"{numbers}",
                 hint="void the wrong one in Sage, or take `PRD-…` out of its reference",
                 details={"sage_ids": [document.id for document in living]},
@@ -387,7 +383,7 @@ class _Run:
         ):
             return
         raise CopyUnclear(
-            f"{document.number} in Sage may be the copy of {_name(invoice)}, but its reference is "
+            f"{document.number} in Sage may be the copy of {invoice.label}, but its reference is "
             f"`{document.reference}`, and it is for `{document.contact_name}` in "
             f"{document.currency}",
             hint=f'if it is the copy, say so with `--customer "{document.contact_name}"`; if not, '
@@ -417,7 +413,7 @@ class _Run:
             outcome,
             action="differs",
             error=TotalsDiffer(
-                f"the copy {present.number} of {_name(invoice)} found in Sage has a net of "
+                f"the copy {present.number} of {invoice.label} found in Sage has a net of "
                 f"{present.net} {present.currency}, the invoice in Productive {invoice.net} "
                 f"{invoice.currency}",
                 hint=f"`psage copy-invoice {invoice.id} --update-existing` brings it up to date",
@@ -433,14 +429,14 @@ class _Run:
         owns_number = desk.settings.numbering == "productive"
         if owns_number and not invoice.number:
             raise Refused(
-                f"{_name(invoice)} has no number, and Productive numbers invoices",
+                f"{invoice.label} has no number, and Productive numbers invoices",
                 hint="give it a number in Productive",
             )
         draft = self._draft(invoice, tax, copy, number=invoice.number if owns_number else None)
         self._check_number(draft, None)
         if desk.dry_run:
             return _planned("would_create", invoice, customer, draft)
-        contact = self._customers.settled(invoice, customer)
+        contact = self._customers.billed(invoice, customer)
         intent = self._begin("invoice", invoice, draft, tax, contact, copy=copy)
         link, document = delivery.deliver_invoice(desk, intent)
         return self._conclude(
@@ -553,7 +549,7 @@ class _Run:
         self._check_number(draft, link)
         if desk.dry_run:
             return _planned("would_update", invoice, customer, draft, present)
-        contact = self._customers.settled(invoice, customer)
+        contact = self._customers.billed(invoice, customer)
         desk.ledger.change_link(link, digest=None)  # until it is known what Sage holds
         intent = self._begin(
             "update", invoice, draft, tax, contact, copy=link.copy, sage_id=link.sage_id
@@ -583,7 +579,7 @@ class _Run:
         rate = mapping.sage_line_tax_rate(present.lines)
         if rate is None and self._desk.ask is None:
             raise TaxRateInvalid(
-                f"the lines of {present.number}, the copy of {_name(invoice)}, carry different tax "
+                f"the lines of {present.number}, the copy of {invoice.label}, carry different tax "
                 "rates, and an update gives all of them one",
                 hint="say which with `--tax-rate` or `--no-tax`",
             )
@@ -592,15 +588,14 @@ class _Run:
     def _check_changeable(self, invoice: Invoice, draft: Draft, present: SageDocument) -> None:
         if draft.currency != present.currency:
             raise CopyLocked(
-                f"the copy of {_name(invoice)} is in {present.currency}, and a document in Sage "
+                f"the copy of {invoice.label} is in {present.currency}, and a document in Sage "
                 f"keeps its currency; the invoice is in {draft.currency} now",
                 hint=f"`psage copy-invoice {invoice.id} --create-new` makes a new copy; "
                 "then void the old one in Sage",
             )
         if reason := mapping.locked_because(present):
             raise CopyLocked(
-                f"the copy {present.number} of {_name(invoice)} cannot be changed in Sage: "
-                f"{reason}",
+                f"the copy {present.number} of {invoice.label} cannot be changed in Sage: {reason}",
                 hint="either remove the receipt or allocation in Sage and run this again, or "
                 "credit the invoice in Productive and invoice the difference",
                 details={"sage_id": present.id, "status": present.status, "reason": reason},
@@ -663,7 +658,7 @@ class _Run:
                 hint=f"the rates of this business: {known}",
             )
         rate = replace(found[0], is_visible=True) if wanted == kept else found[0]
-        return Tax(rate.id, mapping.percent_on(rate, _day(invoice)), kind)
+        return Tax(rate.id, mapping.percent_on(rate, mapping.date_of(invoice)), kind)
 
     def _asked_or_configured(self, invoice: Invoice) -> str:
         """The rate a person chooses once for the run, else the configured one; empty for no tax."""
@@ -672,7 +667,7 @@ class _Run:
         if desk.ask is None:
             return usual
         if self._asked_rate is None:
-            day = _day(invoice)
+            day = mapping.date_of(invoice)
             rates = [r for r in desk.tax_rates() if r.is_visible and _is_valid(r, day)]
             choices = [("", "no tax"), *((r.id, f"{r.name} ({r.id})") for r in rates)]
             choices.sort(key=lambda choice: choice[0] != usual)  # Enter means the configured one
@@ -680,16 +675,6 @@ class _Run:
             answer = desk.ask("Which tax rate shall the copy carry?", labels, 0)
             self._asked_rate = choices[answer][0]
         return self._asked_rate
-
-
-def _name(invoice: Invoice) -> str:
-    return f"invoice `{invoice.number or invoice.id}`"
-
-
-def _day(invoice: Invoice) -> date:
-    if invoice.invoiced_on is None:
-        raise Refused(f"{_name(invoice)} has no invoice date", hint="set one in Productive")
-    return invoice.invoiced_on
 
 
 def _is_valid(rate: TaxRate, day: date) -> bool:

@@ -65,7 +65,7 @@ class Customers:
             return True
         return bool(self._matching(invoice, [whole]))
 
-    def settled(self, invoice: Invoice, customer: Contact | NewCustomer) -> Contact:
+    def billed(self, invoice: Invoice, customer: Contact | NewCustomer) -> Contact:
         """The contact to bill, created in Sage now if it has to be; at most once."""
         if isinstance(customer, Contact):
             return customer

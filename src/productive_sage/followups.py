@@ -50,7 +50,13 @@ def finish(
 ) -> Done:
     """Do what is pending; `again` where an earlier try may have got half-way."""
     done = Done()
-    maker = _from_productive if desk.settings.pdf == "productive" else _from_sage
+
+    def hand_over_pdf() -> None:
+        if desk.settings.pdf == "productive":
+            _from_productive(desk, link, invoice, document, again=again, done=done)
+        else:
+            _from_sage(desk, link, invoice, document, done=done)
+
     steps: dict[str, tuple[Callable[[], None], str, str]] = {
         "mark": (
             lambda: desk.productive.patch_invoice(invoice.id, _mark(document)),
@@ -63,7 +69,7 @@ def finish(
             f"Sage's number {document.number} could not be written to Productive",
         ),
         "pdf": (
-            lambda: maker(desk, link, invoice, document, again=again, done=done),
+            hand_over_pdf,
             "pdf_failed",
             "the PDF was not handed over",
         ),
@@ -145,10 +151,12 @@ def _from_productive(
 
 
 def _from_sage(
-    desk: Desk, link: Link, invoice: Invoice, document: SageDocument, *, again: bool, done: Done
+    desk: Desk, link: Link, invoice: Invoice, document: SageDocument, *, done: Done
 ) -> None:
-    """Keep Sage's PDF in the folder and make it the invoice's PDF in Productive."""
-    del again  # setting the invoice's PDF once more changes nothing
+    """Keep Sage's PDF in the folder and make it the invoice's PDF in Productive.
+
+    Done once more it changes nothing.
+    """
     content = desk.sage.invoice_pdf(document.id)
     _check(content)
     digest = hashlib.sha256(content).hexdigest()

@@ -116,7 +116,7 @@ def sales_invoice(
     `items` maps a service type id to the Sage item it is linked to. `number` None lets Sage number.
     Raises AmountsUnclear where the figures do not add up or no Sage invoice can hold them.
     """
-    day = _check(invoice)
+    _check(invoice)
     planned = [
         _line(
             line,
@@ -133,7 +133,7 @@ def sales_invoice(
     return Draft(
         marker=marker,
         currency=invoice.currency,
-        invoiced_on=day,
+        invoiced_on=date_of(invoice),
         due_on=invoice.pay_on,
         lines=tuple(line for line, _, _ in planned),
         net=invoice.net,
@@ -144,22 +144,26 @@ def sales_invoice(
     )
 
 
-def _check(invoice: Invoice) -> date:
-    """The invoice's date, if a Sage invoice can hold it at all."""
-    name = f"invoice `{invoice.number or invoice.id}`"
+def date_of(invoice: Invoice) -> date:
+    """The invoice's date; raises AmountsUnclear where it has none."""
+    if invoice.invoiced_on is None:
+        raise AmountsUnclear(f"{invoice.label} has no invoice date", hint="set one in Productive")
+    return invoice.invoiced_on
+
+
+def _check(invoice: Invoice) -> None:
+    """Whether a Sage invoice can hold it at all."""
     if not invoice.lines:
         raise AmountsUnclear(
-            f"{name} has no lines, and Sage needs at least one", hint="add one in Productive"
+            f"{invoice.label} has no lines, and Sage needs at least one",
+            hint="add one in Productive",
         )
     if invoice.net < 0:
         raise AmountsUnclear(
-            f"{name} is below zero ({invoice.net} {invoice.currency}), which no sales invoice "
-            "in Sage can be",
+            f"{invoice.label} is below zero ({invoice.net} {invoice.currency}), which no sales "
+            "invoice in Sage can be",
             hint="make it a credit note in Productive",
         )
-    if invoice.invoiced_on is None:
-        raise AmountsUnclear(f"{name} has no invoice date", hint="set one in Productive")
-    return invoice.invoiced_on
 
 
 def _notices(
@@ -197,7 +201,7 @@ def _nets(invoice: Invoice) -> list[Decimal]:
     for amount in (*amounts, invoice.net):
         if not money.is_exact(amount, invoice.currency):
             raise AmountsUnclear(
-                f"invoice `{invoice.number}` holds {amount} {invoice.currency}, "
+                f"{invoice.label} holds {amount} {invoice.currency}, "
                 f"and {invoice.currency} has no such part",
                 hint="check `[minor_digits]` in the settings file",
             )
@@ -208,7 +212,7 @@ def _nets(invoice: Invoice) -> list[Decimal]:
     slack = Decimal(len(amounts) + 1) / 2 * Decimal(1).scaleb(-money.digits(invoice.currency))
     if whole == 0 or invoice.discount_percent == 0 or abs(invoice.net - expected) > slack:
         raise AmountsUnclear(
-            f"the lines of invoice `{invoice.number}` add up to {whole} {invoice.currency}"
+            f"the lines of {invoice.label} add up to {whole} {invoice.currency}"
             + (f" less {invoice.discount_percent} %" if invoice.discount_percent else "")
             + f", but the invoice says {invoice.net} {invoice.currency}",
             hint="look at the invoice in Productive; if it is right, report this to psage",

@@ -10,6 +10,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from productive_sage.errors import PsageError
+
 # --- Productive
 
 
@@ -73,6 +75,11 @@ class Invoice:
     lines: tuple[InvoiceLine, ...] = ()
     pdf_url: str | None = None
     export_id: str | None = None
+
+    @property
+    def label(self) -> str:
+        """How a sentence names it: by its number, or its id where it has none."""
+        return f"invoice `{self.number or self.id}`"
 
 
 # --- Sage
@@ -252,7 +259,7 @@ class Outcome:
     currency: str | None = None
     pdf: PdfResult | None = None
     notices: tuple[Notice, ...] = ()
-    error: Exception | None = None
+    error: PsageError | None = None
     planned: Mapping[str, Any] | None = None
     """In a dry run: the requests that would be sent, whole."""
     settled: str = ""

@@ -138,7 +138,7 @@ def copies_as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
             "failed": sum(map(actions.count, ("failed", "unknown", "differs"))),
         },
     }
-    errors = [outcome.error for outcome in outcomes if isinstance(outcome.error, PsageError)]
+    errors = [outcome.error for outcome in outcomes if outcome.error]
     if errors:
         content["error"] = _as_one(errors, len(outcomes)).as_json()
     return content
@@ -169,7 +169,7 @@ def _copy_as_json(outcome: Outcome) -> dict[str, Any]:
         "currency": outcome.currency,
         "pdf": asdict(outcome.pdf) if outcome.pdf else None,
         "warnings": [asdict(notice) for notice in outcome.notices],
-        "error": outcome.error.as_json() if isinstance(outcome.error, PsageError) else None,
+        "error": outcome.error.as_json() if outcome.error else None,
     }
     if outcome.planned:
         result["would_send"] = outcome.planned["requests"]
@@ -192,7 +192,7 @@ def copies(outcomes: Sequence[Outcome], *, dry_run: bool, quiet: bool) -> None:
         name = outcome.number or outcome.productive_id
         for notice in outcome.notices if not quiet else ():
             warning(f"invoice `{name}`: {notice.message}")
-        if isinstance(outcome.error, PsageError):
+        if outcome.error:
             error(outcome.error)
     if dry_run and not quiet:
         err().print("dry run: nothing was sent")
