@@ -262,3 +262,15 @@ def writes(sandbox: Sandbox, service: str | None = None) -> list[str]:
         for call in sandbox.calls(service)
         if call.method != "GET" and call.service in ("sage", "productive")
     ]
+
+
+def forget(home: Path) -> None:
+    """Lose the ledger."""
+    for file in home.glob("default.db*"):
+        file.unlink()
+
+
+def first_line(sandbox: Sandbox, productive_id: str) -> str:
+    """The id of an invoice's first line in Productive."""
+    lines = sandbox.productive.line_items
+    return next(key for key, row in lines.items() if row["invoice_id"] == productive_id)

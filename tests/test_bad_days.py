@@ -27,7 +27,7 @@ import pytest
 from productive_sage import http
 from productive_sage.http import Http
 from productive_sage.sandbox import Sandbox
-from tests.conftest import Psage, Result, copies, writes
+from tests.conftest import Psage, Result, copies, first_line, writes
 
 COPY = ("copy-invoice", "123", "--tax-rate", "GB_STANDARD", "--no-pdf")
 COPY_WITH_PDF = COPY[:-1]
@@ -1298,8 +1298,7 @@ def test_a_key_nobody_knows_is_warned_about_and_stops_nothing(
 
 
 def edit_a_line(sandbox: Sandbox) -> None:
-    line = next(k for k, row in sandbox.productive.line_items.items() if row["invoice_id"] == "123")
-    sandbox.agency.edit_line(line, quantity="12")
+    sandbox.agency.edit_line(first_line(sandbox, "123"), quantity="12")
 
 
 def after_the_first_mark(

@@ -10,16 +10,11 @@ import typer
 
 from productive_sage import mapping
 from productive_sage.sandbox import Sandbox
-from tests.conftest import Psage, copies, writes
+from tests.conftest import Psage, copies, first_line, forget, writes
 
 
 def net_of(sandbox: Sandbox, productive_id: str) -> Decimal:
     return Decimal(sandbox.productive.invoices[productive_id]["amount"]) / 100
-
-
-def first_line(sandbox: Sandbox, productive_id: str) -> str:
-    lines = sandbox.productive.line_items
-    return next(key for key, row in lines.items() if row["invoice_id"] == productive_id)
 
 
 def configured(home: Path, *lines: str) -> None:
@@ -398,8 +393,7 @@ def test_a_copy_is_found_by_its_marker_when_the_ledger_is_gone(
     services: Sandbox, psage: Psage, home: Path
 ) -> None:
     psage("copy-invoice", "101")
-    for file in home.glob("default.db*"):
-        file.unlink()
+    forget(home)
     services.clear_calls()
 
     result = psage("copy-invoice", "101", "--json")
@@ -415,8 +409,7 @@ def test_an_adopted_copy_whose_net_differs_is_said_to_differ(
 ) -> None:
     psage("copy-invoice", "101")
     services.agency.edit_line(first_line(services, "101"), quantity="1")
-    for file in home.glob("default.db*"):
-        file.unlink()
+    forget(home)
 
     result = psage("copy-invoice", "101", "--json")
 
@@ -430,8 +423,7 @@ def test_the_latest_of_several_copies_is_adopted(
 ) -> None:
     psage("copy-invoice", "101")
     second = psage("copy-invoice", "101", "--create-new", "--json").only
-    for file in home.glob("default.db*"):
-        file.unlink()
+    forget(home)
 
     result = psage("copy-invoice", "101", "--json")
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from productive_sage.sandbox import Sandbox
-from tests.conftest import Psage, copies
+from tests.conftest import Psage, copies, forget
 from tests.processes import Hold, end, kill, run, share_the_keyring, started
 
 CREATE = ("copy-invoice", "123", "--tax-rate", "GB_STANDARD")
@@ -104,11 +104,6 @@ def unfinished(home: Path) -> tuple[int, int]:
         ).fetchone()
         (links,) = ledger.execute("SELECT count(*) FROM link WHERE pending <> ''").fetchone()
     return intents, links
-
-
-def lose_ledger(home: Path) -> None:
-    for file in home.glob("default.db*"):
-        file.unlink()
 
 
 def outcome(sandbox: Sandbox, home: Path) -> dict[str, Any]:
@@ -220,7 +215,7 @@ def test_a_killed_create_is_not_doubled_though_the_ledger_is_lost(
     fresh: Sandbox, home: Path, psage: Psage, nth: int, call: str, when: str
 ) -> None:
     kill_at(fresh, nth, call, when, *CREATE)
-    lose_ledger(home)
+    forget(home)
 
     assert psage(*CREATE).code == 0
     found, wanted = outcome(fresh, home), once(fresh)
@@ -234,7 +229,7 @@ def test_a_killed_update_is_completed_though_the_ledger_is_lost(
     changed: Sandbox, home: Path, psage: Psage, nth: int, call: str, when: str
 ) -> None:
     kill_at(changed, nth, call, when, *UPDATE)
-    lose_ledger(home)
+    forget(home)
 
     assert psage(*UPDATE).code == 0
     found, wanted = outcome(changed, home), once(changed)
@@ -249,7 +244,7 @@ def test_a_killed_update_leaves_the_new_pdf_alone_though_the_ledger_is_lost(
     changed: Sandbox, home: Path, psage: Psage, nth: int, call: str, when: str
 ) -> None:
     kill_at(changed, nth, call, when, *UPDATE)
-    lose_ledger(home)
+    forget(home)
 
     assert psage(*UPDATE).code == 0
     assert outcome(changed, home) == once(changed)

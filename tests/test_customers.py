@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from productive_sage.sandbox import Sandbox
-from tests.conftest import Psage, copies, writes
+from tests.conftest import Psage, copies, forget, writes
 
 
 def customer_of(sandbox: Sandbox, productive_id: str) -> str:
@@ -154,8 +154,7 @@ def test_a_created_customer_is_found_by_its_mark_when_the_ledger_is_gone(
 ) -> None:
     made = psage("copy-invoice", "123", "--json").only["customer"]["id"]
     services.bookkeeper.rename_contact(made, "Juniper Holdings")
-    for file in home.glob("default.db*"):
-        file.unlink()
+    forget(home)
 
     result = psage("copy-invoice", "124", "--json")
 

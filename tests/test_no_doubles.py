@@ -17,18 +17,7 @@ from productive_sage import settling
 from productive_sage.sage import SageClient
 from productive_sage.sandbox import Sandbox
 from productive_sage.vault import Vault
-from tests.conftest import Psage, copies, writes
-
-
-def forget(home: Path) -> None:
-    """Lose the ledger."""
-    for file in home.glob("default.db*"):
-        file.unlink()
-
-
-def first_line(sandbox: Sandbox, productive_id: str) -> str:
-    lines = sandbox.productive.line_items
-    return next(key for key, row in lines.items() if row["invoice_id"] == productive_id)
+from tests.conftest import Psage, copies, first_line, forget, writes
 
 
 def lose_the_answer_twice(sandbox: Sandbox, path: str = "/sales_invoices") -> None:
