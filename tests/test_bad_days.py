@@ -815,14 +815,14 @@ def test_one_defect_does_not_stop_the_others(
 ) -> None:
     from productive_sage import mapping
 
-    original = mapping.sales_invoice
+    original = mapping.sales_document
 
     def stumble(invoice: Any, **how: Any) -> Any:
         if invoice.id == "124":
             raise ZeroDivisionError("nobody foresaw this")
         return original(invoice, **how)
 
-    monkeypatch.setattr(mapping, "sales_invoice", stumble)
+    monkeypatch.setattr(mapping, "sales_document", stumble)
 
     result = run(*BATCH)
 

@@ -14,6 +14,7 @@ from productive_sage import mapping
 from productive_sage.errors import AmountsUnclear, TaxRateInvalid
 from productive_sage.mapping import Tax
 from productive_sage.models import (
+    INVOICE,
     Address,
     Company,
     Contact,
@@ -26,7 +27,7 @@ from productive_sage.models import (
     TaxRate,
 )
 from productive_sage.sandbox import Sandbox
-from productive_sage.sandbox.books import INVOICE
+from productive_sage.sandbox.books import INVOICE as SANDBOX_INVOICE
 from productive_sage.sandbox.documents import create
 
 CENT = Decimal("0.01")
@@ -62,7 +63,7 @@ def an_invoice(*lines: InvoiceLine, net: str | None = None, tax: str = "0", **mo
             "invoiced_on": DAY,
             "pay_on": None,
             "is_finalised": True,
-            "is_credit_note": False,
+            "kind": INVOICE,
             "company": Company("507", "Juniper"),
             "bill_to": Address(),
             "discount_percent": Decimal(0),
@@ -83,7 +84,7 @@ def plan(invoice: Invoice, tax: Tax | None = None, **more: Any) -> Draft:
         "number": None,
         **more,
     }
-    return mapping.sales_invoice(invoice, **arguments)
+    return mapping.sales_document(invoice, **arguments)
 
 
 def codes(draft: Draft) -> list[str]:
@@ -445,13 +446,15 @@ def test_another_number_than_the_one_sent_differs() -> None:
 
 
 def test_an_update_keeps_line_ids_and_a_reference_people_added_to() -> None:
-    body = mapping.invoice_body(plan(an_invoice(a_line("60.00"), a_line("40.00"))), "C")
+    body = mapping.document_body(plan(an_invoice(a_line("60.00"), a_line("40.00"))), "C")
 
-    put = mapping.update_body(body, a_document(reference="PO 5 PRD-123"))
+    put = mapping.update_body(INVOICE, body, a_document(reference="PO 5 PRD-123"))
 
     assert [line.get("id") for line in put["invoice_lines"]] == ["L0", None]
     assert "reference" not in put
-    assert mapping.update_body(body, a_document(reference="edited"))["reference"] == "PRD-123"
+    assert (
+        mapping.update_body(INVOICE, body, a_document(reference="edited"))["reference"] == "PRD-123"
+    )
 
 
 def test_an_unchanged_source_has_an_unchanged_digest_however_its_numbers_are_written() -> None:
@@ -535,9 +538,9 @@ def test_every_copy_is_productives_to_the_cent_and_sages_arithmetic_accepts_it(
         percent, {"GB_STANDARD": Decimal(20), "GB_LOWER": Decimal(5)}.get(percent or "", Decimal(0))
     )
     draft = plan(invoice, tax, default_ledger_account=books["account"])
-    body = mapping.invoice_body(draft, books["contacts"][invoice.currency])
+    body = mapping.document_body(draft, books["contacts"][invoice.currency])
 
-    document = create(books["books"], INVOICE, body)  # raises where Sage would refuse
+    document = create(books["books"], SANDBOX_INVOICE, body)  # raises where Sage would refuse
 
     view = books["books"].view("sales_invoices", document)
     assert Decimal(view["net_amount"]) == invoice.net

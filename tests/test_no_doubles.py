@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from productive_sage import settling
+from productive_sage.models import Kind
 from productive_sage.sage import SageClient
 from productive_sage.sandbox import Sandbox
 from productive_sage.vault import Vault
@@ -313,14 +314,14 @@ def test_a_leftover_that_meets_a_defect_stops_no_other_invoice(
 ) -> None:
     services.fault("status", service="productive", method="PATCH", path="/invoices", status=503)
     psage("copy-invoice", "101")
-    whole = SageClient.invoice
+    whole = SageClient.document
 
-    def broken(self: SageClient, sage_id: str) -> Any:
+    def broken(self: SageClient, kind: Kind, sage_id: str) -> Any:
         if any(row["id"] == sage_id for row in copies(services, "101")):
             raise ZeroDivisionError
-        return whole(self, sage_id)
+        return whole(self, kind, sage_id)
 
-    monkeypatch.setattr(SageClient, "invoice", broken)
+    monkeypatch.setattr(SageClient, "document", broken)
 
     result = psage("copy-invoice", "125", "--json")
 

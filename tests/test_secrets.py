@@ -161,7 +161,14 @@ def test_no_command_is_missing_here() -> None:
     groups = {str(group.name) for group in cli.app.registered_groups}
     commands = cli.app.registered_commands
     named = {c.name or getattr(c.callback, "__name__", "") for c in commands}
-    assert groups | named == {"connect", "configure", "copy-invoice", "sandbox", "demo"}
+    assert groups | named == {
+        "connect",
+        "configure",
+        "copy-invoice",
+        "credit-note",
+        "sandbox",
+        "demo",
+    }
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)], ids=["for people", "for scripts"])
@@ -278,8 +285,11 @@ def test_working_shows_no_secret(
         watched(*COPY, "--update-existing", *form),
         watched("configure", "--pdf", "sage", *form),
         watched("copy-invoice", "124", "--no-tax", *form),
+        watched("copy-invoice", "111", "--no-tax", *form),
+        watched("credit-note", "110", *form),
         watched("--version"),
         watched("copy-invoice", "--help"),
+        watched("credit-note", "--help"),
     ]
 
     assert [result.code for result in results] == [0] * len(results)
@@ -453,7 +463,7 @@ def _stumble(*args: Any, **kwargs: Any) -> Any:
     ("owner", "name"),
     [
         (SageClient, "books"),
-        (SageClient, "create_invoice"),
+        (SageClient, "create"),
         (SageClient, "attach"),
         (ProductiveClient, "invoices"),
         (ProductiveClient, "patch_invoice"),

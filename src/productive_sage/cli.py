@@ -27,6 +27,7 @@ from productive_sage.errors import (
 
 if TYPE_CHECKING:
     from productive_sage.config import Home
+    from productive_sage.copying import Order
     from productive_sage.desk import Ask, Desk
     from productive_sage.http import Pool
     from productive_sage.models import Outcome, Settings
@@ -302,7 +303,7 @@ def configure(
             print(f"in {home.config}", file=sys.stderr)
 
 
-# --- copy-invoice
+# --- copy-invoice, credit-note
 
 
 @app.command("copy-invoice")
@@ -333,12 +334,12 @@ def copy_invoice(
 
     Example: psage copy-invoice 123 --update-existing
     """
-    from productive_sage import copying, render
+    from productive_sage.copying import Order
 
     _exclude("--update-existing", update_existing, "--create-new", create_new)
     _exclude("--tax-rate", tax_rate is not None, "--no-tax", no_tax)
     _exclude("--customer", customer is not None, "--create-customer", create_customer)
-    order = copying.Order(
+    order = Order(
         keys=tuple(ids),
         by_number=number,
         customer=customer,
@@ -348,14 +349,66 @@ def copy_invoice(
         again="update" if update_existing else "new" if create_new else None,
         with_pdf=not no_pdf,
     )
+    _copy(order, dry_run=dry_run, as_json=as_json)
+
+
+@app.command("credit-note")
+def credit_note(
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Productive credit note ids.")],
+    number: Annotated[
+        bool, typer.Option("--number", help="The arguments are credit note numbers.")
+    ] = False,
+    update_existing: Annotated[
+        bool, typer.Option("--update-existing", help="Bring the latest copy up to date.")
+    ] = False,
+    create_new: Annotated[bool, typer.Option("--create-new", help="Make another copy.")] = False,
+    customer: Annotated[
+        str | None, typer.Option(help="Sage contact; that of the credited invoice's copy.")
+    ] = None,
+    tax_rate: Annotated[
+        str | None, typer.Option(help="Sage tax rate: id or name; else the invoice's.")
+    ] = None,
+    no_tax: Annotated[bool, typer.Option("--no-tax", help="No tax on the copy.")] = False,
+    no_pdf: Annotated[bool, typer.Option("--no-pdf", help="Leave the PDF out.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be sent; send nothing.")
+    ] = False,
+    as_json: _Json = False,
+) -> None:
+    """Copy credit notes into Sage and set them against the copies of their invoices.
+
+    Example: psage credit-note 130
+    """
+    from productive_sage.copying import Order
+    from productive_sage.models import CREDIT_NOTE
+
+    _exclude("--update-existing", update_existing, "--create-new", create_new)
+    _exclude("--tax-rate", tax_rate is not None, "--no-tax", no_tax)
+    order = Order(
+        keys=tuple(ids),
+        kind=CREDIT_NOTE,
+        by_number=number,
+        customer=customer,
+        tax_rate=tax_rate,
+        no_tax=no_tax,
+        again="update" if update_existing else "new" if create_new else None,
+        with_pdf=not no_pdf,
+    )
+    _copy(order, dry_run=dry_run, as_json=as_json)
+
+
+def _copy(order: "Order", *, dry_run: bool, as_json: bool) -> None:
+    """Copy documents of either kind, show what became of each, and end with the exit code."""
+    from productive_sage import copying, render
+
     outcomes: list[Outcome] = []
     failure: PsageError | None = None
-    with _desk("copy-invoice", dry_run=dry_run) as desk:
+    with _desk(order.kind.command, dry_run=dry_run) as desk:
         try:
             render.collect(
                 copying.copy(order, desk),
                 outcomes,
-                total=len(ids),
+                total=len(order.keys),
                 quiet=_session.quiet or as_json,
             )
         except KeyboardInterrupt:
@@ -369,7 +422,7 @@ def copy_invoice(
             if failure:
                 content["error"] = failure.as_json()
             render.document(
-                "copy-invoice", _session.profile, exit_code=code, dry_run=dry_run, **content
+                order.kind.command, _session.profile, exit_code=code, dry_run=dry_run, **content
             )
         else:
             render.copies(outcomes, dry_run=dry_run, quiet=_session.quiet)

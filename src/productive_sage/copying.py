@@ -1,8 +1,8 @@
-"""copy-invoice: Productive invoices become Sage sales invoices, each exactly once.
+"""copy-invoice and credit-note: Productive's documents become Sage's, each exactly once.
 
-Read this file from `copy` down: what an earlier run left open is settled, then each invoice asked
-for is read, planned, sent as one recorded write, checked to the cent and followed up. Nothing is
-printed here.
+Read this file from `copy` down: what an earlier run left open is settled, then each document asked
+for is read, planned, sent as one recorded write, checked to the cent and followed up. "Invoice"
+means either kind here, since Productive keeps both in one list. Nothing is printed here.
 """
 
 import logging
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from productive_sage import delivery, followups, mapping
+from productive_sage import allocations, delivery, followups, mapping
 from productive_sage.customers import Customers, NewCustomer
 from productive_sage.delivery import shown
 from productive_sage.desk import Desk
@@ -20,10 +20,14 @@ from productive_sage.errors import (
     AlreadyCopied,
     CopyGone,
     CopyLocked,
+    CopyOutdated,
     CopyUnclear,
+    CustomerDiffers,
+    InvoiceNotCopied,
     IsCreditNote,
     IsDraft,
     NoDefaultLedger,
+    NotACreditNote,
     NotFound,
     NumberAmbiguous,
     OutcomeUnknown,
@@ -37,10 +41,13 @@ from productive_sage.errors import (
 from productive_sage.ledger import Intent, Link
 from productive_sage.mapping import Tax
 from productive_sage.models import (
+    CREDIT_NOTE,
+    INVOICE,
     Contact,
     CustomerResult,
     Draft,
     Invoice,
+    Kind,
     Notice,
     Outcome,
     SageDocument,
@@ -59,6 +66,7 @@ class Order:
     """What the person asked for."""
 
     keys: tuple[str, ...]
+    kind: Kind = INVOICE
     by_number: bool = False
     customer: str | None = None
     create_customer: bool = False
@@ -169,53 +177,63 @@ def _sources(order: Order, desk: Desk) -> Iterator[Invoice | Outcome]:
         found, unreadable = desk.productive.invoices(ids=[key for key in keys if key.isdecimal()])
     for key in keys:
         hits = [i for i in found if key == (i.number if order.by_number else i.id)]
+        hits = [i for i in hits if i.kind is order.kind] or hits
         if len(hits) == 1:
             yield hits[0]
         elif hits:
             ids = ", ".join(invoice.id for invoice in hits)
             error: PsageError = NumberAmbiguous(
                 f"{len(hits)} invoices in Productive carry the number `{key}`: ids {ids}",
-                hint=f"copy the one you mean by its id: `psage copy-invoice {hits[0].id}`",
+                hint=f"copy the one you mean by its id: `psage {order.kind.command} {hits[0].id}`",
             )
-            yield Outcome("refused", "", number=key, error=error)
+            yield Outcome("refused", "", number=key, error=error, kind=order.kind)
         else:
             error = unreadable.get(key) or _missing(order, desk, key)
             yield (
-                Outcome("refused", "", number=key, error=error)
+                Outcome("refused", "", number=key, error=error, kind=order.kind)
                 if order.by_number
-                else Outcome("refused", key, error=error)
+                else Outcome("refused", key, error=error, kind=order.kind)
             )
 
 
 def _missing(order: Order, desk: Desk, key: str) -> PsageError:
     if order.by_number:
         return NotFound(
-            f"Productive has no invoice with the number `{key}`, or does not show it to this token",
+            f"Productive has no {order.kind.name} with the number `{key}`, or does not show it to "
+            "this token",
             hint="numbers must match letter by letter; without `--number` psage takes ids",
         )
     if not key.isdecimal():
         return NotFound(
-            f"`{key}` is not the id of a Productive invoice",
-            hint=f"to copy by invoice number: `psage copy-invoice --number {key}`",
+            f"`{key}` is not the id of a Productive {order.kind.name}",
+            hint=f"to copy by number: `psage {order.kind.command} --number {key}`",
         )
     try:
         deleted_on = desk.productive.deleted_on(key)
     except PsageError:
         deleted_on = None  # not every token may read the list of deleted things
     if deleted_on:
-        return NotFound(f"invoice {key} was deleted in Productive on {deleted_on}")
+        return NotFound(f"{order.kind.name} {key} was deleted in Productive on {deleted_on}")
     return NotFound(
-        f"Productive has no invoice {key}, or does not show it to this token",
-        hint="the id is the number at the end of the invoice's address in Productive",
+        f"Productive has no {order.kind.name} {key}, or does not show it to this token",
+        hint=f"the id is the number at the end of the {order.kind.name}'s address in Productive",
     )
 
 
 def _not_tried(invoice: Invoice, stopped_by: PsageError) -> Outcome:
     error = stopped_by.reworded(f"{invoice.label} was not tried: {stopped_by.message}")
-    return Outcome("failed", invoice.id, number=invoice.number, error=error)
+    return Outcome("failed", invoice.id, number=invoice.number, error=error, kind=invoice.kind)
 
 
 # --- one invoice
+
+
+@dataclass(frozen=True, slots=True)
+class _Credited:
+    """The copy of the invoice a credit note credits."""
+
+    link: Link
+    copy: SageDocument
 
 
 class _Run:
@@ -232,17 +250,18 @@ class _Run:
         """In a large batch, read all markers at once instead of searching for each."""
         unknown = [key for key in invoice_ids if not self._desk.ledger.links(key)]
         if len(unknown) > _SINGLE_SEARCHES:
-            self._seen = _copies(self._desk, "PRD-")
+            self._seen = _copies(self._desk, self._order.kind, "PRD-")
 
     def attempt(self, invoice: Invoice) -> Outcome:
         """Copy one invoice; whatever goes wrong is in the outcome."""
         try:
             return self._copy(invoice)
         except PsageError as error:
-            outcome = delivery.failed(invoice.id, invoice.number, error)
+            outcome = delivery.failed(invoice.kind, invoice.id, invoice.number, error)
         except Exception:  # one document's defect must not stop the others
             log.exception("invoice %s", invoice.id)
             outcome = delivery.failed(
+                invoice.kind,
                 invoice.id,
                 invoice.number,
                 PsageError(
@@ -254,11 +273,7 @@ class _Run:
         return replace(outcome, customer=made) if made else outcome
 
     def _copy(self, invoice: Invoice) -> Outcome:
-        if invoice.is_credit_note:
-            raise IsCreditNote(
-                f"{invoice.label} is a credit note, which is not copied as an invoice",
-                hint="only invoices can be copied",
-            )
+        self._check_kind(invoice)
         if not invoice.is_finalised:
             raise IsDraft(f"{invoice.label} is a draft", hint="finalise it in Productive first")
         link = self._desk.ledger.latest(invoice.id)
@@ -268,10 +283,17 @@ class _Run:
                 return self._create(invoice, copy=1)
             if self._order.again is None:
                 return self._adopted(invoice, link)
-        present = self._desk.sage.invoice(link.sage_id)
+        present = self._desk.sage.document(invoice.kind, link.sage_id)
         again = self._again(invoice, link, present)
         if again == "leave":
-            return Outcome("unchanged", invoice.id, number=invoice.number, **shown(present))
+            return Outcome(
+                "unchanged",
+                invoice.id,
+                number=invoice.number,
+                **shown(present),
+                kind=invoice.kind,
+                allocated=delivery.allocated(link, present, followups.Done()) if present else None,
+            )
         if again == "new":
             if newer := self._adopt(invoice):
                 raise AlreadyCopied(
@@ -281,6 +303,19 @@ class _Run:
                 )
             return self._create(invoice, copy=link.copy + 1)
         return self._update(invoice, link, self._living(invoice, link, present))
+
+    def _check_kind(self, invoice: Invoice) -> None:
+        if invoice.kind is self._order.kind:
+            return
+        if invoice.kind is CREDIT_NOTE:
+            raise IsCreditNote(
+                f"{invoice.label} is a credit note, which is not copied as an invoice",
+                hint=f"copy it with `psage credit-note {invoice.id}`",
+            )
+        raise NotACreditNote(
+            f"{invoice.label} is not a credit note",
+            hint=f"copy it with `psage copy-invoice {invoice.id}`",
+        )
 
     def _again(self, invoice: Invoice, link: Link, present: SageDocument | None) -> str:
         """What to do about an invoice that has a copy: update, new or leave."""
@@ -298,8 +333,8 @@ class _Run:
         self._living(invoice, link, present)
         raise AlreadyCopied(
             f"{invoice.label} was copied to Sage already, as {link.sage_number}",
-            hint=f"`psage copy-invoice {invoice.id} --update-existing` brings that copy up to "
-            "date, `--create-new` makes another one",
+            hint=f"`psage {invoice.kind.command} {invoice.id} --update-existing` brings that copy "
+            "up to date, `--create-new` makes another one",
             details={"sage_id": link.sage_id, "sage_number": link.sage_number, "copy": link.copy},
         )
 
@@ -308,9 +343,13 @@ class _Run:
         gone = _is_gone(present)
         if present and not gone:
             return present
-        hint = f"if it shall be in the books again: `psage copy-invoice {invoice.id} --create-new`"
+        command = f"psage {invoice.kind.command} {invoice.id} --create-new"
+        hint = f"if it shall be in the books again: `{command}`"
         if self._desk.settings.numbering == "productive":
-            hint += "; its number is used up, so give the invoice another in Productive first"
+            hint += (
+                f"; its number is used up, so give the {invoice.kind.name} another in Productive "
+                "first"
+            )
         raise CopyGone(
             f"the copy {link.sage_number} of {invoice.label} was {gone} in Sage",
             hint=hint,
@@ -328,11 +367,11 @@ class _Run:
         desk = self._desk
         known = {link.copy for link in desk.ledger.links(invoice.id)}
         seen = self._seen
-        if seen is None or known:
-            seen = _copies(desk, mapping.marker(invoice.id, 1))
+        if seen is None or known or invoice.kind is not self._order.kind:
+            seen = _copies(desk, invoice.kind, mapping.marker(invoice.id, 1))
         found: dict[int, list[SageDocument]] = {}
         for number, sage_id in seen.get(invoice.id, []):
-            if number not in known and (document := desk.sage.invoice(sage_id)):
+            if number not in known and (document := desk.sage.document(invoice.kind, sage_id)):
                 found.setdefault(number, []).append(document)
         if not found and not known and (exported := self._exported(invoice)):
             found[(mapping.marked(exported.reference) or ("", 1))[1]] = [exported]
@@ -340,10 +379,16 @@ class _Run:
         copies = [(n, self._only(invoice, documents)) for n, documents in sorted(found.items())]
         for _, document in copies:
             self._check_fit(invoice, document)
+        credited = self._credited(invoice) if copies else None
         adopted = None
         for number, document in copies:
             adopted = Link.found(
-                invoice.id, number, desk.sage.business_id, document.id, document.number
+                invoice.kind,
+                invoice.id,
+                number,
+                desk.sage.business_id,
+                document,
+                credited_sage_id=credited.copy.id if credited else None,
             )
             if not desk.dry_run:
                 adopted = desk.ledger.adopt(adopted)
@@ -354,7 +399,7 @@ class _Run:
         if not re.fullmatch("[0-9a-f]{32}", invoice.export_id or ""):
             return None
         try:
-            return self._desk.sage.invoice(str(invoice.export_id))
+            return self._desk.sage.document(invoice.kind, str(invoice.export_id))
         except RefusedBySage:
             return None
 
@@ -365,7 +410,7 @@ class _Run:
             raise CopyUnclear(
                 f"Sage holds {len(living)} documents with the reference of {invoice.label}: "
                 f"{numbers}",
-                hint="void the wrong one in Sage, or take `PRD-…` out of its reference",
+                hint="void the wrong one in Sage, or take `PRD-…` out of its reference there",
                 details={"sage_ids": [document.id for document in living]},
             )
         return (living or documents)[0]
@@ -392,7 +437,7 @@ class _Run:
         )
 
     def _adopted(self, invoice: Invoice, link: Link) -> Outcome:
-        present = self._living(invoice, link, self._desk.sage.invoice(link.sage_id))
+        present = self._living(invoice, link, self._desk.sage.document(link.kind, link.sage_id))
         done = followups.Done()
         if not self._desk.dry_run:
             self._customers.remember(invoice, present.contact_id, present.contact_name)
@@ -406,39 +451,119 @@ class _Run:
                 Notice("adopted", f"found in Sage (reference `{present.reference}`) and linked"),
                 *done.notices,
             ),
+            kind=invoice.kind,
+            allocated=delivery.allocated(link, present, done),
         )
-        if present.net == invoice.net and present.currency == invoice.currency:
+        net = invoice.net if invoice.kind is INVOICE else -invoice.net
+        if present.net == net and present.currency == invoice.currency:
             return outcome
         return replace(
             outcome,
             action="differs",
             error=TotalsDiffer(
                 f"the copy {present.number} of {invoice.label} found in Sage has a net of "
-                f"{present.net} {present.currency}, the invoice in Productive {invoice.net} "
+                f"{present.net} {present.currency}, the {invoice.kind.name} in Productive {net} "
                 f"{invoice.currency}",
-                hint=f"`psage copy-invoice {invoice.id} --update-existing` brings it up to date",
+                hint=f"`psage {invoice.kind.command} {invoice.id} --update-existing` brings it up "
+                "to date",
             ),
         )
+
+    # --- the invoice a credit note credits
+
+    def _credited(self, note: Invoice) -> _Credited | None:
+        """The copy of the invoice that is credited; None for an invoice.
+
+        Raises PartialCredit, InvoiceNotCopied, CopyGone, or CopyOutdated where the copy is not what
+        the credit note credits.
+        """
+        if note.kind is INVOICE:
+            return None
+        credited, desk = mapping.check_whole(note), self._desk
+        link = desk.ledger.latest(credited.id)
+        if link is None:
+            found, unreadable = desk.productive.invoices(ids=[credited.id])
+            if credited.id in unreadable:
+                raise unreadable[credited.id]
+            link = self._adopt(found[0]) if found else None
+        if link is None:
+            raise InvoiceNotCopied(
+                f"{note.label} credits {credited.label}, which has no copy in Sage",
+                hint=f"copy that first: `psage copy-invoice {credited.id}`",
+                details={"invoice": credited.id},
+            )
+        copy = desk.sage.document(INVOICE, link.sage_id)
+        if copy is None or (gone := _is_gone(copy)):
+            gone = gone if copy else "deleted"
+            raise CopyGone(
+                f"the copy {link.sage_number} of {credited.label}, which {note.label} credits, was "
+                f"{gone} in Sage, so there is nothing to credit",
+                hint=f"to have both in the books: `psage copy-invoice {credited.id} --create-new`, "
+                "then this again",
+                details={"sage_id": link.sage_id, "sage_number": link.sage_number},
+            )
+        if (copy.currency, copy.net) != (credited.currency, credited.net):
+            raise CopyOutdated(
+                f"{note.label} credits {credited.net} {credited.currency} net of "
+                f"{credited.label}, but its copy {copy.number} in Sage is {copy.net} "
+                f"{copy.currency} net",
+                hint=f"bring the copy up to date: `psage copy-invoice {credited.id} "
+                "--update-existing`, then this again",
+                details={"sage_id": copy.id},
+            )
+        return _Credited(link, copy)
+
+    def _customer(self, invoice: Invoice, credited: _Credited | None) -> Contact | NewCustomer:
+        """Who is billed; a credit note is for whom its invoice's copy is for."""
+        if credited is None:
+            return self._customers.find(invoice)
+        copy, wanted = credited.copy, self._order.customer
+        linked = self._desk.ledger.customer(
+            invoice.company.id, invoice.currency, self._desk.sage.business_id
+        )
+        billed = (
+            linked
+            if linked and linked.id == copy.contact_id
+            else self._desk.sage.customer(copy.contact_id)
+            or Contact(copy.contact_id, copy.contact_name, currency=copy.currency)
+        )
+        if wanted is not None and not mapping.named_customers([billed], wanted):
+            raise CustomerDiffers(
+                f"{invoice.label} is for {copy.contact_name}, to whom {copy.number} is billed, "
+                f"and not for `{wanted}`",
+                hint="leave `--customer` out",
+            )
+        return billed
 
     # --- create
 
     def _create(self, invoice: Invoice, *, copy: int) -> Outcome:
         desk = self._desk
-        customer = self._customers.find(invoice)
-        tax = self._tax(invoice, self._customers.country(invoice, customer), kept=None)
+        credited = self._credited(invoice)
+        customer = self._customer(invoice, credited)
+        kept = self._kept_rate(invoice, credited.link, credited.copy) if credited else None
+        tax = self._tax(invoice, self._customers.country(invoice, customer), kept=kept)
         owns_number = desk.settings.numbering == "productive"
         if owns_number and not invoice.number:
             raise Refused(
-                f"{invoice.label} has no number, and Productive numbers invoices",
+                f"{invoice.label} has no number, and Productive numbers documents",
                 hint="give it a number in Productive",
             )
-        draft = self._draft(invoice, tax, copy, number=invoice.number if owns_number else None)
+        draft = self._draft(
+            invoice,
+            tax,
+            copy,
+            number=invoice.number if owns_number else None,
+            original_on=credited.copy.invoiced_on if credited else None,
+        )
         self._check_number(draft, None)
         if desk.dry_run:
-            return _planned("would_create", invoice, customer, draft)
+            return _planned("would_create", invoice, customer, draft, credited=credited)
         contact = self._customers.billed(invoice, customer)
-        intent = self._begin("invoice", invoice, draft, tax, contact, copy=copy)
-        link, document = delivery.deliver_invoice(desk, intent)
+        intent = self._begin(
+            invoice.kind.code, invoice, draft, tax, contact, copy=copy, credited=credited
+        )
+        link, document = delivery.deliver_create(desk, intent)
         return self._conclude(
             "created", intent, link, document, invoice=invoice, customer=customer, draft=draft
         )
@@ -453,16 +578,20 @@ class _Run:
         *,
         copy: int,
         sage_id: str = "",
+        credited: _Credited | None = None,
     ) -> Intent:
         desk = self._desk
-        payload = mapping.invoice_body(draft, contact.id)
+        payload = mapping.document_body(draft, contact.id)
+        pending = followups.pending(desk, with_pdf=self._order.with_pdf)
         context = {
+            "kind": invoice.kind.code,
+            "credited_sage_id": credited.copy.id if credited else None,
             "copy": copy,
             "sage_id": sage_id,
             "tax_rate_id": tax.rate_id or "",
             "digest": mapping.digest(draft),
             "expected": mapping.expectation(draft),
-            "pending": sorted(followups.pending(desk, with_pdf=self._order.with_pdf)),
+            "pending": sorted(pending | ({"allocate"} if credited else set())),
             "number": invoice.number,
             "number_sent": draft.number is not None,
             "asked_new": self._order.again == "new",
@@ -500,14 +629,23 @@ class _Run:
             notices=[*(new.notices if new else ()), *draft.notices],
         )
 
-    def _draft(self, invoice: Invoice, tax: Tax, copy: int, *, number: str | None) -> Draft:
-        draft = mapping.sales_invoice(
+    def _draft(
+        self,
+        invoice: Invoice,
+        tax: Tax,
+        copy: int,
+        *,
+        number: str | None,
+        original_on: date | None = None,
+    ) -> Draft:
+        draft = mapping.sales_document(
             invoice,
             tax=tax,
             marker=mapping.marker(invoice.id, copy),
             default_ledger_account=self._desk.settings.default_ledger_account,
             items=self._desk.items(),
             number=number,
+            original_on=original_on,
         )
         if not tax.goods_or_services:
             return draft
@@ -522,7 +660,8 @@ class _Run:
         """A number psage gave to another copy cannot be used again, not even after a void."""
         if draft.number is None:
             return
-        for other in self._desk.ledger.numbered(draft.number, self._desk.sage.business_id):
+        business_id = self._desk.sage.business_id
+        for other in self._desk.ledger.numbered(draft.kind, draft.number, business_id):
             if own is None or other.id != own.id:
                 raise delivery.number_taken(draft.number, other)
 
@@ -530,13 +669,18 @@ class _Run:
 
     def _update(self, invoice: Invoice, link: Link, present: SageDocument) -> Outcome:
         desk = self._desk
-        customer = self._present_customer(invoice, present)
+        credited = self._credited(invoice)
+        customer = self._present_customer(invoice, present, credited)
         kept = self._kept_rate(invoice, link, present)
         tax = self._tax(invoice, self._customers.country(invoice, customer), kept=kept)
         # A number Sage gave stays, whoever numbers the next invoice.
         owns_number = link.number_sent and desk.settings.numbering == "productive"
         draft = self._draft(
-            invoice, tax, link.copy, number=(invoice.number or None) if owns_number else None
+            invoice,
+            tax,
+            link.copy,
+            number=(invoice.number or None) if owns_number else None,
+            original_on=credited.copy.invoiced_on if credited else None,
         )
         is_same = (
             isinstance(customer, Contact)
@@ -545,7 +689,7 @@ class _Run:
         )
         if is_same and mapping.digest(draft) == link.digest:
             return self._unchanged(invoice, link, present, draft)
-        self._check_changeable(invoice, draft, present)
+        self._check_changeable(invoice, link, draft, present)
         self._check_number(draft, link)
         if desk.dry_run:
             return _planned("would_update", invoice, customer, draft, present)
@@ -559,8 +703,12 @@ class _Run:
             "updated", intent, link, document, invoice=invoice, customer=customer, draft=draft
         )
 
-    def _present_customer(self, invoice: Invoice, present: SageDocument) -> Contact | NewCustomer:
+    def _present_customer(
+        self, invoice: Invoice, present: SageDocument, credited: _Credited | None
+    ) -> Contact | NewCustomer:
         """The customer asked for, else the one the copy is billed to."""
+        if credited:
+            return self._customer(invoice, credited)
         if self._order.customer is not None or self._order.create_customer:
             return self._customers.find(invoice)
         linked = self._desk.ledger.customer(
@@ -579,25 +727,30 @@ class _Run:
         rate = mapping.sage_line_tax_rate(present.lines)
         if rate is None and self._desk.ask is None:
             raise TaxRateInvalid(
-                f"the lines of {present.number}, the copy of {invoice.label}, carry different tax "
-                "rates, and an update gives all of them one",
+                f"the lines of {present.number} in Sage carry different tax rates, and psage gives "
+                f"all lines of {invoice.label} one",
                 hint="say which with `--tax-rate` or `--no-tax`",
             )
         return rate
 
-    def _check_changeable(self, invoice: Invoice, draft: Draft, present: SageDocument) -> None:
+    def _check_changeable(
+        self, invoice: Invoice, link: Link, draft: Draft, present: SageDocument
+    ) -> None:
         if draft.currency != present.currency:
             raise CopyLocked(
                 f"the copy of {invoice.label} is in {present.currency}, and a document in Sage "
-                f"keeps its currency; the invoice is in {draft.currency} now",
-                hint=f"`psage copy-invoice {invoice.id} --create-new` makes a new copy; "
+                f"keeps its currency; the {invoice.kind.name} is in {draft.currency} now",
+                hint=f"`psage {invoice.kind.command} {invoice.id} --create-new` makes a new copy; "
                 "then void the old one in Sage",
             )
-        if reason := mapping.locked_because(present):
+        if reason := allocations.locked_because(link, present):
+            ways = "credit the invoice in Productive and invoice the difference"
+            if invoice.kind is CREDIT_NOTE:
+                ways = "enter the difference in Sage by hand"
             raise CopyLocked(
                 f"the copy {present.number} of {invoice.label} cannot be changed in Sage: {reason}",
                 hint="either remove the receipt or allocation in Sage and run this again, or "
-                "credit the invoice in Productive and invoice the difference",
+                + ways,
                 details={"sage_id": present.id, "status": present.status, "reason": reason},
             )
 
@@ -625,6 +778,8 @@ class _Run:
             **shown(present),
             pdf=done.pdf,
             notices=(*notices, *done.notices),
+            kind=invoice.kind,
+            allocated=delivery.allocated(link, present, done),
         )
 
     # --- tax
@@ -691,10 +846,10 @@ def _is_gone(present: SageDocument | None) -> str | None:
     return "voided" if present.status == "VOID" else None
 
 
-def _copies(desk: Desk, search: str) -> dict[str, list[tuple[int, str]]]:
+def _copies(desk: Desk, kind: Kind, search: str) -> dict[str, list[tuple[int, str]]]:
     """(copy, Sage id) by Productive id, of the documents whose reference carries a marker."""
     copies: dict[str, list[tuple[int, str]]] = {}
-    for sage_id, reference in desk.sage.marked_invoices(search):
+    for sage_id, reference in desk.sage.marked(kind, search):
         if mark := mapping.marked(reference):
             copies.setdefault(mark[0], []).append((mark[1], sage_id))
     return copies
@@ -709,6 +864,8 @@ def _planned(
     customer: Contact | NewCustomer,
     draft: Draft,
     present: SageDocument | None = None,
+    *,
+    credited: _Credited | None = None,
 ) -> Outcome:
     """A dry run's outcome: the very bodies a real run would send."""
     requests: list[dict[str, Any]] = []
@@ -722,13 +879,14 @@ def _planned(
     else:
         result = CustomerResult(customer.id, customer.name, created=False)
         contact_id = customer.id
-    body = mapping.invoice_body(draft, contact_id)
+    body, kind = mapping.document_body(draft, contact_id), draft.kind
     if present:
-        path, method = f"/sales_invoices/{present.id}", "PUT"
-        body = mapping.update_body(body, present)
+        path, method = f"{kind.path}/{present.id}", "PUT"
+        body = mapping.update_body(kind, body, present)
     else:
-        path, method = "/sales_invoices", "POST"
-    requests.append({"method": method, "path": path, "body": {"sales_invoice": body}})
+        path, method = kind.path, "POST"
+    requests.append({"method": method, "path": path, "body": {kind.field: body}})
+    allocated = min(allocations.outstanding(credited.copy), draft.total) if credited else None
     return Outcome(
         action,
         invoice.id,
@@ -743,4 +901,6 @@ def _planned(
         currency=draft.currency,
         notices=notices,
         planned={"requests": requests},
+        kind=kind,
+        allocated=allocated,
     )

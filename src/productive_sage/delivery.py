@@ -1,10 +1,13 @@
 """Sending a planned copy, new or left over by an earlier run, and saying what came of it."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
-from productive_sage import followups, journal, mapping
+from productive_sage import allocations, followups, journal, mapping
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     NumberTaken,
@@ -16,20 +19,27 @@ from productive_sage.errors import (
     TotalsDiffer,
 )
 from productive_sage.ledger import Intent, Link
-from productive_sage.models import CustomerResult, Invoice, Notice, Outcome, SageDocument
+from productive_sage.models import (
+    CustomerResult,
+    Invoice,
+    Kind,
+    Notice,
+    Outcome,
+    SageDocument,
+)
 
 # --- sending
 
 
-def deliver_invoice(
+def deliver_create(
     desk: Desk, intent: Intent, *, is_first: bool = True
 ) -> tuple[Link, SageDocument]:
-    """Send an invoice intent and record the copy; see `journal.deliver` for what is raised."""
+    """Send the intent of a new copy and record it; see `journal.deliver` for what is raised."""
     try:
         document = journal.deliver(
             desk.ledger,
             intent,
-            send=desk.sage.create_invoice,
+            send=partial(desk.sage.create, intent.document_kind),
             look=lambda: find_made(desk, intent),
             is_first=is_first,
         )
@@ -40,10 +50,10 @@ def deliver_invoice(
 
 def find_made(desk: Desk, intent: Intent) -> SageDocument | None:
     """The document an intent made, found by its marker."""
-    wanted = (intent.source_id, intent.context["copy"])
-    for sage_id, reference in desk.sage.marked_invoices(mapping.marker(*wanted)):
+    wanted, kind = (intent.source_id, intent.context["copy"]), intent.document_kind
+    for sage_id, reference in desk.sage.marked(kind, mapping.marker(*wanted)):
         if mapping.marked(reference) == wanted:
-            return desk.sage.invoice(sage_id)
+            return desk.sage.document(kind, sage_id)
     return None
 
 
@@ -53,7 +63,7 @@ def record(desk: Desk, intent: Intent, document: SageDocument) -> Link:
     Raises OutcomeUnknown where that cannot be written: the next run finds the copy by its marker.
     """
     try:
-        return desk.ledger.finish_invoice(
+        return desk.ledger.finish_create(
             intent,
             sage_id=document.id,
             number=document.number,
@@ -75,24 +85,39 @@ def deliver_update(
     """Send an update intent and record it; see `journal.deliver` for what is raised.
 
     Sage changes lines by their ids, so a second try first reads them again: the first may have
-    made new ones.
+    made new ones. It changes no credit note that is allocated either: what psage allocated is taken
+    back first, and `allocate` stays pending until it is set against the invoice again.
     """
-    latest = [present]
+    latest, kind = [present], intent.document_kind
 
     def look() -> None:
-        found = desk.sage.invoice(link.sage_id)
+        found = desk.sage.document(kind, link.sage_id)
         if found is None:
             raise OutcomeUnknown(f"Sage no longer shows the copy {link.sage_number}")
         latest[0] = found
 
     def send(body: dict[str, Any]) -> SageDocument:
-        return desk.sage.update_invoice(link.sage_id, mapping.update_body(body, latest[0]))
+        for settlement in allocations.of(link, latest[0]):
+            desk.sage.delete_allocation(settlement.allocation_id)
+        return desk.sage.update(kind, link.sage_id, mapping.update_body(kind, body, latest[0]))
 
+    if allocations.of(link, present):
+        link = replace(link, pending=link.pending | {"allocate"})
+        desk.ledger.change_link(link, pending=link.pending)
     try:
         document = journal.deliver(desk.ledger, intent, send=send, look=look, is_first=is_first)
-    except RefusedBySage as error:
-        raise _explained(error, intent) from None
+    except Refused as error:
+        if "allocate" in link.pending:
+            _allocate_again(desk, link)
+        raise (_explained(error, intent) if isinstance(error, RefusedBySage) else error) from None
     return record_update(desk, intent, link, document), document
+
+
+def _allocate_again(desk: Desk, link: Link) -> None:
+    """Put back what was taken back for an update Sage refuses; else the next run does."""
+    with suppress(PsageError):
+        if note := desk.sage.document(link.kind, link.sage_id):
+            followups.finish(desk, link, None, note)
 
 
 def record_update(desk: Desk, intent: Intent, link: Link, document: SageDocument) -> Link:
@@ -128,7 +153,7 @@ def number_taken(number: str, other: Link | None) -> NumberTaken:
     details: dict[str, Any] = {"number": number}
     known = "a document psage did not make, or one that was voided"
     if other:
-        known = f"the copy of Productive invoice {other.productive_id}"
+        known = f"the copy of Productive {other.kind.name} {other.productive_id}"
         details |= {"sage_id": other.sage_id, "productive_id": other.productive_id}
     return NumberTaken(
         f"the number `{number}` is used in Sage already, by {known}",
@@ -141,8 +166,9 @@ def number_taken(number: str, other: Link | None) -> NumberTaken:
 
 def _explained(error: RefusedBySage, intent: Intent) -> Refused:
     """Add the next step to Sage's refusal, where psage knows one."""
-    number = intent.payload.get("invoice_number")
-    if number and any("invoice_number" in field for field in error.fields):
+    name = intent.document_kind.number
+    number = intent.payload.get(name)
+    if number and any(name in field for field in error.fields):
         return number_taken(str(number), None)
     fields = " ".join(error.fields)
     if "tax" in fields:
@@ -157,9 +183,9 @@ def _explained(error: RefusedBySage, intent: Intent) -> Refused:
 # --- results
 
 
-def failed(productive_id: str, number: str, error: PsageError) -> Outcome:
+def failed(kind: Kind, productive_id: str, number: str, error: PsageError) -> Outcome:
     """The outcome of a document that did not get through, its error naming the document."""
-    name = f"invoice `{number or productive_id}`"
+    name = f"{kind.name} `{number or productive_id}`"
     if isinstance(error, ServiceRefused):
         error = error.reworded(f"{error.service} refused {name} ({error.what}): {error.words}")
     elif name not in error.message:
@@ -168,7 +194,7 @@ def failed(productive_id: str, number: str, error: PsageError) -> Outcome:
         action = "unknown"
     else:
         action = "refused" if isinstance(error, Refused) else "failed"
-    return Outcome(action, productive_id, number=number, error=error)
+    return Outcome(action, productive_id, number=number, error=error, kind=kind)
 
 
 def conclude(
@@ -187,14 +213,16 @@ def conclude(
     `invoice` is None where Productive no longer has it.
     """
     again = intent.kind == "update"
-    done = followups.finish(desk, link, invoice, document, again=again) if invoice else None
+    done = followups.finish(desk, link, invoice, document, again=again)
     outcome = Outcome(
         action,
         link.productive_id,
         number=invoice.number if invoice else str(intent.context["number"]),
         **{**shown(document), **({"customer": customer} if customer else {})},
-        pdf=done.pdf if done else None,
-        notices=(*notices, *(done.notices if done else ())),
+        pdf=done.pdf,
+        notices=(*notices, *done.notices),
+        kind=link.kind,
+        allocated=allocated(link, document, done),
     )
     differ = mapping.differences(intent.context["expected"], document)
     if not differ:
@@ -212,6 +240,13 @@ def conclude(
             },
         ),
     )
+
+
+def allocated(link: Link, document: SageDocument, done: followups.Done) -> Decimal | None:
+    """What of a credit note is set against its invoice; None for an invoice."""
+    if not link.credited_sage_id:
+        return None
+    return allocations.total(link, document) if done.allocated is None else done.allocated
 
 
 def figures(differ: Mapping[str, tuple[str, str]], first: str, second: str) -> str:

@@ -163,6 +163,36 @@ class IsCreditNote(Refused):
     code = "is_credit_note"
 
 
+class NotACreditNote(Refused):
+    """An invoice is not a credit note."""
+
+    code = "not_a_credit_note"
+
+
+class InvoiceNotCopied(Refused):
+    """The invoice that is meant has no copy in Sage."""
+
+    code = "invoice_not_copied"
+
+
+class PartialCredit(Refused):
+    """The credit note does not credit the whole invoice."""
+
+    code = "partial_credit"
+
+
+class CopyOutdated(Refused):
+    """The copy of the credited invoice is not what the credit note credits."""
+
+    code = "copy_outdated"
+
+
+class CustomerDiffers(Refused):
+    """A credit note is for the customer of the invoice it credits, and for no other."""
+
+    code = "customer_differs"
+
+
 class NumberAmbiguous(Refused):
     """Several Productive invoices carry the number asked for."""
 

@@ -9,14 +9,21 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
-from productive_sage import mapping
+from productive_sage import allocations, mapping, money
 from productive_sage.config import storage_error
 from productive_sage.desk import Desk
-from productive_sage.errors import PsageError, Refused, ServiceUnavailable
+from productive_sage.errors import (
+    CopyGone,
+    PsageError,
+    Refused,
+    RefusedBySage,
+    ServiceUnavailable,
+)
 from productive_sage.ledger import Link
 from productive_sage.models import Invoice, Notice, PdfResult, SageDocument
 from productive_sage.sage import PDF_LIMIT
@@ -33,6 +40,8 @@ class Done:
 
     notices: list[Notice] = field(default_factory=list)
     pdf: PdfResult | None = None
+    allocated: Decimal | None = None
+    """What of a credit note is set against its invoice; None where that was not looked at."""
     is_left: bool = False
     """Whether the next run has something to try again."""
 
@@ -46,25 +55,39 @@ def pending(desk: Desk, *, with_pdf: bool) -> frozenset[str]:
 
 
 def finish(
-    desk: Desk, link: Link, invoice: Invoice, document: SageDocument, *, again: bool = False
+    desk: Desk, link: Link, invoice: Invoice | None, document: SageDocument, *, again: bool = False
 ) -> Done:
-    """Do what is pending; `again` where an earlier try may have got half-way."""
+    """Do what is pending; `again` where an earlier try may have got half-way.
+
+    Where `invoice` is None only what concerns Sage alone is done.
+    """
     done = Done()
 
     def hand_over_pdf() -> None:
+        if invoice is None:
+            return
         if desk.settings.pdf == "productive":
             _from_productive(desk, link, invoice, document, again=again, done=done)
         else:
             _from_sage(desk, link, invoice, document, done=done)
 
+    def patch(attributes: Mapping[str, object]) -> None:
+        if invoice:
+            desk.productive.patch_invoice(invoice.id, attributes)
+
     steps: dict[str, tuple[Callable[[], None], str, str]] = {
+        "allocate": (
+            lambda: _allocate(desk, link, document, done),
+            "allocation_failed",
+            f"{document.number} was not set against the invoice it credits",
+        ),
         "mark": (
-            lambda: desk.productive.patch_invoice(invoice.id, _mark(document)),
+            lambda: patch(_mark(document)),
             "mark_refused",
-            "the invoice in Productive could not be marked as copied",
+            f"the {link.kind.name} in Productive could not be marked as copied",
         ),
         "number": (
-            lambda: desk.productive.patch_invoice(invoice.id, {"number": document.number}),
+            lambda: patch({"number": document.number}),
             "number_refused",
             f"Sage's number {document.number} could not be written to Productive",
         ),
@@ -81,7 +104,7 @@ def finish(
     if latest and latest.id != link.id:
         # The invoice in Productive belongs to its latest copy.
         left -= {"mark", "number"} | ({"pdf"} if desk.settings.pdf == "sage" else set())
-    for name in [name for name in steps if name in left]:
+    for name in [name for name in steps if name in left and (invoice or name == "allocate")]:
         _step(name, *steps[name], left=left, done=done)
         _keep(desk, link, left, done)
     left -= set(UNTOLD)
@@ -90,16 +113,40 @@ def finish(
     return done
 
 
+def _allocate(desk: Desk, link: Link, document: SageDocument, done: Done) -> None:
+    found = allocations.allocate(desk, link, document)
+    done.allocated = found.amount
+    if found.rest:
+        currency = document.currency
+        done.notices.append(
+            Notice(
+                "rest_on_account",
+                f"{money.amount(found.amount, currency)} {currency} of {document.number} "
+                f"{'are' if found.amount else 'is'} set against {found.invoice_number}; "
+                f"{money.amount(found.rest, currency)} {currency} stay on the customer's account",
+            )
+        )
+
+
 def _step(
     name: str, work: Callable[[], None], code: str, what: str, *, left: set[str], done: Done
 ) -> None:
-    """Do one thing; a refusal ends it, any other failure leaves it to the next run."""
+    """Do one thing; a refusal ends it, any other failure leaves it to the next run.
+
+    A credit note is set against its invoice in the end, so that is tried again in any case, unless
+    one of the two is gone.
+    """
     try:
         work()
     except PsageError as error:
-        if isinstance(error, Refused):
+        if isinstance(error, CopyGone) or (isinstance(error, Refused) and name != "allocate"):
             left.discard(name)
         later = "; the next run tries again" if name in left else ""
+        if name == "allocate" and isinstance(error, RefusedBySage):
+            later += (
+                " (it needs an edition with allocations and full access to Sales, Purchases and "
+                "Contacts; or set it against the invoice in Sage by hand)"
+            )
         done.notices.append(Notice(code, f"{what}: {error.message}{later}"))
     except Exception:  # the copy stands, whatever happens to what follows it
         log.exception("%s", what)
@@ -128,7 +175,10 @@ def _from_productive(
     """Attach Productive's PDF to the Sage document, in place of the one psage attached before."""
     if not invoice.pdf_url:
         done.notices.append(
-            Notice("pdf_missing", "Productive has no PDF of this invoice yet, so none is attached")
+            Notice(
+                "pdf_missing",
+                f"Productive has no PDF of this {link.kind.name} yet, so none is attached",
+            )
         )
         return
     content = desk.productive.pdf(invoice.pdf_url)
@@ -142,8 +192,12 @@ def _from_productive(
     # An attachment has no key that makes it repeatable, and its content cannot be told from the
     # list: where an earlier try may have got half-way, attach afresh and remove all of ours.
     mine = f"({mapping.marker(invoice.id, link.copy)}).pdf"
-    ours = [i for i, n in desk.sage.attachments(document.id) if n.endswith(mine)] if again else []
-    attached = desk.sage.attach(document.id, name=name, content=content)
+    ours = (
+        [i for i, n in desk.sage.attachments(link.kind, document.id) if n.endswith(mine)]
+        if again
+        else []
+    )
+    attached = desk.sage.attach(link.kind, document.id, name=name, content=content)
     for old in {*ours, *filter(None, [link.pdf_attachment_id])} - {attached}:
         desk.sage.delete_attachment(old)
     desk.ledger.change_link(link, pdf_sha256=digest, pdf_attachment_id=attached)
@@ -157,7 +211,7 @@ def _from_sage(
 
     Done once more it changes nothing.
     """
-    content = desk.sage.invoice_pdf(document.id)
+    content = desk.sage.pdf(link.kind, document.id)
     _check(content)
     digest = hashlib.sha256(content).hexdigest()
     name = _file_name(document.number, mapping.marker(invoice.id, link.copy))

@@ -25,7 +25,7 @@ from productive_sage.errors import (
     OutcomeUnknown,
     PsageError,
 )
-from productive_sage.models import Contact
+from productive_sage.models import INVOICE, KINDS, Contact, Kind, SageDocument
 
 # A released migration is never edited; the next one is added at the end.
 MIGRATIONS = (
@@ -76,18 +76,22 @@ MIGRATIONS = (
         fetched_at TEXT NOT NULL
     ) STRICT;
     """,
+    """
+    ALTER TABLE link ADD COLUMN kind TEXT NOT NULL DEFAULT 'invoice';
+    ALTER TABLE link ADD COLUMN credited_sage_id TEXT;
+    """,
 )
 
 _LINK = (
     "id, productive_id, copy, business_id, sage_id, sage_number, tax_rate_id, number_sent, "
-    "digest, pending, pdf_sha256, pdf_attachment_id"
+    "digest, pending, pdf_sha256, pdf_attachment_id, kind, credited_sage_id"
 )
 _INTENT = "id, kind, source_id, business_id, idempotency_id, payload, context, began_at"
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One copy of a Productive invoice in Sage."""
+    """One copy of a Productive invoice or credit note in Sage."""
 
     id: int
     productive_id: str
@@ -102,14 +106,24 @@ class Link:
     digest: str | None
     """Of what was last sent; None where that is not known, or not what Sage holds."""
     pending: frozenset[str]
-    """What is left to do after the copy: `mark`, `number`, `pdf`; and `created` or `updated` until
-    the run that did it has said so."""
+    """What is left to do after the copy: `allocate`, `mark`, `number`, `pdf`; and `created` or
+    `updated` until the run that did it has said so."""
     pdf_sha256: str | None
     pdf_attachment_id: str | None
+    kind: Kind
+    credited_sage_id: str | None
+    """The copy of the invoice a credit note credits."""
 
     @classmethod
     def found(
-        cls, productive_id: str, copy: int, business_id: str, sage_id: str, number: str
+        cls,
+        kind: Kind,
+        productive_id: str,
+        copy: int,
+        business_id: str,
+        document: SageDocument,
+        *,
+        credited_sage_id: str | None,
     ) -> "Link":
         """A copy seen in Sage, not recorded yet: what was sent for it is not known."""
         return cls(
@@ -117,14 +131,16 @@ class Link:
             productive_id=productive_id,
             copy=copy,
             business_id=business_id,
-            sage_id=sage_id,
-            sage_number=number,
+            sage_id=document.id,
+            sage_number=document.number,
             tax_rate_id=None,
             number_sent=False,
             digest=None,
-            pending=frozenset({"mark"}),
+            pending=frozenset({"mark", "allocate"} if credited_sage_id else {"mark"}),
             pdf_sha256=None,
             pdf_attachment_id=None,
+            kind=kind,
+            credited_sage_id=credited_sage_id,
         )
 
 
@@ -134,14 +150,19 @@ class Intent:
 
     id: int
     kind: str
-    """`contact`, `invoice` or `update`."""
+    """`contact`, `invoice`, `credit_note` or `update` (of either)."""
     source_id: str
-    """The company (with its currency) or the invoice."""
+    """The company (with its currency), the invoice or the credit note."""
     business_id: str
     idempotency_id: str
     payload: Mapping[str, Any]
     context: Mapping[str, Any]
     began_at: datetime
+
+    @property
+    def document_kind(self) -> Kind:
+        """What is created or updated."""
+        return KINDS[self.context.get("kind", INVOICE.code)]
 
 
 @contextmanager
@@ -270,9 +291,10 @@ class Ledger:
         links = self.links(productive_id)
         return links[-1] if links else None
 
-    def numbered(self, number: str, business_id: str) -> list[Link]:
-        """The copies that carry a Sage number."""
-        return self._links("WHERE sage_number = ? AND business_id = ?", number, business_id)
+    def numbered(self, kind: Kind, number: str, business_id: str) -> list[Link]:
+        """The copies of a kind that carry a Sage number."""
+        condition = "WHERE kind = ? AND sage_number = ? AND business_id = ?"
+        return self._links(condition, kind.code, number, business_id)
 
     def unfinished(self) -> list[Link]:
         """The copies with something left to do."""
@@ -289,7 +311,17 @@ class Ledger:
     def _links(self, condition: str, *values: str) -> list[Link]:
         rows = self._rows(f"SELECT {_LINK} FROM link {condition}", values)
         return [
-            Link(*(*row[:7], bool(row[7]), row[8], frozenset(row[9].split()), *row[10:]))
+            Link(
+                *(
+                    *row[:7],
+                    bool(row[7]),
+                    row[8],
+                    frozenset(row[9].split()),
+                    *row[10:12],
+                    KINDS[row[12]],
+                    row[13],
+                )
+            )
             for row in rows
         ]
 
@@ -307,6 +339,8 @@ class Ledger:
                 number_sent=False,
                 digest=None,
                 pending=link.pending,
+                kind=link.kind.code,
+                credited_sage_id=link.credited_sage_id,
             )
         return next(i for i in self.links(link.productive_id) if i.copy == link.copy)
 
@@ -384,7 +418,7 @@ class Ledger:
         with self.write() as db:
             self._end(db, intent, state, words)
 
-    def finish_invoice(
+    def finish_create(
         self,
         intent: Intent,
         *,
@@ -408,6 +442,8 @@ class Ledger:
                 number_sent=context["number_sent"],
                 digest=digest,
                 pending=pending,
+                kind=intent.document_kind.code,
+                credited_sage_id=context.get("credited_sage_id"),
             )
             self._remember_billed(db, intent)
         return next(i for i in self.links(intent.source_id) if i.copy == context["copy"])

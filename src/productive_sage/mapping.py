@@ -17,16 +17,20 @@ from html.parser import HTMLParser
 from typing import Any
 
 from productive_sage import money
-from productive_sage.errors import AmountsUnclear, TaxRateInvalid
+from productive_sage.errors import AmountsUnclear, PartialCredit, TaxRateInvalid
 from productive_sage.models import (
+    CREDIT_NOTE,
+    INVOICE,
     Address,
     Company,
     Contact,
+    Credited,
     Draft,
     DraftLine,
     Invoice,
     InvoiceLine,
     Item,
+    Kind,
     Notice,
     SageDocument,
     SageLine,
@@ -102,7 +106,7 @@ def no_tax(rates: Sequence[TaxRate], country: str) -> Tax:
 # --- the draft
 
 
-def sales_invoice(
+def sales_document(
     invoice: Invoice,
     *,
     tax: Tax,
@@ -110,12 +114,16 @@ def sales_invoice(
     default_ledger_account: str,
     items: Mapping[str, Item],
     number: str | None,
+    original_on: date | None = None,
 ) -> Draft:
-    """Plan the Sage sales invoice for a Productive invoice.
+    """Plan the Sage document for a Productive invoice or credit note; amounts are positive.
 
     `items` maps a service type id to the Sage item it is linked to. `number` None lets Sage number.
-    Raises AmountsUnclear where the figures do not add up or no Sage invoice can hold them.
+    `original_on` is the date of the invoice that is credited.
+    Raises AmountsUnclear where the figures do not add up or no Sage document can hold them.
     """
+    if invoice.kind is CREDIT_NOTE:
+        invoice = positive(invoice)
     _check(invoice)
     planned = [
         _line(
@@ -131,6 +139,7 @@ def sales_invoice(
     ]
     planned_tax = sum((line.tax for line, _, _ in planned), money.ZERO)
     return Draft(
+        kind=invoice.kind,
         marker=marker,
         currency=invoice.currency,
         invoiced_on=date_of(invoice),
@@ -140,15 +149,49 @@ def sales_invoice(
         tax=planned_tax,
         total=invoice.net + planned_tax,
         number=number,
+        original_on=original_on,
         notices=tuple(_notices(invoice, planned, planned_tax)),
     )
 
 
 def date_of(invoice: Invoice) -> date:
-    """The invoice's date; raises AmountsUnclear where it has none."""
+    """The document's date; raises AmountsUnclear where it has none."""
     if invoice.invoiced_on is None:
         raise AmountsUnclear(f"{invoice.label} has no invoice date", hint="set one in Productive")
     return invoice.invoiced_on
+
+
+def positive(note: Invoice) -> Invoice:
+    """A credit note with the signs Sage wants, where the kind of document says that it credits."""
+    lines = [replace(line, quantity=-line.quantity, amount=-line.amount) for line in note.lines]
+    return replace(note, net=-note.net, tax=-note.tax, lines=tuple(lines))
+
+
+def check_whole(note: Invoice) -> Credited:
+    """The invoice a credit note credits.
+
+    Raises PartialCredit unless it credits the whole of it: same currency, net and gross the exact
+    negative.
+    """
+    credited = note.credited
+    if credited is None:
+        raise AmountsUnclear(
+            f"Productive does not show which invoice {note.label} credits",
+            hint="look at the credit note in Productive; the token must be allowed to see both",
+        )
+    gross = note.net + note.tax
+    if (note.currency, note.net, gross) != (credited.currency, -credited.net, -credited.gross):
+        raise PartialCredit(
+            f"{note.label} credits {-gross} {note.currency} (net {-note.net}) of "
+            f"{credited.label}, which is {credited.gross} {credited.currency} "
+            f"(net {credited.net}); only a credit note for the whole invoice is copied",
+            hint="enter this credit note in Sage by hand",
+            details={
+                "credited": {"net": str(-note.net), "gross": str(-gross)},
+                "invoice": {"net": str(credited.net), "gross": str(credited.gross)},
+            },
+        )
+    return credited
 
 
 def _check(invoice: Invoice) -> None:
@@ -160,9 +203,9 @@ def _check(invoice: Invoice) -> None:
         )
     if invoice.net < 0:
         raise AmountsUnclear(
-            f"{invoice.label} is below zero ({invoice.net} {invoice.currency}), which no sales "
-            "invoice in Sage can be",
-            hint="make it a credit note in Productive",
+            f"{invoice.label} is below zero ({invoice.net} {invoice.currency}), which no "
+            f"{invoice.kind.name} in Sage can be",
+            hint="make it a credit note in Productive" if invoice.kind is INVOICE else None,
         )
 
 
@@ -375,20 +418,23 @@ def plain_text(value: str) -> str:
 # --- request bodies
 
 
-def invoice_body(draft: Draft, contact_id: str) -> dict[str, Any]:
-    """The `sales_invoice` object of a POST, without the key that makes it repeatable."""
+def document_body(draft: Draft, contact_id: str) -> dict[str, Any]:
+    """The object of a POST, without the key that makes it repeatable."""
+    kind = draft.kind
     body: dict[str, Any] = {
         "contact_id": contact_id,
         "date": draft.invoiced_on.isoformat(),
         "reference": draft.marker,
         "currency_id": draft.currency,
-        "invoice_lines": [_line_body(line, draft.currency) for line in draft.lines],
+        kind.lines: [_line_body(line, draft.currency) for line in draft.lines],
     }
-    if draft.due_on:
+    if draft.due_on and kind is INVOICE:
         body["due_date"] = draft.due_on.isoformat()
+    if draft.original_on:
+        body["original_invoice_date"] = draft.original_on.isoformat()
     if draft.number is not None:
         # Productive's number carries its own prefix; Sage's would be put before it.
-        body |= {"invoice_number": draft.number, "invoice_number_prefix": ""}
+        body |= {kind.number: draft.number, f"{kind.number}_prefix": ""}
     return body
 
 
@@ -411,7 +457,22 @@ def _line_body(line: DraftLine, currency: str) -> dict[str, Any]:
     return body
 
 
-def update_body(body: Mapping[str, Any], present: SageDocument) -> dict[str, Any]:
+def allocation_body(invoice: SageDocument, note: SageDocument, amount: Decimal) -> dict[str, Any]:
+    """The `contact_allocation` that sets `amount` of a credit note against an invoice."""
+    days = [day for day in (invoice.invoiced_on, note.invoiced_on) if day]
+    value = money.amount(amount, note.currency)
+    return {
+        "transaction_type_id": "CUSTOMER_ALLOCATION",
+        "contact_id": note.contact_id,
+        "date": max(days).isoformat(),
+        "allocated_artefacts": [
+            {"artefact_id": invoice.id, "amount": value},
+            {"artefact_id": note.id, "amount": f"-{value}"},
+        ],
+    }
+
+
+def update_body(kind: Kind, body: Mapping[str, Any], present: SageDocument) -> dict[str, Any]:
     """Turn a POST body into that of a PUT on `present`.
 
     Its lines keep their ids in order, so that Sage changes them in place. A number or reference
@@ -420,12 +481,11 @@ def update_body(body: Mapping[str, Any], present: SageDocument) -> dict[str, Any
     changed = dict(body)
     if marked(present.reference) == marked(str(body["reference"])):
         del changed["reference"]
-    if changed.get("invoice_number") == present.number:
-        del changed["invoice_number"], changed["invoice_number_prefix"]
+    if changed.get(kind.number) == present.number:
+        del changed[kind.number], changed[f"{kind.number}_prefix"]
     ids = [line.id for line in present.lines]
-    changed["invoice_lines"] = [
-        {"id": ids[n], **line} if n < len(ids) else line
-        for n, line in enumerate(body["invoice_lines"])
+    changed[kind.lines] = [
+        {"id": ids[n], **line} if n < len(ids) else line for n, line in enumerate(body[kind.lines])
     ]
     return changed
 
@@ -516,9 +576,9 @@ def digest(draft: Draft) -> str:
     Where it is booked, and who numbers, are settings: a change of those rewrites no copy. Nor does
     another contact, which somebody chose in Sage.
     """
-    body = invoice_body(replace(draft, number=None), "")
+    body = document_body(replace(draft, number=None), "")
     settings = ("ledger_account_id", "service_id", "product_id", "eu_goods_services_type_id")
-    for line in body["invoice_lines"]:
+    for line in body[draft.kind.lines]:
         for key in settings:
             line.pop(key, None)
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

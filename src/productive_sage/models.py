@@ -12,6 +12,49 @@ from typing import Any
 
 from productive_sage.errors import PsageError
 
+# --- the two kinds of documents
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A sales document: how sentences and commands name it, and what it is called in Sage."""
+
+    code: str
+    """In the ledger."""
+    name: str
+    command: str
+    path: str
+    field: str
+    lines: str
+    number: str
+    """The field of its number; `<number>_prefix` is that of the prefix."""
+    context: str
+    """As attachments name it."""
+
+
+INVOICE = Kind(
+    code="invoice",
+    name="invoice",
+    command="copy-invoice",
+    path="/sales_invoices",
+    field="sales_invoice",
+    lines="invoice_lines",
+    number="invoice_number",
+    context="SALES_INVOICE",
+)
+CREDIT_NOTE = Kind(
+    code="credit_note",
+    name="credit note",
+    command="credit-note",
+    path="/sales_credit_notes",
+    field="sales_credit_note",
+    lines="credit_note_lines",
+    number="credit_note_number",
+    context="SALES_CREDIT_NOTE",
+)
+KINDS = {kind.code: kind for kind in (INVOICE, CREDIT_NOTE)}
+
+
 # --- Productive
 
 
@@ -57,8 +100,27 @@ class InvoiceLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Credited:
+    """The invoice a credit note credits, as Productive states it."""
+
+    id: str
+    number: str
+    currency: str
+    net: Decimal
+    gross: Decimal
+
+    @property
+    def label(self) -> str:
+        """How a sentence names it."""
+        return f"invoice `{self.number or self.id}`"
+
+
+@dataclass(frozen=True, slots=True)
 class Invoice:
-    """A Productive invoice with its lines."""
+    """A Productive invoice or credit note with its lines.
+
+    Quantities and amounts of a credit note are negative.
+    """
 
     id: str
     number: str
@@ -66,7 +128,7 @@ class Invoice:
     invoiced_on: date | None
     pay_on: date | None
     is_finalised: bool
-    is_credit_note: bool
+    kind: Kind
     company: Company
     bill_to: Address
     net: Decimal
@@ -75,11 +137,13 @@ class Invoice:
     lines: tuple[InvoiceLine, ...] = ()
     pdf_url: str | None = None
     export_id: str | None = None
+    credited: Credited | None = None
+    """Of a credit note, where Productive shows it."""
 
     @property
     def label(self) -> str:
         """How a sentence names it: by its number, or its id where it has none."""
-        return f"invoice `{self.number or self.id}`"
+        return f"{self.kind.name} `{self.number or self.id}`"
 
 
 # --- Sage
@@ -152,8 +216,26 @@ class SageLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Settlement:
+    """One row of a document's `payments_allocations`: a receipt's share, or an allocation."""
+
+    on: date | None
+    amount: Decimal
+    """In the document's currency."""
+    discount: Decimal
+    """Granted for paying early: settled beside `amount`, but never received."""
+    reference: str
+    receipt_id: str = ""
+    allocation_id: str = ""
+    artefact_id: str = ""
+    """What is allocated: a credit note or a payment on account; empty where Sage does not say."""
+    artefact_path: str = ""
+    is_refund: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SageDocument:
-    """A sales invoice as Sage states it."""
+    """A sales invoice or credit note as Sage states it."""
 
     id: str
     number: str
@@ -171,6 +253,8 @@ class SageDocument:
     is_in_tax_return: bool
     url: str | None
     lines: tuple[SageLine, ...] = ()
+    settlements: tuple[Settlement, ...] | None = None
+    """None where the answer does not carry them."""
 
 
 # --- The plan
@@ -204,8 +288,9 @@ class DraftLine:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A Sage sales invoice as planned: what is sent, and what Sage must answer."""
+    """A Sage document as planned: what is sent, and what Sage must answer."""
 
+    kind: Kind
     marker: str
     currency: str
     invoiced_on: date
@@ -216,6 +301,8 @@ class Draft:
     total: Decimal
     number: str | None = None
     """None lets Sage number the document."""
+    original_on: date | None = None
+    """The date of the invoice a credit note credits."""
     notices: tuple[Notice, ...] = ()
 
 
@@ -264,6 +351,14 @@ class Outcome:
     """In a dry run: the requests that would be sent, whole."""
     settled: str = ""
     """What an earlier run had begun: `create`, `create-new`, `update`, or the `rest` after it."""
+    kind: Kind = INVOICE
+    allocated: Decimal | None = None
+    """What of a credit note is set against the invoice it credits."""
+
+    @property
+    def label(self) -> str:
+        """How a sentence names the document."""
+        return f"{self.kind.name} `{self.number or self.productive_id}`"
 
 
 @dataclass(frozen=True, slots=True)

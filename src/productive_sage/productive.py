@@ -21,7 +21,16 @@ from productive_sage.errors import (
 )
 from productive_sage.http import ODD, Http, Pool, understood
 from productive_sage.mapping import clean
-from productive_sage.models import Address, Company, Endpoints, Invoice, InvoiceLine
+from productive_sage.models import (
+    CREDIT_NOTE,
+    INVOICE,
+    Address,
+    Company,
+    Credited,
+    Endpoints,
+    Invoice,
+    InvoiceLine,
+)
 from productive_sage.pacing import Limiter, Window
 
 MEDIA_TYPE = "application/vnd.api+json"
@@ -254,7 +263,7 @@ class ProductiveClient:
             invoiced_on=_day(said.get("invoiced_on")),
             pay_on=_day(said.get("pay_on")),
             is_finalised=bool(said.get("finalized_on") or said.get("finalized_at")),
-            is_credit_note=said.get("invoice_type_id") == 2,
+            kind=CREDIT_NOTE if said.get("invoice_type_id") == 2 else INVOICE,
             company=_company(company),
             bill_to=_address(_related(row, "bill_to", included)),
             net=money.from_minor(said.get("amount"), digits),
@@ -263,6 +272,23 @@ class ProductiveClient:
             lines=tuple(_line(line, found, digits) for line, found in in_order),
             pdf_url=attachment["attributes"].get("url") if attachment else None,
             export_id=said.get("export_id"),
+            credited=self._credited(_related(row, "parent_invoice", included)),
+        )
+
+    def _credited(self, row: Mapping[str, Any] | None) -> Credited | None:
+        """The invoice a credit note credits; None where the answer does not hold it."""
+        if row is None or not row["attributes"]:
+            return None
+        said = row["attributes"]
+        currency = str(said.get("currency") or "")
+        digits = self._digits(currency, said)
+        net = money.from_minor(said.get("amount"), digits)
+        return Credited(
+            id=str(row["id"]),
+            number=clean(str(said.get("number") or "")),
+            currency=currency,
+            net=net,
+            gross=net + money.from_minor(said.get("amount_tax") or 0, digits),
         )
 
     def _digits(self, currency: str, said: Mapping[str, Any]) -> int:
@@ -285,7 +311,7 @@ class ProductiveClient:
         )
 
 
-_INVOICE_READ = {"include": "company,bill_to,attachment"}
+_INVOICE_READ = {"include": "company,bill_to,attachment,parent_invoice"}
 
 
 def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:

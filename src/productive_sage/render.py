@@ -19,7 +19,7 @@ from rich.text import Text
 from productive_sage import money
 from productive_sage.errors import PsageError, SomeFailed
 from productive_sage.mapping import clean
-from productive_sage.models import Outcome
+from productive_sage.models import CREDIT_NOTE, Outcome
 
 _WORDS = {
     "created": "copied",
@@ -171,6 +171,8 @@ def _copy_as_json(outcome: Outcome) -> dict[str, Any]:
         "warnings": [asdict(notice) for notice in outcome.notices],
         "error": outcome.error.as_json() if outcome.error else None,
     }
+    if outcome.kind is CREDIT_NOTE:
+        result["allocated"] = _amount(outcome.allocated, outcome.currency)
     if outcome.planned:
         result["would_send"] = outcome.planned["requests"]
     return result
@@ -182,25 +184,33 @@ def copies(outcomes: Sequence[Outcome], *, dry_run: bool, quiet: bool) -> None:
     if shown:
         out().print(_table(shown))
         for outcome in shown:
-            if outcome.sage_url and not dry_run:
-                out().print(f"{outcome.sage_number}: {outcome.sage_url}")
+            _print_more(outcome, dry_run=dry_run)
     for outcome in shown if dry_run else ():
         for request in (outcome.planned or {}).get("requests", []):
             out().print(f"{request['method']} {request['path']}")
             out().print(json.dumps(request["body"], ensure_ascii=False, indent=2))
     for outcome in outcomes:
-        name = outcome.number or outcome.productive_id
         for notice in outcome.notices if not quiet else ():
-            warning(f"invoice `{name}`: {notice.message}")
+            warning(f"{outcome.label}: {notice.message}")
         if outcome.error:
             error(outcome.error)
     if dry_run and not quiet:
         err().print("dry run: nothing was sent")
 
 
+def _print_more(outcome: Outcome, *, dry_run: bool) -> None:
+    """What has no column in the table."""
+    if outcome.allocated:
+        amount = _amount(outcome.allocated, outcome.currency)
+        how = "would be" if dry_run else "is"
+        out().print(f"{amount} {outcome.currency} {how} set against the credited invoice")
+    if outcome.sage_url and not dry_run:
+        out().print(f"{outcome.sage_number}: {outcome.sage_url}")
+
+
 def _table(outcomes: Sequence[Outcome]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("Invoice", overflow="fold")
+    table.add_column(outcomes[0].kind.name.capitalize(), overflow="fold")
     table.add_column("Result", overflow="fold")
     table.add_column("In Sage", overflow="fold")
     table.add_column("Customer", overflow="fold")

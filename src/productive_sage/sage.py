@@ -9,6 +9,7 @@ import base64
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import Any, TypeVar
 
 from productive_sage import money
@@ -24,9 +25,11 @@ from productive_sage.models import (
     Books,
     Contact,
     Item,
+    Kind,
     LedgerAccount,
     SageDocument,
     SageLine,
+    Settlement,
     TaxRate,
 )
 from productive_sage.pacing import Limiter, Window
@@ -173,61 +176,72 @@ class SageClient:
         """POST /contacts; see `Http.write` for what is raised."""
         return self._written("POST", "/contacts", {"contact": body}, _contact)
 
-    # --- sales invoices
+    # --- sales invoices and credit notes
 
     @understood
-    def marked_invoices(self, search: str) -> list[tuple[str, str]]:
-        """(id, reference) of the invoices whose reference holds the text.
+    def marked(self, kind: Kind, search: str) -> list[tuple[str, str]]:
+        """(id, reference) of the documents whose reference holds the text.
 
         Sage searches contact names too, and may miss a fresh record for some seconds; the caller
         checks each reference for the exact marker.
         """
-        rows = self._list("/sales_invoices", {"search": search, "attributes": "reference"})
+        rows = self._list(kind.path, {"search": search, "attributes": "reference"})
         return [(str(row["id"]), str(row.get("reference") or "")) for row in rows]
 
     @understood
-    def invoice(self, sage_id: str) -> SageDocument | None:
+    def document(self, kind: Kind, sage_id: str) -> SageDocument | None:
         """The whole document, or None where Sage answers 404: deleted, or of another business."""
-        row = self._get_or_none(f"/sales_invoices/{sage_id}")
-        return None if row is None else _document(row)
+        row = self._get_or_none(f"{kind.path}/{sage_id}", {"show_payments_allocations": "true"})
+        return None if row is None else _document(kind, row)
 
-    def create_invoice(self, body: Mapping[str, Any]) -> SageDocument:
-        """POST /sales_invoices; see `Http.write` for what is raised."""
-        return self._written("POST", "/sales_invoices", {"sales_invoice": body}, _document)
+    def create(self, kind: Kind, body: Mapping[str, Any]) -> SageDocument:
+        """POST a document; see `Http.write` for what is raised."""
+        return self._written("POST", kind.path, {kind.field: body}, partial(_document, kind))
 
-    def update_invoice(self, sage_id: str, body: Mapping[str, Any]) -> SageDocument:
-        """PUT /sales_invoices/{id}; see `Http.write` for what is raised."""
-        path = f"/sales_invoices/{sage_id}"
-        return self._written("PUT", path, {"sales_invoice": body}, _document)
+    def update(self, kind: Kind, sage_id: str, body: Mapping[str, Any]) -> SageDocument:
+        """PUT a document; see `Http.write` for what is raised."""
+        path = f"{kind.path}/{sage_id}"
+        return self._written("PUT", path, {kind.field: body}, partial(_document, kind))
+
+    # --- allocations
+
+    def allocate(self, body: Mapping[str, Any]) -> None:
+        """POST /contact_allocations; see `Http.write` for what is raised."""
+        content = {"contact_allocation": body}
+        self._written("POST", "/contact_allocations", content, lambda row: str(row["id"]))
+
+    def delete_allocation(self, allocation_id: str) -> None:
+        """Take an allocation back; already gone is fine."""
+        self._delete(f"/contact_allocations/{allocation_id}")
 
     # --- PDFs
 
     @understood
-    def invoice_pdf(self, sage_id: str) -> bytes:
+    def pdf(self, kind: Kind, sage_id: str) -> bytes:
         """The PDF Sage makes, without marking the invoice as sent (which is Sage's default)."""
         params = {"mark_as_sent": "false"}
-        path = f"/sales_invoices/{sage_id}"
+        path = f"{kind.path}/{sage_id}"
         reply = self._checked(self._http.get(path, params, accept="application/pdf"))
         return reply.body
 
     @understood
-    def attachments(self, sage_id: str) -> list[tuple[str, str]]:
-        """(id, file name) of what is attached to an invoice."""
+    def attachments(self, kind: Kind, sage_id: str) -> list[tuple[str, str]]:
+        """(id, file name) of what is attached to a document."""
         params = {
-            "attachment_context_type_id": "SALES_INVOICE",
+            "attachment_context_type_id": kind.context,
             "attachment_context_id": sage_id,
             "attributes": "file_name",
         }
         rows = self._list("/attachments", params)
         return [(str(row["id"]), str(row.get("file_name") or "")) for row in rows]
 
-    def attach(self, sage_id: str, *, name: str, content: bytes) -> str:
+    def attach(self, kind: Kind, sage_id: str, *, name: str, content: bytes) -> str:
         """Attach a PDF and return the attachment's id. Not idempotent: look before a second try."""
         attachment = {
             "file": base64.b64encode(content).decode(),
             "file_name": name,
             "mime_type": "application/pdf",
-            "attachment_context_type_id": "SALES_INVOICE",
+            "attachment_context_type_id": kind.context,
             "attachment_context_id": sage_id,
         }
         body = {"attachment": attachment}
@@ -235,8 +249,11 @@ class SageClient:
 
     def delete_attachment(self, attachment_id: str) -> None:
         """Remove an attachment psage made; already gone is fine."""
+        self._delete(f"/attachments/{attachment_id}")
+
+    def _delete(self, path: str) -> None:
         try:
-            self._checked(self._http.write("DELETE", f"/attachments/{attachment_id}", None))
+            self._checked(self._http.write("DELETE", path, None))
         except RefusedBySage as error:
             if error.status != 404:
                 raise
@@ -263,9 +280,11 @@ class SageClient:
             raise TypeError(f"GET {path} is not an object")
         return document
 
-    def _get_or_none(self, path: str) -> dict[str, Any] | None:
+    def _get_or_none(
+        self, path: str, params: Mapping[str, str] | None = None
+    ) -> dict[str, Any] | None:
         try:
-            return self._get(path)
+            return self._get(path, params)
         except RefusedBySage as error:
             if error.status != 404:
                 raise
@@ -314,9 +333,9 @@ def _amount(value: Any) -> Decimal:
     return money.parse(value) if value not in (None, "") else money.ZERO
 
 
-def _number(row: Mapping[str, Any]) -> str:
+def _number(kind: Kind, row: Mapping[str, Any]) -> str:
     """The number as people see it; whether Sage repeats the prefix in it is not documented."""
-    prefix, number = str(row.get("invoice_number_prefix") or ""), str(row["invoice_number"] or "")
+    prefix, number = str(row.get(f"{kind.number}_prefix") or ""), str(row[kind.number] or "")
     return number if number.startswith(prefix) else prefix + number
 
 
@@ -360,7 +379,22 @@ def _item(kind: str, row: Mapping[str, Any]) -> Item:
     )
 
 
-def _document(row: Mapping[str, Any]) -> SageDocument:
+def _settlement(row: Mapping[str, Any]) -> Settlement:
+    artefact = row.get("artefact") or {}
+    return Settlement(
+        on=_day(row.get("date")),
+        amount=_amount(row.get("amount")),
+        discount=_amount(row.get("discount")),
+        reference=clean(str(row.get("reference") or "")).strip(),
+        receipt_id=_id(row.get("contact_payment")),
+        allocation_id=_id(row.get("contact_allocation")),
+        artefact_id=_id(artefact),
+        artefact_path=str(artefact.get("$path") or ""),
+        is_refund=bool(row.get("negative_payment")),
+    )
+
+
+def _document(kind: Kind, row: Mapping[str, Any]) -> SageDocument:
     links = row.get("links") or []
     pages = [
         link["href"]
@@ -368,10 +402,10 @@ def _document(row: Mapping[str, Any]) -> SageDocument:
         if link.get("rel") == "alternate" and link.get("type") == "text/html"
     ]
     contact = row.get("contact") or {}
-    outstanding = row.get("outstanding_amount")
+    outstanding, settled = row.get("outstanding_amount"), row.get("payments_allocations")
     return SageDocument(
         id=str(row["id"]),
-        number=_number(row),
+        number=_number(kind, row),
         reference=str(row.get("reference") or ""),
         status=_id(row.get("status")),
         currency=_id(row.get("currency")),
@@ -392,6 +426,7 @@ def _document(row: Mapping[str, Any]) -> SageDocument:
                 tax=_amount(line.get("tax_amount")),
                 tax_rate_id=_id(line.get("tax_rate")),
             )
-            for line in row.get("invoice_lines") or []
+            for line in row.get(kind.lines) or []
         ),
+        settlements=None if settled is None else tuple(_settlement(one) for one in settled),
     )

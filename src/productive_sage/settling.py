@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from productive_sage import customers, delivery, followups, mapping
+from productive_sage import allocations, customers, delivery, followups, mapping
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     CopyLocked,
@@ -72,30 +72,37 @@ def _attempt(desk: Desk, intent: Intent) -> Outcome | None:
         if intent.kind == "update":
             outcome = _settle_update(desk, intent, invoice)
         else:
-            outcome = _settle_invoice(desk, intent, invoice)
+            outcome = _settle_create(desk, intent, invoice)
     except PsageError as error:
         if error.stops_batch:
             raise
-        outcome = delivery.failed(intent.source_id, number, error)
+        outcome = delivery.failed(intent.document_kind, intent.source_id, number, error)
     except Exception:  # a defect with one document must not stop the others
         log.exception("intent %s", intent.id)
         defect = OutcomeUnknown(
-            f"psage met something it does not expect while settling invoice `{number}`",
+            "psage met something it does not expect while settling "
+            f"{intent.document_kind.name} `{number}`",
             hint="the log has the details; please report it",
         )
-        outcome = Outcome("unknown", intent.source_id, number=number, error=defect)
+        outcome = Outcome(
+            "unknown",
+            intent.source_id,
+            number=number,
+            error=defect,
+            kind=intent.document_kind,
+        )
     new = "create-new" if intent.context.get("asked_new") else "create"
     kind = "update" if intent.kind == "update" else new
     return replace(outcome, settled=kind) if outcome else None
 
 
-def _settle_invoice(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outcome | None:
+def _settle_create(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outcome | None:
     document = delivery.find_made(desk, intent)
     if document:
         link = delivery.record(desk, intent, document)
     elif invoice and _age(intent) < _KEY_LIFE:
         is_first = _age(intent) > _SEARCH_LAG  # not found after so long: the first never arrived
-        link, document = delivery.deliver_invoice(desk, intent, is_first=is_first)
+        link, document = delivery.deliver_create(desk, intent, is_first=is_first)
     elif _age(intent) > _SEARCH_LAG:
         desk.ledger.close(intent, "lapsed", "never arrived")
         return None
@@ -112,20 +119,20 @@ def _settle_invoice(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outc
 def _settle_update(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outcome | None:
     links = desk.ledger.links(intent.source_id)
     link = next((i for i in links if i.copy == intent.context["copy"]), None)
-    present = desk.sage.invoice(str(intent.context["sage_id"]))
+    present = desk.sage.document(intent.document_kind, str(intent.context["sage_id"]))
     if link is None or present is None or present.status == "VOID" or _age(intent) > _KEY_LIFE:
         desk.ledger.close(intent, "lapsed", "not sent again")
         if link:
             desk.ledger.change_link(link, digest=None)
         return None
-    if reason := mapping.locked_because(present):
+    if reason := allocations.locked_because(link, present):
         if mapping.differences(intent.context["expected"], present):
             desk.ledger.close(intent, "refused", reason)
             raise CopyLocked(
                 f"the update of {present.number} begun by an earlier run did not arrive, and it "
                 f"cannot be sent any more: {reason}",
                 hint="either remove the receipt or allocation in Sage and run this again, or "
-                "credit the invoice in Productive and invoice the difference",
+                "enter the difference in Sage by hand",
             )
         link, document = delivery.record_update(desk, intent, link, present), present
     else:
@@ -155,6 +162,7 @@ def _complete(desk: Desk, link: Link) -> Outcome | None:
         sage_id=link.sage_id,
         sage_number=link.sage_number,
         notices=(Notice("not_completed", said),),
+        kind=link.kind,
     )
 
 
@@ -162,20 +170,31 @@ def _completed(desk: Desk, link: Link) -> Outcome | None:
     found, unreadable = desk.productive.invoices(ids=[link.productive_id])
     if link.productive_id in unreadable:
         raise unreadable[link.productive_id]
-    document = desk.sage.invoice(link.sage_id)
-    if not found or document is None or document.status == "VOID":
+    document = desk.sage.document(link.kind, link.sage_id)
+    if document is None or document.status == "VOID":
         desk.ledger.change_link(link, pending=frozenset())  # there is nothing left to do it to
         return None
-    done = followups.finish(desk, link, found[0], document, again=True)
+    invoice = found[0] if found else None
+    done = followups.finish(desk, link, invoice, document, again=True)
+    if invoice is None:
+        desk.ledger.change_link(
+            link, pending=link.pending & {"allocate"} if done.is_left else frozenset()
+        )
+        return None
     # A run that was killed before it could say what it did says so now.
     untold = next((word for word in followups.UNTOLD if word in link.pending), None)
     notice = Notice("completed", "what an earlier run left to do after the copy is done")
     return Outcome(
         untold.removesuffix("-new") if untold else "unchanged",
         link.productive_id,
-        number=found[0].number,
+        number=invoice.number,
         **delivery.shown(document),
         pdf=done.pdf,
-        notices=(_SETTLED if untold else notice, *done.notices),
+        notices=(
+            *([_SETTLED] if untold else [] if done.is_left else [notice]),
+            *done.notices,
+        ),
+        kind=link.kind,
+        allocated=delivery.allocated(link, document, done),
         settled=followups.UNTOLD[untold] if untold else "" if done.is_left else "rest",
     )

@@ -17,7 +17,7 @@ import vcr
 
 from productive_sage import config
 from productive_sage.http import connect_pool
-from productive_sage.models import Endpoints
+from productive_sage.models import INVOICE, Endpoints
 from productive_sage.oauth import SageTokens
 from productive_sage.productive import ProductiveClient, Token
 from productive_sage.sage import SageClient, sage_http
@@ -121,7 +121,7 @@ def test_customers_name_their_currency(services: Services) -> None:
 
 
 def test_an_unknown_document_is_none_not_an_error(services: Services) -> None:
-    assert services.sage.invoice("0" * 32) is None
+    assert services.sage.document(INVOICE, "0" * 32) is None
 
 
 def test_countries_are_known_by_name_and_code(services: Services) -> None:
