@@ -72,7 +72,7 @@ def test_error_codes_beyond_the_contract_are_in_the_changelog() -> None:
         "not_connected sign_in_expired keyring_unavailable config_invalid no_default_ledger "
         "input_needed not_found is_draft is_credit_note already_copied ambiguous_customer "
         "customer_not_found tax_rate_invalid number_taken copy_locked copy_gone "
-        "not_a_credit_note invoice_not_copied partial_credit "
+        "not_a_credit_note invoice_not_copied partial_credit payment_sync_off too_many_deletes "
         "different_business refused_by_sage refused_by_productive rate_limited "
         "service_unavailable network locked outcome_unknown totals_differ defect".split()
     )
@@ -93,6 +93,7 @@ def test_error_codes_beyond_the_contract_are_in_the_changelog() -> None:
         ["configure", "--help"],
         ["copy-invoice", "--help"],
         ["credit-note", "--help"],
+        ["sync-payments", "--help"],
         ["sandbox", "--help"],
         ["demo", "--help"],
     ],

@@ -166,6 +166,7 @@ def test_no_command_is_missing_here() -> None:
         "configure",
         "copy-invoice",
         "credit-note",
+        "sync-payments",
         "sandbox",
         "demo",
     }
@@ -290,6 +291,7 @@ def test_working_shows_no_secret(
         watched("--version"),
         watched("copy-invoice", "--help"),
         watched("credit-note", "--help"),
+        watched("sync-payments", "--help"),
     ]
 
     assert [result.code for result in results] == [0] * len(results)

@@ -8,9 +8,11 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from productive_sage.desk import Ask, Desk
     from productive_sage.http import Pool
     from productive_sage.models import Outcome, Settings
+    from productive_sage.oauth import SageTokens
     from productive_sage.vault import Vault
 
 app = typer.Typer(
@@ -47,6 +50,8 @@ connect_app = typer.Typer(
 app.add_typer(connect_app, name="connect")
 
 _INTERRUPTED = 130
+_SHORT_S = 7 * 86_400
+"""A sign-in that ends sooner is warned about."""
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
@@ -261,6 +266,16 @@ def configure(
     default_tax_rate: Annotated[
         str | None, typer.Option(help="Sage tax rate: id or name; empty removes.")
     ] = None,
+    sync_payments: Annotated[
+        bool | None,
+        typer.Option(
+            "--sync-payments/--no-sync-payments", help="Bring payments from Sage to Productive."
+        ),
+    ] = None,
+    sync_payments_from: Annotated[
+        str | None,
+        typer.Option(metavar="DATE", help="Leave payments of earlier days alone."),
+    ] = None,
     show: Annotated[bool, typer.Option("--show", help="Print the settings.")] = False,
     as_json: _Json = False,
 ) -> None:
@@ -275,7 +290,13 @@ def configure(
     home = _session.home()
     settings = _session.settings(home)
     answers = wizard.Answers(
-        numbering, pdf, default_ledger, default_tax_rate, tuple(map_item or ())
+        numbering=numbering,
+        pdf=pdf,
+        default_ledger=default_ledger,
+        default_tax_rate=default_tax_rate,
+        map_items=tuple(map_item or ()),
+        sync_payments=sync_payments,
+        sync_payments_from=_date("--sync-payments-from", sync_payments_from),
     )
     if not (show and answers.are_empty()):
         with ExitStack() as stack:
@@ -400,10 +421,16 @@ def credit_note(
 def _copy(order: "Order", *, dry_run: bool, as_json: bool) -> None:
     """Copy documents of either kind, show what became of each, and end with the exit code."""
     from productive_sage import copying, render
+    from productive_sage.errors import NoDefaultLedger
 
     outcomes: list[Outcome] = []
     failure: PsageError | None = None
-    with _desk(order.kind.command, dry_run=dry_run) as desk:
+
+    def check(settings: "Settings") -> None:
+        if not settings.default_ledger_account:
+            raise NoDefaultLedger
+
+    with _desk(order.kind.command, check, dry_run=dry_run) as desk:
         try:
             render.collect(
                 copying.copy(order, desk),
@@ -426,6 +453,72 @@ def _copy(order: "Order", *, dry_run: bool, as_json: bool) -> None:
             )
         else:
             render.copies(outcomes, dry_run=dry_run, quiet=_session.quiet)
+            if failure:
+                render.error(failure)
+    raise typer.Exit(code)
+
+
+# --- sync-payments
+
+
+@app.command("sync-payments")
+def sync_payments(
+    since: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Read again what changed since this day.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Compare every copied invoice.")] = False,
+    invoice: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Only this invoice. Repeatable.")
+    ] = None,
+    max_deletes: Annotated[
+        int, typer.Option(help="Stop before removing more payments than this.", min=0)
+    ] = 20,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")
+    ] = False,
+    as_json: _Json = False,
+) -> None:
+    """Bring payments from Sage to Productive: new, changed and deleted ones.
+
+    Example: psage --quiet sync-payments
+    """
+    from productive_sage import payments, render
+    from productive_sage.errors import PaymentSyncOff
+    from productive_sage.models import Report
+
+    _exclude("--since", since is not None, "--full", full)
+    _exclude("--invoice", bool(invoice), "--since or --full", since is not None or full)
+    order = payments.Order(
+        since=_date("--since", since),
+        full=full,
+        invoices=tuple(dict.fromkeys(invoice or ())),
+        max_deletes=max_deletes,
+    )
+    report = Report(until=datetime.now(UTC))
+    failure: PsageError | None = None
+
+    def check(settings: "Settings") -> None:
+        if not settings.sync_payments:
+            raise PaymentSyncOff
+
+    with _desk("sync-payments", check, dry_run=dry_run) as desk:
+        try:
+            payments.sync(order, desk, report)
+        except KeyboardInterrupt:
+            failure = _interruption()
+        except PsageError as error:
+            failure = error
+    code = failure.exit_code if failure else report.verdict()
+    with _output():
+        if as_json:
+            content = render.payments_as_json(report)
+            if failure:
+                content["error"] = failure.as_json()
+            render.document(
+                "sync-payments", _session.profile, exit_code=code, dry_run=dry_run, **content
+            )
+        else:
+            render.payments(report, dry_run=dry_run, quiet=_session.quiet)
             if failure:
                 render.error(failure)
     raise typer.Exit(code)
@@ -474,16 +567,16 @@ def _pool() -> Iterator["Pool"]:
 
 
 @contextmanager
-def _desk(command: str, *, dry_run: bool) -> Iterator["Desk"]:
-    """Everything a use case works with; writing runs hold the profile's lock."""
-    from dataclasses import replace
+def _desk(command: str, check: "Callable[[Settings], None]", *, dry_run: bool) -> Iterator["Desk"]:
+    """Everything a use case works with; writing runs hold the profile's lock.
 
-    from productive_sage.errors import NoDefaultLedger
+    `check` raises where the settings do not let the command run at all.
+    """
+    from dataclasses import replace
 
     home = _session.home()
     settings = _session.settings(home)
-    if not settings.default_ledger_account:
-        raise NoDefaultLedger
+    check(settings)
     with ExitStack() as stack:
         if not dry_run:
             stack.enter_context(_run_lock(home, command))
@@ -511,6 +604,7 @@ def _clients(
         sign_in = vault.productive()
         pool = stack.enter_context(_pool())
         tokens = SageTokens(vault, sage_http(pool, settings.endpoints.sage_token), home.token_lock)
+        stack.callback(_warn_of_the_end, tokens)
         productive = ProductiveClient(
             pool,
             settings.endpoints,
@@ -533,11 +627,23 @@ def _clients(
     return opener
 
 
+def _warn_of_the_end(tokens: "SageTokens") -> None:
+    """Say at the end of a run that the sign-in to Sage, renewed or not, will not last long."""
+    from productive_sage import render
+
+    left_s = tokens.sign_in.refresh_until - time.time()
+    if left_s < _SHORT_S:
+        day = datetime.fromtimestamp(tokens.sign_in.refresh_until, UTC).date()
+        with suppress(OSError):
+            render.warning(
+                f"the sign-in to Sage ends on {day}, in {max(0, int(left_s // 86_400))} days, and "
+                "has not been prolonged: run `psage connect sage` before"
+            )
+
+
 @contextmanager
 def _run_lock(home: "Home", command: str) -> Iterator[None]:
     """Let one writing run at a time work on a profile; the next one says who holds it."""
-    from datetime import UTC, datetime
-
     import filelock
 
     from productive_sage.config import storage_error
@@ -636,6 +742,17 @@ def _secret(what: str, variable: str, flag: str, *, from_stdin: bool) -> str:
             hint=f"set {variable}, or pipe it in with `{flag}`",
         )
     return secret
+
+
+def _date(flag: str, value: str | None) -> date | None:
+    if value is None:
+        return None
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise UsageProblem(
+            f"`{flag} {value}` is not a date", hint="write it like 2026-01-31"
+        ) from None
 
 
 def _exclude(first: str, is_first: bool, second: str, is_second: bool) -> None:

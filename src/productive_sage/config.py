@@ -9,6 +9,7 @@ import tempfile
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -142,6 +143,9 @@ _KEYS: dict[str, _Check] = {
     "default_ledger_account": _a(str, "a Sage ledger account id in quotes"),
     "default_tax_rate": _a(str, "a Sage tax rate id in quotes"),
     "goods_or_services": _one_of("SERVICES", "GOODS"),
+    "sync_payments": _a(bool, "true or false"),
+    "sync_payments_from": _a(date, "a date without quotes, like 2026-01-31"),
+    "settlement_discount": _one_of("warn", "write_off"),
     "sage_calls_per_second": _rate,
 }
 _TABLES: dict[str, _Check] = {"items": _sage_item, "minor_digits": _digits, "endpoints": _address}
@@ -185,6 +189,8 @@ def load(path: Path, environment: Mapping[str, str]) -> tuple[Settings, list[str
         for key, value in from_environment.items()
         if (fault := _address(value))
     ]
+    if values.get("sync_payments") and "sync_payments_from" not in values:
+        problems.append("`sync_payments = true` needs `sync_payments_from`, a date")
     if problems:
         raise _invalid(path, problems)
     values["endpoints"] = Endpoints(**{**values["endpoints"], **from_environment})

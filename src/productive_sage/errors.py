@@ -272,6 +272,24 @@ class DifferentBusiness(Refused):
     stops_batch = True
 
 
+class PaymentSyncOff(Refused):
+    """The settings do not let payments be synchronised."""
+
+    code = "payment_sync_off"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the payment sync is switched off in the settings",
+            hint="switch it on with `psage configure --sync-payments --sync-payments-from DATE`",
+        )
+
+
+class TooManyDeletes(Refused):
+    """A run would remove more payments than it may."""
+
+    code = "too_many_deletes"
+
+
 class ServiceRefused(Refused):
     """A service said no, in its own words."""
 
@@ -356,6 +374,13 @@ class NetworkDown(Temporary):
     """No connection could be made; nothing was sent."""
 
     code = "network"
+
+
+class AnswerIncomplete(Temporary):
+    """An answer contradicts another of the same service: something is missing from it."""
+
+    code = "service_unavailable"
+    stops_batch = False
 
 
 class Locked(Temporary):

@@ -25,7 +25,14 @@ from productive_sage.errors import (
     OutcomeUnknown,
     PsageError,
 )
-from productive_sage.models import INVOICE, KINDS, Contact, Kind, SageDocument
+from productive_sage.models import (
+    INVOICE,
+    KINDS,
+    Contact,
+    Kind,
+    Mirrored,
+    SageDocument,
+)
 
 # A released migration is never edited; the next one is added at the end.
 MIGRATIONS = (
@@ -79,6 +86,24 @@ MIGRATIONS = (
     """
     ALTER TABLE link ADD COLUMN kind TEXT NOT NULL DEFAULT 'invoice';
     ALTER TABLE link ADD COLUMN credited_sage_id TEXT;
+    """,
+    """
+    CREATE TABLE mirrored (
+        marker TEXT PRIMARY KEY,
+        productive_id TEXT NOT NULL,
+        payment_id TEXT NOT NULL UNIQUE,
+        reference TEXT NOT NULL,
+        source_id TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX mirrored_invoice ON mirrored (productive_id);
+    CREATE INDEX mirrored_source ON mirrored (source_id);
+    CREATE TABLE waiting (
+        productive_id TEXT PRIMARY KEY,
+        code TEXT NOT NULL,
+        message TEXT NOT NULL,
+        since TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE mark (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     """,
 )
 
@@ -150,9 +175,9 @@ class Intent:
 
     id: int
     kind: str
-    """`contact`, `invoice`, `credit_note` or `update` (of either)."""
+    """`contact`, `invoice`, `credit_note`, `update` (of either) or `payment`."""
     source_id: str
-    """The company (with its currency), the invoice or the credit note."""
+    """The company (with its currency), the invoice, the credit note, or a payment's marker."""
     business_id: str
     idempotency_id: str
     payload: Mapping[str, Any]
@@ -163,6 +188,16 @@ class Intent:
     def document_kind(self) -> Kind:
         """What is created or updated."""
         return KINDS[self.context.get("kind", INVOICE.code)]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An invoice whose payments could not be synchronised, and why."""
+
+    productive_id: str
+    code: str
+    message: str
+    since: datetime
 
 
 @contextmanager
@@ -406,8 +441,17 @@ class Ledger:
         return replace(intent, id=row.lastrowid or 0)
 
     def open_intents(self) -> list[Intent]:
-        """The writes whose end nobody knows, oldest first."""
-        rows = self._rows(f"SELECT {_INTENT} FROM intent WHERE state = 'sending' ORDER BY id")
+        """The writes to Sage whose end nobody knows, oldest first."""
+        return self._open("kind <> 'payment'")
+
+    def open_payments(self) -> list[Intent]:
+        """The new Productive payments whose end nobody knows, oldest first."""
+        return self._open("kind = 'payment'")
+
+    def _open(self, condition: str) -> list[Intent]:
+        rows = self._rows(
+            f"SELECT {_INTENT} FROM intent WHERE state = 'sending' AND {condition} ORDER BY id"
+        )
         return [
             Intent(*(*row[:5], *map(json.loads, row[5:7]), datetime.fromisoformat(row[7])))
             for row in rows
@@ -467,6 +511,93 @@ class Ledger:
             "UPDATE intent SET state = ?, words = ?, ended_at = ? WHERE id = ?",
             (state, words, _text(_now()), intent.id),
         )
+
+    # --- payments
+
+    def copied_invoices(self, *, since: datetime | None = None) -> list[Link]:
+        """Every copy of an invoice, or those recorded since, by invoice, the latest last."""
+        condition = "WHERE kind = 'invoice' AND copied_at >= ? ORDER BY productive_id, copy"
+        return self._links(condition, _text(since) if since else "")
+
+    def linked(self, sage_id: str) -> Link | None:
+        """The link of a document in Sage."""
+        links = self._links("WHERE sage_id = ?", sage_id)
+        return links[0] if links else None
+
+    def mirrored(self, productive_id: str) -> list[Mirrored]:
+        """The payments psage wrote for an invoice."""
+        return self._mirrored("productive_id", productive_id)
+
+    def mirrored_from(self, source_id: str) -> list[Mirrored]:
+        """The payments psage wrote for a receipt or an allocation."""
+        return self._mirrored("source_id", source_id)
+
+    def _mirrored(self, column: str, value: str) -> list[Mirrored]:
+        rows = self._rows(
+            f"SELECT marker, productive_id, payment_id, reference FROM mirrored "
+            f"WHERE {column} = ? ORDER BY marker",
+            (value,),
+        )
+        return [Mirrored(*row) for row in rows]
+
+    def mirror(self, mirrored: Mirrored, intent: Intent | None = None) -> None:
+        """Record a payment psage wrote, together with the end of the intent that made it."""
+        with self.write() as db:
+            if intent:
+                self._end(db, intent, "done")
+            db.execute(
+                "INSERT OR REPLACE INTO mirrored "
+                "(marker, productive_id, payment_id, reference, source_id) "
+                "VALUES (?, ?, ?, ?, ?)",
+                (
+                    mirrored.marker,
+                    mirrored.productive_id,
+                    mirrored.payment_id,
+                    mirrored.reference,
+                    mirrored.source_id,
+                ),
+            )
+
+    def unmirror(self, marker: str) -> None:
+        """Forget a payment that is gone from Productive."""
+        with self.write() as db:
+            db.execute("DELETE FROM mirrored WHERE marker = ?", (marker,))
+
+    def waiting(self) -> list[Waiting]:
+        """The invoices whose payments could not be synchronised, the longest wait first."""
+        rows = self._rows(
+            "SELECT productive_id, code, message, since FROM waiting ORDER BY since, productive_id"
+        )
+        return [
+            Waiting(productive, code, message, datetime.fromisoformat(since))
+            for productive, code, message, since in rows
+        ]
+
+    def keep_waiting(self, productive_id: str, code: str, message: str) -> None:
+        """Have the next run try an invoice again."""
+        with self.write() as db:
+            db.execute(
+                "INSERT INTO waiting (productive_id, code, message, since) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET code = excluded.code, message = excluded.message",
+                (productive_id, code, message, _text(_now())),
+            )
+
+    def stop_waiting(self, productive_id: str) -> None:
+        """An invoice is settled."""
+        with self.write() as db:
+            db.execute("DELETE FROM waiting WHERE productive_id = ?", (productive_id,))
+
+    def mark(self, name: str) -> str | None:
+        """How far something has got."""
+        rows = self._rows("SELECT value FROM mark WHERE name = ?", (name,))
+        return str(rows[0][0]) if rows else None
+
+    def set_marks(self, marks: Mapping[str, str]) -> None:
+        """Remember how far things have got, all at once."""
+        with self.write() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO mark (name, value) VALUES (?, ?)", [*marks.items()]
+            )
 
     # --- customers
 

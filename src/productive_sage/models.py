@@ -6,11 +6,11 @@ time zone; ids are the services' own, as text.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from productive_sage.errors import PsageError
+from productive_sage.errors import OutcomeUnknown, PsageError
 
 # --- the two kinds of documents
 
@@ -232,6 +232,11 @@ class Settlement:
     artefact_path: str = ""
     is_refund: bool = False
 
+    @property
+    def settled(self) -> Decimal:
+        """What it takes off the document: an allocation may be stated with either sign."""
+        return (abs(self.amount) if self.allocation_id else self.amount) + self.discount
+
 
 @dataclass(frozen=True, slots=True)
 class SageDocument:
@@ -255,6 +260,92 @@ class SageDocument:
     lines: tuple[SageLine, ...] = ()
     settlements: tuple[Settlement, ...] | None = None
     """None where the answer does not carry them."""
+
+
+# --- Payments
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """A Productive payment, psage's or a person's; a write-off where `written_off_on` is set."""
+
+    id: str
+    invoice_id: str
+    amount: Decimal
+    paid_on: date | None
+    written_off_on: date | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What a Productive invoice says of its payments, in its currency."""
+
+    invoice_id: str
+    number: str
+    currency: str
+    paid: Decimal
+    unpaid: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one receipt, or one payment on account, pays of one invoice in Sage.
+
+    It becomes one Productive payment; a settlement discount is a share of its own.
+    """
+
+    source_id: str
+    """The receipt, or the allocation of a payment on account."""
+    sage_id: str
+    """The invoice."""
+    on: date
+    amount: Decimal
+    """In the invoice's currency; negative for a refund."""
+    reference: str
+    is_discount: bool = False
+
+    @property
+    def marker(self) -> str:
+        """The line in the payment's note by which any machine finds it again."""
+        return f"psage {self.source_id}/{self.sage_id}{' discount' if self.is_discount else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrored:
+    """A Productive payment psage wrote, as the ledger remembers it."""
+
+    marker: str
+    productive_id: str
+    payment_id: str
+    reference: str
+    """The receipt's, when the note was last written."""
+
+    @property
+    def source_id(self) -> str:
+        """The receipt, or the allocation of a payment on account."""
+        return self.marker.split()[1].partition("/")[0]
+
+    @property
+    def sage_id(self) -> str:
+        """The invoice in Sage."""
+        return self.marker.split()[1].partition("/")[2]
+
+    @property
+    def is_discount(self) -> bool:
+        """Whether it is the write-off of a settlement discount."""
+        return self.marker.endswith(" discount")
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A Sage receipt, or an allocation, and the documents it settles."""
+
+    id: str
+    document_ids: frozenset[str] | None
+    """None where the answer does not say."""
+    from_paths: frozenset[str] = frozenset()
+    """Of an allocation: where what it gives away is kept, such as `/sales_credit_notes/<id>`."""
 
 
 # --- The plan
@@ -362,6 +453,69 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """One payment in Productive that was created, updated or deleted, or would be."""
+
+    productive_id: str
+    sage_number: str
+    payment_id: str | None
+    source_id: str
+    """The receipt in Sage, or the allocation of a payment on account."""
+    on: date | None
+    amount: Decimal
+    currency: str
+    is_write_off: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something about an invoice that a person should look at, and that stopped nothing."""
+
+    productive_id: str
+    number: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An invoice that is not settled; the next run tries again."""
+
+    productive_id: str
+    number: str
+    error: PsageError
+
+
+@dataclass
+class Report:
+    """What a run did; filled as it goes, so that an interrupted one can still be shown."""
+
+    until: datetime
+    since: datetime | None = None
+    """None where every linked invoice is compared."""
+    checked: int = 0
+    settled: int = 0
+    """Of those checked: done, or nothing to do."""
+    older: int = 0
+    """Shares of a day before the sync begins, which are left alone."""
+    created: list[Change] = field(default_factory=list)
+    updated: list[Change] = field(default_factory=list)
+    deleted: list[Change] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+
+    def verdict(self) -> int:
+        """The exit code: an unknown outcome first, then partial failure."""
+        codes = [one.error.exit_code for one in self.failed]
+        if OutcomeUnknown.exit_code in codes:
+            return OutcomeUnknown.exit_code
+        if codes and (self.settled or len(set(codes)) > 1):
+            return 6
+        return min(codes, default=0)
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoints:
     """Where the two services are; plain http only on loopback."""
 
@@ -389,5 +543,10 @@ class Settings:
     """Productive service type id to `kind:id` of a Sage item."""
     minor_digits: Mapping[str, int] = field(default_factory=dict)
     """Currency to the decimals of Productive's amounts, where ISO 4217 does not settle it."""
+    sync_payments: bool = False
+    sync_payments_from: date | None = None
+    """Payments of an earlier day are left alone."""
+    settlement_discount: str = "warn"
+    """`warn`, or `write_off`: what is granted for paying early becomes a write-off."""
     sage_calls_per_second: int = 10
     endpoints: Endpoints = field(default_factory=Endpoints)

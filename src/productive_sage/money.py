@@ -75,6 +75,12 @@ def amount(value: Decimal, currency: str) -> str:
     return text(round_half_up(value, currency))
 
 
+def said(value: Decimal, currency: str) -> str:
+    """An amount for people: `120.00 GBP`; as it is where it has more decimals than its currency."""
+    exact = amount(value, currency) if is_exact(value, currency) else text(value)
+    return f"{exact} {currency}"
+
+
 def spread(total: Decimal, weights: Sequence[Decimal], currency: str) -> list[Decimal]:
     """Split `total` in proportion to `weights` by largest remainder, to the minor unit.
 

@@ -15,6 +15,7 @@ from productive_sage import money
 from productive_sage.errors import (
     AmountsUnclear,
     CurrencyUnclear,
+    OutcomeUnknown,
     PsageError,
     RefusedByProductive,
     ServiceUnavailable,
@@ -25,11 +26,13 @@ from productive_sage.models import (
     CREDIT_NOTE,
     INVOICE,
     Address,
+    Balance,
     Company,
     Credited,
     Endpoints,
     Invoice,
     InvoiceLine,
+    Payment,
 )
 from productive_sage.pacing import Limiter, Window
 
@@ -167,6 +170,92 @@ class ProductiveClient:
         data = {"type": "invoices", "id": invoice_id, "attributes": dict(attributes)}
         self._http.write("PATCH", f"/invoices/{invoice_id}", {"data": data}, media_type=MEDIA_TYPE)
 
+    # --- payments
+
+    @understood
+    def payments(
+        self, invoice_ids: Sequence[str]
+    ) -> tuple[dict[str, list[Payment]], dict[str, PsageError]]:
+        """The payments of the invoices asked for in the order of their ids; why some are unclear.
+
+        Both by invoice id.
+        """
+        found: dict[str, list[Payment]] = {key: [] for key in invoice_ids}
+        unreadable: dict[str, PsageError] = {}
+        for some in _chunks(invoice_ids):
+            params = {"filter[invoice_id]": ",".join(some), "include": "invoice"}
+            for row, included in self._list("/payments", params):
+                invoice_id = _invoice_of(row, included)
+                try:
+                    found.setdefault(invoice_id, []).append(self._payment(row, included))
+                except PsageError as error:
+                    unreadable[invoice_id] = error
+        by_age = {key: sorted(rows, key=lambda one: int(one.id)) for key, rows in found.items()}
+        return by_age, unreadable
+
+    @understood
+    def payment(self, payment_id: str) -> Payment | None:
+        """One payment, or None where Productive answers 404."""
+        try:
+            reply = self._http.get(f"/payments/{payment_id}", {"include": "invoice"})
+        except RefusedByProductive as error:
+            if error.status != 404:
+                raise
+            return None
+        included = {(r["type"], str(r["id"])): r for r in reply.document.get("included") or []}
+        return self._payment(reply.document["data"], included)
+
+    @understood
+    def balances(
+        self, invoice_ids: Sequence[str]
+    ) -> tuple[dict[str, Balance], dict[str, PsageError]]:
+        """What the invoices say of their payments, and why some are unclear; both by invoice id.
+
+        Those Productive does not show are in neither.
+        """
+        found: dict[str, Balance] = {}
+        unreadable: dict[str, PsageError] = {}
+        for some in _chunks(invoice_ids):
+            for row, _ in self._list("/invoices", {"filter[id]": ",".join(some)}):
+                try:
+                    found[str(row["id"])] = self._balance(row)
+                except PsageError as error:
+                    unreadable[str(row["id"])] = error
+        return found, unreadable
+
+    def create_payment(self, attributes: Mapping[str, Any]) -> str:
+        """POST /payments and return the id; no key makes it repeatable, so look before a second."""
+        data = {"type": "payments", "attributes": dict(attributes)}
+        reply = self._http.write("POST", "/payments", {"data": data}, media_type=MEDIA_TYPE)
+        try:
+            return str(reply.document["data"]["id"])
+        except ODD as error:
+            raise OutcomeUnknown(
+                f"Productive's answer to POST /payments cannot be read ({error}): "
+                "it may have been done or not"
+            ) from None
+
+    def change_payment(self, payment_id: str, attributes: Mapping[str, Any]) -> None:
+        """Change writable attributes of a payment; only these are sent."""
+        data = {"type": "payments", "id": payment_id, "attributes": dict(attributes)}
+        self._http.write("PATCH", f"/payments/{payment_id}", {"data": data}, media_type=MEDIA_TYPE)
+
+    def delete_payment(self, payment_id: str) -> None:
+        """Remove a payment psage wrote; already gone is fine."""
+        try:
+            self._http.write("DELETE", f"/payments/{payment_id}", None, media_type=MEDIA_TYPE)
+        except RefusedByProductive as error:
+            if error.status != 404:
+                raise
+
+    def minor(self, amount: Decimal, currency: str) -> int:
+        """An amount as Productive counts it. Raises AmountsUnclear where it is no whole number."""
+        digits = self._digits(currency, {"amount": amount})
+        minor = amount.scaleb(digits)
+        if minor != minor.to_integral_value():
+            raise AmountsUnclear(f"{amount} {currency} is not a whole number of minor units")
+        return int(minor)
+
     # --- PDFs
 
     @understood
@@ -291,6 +380,30 @@ class ProductiveClient:
             gross=net + money.from_minor(said.get("amount_tax") or 0, digits),
         )
 
+    def _balance(self, row: dict[str, Any]) -> Balance:
+        said = row["attributes"]
+        currency = str(said.get("currency") or "")
+        digits = self._digits(currency, said)
+        return Balance(
+            invoice_id=str(row["id"]),
+            number=clean(str(said.get("number") or "")),
+            currency=currency,
+            paid=money.from_minor(said.get("amount_paid") or 0, digits),
+            unpaid=money.from_minor(said.get("amount_unpaid") or 0, digits),
+        )
+
+    def _payment(self, row: dict[str, Any], included: _Included) -> Payment:
+        said = row["attributes"]
+        digits = self._digits(str(said.get("currency") or ""), said)
+        return Payment(
+            id=str(row["id"]),
+            invoice_id=_invoice_of(row, included),
+            amount=money.from_minor(said.get("amount"), digits),
+            paid_on=_day(said.get("paid_on")),
+            written_off_on=_day(said.get("written_off_on")),
+            note=str(said.get("note") or ""),
+        )
+
     def _digits(self, currency: str, said: Mapping[str, Any]) -> int:
         """How many decimals Productive's amounts have in this currency.
 
@@ -326,6 +439,14 @@ def _related(row: Mapping[str, Any], name: str, included: _Included) -> dict[str
         return None
     key = (str(pointer["type"]), str(pointer["id"]))
     return included.get(key, {"type": key[0], "id": key[1], "attributes": {}})
+
+
+def _invoice_of(row: Mapping[str, Any], included: _Included) -> str:
+    """The invoice a payment is for."""
+    invoice = _related(row, "invoice", included)
+    if invoice is None:
+        raise TypeError(f"payment {row['id']} has no invoice")
+    return str(invoice["id"])
 
 
 def _names(row: Mapping[str, Any]) -> list[str]:

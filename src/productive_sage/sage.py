@@ -7,7 +7,7 @@ about; another one than asked for stops everything.
 
 import base64
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
@@ -18,15 +18,18 @@ from productive_sage.errors import (
     OutcomeUnknown,
     PsageError,
     RefusedBySage,
+    ServiceUnavailable,
 )
 from productive_sage.http import ODD, Credentials, Http, Pool, Reply, understood
 from productive_sage.mapping import clean
 from productive_sage.models import (
+    INVOICE,
     Books,
     Contact,
     Item,
     Kind,
     LedgerAccount,
+    Receipt,
     SageDocument,
     SageLine,
     Settlement,
@@ -40,6 +43,12 @@ _T = TypeVar("_T")
 PDF_LIMIT = 2_621_440
 """Bytes of an attachment at most."""
 
+_INVOICE_FIELDS = (
+    "invoice_number,invoice_number_prefix,reference,status,currency,date,contact,contact_name,"
+    "net_amount,tax_amount,total_amount,outstanding_amount,payments_allocations"
+)
+RECEIPTS, ALLOCATIONS = "/contact_payments", "/contact_allocations"
+_CUSTOMERS_OWN = {RECEIPTS: "CUSTOMER_RECEIPT", ALLOCATIONS: "CUSTOMER_ALLOCATION"}
 _CONTACT_FIELDS = "name,reference,currency,email,main_address,main_contact_person,source_guid"
 
 
@@ -203,7 +212,40 @@ class SageClient:
         path = f"{kind.path}/{sage_id}"
         return self._written("PUT", path, {kind.field: body}, partial(_document, kind))
 
-    # --- allocations
+    # --- receipts and allocations
+
+    @understood
+    def invoices(self, since: datetime | None = None) -> list[SageDocument]:
+        """All sales invoices, or those created or changed since, without their lines.
+
+        Whether rows of a list carry what settles them is not certain: `settlements` may be None.
+        """
+        params = {"attributes": _INVOICE_FIELDS, "show_payments_allocations": "true"}
+        if since:
+            params["updated_or_created_since"] = _instant(since)
+        return [_document(INVOICE, row) for row in self._list(INVOICE.path, params)]
+
+    @understood
+    def receipts(self, path: str, since: datetime) -> list[Receipt]:
+        """The receipts (`/contact_payments`) or `/contact_allocations` changed since."""
+        params = {
+            "attributes": "allocated_artefacts",
+            "transaction_type_id": _CUSTOMERS_OWN[path],
+            "updated_or_created_since": _instant(since),
+        }
+        return [_receipt(row) for row in self._list(path, params)]
+
+    @understood
+    def receipt(self, path: str, source_id: str) -> Receipt | None:
+        """One receipt or allocation, or None where Sage answers 404."""
+        row = self._get_or_none(f"{path}/{source_id}")
+        return None if row is None or row.get("deleted_at") else _receipt(row)
+
+    @understood
+    def deleted(self, path: str, since: datetime) -> set[str]:
+        """The ids of what was deleted after an instant."""
+        rows = self._list(path, {"deleted_since": _instant(since)})
+        return {str(row["id"]) for row in rows}
 
     def allocate(self, body: Mapping[str, Any]) -> None:
         """POST /contact_allocations; see `Http.write` for what is raised."""
@@ -292,12 +334,19 @@ class SageClient:
             return None
 
     def _list(self, path: str, params: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-        page = self._get(path, {"items_per_page": "200", **params})
+        """Every row of a list; raises ServiceUnavailable where it is shorter than it says."""
+        page, seen = self._get(path, {"items_per_page": "200", **params}), 0
         while True:
             yield from page["$items"]
+            seen += len(page["$items"])
             if not page.get("$next"):
-                return
+                break
             page = self._get(page["$next"])
+        if seen < int(page.get("$total", seen)):
+            raise ServiceUnavailable(
+                f"Sage says that {path} has {page['$total']} entries, but sent {seen}",
+                hint="try again in a few minutes",
+            )
 
     def _written(
         self,
@@ -376,6 +425,24 @@ def _item(kind: str, row: Mapping[str, Any]) -> Item:
         name=str(row.get("description") or row.get("displayed_as") or ""),
         ledger_account_id=_id(row.get("sales_ledger_account")) or None,
         is_active=row.get("active") is not False,
+    )
+
+
+def _instant(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _receipt(row: Mapping[str, Any]) -> Receipt:
+    settled = row.get("allocated_artefacts")
+    if settled is None:
+        return Receipt(str(row["id"]), None)
+    artefacts = [(one.get("artefact") or {}, _amount(one.get("amount"))) for one in settled]
+    return Receipt(
+        id=str(row["id"]),
+        document_ids=frozenset(_id(artefact) for artefact, _ in artefacts),
+        from_paths=frozenset(
+            str(artefact.get("$path") or "") for artefact, amount in artefacts if amount < 0
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +26,8 @@ class Answers:
     default_ledger: str | None = None
     default_tax_rate: str | None = None
     map_items: tuple[str, ...] = ()
+    sync_payments: bool | None = None
+    sync_payments_from: date | None = None
 
     def are_empty(self) -> bool:
         """Whether nothing was said at all."""
@@ -57,10 +60,10 @@ def configure(
         )
     problems: list[PsageError] = []
     changes: Changes = {}
-    for step in _steps(answers, sage, productive):
+    for step in _steps(answers, settings, sage, productive):
         try:
             changes.update(step())
-        except (Refused, UsageProblem) as error:
+        except (Refused, UsageProblem, InputNeeded) as error:
             problems.append(error)
     if problems:
         raise _all(problems)
@@ -69,6 +72,7 @@ def configure(
 
 def _steps(
     answers: Answers,
+    settings: Settings,
     sage: Callable[[], SageClient],
     productive: Callable[[], ProductiveClient],
 ) -> Iterator[Callable[[], Changes]]:
@@ -83,6 +87,8 @@ def _steps(
         yield partial(_tax_rate, sage, answers.default_tax_rate)
     for pair in answers.map_items:
         yield partial(_item_link, sage, productive, pair)
+    if answers.sync_payments is not None or answers.sync_payments_from is not None:
+        yield partial(_payments, answers, settings)
 
 
 def shown(path: Path, settings: Settings) -> dict[str, str]:
@@ -125,6 +131,23 @@ def _choice(key: str, value: str) -> Changes:
     if value not in ("sage", "productive"):
         raise UsageProblem(f"`--{key} {value}` must be `sage` or `productive`")
     return {(key,): (value, "")}
+
+
+def _payments(answers: Answers, settings: Settings) -> Changes:
+    """The sync and the day it begins with, which nobody but the person can know."""
+    changes: Changes = {}
+    begin = answers.sync_payments_from
+    if answers.sync_payments and not (begin or settings.sync_payments_from):
+        raise InputNeeded(
+            "the payment sync needs the day it begins with: payments of earlier days are left "
+            "alone",
+            hint="add `--sync-payments-from DATE`, for example the day of the switch-over",
+        )
+    if answers.sync_payments is not None:
+        changes["sync_payments",] = (answers.sync_payments, "")
+    if begin:
+        changes["sync_payments_from",] = (begin, "")
+    return changes
 
 
 def _one(found: Sequence[_T], wanted: str, kind: str, show: Callable[[_T], str]) -> _T:

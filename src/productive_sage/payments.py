@@ -1,0 +1,649 @@
+"""sync-payments: Productive's payments of copied invoices end up as Sage says, one way.
+
+Read this file from `sync` down: which invoices may have changed, what is to be done to each
+(planned whole before anything is written), then the writes, one by one. A payment is only removed
+with two witnesses: the invoice in Sage, complete and without it, and the receipt itself gone or
+settling something else. psage changes and removes only what it wrote.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from productive_sage import money, shares
+from productive_sage.desk import Desk
+from productive_sage.errors import (
+    AnswerIncomplete,
+    InvoiceNotCopied,
+    OutcomeUnknown,
+    PaymentSyncOff,
+    PsageError,
+    Refused,
+    RefusedBySage,
+    ServiceUnavailable,
+    TooManyDeletes,
+)
+from productive_sage.ledger import Intent, Link
+from productive_sage.models import (
+    INVOICE,
+    Balance,
+    Change,
+    Failed,
+    Mirrored,
+    Notice,
+    Payment,
+    Receipt,
+    Report,
+    SageDocument,
+    Settlement,
+    Share,
+    Skipped,
+)
+from productive_sage.sage import ALLOCATIONS, RECEIPTS
+
+log = logging.getLogger("psage.payments")
+
+OVERLAP = timedelta(hours=48)
+"""How far each run reads back before the mark: an index may lag, and so may a clock."""
+_FULL_EVERY = timedelta(days=7)
+_LOST_AT_MOST = 20
+"""So many linked invoices may be missing from a whole list and are looked up; more is no list."""
+UNTIL, FULL, BEGIN = "payments until", "payments full", "payments from"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the person asked for."""
+
+    since: date | None = None
+    full: bool = False
+    invoices: tuple[str, ...] = ()
+    """Productive ids; empty for all."""
+    max_deletes: int = 20
+
+
+@dataclass
+class _Case:
+    """One invoice: what Sage says of its copies, what Productive holds, and what to do."""
+
+    productive_id: str
+    link: Link
+    document: SageDocument | None = None
+    older: list[SageDocument] = field(default_factory=list)
+    """Earlier copies that somebody or something touched."""
+    payments: list[Payment] = field(default_factory=list)
+    intents: dict[str, Intent] = field(default_factory=dict)
+    """New payments of an earlier run whose outcome is not known, by marker."""
+    steps: shares.Steps = field(default_factory=shares.Steps)
+    number: str = ""
+    is_failed: bool = False
+
+    @property
+    def currency(self) -> str:
+        return self.document.currency if self.document else ""
+
+    @property
+    def label(self) -> str:
+        return f"invoice `{self.number or self.productive_id}` ({self.link.sage_number} in Sage)"
+
+
+def sync(order: Order, desk: Desk, report: Report) -> None:
+    """Bring Productive's payments in line with Sage; `report.until` is when the run began.
+
+    Raises PaymentSyncOff, TooManyDeletes before anything is written, and whatever stops every
+    invoice: no sign-in, no network, another business. The marks are not moved then.
+    """
+    if not desk.settings.sync_payments:
+        raise PaymentSyncOff
+    desk.check_business()
+    run = _Run(order, desk, report)
+    cases = run.cases()
+    report.checked = len(cases)
+    for case in cases:
+        run.attempt(case, run.plan)
+    run.weigh([case for case in cases if not case.is_failed])
+    for case in cases:
+        if not case.is_failed:
+            run.attempt(case, run.apply)
+    run.move_marks()
+
+
+class _Run:
+    """The state of one run: what the feeds said, and what was read already."""
+
+    def __init__(self, order: Order, desk: Desk, report: Report) -> None:
+        self._order = order
+        self._desk = desk
+        self._report = report
+        self._begin = desk.settings.sync_payments_from or date.min
+        self._documents: dict[str, SageDocument | None] = {}
+        self._whole: dict[str, SageDocument | None] = {}
+        """Read one by one in this run, with everything: a witness."""
+        self._deleted: set[str] = set()
+        self._removals = 0
+        self._mark = desk.ledger.mark(UNTIL)
+        self._is_full = self._must_be_full()
+
+    # --- which invoices
+
+    def _must_be_full(self) -> bool:
+        order, ledger = self._order, self._desk.ledger
+        if order.full or order.invoices or order.since:
+            return order.full
+        full, begin = ledger.mark(FULL), ledger.mark(BEGIN)
+        if self._mark is None or full is None or begin is None:
+            return True
+        is_old = self._report.until - datetime.fromisoformat(full) > _FULL_EVERY
+        return is_old or self._begin < date.fromisoformat(begin)
+
+    def cases(self) -> list[_Case]:
+        """The invoices that may have changed, with what Sage says of their copies."""
+        desk, ledger = self._desk, self._desk.ledger
+        intents = ledger.open_payments()
+        if self._order.invoices:
+            touched, asked = set[str](), set(self._order.invoices)
+        elif self._is_full:
+            self._read_list()
+            since = datetime.fromisoformat(self._mark) if self._mark else self._report.until
+            self._feeds(since - OVERLAP, only_deleted=True)
+            touched = set(self._documents)
+            asked = {link.productive_id for link in ledger.copied_invoices()}
+        else:
+            touched, asked = self._changed()
+        if not self._order.invoices:
+            asked |= {one.productive_id for one in ledger.waiting()}
+            asked |= {str(intent.context["productive_id"]) for intent in intents}
+        links = {sage_id: ledger.linked(sage_id) for sage_id in touched}
+        asked |= {link.productive_id for link in links.values() if link and link.kind is INVOICE}
+        cases = list(filter(None, map(self._case, sorted(asked, key=_by_number))))
+        for case in cases:
+            case.intents = {
+                intent.source_id: intent
+                for intent in intents
+                if intent.context["productive_id"] == case.productive_id
+            }
+        self._read_documents(cases)
+        for case in cases:
+            copies = ledger.links(case.productive_id)[:-1]
+            kept = {one.sage_id for one in ledger.mirrored(case.productive_id)}
+            for copy in copies:
+                if copy.sage_id in touched | kept and (found := self._document(copy.sage_id)):
+                    case.older.append(found)
+            case.document = self._document(case.link.sage_id)
+        payments, unreadable = desk.productive.payments([case.productive_id for case in cases])
+        for case in cases:
+            case.payments = payments[case.productive_id]
+            if error := unreadable.get(case.productive_id):
+                self._fail(case, error)
+        return cases
+
+    def _case(self, productive_id: str) -> _Case | None:
+        link = self._desk.ledger.latest(productive_id)
+        if link and link.kind is INVOICE:
+            return _Case(productive_id, link)
+        if productive_id in self._order.invoices:
+            error = InvoiceNotCopied(
+                f"invoice {productive_id} has no copy in Sage",
+                hint=f"copy it first: `psage copy-invoice {productive_id}`",
+            )
+            self._report.failed.append(Failed(productive_id, "", error))
+        return None
+
+    def _changed(self) -> tuple[set[str], set[str]]:
+        """(Sage ids, Productive ids) of what the feeds and the ledger say changed."""
+        sage, ledger = self._desk.sage, self._desk.ledger
+        if self._order.since:
+            since = datetime.combine(self._order.since, time.min, UTC)
+        else:
+            since = datetime.fromisoformat(str(self._mark)) - OVERLAP
+        self._report.since = since
+        for document in sage.invoices(since):
+            self._documents[document.id] = document
+        touched, asked = set(self._documents), set[str]()
+        for path, receipt in self._feeds(since):
+            touched |= self._settled_by(path, receipt)
+            asked |= {one.productive_id for one in ledger.mirrored_from(receipt.id)}
+        for source_id in self._deleted:
+            asked |= {one.productive_id for one in ledger.mirrored_from(source_id)}
+        asked |= {link.productive_id for link in ledger.copied_invoices(since=since)}
+        return touched, asked
+
+    def _feeds(self, since: datetime, *, only_deleted: bool = False) -> list[tuple[str, Receipt]]:
+        """The receipts and allocations changed since; keeps in mind which were deleted."""
+        sage, changed = self._desk.sage, []
+        for path in (RECEIPTS, ALLOCATIONS):
+            try:
+                if not only_deleted:
+                    changed += [(path, one) for one in sage.receipts(path, since)]
+                self._deleted |= sage.deleted(path, since)
+            except RefusedBySage as error:
+                if error.status != 403:
+                    raise
+                self._cannot_see(path, error)
+        return changed
+
+    def _settled_by(self, path: str, receipt: Receipt) -> frozenset[str]:
+        """What a receipt settles; read whole where the row of the list does not say."""
+        if receipt.document_ids is None:
+            whole = self._desk.sage.receipt(path, receipt.id)
+            return (whole and whole.document_ids) or frozenset()
+        return receipt.document_ids
+
+    def _cannot_see(self, path: str, error: RefusedBySage) -> None:
+        what = "allocations" if path == ALLOCATIONS else "receipts"
+        self._report.notices.append(
+            Notice(
+                f"{what}_not_readable",
+                f"this sign-in may not read {what} in Sage ({error.words}), so a change of one is "
+                "only seen through its invoice, or by the weekly comparison, and a payment whose "
+                "removal would need it stays; full access to Sales, Purchases and Contacts lets "
+                "psage see them",
+            )
+        )
+
+    # --- what Sage says
+
+    def _read_list(self) -> None:
+        for document in self._desk.sage.invoices():
+            self._documents[document.id] = document
+
+    def _read_documents(self, cases: list[_Case]) -> None:
+        """Read what is missing: by the list where that takes fewer calls."""
+        missing = [c for c in cases if c.link.sage_id not in self._documents]
+        if self._is_full:
+            if len(missing) > _LOST_AT_MOST:
+                raise ServiceUnavailable(
+                    f"Sage's list of invoices lacks {len(missing)} of {len(cases)} copies",
+                    hint="try again; if it stays so, see whether the sign-in still reaches the "
+                    "business",
+                )
+        elif len(missing) > 1 and len(missing) > len(self._desk.ledger.copied_invoices()) / 200:
+            self._read_list()
+
+    def _document(self, sage_id: str) -> SageDocument | None:
+        """A copy with what settles it, or None where Sage has it no more."""
+        document = self._documents.get(sage_id)
+        if document is None or not shares.is_complete(document):
+            document = self._witness(sage_id)
+        return document and self._clarified(document)
+
+    def _witness(self, sage_id: str) -> SageDocument | None:
+        if sage_id not in self._whole:
+            self._whole[sage_id] = self._desk.sage.document(INVOICE, sage_id)
+        return self._whole[sage_id]
+
+    def _clarified(self, document: SageDocument) -> SageDocument:
+        """Say of each allocation what it takes from, where the invoice does not."""
+        rows = document.settlements or ()
+        if all(row.artefact_path or not row.allocation_id for row in rows):
+            return document
+        return replace(document, settlements=tuple(map(self._with_path, rows)))
+
+    def _with_path(self, row: Settlement) -> Settlement:
+        if row.artefact_path or not row.allocation_id:
+            return row
+        try:
+            allocation = self._desk.sage.receipt(ALLOCATIONS, row.allocation_id)
+        except RefusedBySage:
+            return row
+        paths = {
+            path.split("/")[1] for path in (allocation.from_paths if allocation else ()) if path
+        }
+        return replace(row, artefact_path=f"/{paths.pop()}") if len(paths) == 1 else row
+
+    # --- the plan of one invoice
+
+    def attempt(self, case: _Case, step: Callable[..., None], *what: Any) -> None:
+        """Do one step for an invoice; what goes wrong with it stops no other."""
+        try:
+            step(case, *what)
+        except PsageError as error:
+            if error.stops_batch:
+                raise
+            self._fail(case, error)
+        except Exception:  # one invoice's defect must not stop the others
+            log.exception("invoice %s", case.productive_id)
+            hint = "the log has the details; please report it"
+            self._fail(
+                case,
+                PsageError(f"psage met something it does not expect with {case.label}", hint=hint),
+            )
+
+    def _fail(self, case: _Case, error: PsageError) -> None:
+        case.is_failed = True
+        if case.label not in error.message:
+            error = error.reworded(f"{case.label}: {error.message}")
+        self._report.failed.append(Failed(case.productive_id, case.number, error))
+        if not self._desk.dry_run:
+            self._desk.ledger.keep_waiting(case.productive_id, error.code, error.message)
+
+    def _skip(self, case: _Case, code: str, message: str) -> None:
+        self._report.skipped.append(
+            Skipped(case.productive_id, case.number, code, f"{case.label}: {message}")
+        )
+
+    def plan(self, case: _Case) -> None:
+        """Say in `case.steps` what is to be done; nothing is written."""
+        document = case.document
+        self._check_copy(case)
+        if document is None:
+            return
+        wanted, notices = shares.of(document)
+        if not shares.is_complete(document):
+            notices.append(
+                Notice(
+                    "settlement_unclear",
+                    f"what Sage lists as payments of {document.number} does not add up to what it "
+                    "says is paid; nothing is removed",
+                )
+            )
+        case.steps = steps = shares.plan(
+            wanted,
+            case.payments,
+            self._desk.ledger.mirrored(case.productive_id),
+            currency=case.currency,
+            begin=self._begin,
+            write_off=self._desk.settings.settlement_discount == "write_off",
+        )
+        self._report.older += steps.older
+        steps.notices += notices
+        self._look_for_vanished(case)
+        steps.removes = [pair for pair in steps.removes if self._is_proven(case, *pair)]
+        self._removals += len(steps.removes)
+
+    def _check_copy(self, case: _Case) -> None:
+        """Report what is odd about the copies."""
+        if case.document is None or case.document.status == "VOID":
+            gone = "deleted" if case.document is None else "voided"
+            self._skip(
+                case,
+                "copy_gone",
+                f"its copy was {gone} in Sage; "
+                f"`psage copy-invoice {case.productive_id} --create-new` makes a new one",
+            )
+        for older in case.older:
+            if shares.of(older)[0]:
+                self._skip(
+                    case,
+                    "several_copies",
+                    f"the latest copy is followed, but the older {older.number} has payments in "
+                    "Sage too; move them there to the latest",
+                )
+
+    def _look_for_vanished(self, case: _Case) -> None:
+        """A payment the list does not show is only gone where Productive says so of itself."""
+        for share, one in case.steps.vanished:
+            payment = self._desk.productive.payment(one.payment_id)
+            if payment is None:
+                case.steps.creates += [share] if share else []
+            elif payment.invoice_id == case.productive_id:
+                raise AnswerIncomplete(
+                    f"Productive's list of payments lacks {one.payment_id}, which is there",
+                    hint="the next run tries again",
+                )
+            else:
+                said = (
+                    f"somebody moved psage's payment {one.payment_id} to another invoice in "
+                    "Productive; move it back, or remove it there"
+                )
+                case.steps.notices.append(Notice("payment_moved", said))
+
+    def weigh(self, cases: list[_Case]) -> None:
+        """Hold the plans against what Productive says of the invoices, and against the limit.
+
+        Raises TooManyDeletes where the run would remove more than it may.
+        """
+        needed = [c for c in cases if c.steps.creates or c.steps.changes or c.intents]
+        found, unreadable = self._desk.productive.balances([c.productive_id for c in needed])
+        for case in needed:
+            if error := unreadable.get(case.productive_id):
+                self._fail(case, error)
+            else:
+                self.attempt(case, self._weigh, found.get(case.productive_id))
+        for case in cases:
+            for notice in case.steps.notices:
+                self._skip(case, notice.code, notice.message)
+        limit = self._order.max_deletes
+        if self._removals <= limit:
+            return
+        ids = [case.productive_id for case in cases if case.steps.removes]
+        raise TooManyDeletes(
+            f"this run would remove {self._removals} payments from Productive, and at most {limit} "
+            "are allowed; nothing was changed",
+            hint="look in Sage whether these receipts were meant to go; if so: "
+            f"`psage sync-payments --max-deletes {self._removals}`",
+            details={"invoices": ids, "removals": self._removals},
+        )
+
+    def _weigh(self, case: _Case, balance: Balance | None) -> None:
+        """Keep what Productive can take without being paid twice; say what is not kept."""
+        steps, currency = case.steps, case.currency
+        if balance is None:
+            steps.creates, steps.changes = [], []
+            steps.notices.append(Notice("not_found", self._why_missing(case)))
+            return
+        case.number = balance.number
+        if balance.currency != currency:
+            steps.creates, steps.changes = [], []
+            said = f"it is in {balance.currency} in Productive, its copy in {currency}"
+            steps.notices.append(Notice("currency_differs", f"{said}; no payment is copied"))
+            return
+        listed = sum((one.amount for one in case.payments), money.ZERO)
+        if listed < balance.paid:
+            raise AnswerIncomplete(
+                f"Productive says {money.said(balance.paid, currency)} are paid, but lists "
+                f"payments of {money.said(listed, currency)}",
+                hint="the next run tries again",
+            )
+        free = balance.unpaid + sum((payment.amount for payment, _ in steps.removes), money.ZERO)
+        free -= sum(
+            (share.amount - payment.amount for payment, share, _ in steps.changes), money.ZERO
+        )
+        kept, by_hand = [], list(steps.by_hand)
+        for share in steps.creates:
+            same = shares.paid_by_hand(share, by_hand)
+            if same or (steps.by_hand and share.amount > free):
+                held = f"payment {same.id}" if same else "payments made by hand"
+                steps.notices.append(
+                    Notice(
+                        "paid_in_productive",
+                        f"the receipt of {money.said(share.amount, currency)} on {share.on} in "
+                        f"Sage is not copied, since Productive has {held} that may be the same; "
+                        "remove that there if psage shall mirror the receipt",
+                    )
+                )
+            else:
+                kept.append(share)
+                free -= share.amount
+        steps.creates = kept
+        if free < 0 and (kept or steps.changes):
+            more = money.said(-free, currency)
+            said = f"what Sage says is paid is {more} more than Productive has due"
+            steps.notices.append(Notice("overpaid", said))
+
+    def _why_missing(self, case: _Case) -> str:
+        try:
+            day = self._desk.productive.deleted_on(case.productive_id)
+        except Refused:
+            day = None
+        how = f"was deleted in Productive on {day}" if day else "is not shown by Productive"
+        return f"it {how}, so its payments in Sage have no place there"
+
+    # --- proof of a removal
+
+    def _is_proven(self, case: _Case, payment: Payment, one: Mirrored) -> bool:
+        """Whether Sage positively says that what a payment stands for is gone."""
+        document = self._witness(one.sage_id)
+        if document is None:
+            why = "its copy is gone from Sage, which proves nothing about the payment"
+        elif not shares.is_complete(document):
+            why = "what Sage says of its copy does not add up"
+        elif _names(document, one.source_id):
+            if shares.says_no_more(document, one):
+                return True
+            if one.sage_id == case.link.sage_id:
+                return False  # it is there, but unclear, which is said already
+            why = f"{document.number} in Sage still has it, but is not the latest copy"
+        elif self._is_gone(one.source_id, one.sage_id):
+            return True
+        else:
+            why = f"whether its receipt `{one.source_id}` is gone cannot be seen in Sage"
+        self._skip(
+            case,
+            "not_proven",
+            f"psage's payment {payment.id} of {money.said(payment.amount, case.currency)} in "
+            f"Productive is not removed: {why}",
+        )
+        return False
+
+    def _is_gone(self, source_id: str, sage_id: str) -> bool:
+        """Whether a receipt or allocation is deleted, or settles the invoice no more."""
+        if source_id in self._deleted:
+            return True
+        for path in (RECEIPTS, ALLOCATIONS):
+            try:
+                found = self._desk.sage.receipt(path, source_id)
+            except RefusedBySage as error:
+                if error.status != 403:
+                    raise
+                return False
+            if found:
+                return found.document_ids is not None and sage_id not in found.document_ids
+        return True
+
+    # --- the writes
+
+    def apply(self, case: _Case) -> None:
+        """Do what was planned for one invoice: remove, change, create."""
+        steps, ledger = case.steps, self._desk.ledger
+        if not self._desk.dry_run:
+            for one in steps.found:
+                ledger.mirror(one, case.intents.pop(one.marker, None))
+            for _, one in steps.vanished:
+                ledger.unmirror(one.marker)
+            for intent in case.intents.values():
+                ledger.close(intent, "lapsed", "never arrived")
+        for payment, one in steps.removes:
+            self.attempt(case, self._remove, payment, one)
+        for payment, share, changes in steps.changes:
+            self.attempt(case, self._change, payment, share, changes)
+        for share in steps.creates:
+            self.attempt(case, self._create, share)
+        if case.is_failed:
+            return
+        self._report.settled += 1
+        if not self._desk.dry_run:
+            ledger.stop_waiting(case.productive_id)
+
+    def _remove(self, case: _Case, payment: Payment, one: Mirrored) -> None:
+        if not self._desk.dry_run:
+            self._desk.productive.delete_payment(payment.id)
+            self._desk.ledger.unmirror(one.marker)
+        self._report.deleted.append(
+            Change(
+                case.productive_id,
+                case.link.sage_number,
+                payment.id,
+                one.source_id,
+                payment.written_off_on or payment.paid_on,
+                payment.amount,
+                case.currency,
+                one.is_discount,
+            )
+        )
+
+    def _change(
+        self, case: _Case, payment: Payment, share: Share, changes: Mapping[str, Any]
+    ) -> None:
+        if not self._desk.dry_run:
+            self._desk.productive.change_payment(payment.id, self._attributes(case, changes))
+            self._desk.ledger.mirror(
+                Mirrored(share.marker, case.productive_id, payment.id, share.reference)
+            )
+        self._report.updated.append(_changed(case, share, payment.id))
+
+    def _create(self, case: _Case, share: Share) -> None:
+        payment_id = None
+        if not self._desk.dry_run:
+            on = "written_off_on" if share.is_discount else "paid_on"
+            values = {"amount": share.amount, on: share.on, "note": shares.note_of(share)}
+            attributes = {"invoice_id": case.productive_id, **self._attributes(case, values)}
+            payment_id = self._send(case, share, attributes)
+        self._report.created.append(_changed(case, share, payment_id))
+
+    def _send(self, case: _Case, share: Share, attributes: Mapping[str, Any]) -> str:
+        """POST a payment once: no key makes it repeatable, so an unknown end stays open."""
+        desk = self._desk
+        intent = desk.ledger.begin(
+            "payment",
+            share.marker,
+            desk.sage.business_id,
+            payload=attributes,
+            context={"productive_id": case.productive_id},
+        )
+        try:
+            payment_id = desk.productive.create_payment(attributes)
+        except OutcomeUnknown:
+            raise
+        except PsageError as error:
+            desk.ledger.close(intent, "refused", error.message)
+            raise
+        one = Mirrored(share.marker, case.productive_id, payment_id, share.reference)
+        try:
+            desk.ledger.mirror(one, intent)
+        except PsageError as error:
+            raise OutcomeUnknown(
+                f"payment {payment_id} is in Productive, but could not be recorded: "
+                f"{error.message}",
+                hint=f"{error.hint}; the next run finds it by its note",
+            ) from error
+        return payment_id
+
+    def _attributes(self, case: _Case, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values as Productive writes them: whole minor units, plain dates."""
+        sent = dict(values)
+        if "amount" in sent:
+            sent["amount"] = self._desk.productive.minor(sent["amount"], case.currency)
+        return {
+            name: value.isoformat() if isinstance(value, date) else value
+            for name, value in sent.items()
+        }
+
+    # --- the end
+
+    def move_marks(self) -> None:
+        """Remember how far this run got: never past its start, and only where nothing is missed."""
+        if self._order.invoices or self._desk.dry_run:
+            return
+        until = self._report.until.isoformat()
+        if self._is_full:
+            marks = {UNTIL: until, FULL: until, BEGIN: self._begin.isoformat()}
+            self._desk.ledger.set_marks(marks)
+        elif self._mark and self._report.since:
+            needed = datetime.fromisoformat(self._mark) - OVERLAP
+            if self._report.since <= needed:
+                self._desk.ledger.set_marks({UNTIL: until})
+
+
+def _changed(case: _Case, share: Share, payment_id: str | None) -> Change:
+    return Change(
+        case.productive_id,
+        case.link.sage_number,
+        payment_id,
+        share.source_id,
+        share.on,
+        share.amount,
+        case.currency,
+        share.is_discount,
+    )
+
+
+def _names(document: SageDocument, source_id: str) -> bool:
+    rows: Iterable[Settlement] = document.settlements or ()
+    return any(source_id in (row.receipt_id, row.allocation_id) for row in rows)
+
+
+def _by_number(productive_id: str) -> tuple[int, str]:
+    return (int(productive_id) if productive_id.isdecimal() else 0, productive_id)
