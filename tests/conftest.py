@@ -34,6 +34,9 @@ _REFUSALS = {400, 401, 403, 404, 409, 415, 422, 429}
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--live", action="store_true", help="ask the real services, reading only")
+    parser.addoption(
+        "--sequences", type=int, default=320, help="how many random histories of payments to play"
+    )
 
 
 class MemoryKeyring(keyring.backend.KeyringBackend):

@@ -1,9 +1,15 @@
-"""What a copy costs: the calls to Sage, counted."""
+"""What a copy and a sync cost: the calls to Sage, counted."""
 
+import itertools
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from productive_sage import payments
+from productive_sage.http import Http
+from productive_sage.ledger import Ledger
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage
 
@@ -76,3 +82,85 @@ def test_a_batch_of_100_takes_at_most_1_1_calls_each_even_with_cold_caches(
     assert result.json["summary"]["created"] == 100
     assert len(sage_calls(services)) <= 110
     assert services.concurrent_posts == 0
+
+
+# --- sync-payments
+
+FEEDS = [
+    "GET /sales_invoices",
+    "GET /contact_payments",
+    "GET /contact_payments",
+    "GET /contact_allocations",
+    "GET /contact_allocations",
+]
+
+
+@pytest.fixture
+def synced(services: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    """100 invoices are copied, and a first sync has compared everything; time flies."""
+    ticks = itertools.count()
+    monkeypatch.setitem(Http.__init__.__kwdefaults__, "clock", lambda: float(next(ticks)))
+    ids = [
+        services.agency.add_invoice(company_id=507, lines=[{"unit_price": "10.00"}])
+        for _ in range(100)
+    ]
+    assert psage("copy-invoice", *ids, "--no-pdf").code == 0
+    assert psage("configure", "--sync-payments", "--sync-payments-from", "2026-01-01").code == 0
+    assert psage("sync-payments").code == 0
+    services.clear_calls()
+    return services
+
+
+def test_a_quiet_sync_of_10_000_invoices_takes_five_calls_and_two_seconds(
+    services: Sandbox, psage: Psage, home: Path
+) -> None:
+    long_ago = (datetime.now(UTC) - timedelta(days=90)).isoformat()
+    an_hour_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    assert psage("configure", "--sync-payments", "--sync-payments-from", "2026-01-01").code == 0
+    links = [(str(n), f"{n:032x}", f"SI-{n}", long_ago) for n in range(1000, 11_000)]
+    with Ledger(home / "default.db") as ledger:
+        with ledger.write() as db:
+            db.executemany(
+                "INSERT INTO link (productive_id, copy, business_id, sage_id, sage_number, "
+                "number_sent, pending, copied_at) "
+                f"VALUES (?, 1, '{services.sage.books().business_id}', ?, ?, 0, '', ?)",
+                links,
+            )
+            db.executemany(
+                "INSERT INTO mirrored (marker, productive_id, payment_id, reference, source_id) "
+                "VALUES (?, ?, ?, '', ?)",
+                [(f"psage r{n}/{key}", n, n, f"r{n}") for n, key, *_ in links],
+            )
+        ledger.set_marks(
+            {
+                payments.UNTIL: an_hour_ago,
+                payments.FULL: an_hour_ago,
+                payments.BEGIN: "2026-01-01",
+            }
+        )
+    services.clear_calls()
+
+    began = time.process_time()
+    result = psage("sync-payments", "--json")
+    took_s = time.process_time() - began
+
+    assert (result.code, result.json["checked_invoices"]) == (0, 0)
+    assert sage_calls(services) == FEEDS
+    assert services.calls("productive") == []
+    assert took_s < 2
+
+
+@pytest.mark.parametrize("touch", [True, False], ids=["touched", "not touched"])
+def test_100_changed_invoices_take_at_most_eight_calls(
+    synced: Sandbox, psage: Psage, touch: bool
+) -> None:
+    synced.payments_touch_invoices = touch
+    for document in synced.sage.invoices.values():
+        synced.bookkeeper.pay(document["id"], "5.00", "2026-03-01")
+
+    result = psage("sync-payments", "--json")
+
+    assert (result.code, len(result.json["created"])) == (0, 100)
+    assert len(sage_calls(synced)) <= 8
+    reads = [call for call in synced.calls("productive") if call.method == "GET"]
+    assert len(reads) <= 5

@@ -154,6 +154,16 @@ class Bookkeeper:
             self._books.touch(receipt)
             self._books.touch_artefacts([share["artefact_id"] for share in receipt["allocated"]])
 
+    def move_receipt(self, receipt_id: str, from_id: str, to_id: str) -> None:
+        """Let a receipt's share pay another invoice of the customer instead."""
+        with self._sage.lock:
+            receipt = self._books.table("contact_payments")[receipt_id]
+            for share in receipt["allocated"]:
+                if share["artefact_id"] == from_id:
+                    share["artefact_id"] = to_id
+            self._books.touch(receipt)
+            self._books.touch_artefacts([from_id, to_id])
+
     def delete_receipt(self, receipt_id: str) -> None:
         """Remove a receipt; its shares, and what was allocated of it, vanish from the invoices."""
         with self._sage.lock:
