@@ -1,0 +1,740 @@
+"""sync-payments on the sandbox: what acts in Sage become in Productive, and what is left alone."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from productive_sage.ledger import Ledger
+from productive_sage.sandbox import Sandbox
+from tests.conftest import Psage, Result, copies, forget, writes
+
+ON = ("configure", "--sync-payments", "--sync-payments-from", "2026-01-01")
+FULL = ("sync-payments", "--full", "--json")
+
+
+@pytest.fixture
+def books(services: Sandbox, psage: Psage) -> Sandbox:
+    """Invoices 101 and 125 are copied with tax, payments are synchronised since January."""
+    assert psage("copy-invoice", "101", "105", "123", "--tax-rate", "GB_STANDARD").code == 0
+    assert psage(*ON).code == 0
+    assert psage("sync-payments").code == 0
+    services.clear_calls()
+    return services
+
+
+def copy_of(sandbox: Sandbox, productive_id: str) -> str:
+    return str(copies(sandbox, productive_id)[-1]["id"])
+
+
+def held(sandbox: Sandbox, productive_id: str) -> list[tuple[str, str | None]]:
+    """Amount and day of each payment of an invoice."""
+    return [
+        (f"{Decimal(row['amount']) / 100:.2f}", row["paid_on"])
+        for row in sandbox.productive.payments.values()
+        if row["invoice_id"] == productive_id
+    ]
+
+
+def only_payment(sandbox: Sandbox) -> dict[str, Any]:
+    (payment,) = sandbox.productive.payments.values()
+    return dict(payment)
+
+
+def codes(result: Result) -> list[str]:
+    return [one["code"] for one in result.json["skipped"]]
+
+
+# --- create
+
+
+def test_a_receipt_becomes_a_payment_with_the_day_and_a_note(books: Sandbox, psage: Psage) -> None:
+    copy = copy_of(books, "101")
+    receipt = books.bookkeeper.pay(copy, "120.50", "2026-03-04", "BACS 77")
+
+    result = psage("sync-payments", "--json")
+
+    payment = only_payment(books)
+    assert result.code == 0
+    assert (payment["amount"], payment["paid_on"], payment["invoice_id"]) == (
+        12050,
+        "2026-03-04",
+        "101",
+    )
+    assert payment["note"] == f"Sage receipt BACS 77\npsage {receipt}/{copy}"
+    assert result.json["created"] == [
+        {
+            "productive_invoice_id": "101",
+            "productive_payment_id": payment["id"],
+            "sage_payment_id": receipt,
+            "date": "2026-03-04",
+            "amount": "120.50",
+            "currency": "GBP",
+            "write_off": False,
+        }
+    ]
+    assert result.json["checked_invoices"] == 3
+
+
+def test_tranches_and_one_receipt_over_several_invoices(books: Sandbox, psage: Psage) -> None:
+    first, second = copy_of(books, "101"), copy_of(books, "105")
+    books.bookkeeper.pay(first, "10.00", "2026-03-01")
+    books.bookkeeper.pay_many([(first, "20.00"), (second, "30.00")], "2026-03-02")
+
+    assert psage("sync-payments").code == 0
+
+    assert held(books, "101") == [("10.00", "2026-03-01"), ("20.00", "2026-03-02")]
+    assert held(books, "105") == [("30.00", "2026-03-02")]
+
+
+def test_an_overpaid_receipt_counts_for_what_it_settles(books: Sandbox, psage: Psage) -> None:
+    copy = copies(books, "101")[0]
+    books.bookkeeper.pay(copy["id"], copy["total_amount"] + 50, "2026-03-01")
+
+    assert psage("sync-payments").code == 0
+
+    assert held(books, "101") == [(f"{copy['total_amount']:.2f}", "2026-03-01")]
+
+
+def test_a_payment_on_account_counts_from_the_day_it_is_allocated(
+    books: Sandbox, psage: Psage
+) -> None:
+    copy = copies(books, "101")[0]
+    receipt = books.bookkeeper.pay_on_account(copy["contact"]["id"], "75.00", "2026-02-01")
+    on_account = books.sage.receipts[receipt]["payment_on_account"]["id"]
+    assert psage("sync-payments", "--json").json["created"] == []
+    allocation = books.bookkeeper.allocate(copy["id"], on_account, "75.00", "2026-03-09")
+
+    result = psage("sync-payments", "--json")
+
+    assert held(books, "101") == [("75.00", "2026-03-09")]
+    assert result.json["created"][0]["sage_payment_id"] == allocation
+
+
+def test_an_allocation_of_several_documents_is_looked_up(books: Sandbox, psage: Psage) -> None:
+    first, second = copies(books, "101")[0], copies(books, "105")[0]
+    receipt = books.bookkeeper.pay_on_account(first["contact"]["id"], "75.00", "2026-02-01")
+    on_account = books.sage.receipts[receipt]["payment_on_account"]["id"]
+    allocation = books.bookkeeper.allocate(first["id"], on_account, "40.00", "2026-03-09")
+    row = books.sage.books().table("contact_allocations")[allocation]
+    row["artefacts"][1]["amount"] = Decimal("-65.00")
+    row["artefacts"].append({"artefact_id": second["id"], "amount": Decimal("25.00")})
+
+    result = psage("sync-payments", "--json")
+
+    assert codes(result) == []
+    assert held(books, "101") == [("40.00", "2026-03-09")]
+    assert held(books, "105") == [("25.00", "2026-03-09")]
+
+
+def test_a_credit_notes_allocation_is_no_payment(books: Sandbox, psage: Psage) -> None:
+    assert psage("copy-invoice", "111").code == 0
+    assert psage("credit-note", "110").code == 0
+
+    result = psage("sync-payments", "--json")
+
+    assert result.code == 0
+    assert books.productive.payments == {}
+
+
+def test_a_discount_is_named_or_written_off(books: Sandbox, psage: Psage, home: Path) -> None:
+    books.bookkeeper.pay(copy_of(books, "101"), "95.00", "2026-03-01", discount="5.00")
+
+    first = psage("sync-payments", "--json")
+    settings = home / "default.toml"
+    settings.write_text('settlement_discount = "write_off"\n' + settings.read_text())
+    second = psage("sync-payments", "--json")
+    third = psage("sync-payments", "--json")
+
+    assert codes(first) == ["settlement_discount"]
+    assert "5.00 GBP" in first.json["skipped"][0]["message"]
+    assert [one["write_off"] for one in first.json["created"]] == [False]
+    assert [(one["amount"], one["write_off"]) for one in second.json["created"]] == [("5.00", True)]
+    written_off = [
+        (row["amount"], row["written_off_on"], row["paid_on"])
+        for row in books.productive.payments.values()
+        if row["written_off_on"]
+    ]
+    assert written_off == [(500, "2026-03-01", None)]
+    assert third.json["created"] == third.json["updated"] == third.json["deleted"] == []
+
+
+def test_a_discount_taken_back_takes_the_write_off_with_it(
+    books: Sandbox, psage: Psage, home: Path
+) -> None:
+    settings = home / "default.toml"
+    settings.write_text('settlement_discount = "write_off"\n' + settings.read_text())
+    receipt = books.bookkeeper.pay(copy_of(books, "101"), "95.00", "2026-03-01", discount="5.00")
+    psage("sync-payments")
+    books.sage.books().table("contact_payments")[receipt]["allocated"][0]["discount"] = Decimal(0)
+    books.bookkeeper.edit_receipt(receipt)
+
+    result = psage("sync-payments", "--json")
+
+    assert [one["write_off"] for one in result.json["deleted"]] == [True]
+    assert held(books, "101") == [("95.00", "2026-03-01")]
+
+
+def test_a_refund_is_mirrored(books: Sandbox, psage: Psage) -> None:
+    copy = copy_of(books, "101")
+    books.bookkeeper.pay(copy, "100.00", "2026-03-01")
+    refund = books.bookkeeper.pay(copy, "1.00", "2026-03-05")
+    books.bookkeeper.edit_receipt(refund, amount="-30.00")
+
+    assert psage("sync-payments").code == 0
+
+    assert held(books, "101") == [("100.00", "2026-03-01"), ("-30.00", "2026-03-05")]
+
+
+def test_a_receipt_in_another_currency_counts_in_the_invoices(
+    services: Sandbox, psage: Psage
+) -> None:
+    psage("copy-invoice", "119")
+    psage(*ON)
+    copy = copies(services, "119")[0]
+    receipt = services.bookkeeper.pay(copy["id"], "10.00", "2026-03-01")
+    services.sage.books().table("contact_payments")[receipt]["currency"] = "GBP"
+
+    result = psage("sync-payments", "--json")
+
+    assert [(one["amount"], one["currency"]) for one in result.json["created"]] == [
+        ("10.00", "EUR")
+    ]
+
+
+# --- change, move, delete
+
+
+@pytest.mark.parametrize(
+    ("edit", "changed"),
+    [
+        ({"amount": "90.00"}, {"amount": 9000}),
+        ({"date": "2026-04-01"}, {"paid_on": "2026-04-01"}),
+    ],
+)
+def test_an_edited_receipt_changes_its_payment(
+    books: Sandbox, psage: Psage, edit: dict[str, str], changed: dict[str, Any]
+) -> None:
+    receipt = books.bookkeeper.pay(copy_of(books, "101"), "100.00", "2026-03-01", "BACS 1")
+    psage("sync-payments")
+    before = only_payment(books)
+    books.bookkeeper.edit_receipt(receipt, **edit)
+    books.clear_calls()
+
+    result = psage("sync-payments", "--json")
+
+    assert only_payment(books) == before | changed
+    assert len(result.json["updated"]) == 1
+    assert writes(books) == [f"PATCH /payments/{before['id']}"]
+
+
+def test_an_edited_reference_keeps_what_people_wrote_into_the_note(
+    books: Sandbox, psage: Psage
+) -> None:
+    copy = copy_of(books, "101")
+    receipt = books.bookkeeper.pay(copy, "100.00", "2026-03-01", "BACS 1")
+    psage("sync-payments")
+    payment = only_payment(books)
+    books.agency.edit_payment(payment["id"], note=f"Ann: late\n{payment['note']}\nPhoned them")
+    books.bookkeeper.edit_receipt(receipt, reference="BACS 2")
+
+    assert psage("sync-payments").code == 0
+
+    assert only_payment(books)["note"] == (
+        f"Ann: late\nSage receipt BACS 2\npsage {receipt}/{copy}\nPhoned them"
+    )
+
+
+def test_a_receipt_moved_to_another_invoice_moves_its_payment(books: Sandbox, psage: Psage) -> None:
+    first, second = copy_of(books, "101"), copy_of(books, "105")
+    receipt = books.bookkeeper.pay(first, "50.00", "2026-03-01")
+    psage("sync-payments")
+    books.bookkeeper.move_receipt(receipt, first, second)
+
+    result = psage("sync-payments", "--json")
+
+    assert held(books, "101") == []
+    assert held(books, "105") == [("50.00", "2026-03-01")]
+    assert len(result.json["deleted"]) == len(result.json["created"]) == 1
+
+
+@pytest.mark.parametrize("touch", [True, False], ids=["invoice touched", "not touched"])
+def test_a_deleted_receipt_takes_its_payment_with_it(
+    books: Sandbox, psage: Psage, touch: bool
+) -> None:
+    books.payments_touch_invoices = touch
+    receipt = books.bookkeeper.pay(copy_of(books, "101"), "50.00", "2026-03-01")
+    psage("sync-payments")
+    books.bookkeeper.delete_receipt(receipt)
+
+    result = psage("sync-payments", "--json")
+
+    assert held(books, "101") == []
+    assert [one["amount"] for one in result.json["deleted"]] == ["50.00"]
+
+
+def test_a_receipt_put_on_account_again_takes_its_payment_with_it(
+    books: Sandbox, psage: Psage
+) -> None:
+    copy = copies(books, "101")[0]
+    receipt = books.bookkeeper.pay_on_account(copy["contact"]["id"], "75.00", "2026-02-01")
+    on_account = books.sage.receipts[receipt]["payment_on_account"]["id"]
+    allocation = books.bookkeeper.allocate(copy["id"], on_account, "75.00", "2026-03-09")
+    psage("sync-payments")
+    books.bookkeeper.delete_allocation(allocation)
+
+    result = psage("sync-payments", "--json")
+
+    assert held(books, "101") == []
+    assert len(result.json["deleted"]) == 1
+
+
+def test_more_removals_than_allowed_change_nothing_at_all(books: Sandbox, psage: Psage) -> None:
+    copy = copy_of(books, "101")
+    receipts = [books.bookkeeper.pay(copy, "1.00", f"2026-03-{day:02}") for day in range(1, 5)]
+    psage("sync-payments")
+    for receipt in receipts:
+        books.bookkeeper.delete_receipt(receipt)
+    books.bookkeeper.pay(copy, "2.00", "2026-03-20")
+    books.clear_calls()
+
+    stopped = psage("sync-payments", "--max-deletes", "3", "--json")
+
+    assert (stopped.code, stopped.json["error"]["code"]) == (4, "too_many_deletes")
+    assert stopped.json["error"]["details"]["removals"] == 4
+    assert "--max-deletes 4" in stopped.json["error"]["hint"]
+    assert writes(books) == []
+
+    allowed = psage("sync-payments", "--max-deletes", "4", "--json")
+    assert (allowed.code, len(allowed.json["deleted"])) == (0, 4)
+    assert held(books, "101") == [("2.00", "2026-03-20")]
+
+
+# --- what people do in Productive
+
+
+def test_a_payment_made_by_hand_is_not_paid_twice(books: Sandbox, psage: Psage) -> None:
+    by_hand = books.agency.add_payment("101", "50.00", "2026-03-03", "by Ann")
+    before = dict(books.productive.payments[by_hand])
+    books.bookkeeper.pay(copy_of(books, "101"), "50.00", "2026-03-01")
+    books.bookkeeper.pay(copy_of(books, "101"), "20.00", "2026-03-02")
+
+    result = psage("sync-payments", "--json")
+
+    assert result.code == 0
+    assert codes(result) == ["paid_in_productive"]
+    assert by_hand in result.json["skipped"][0]["message"]
+    assert held(books, "101") == [("50.00", "2026-03-03"), ("20.00", "2026-03-02")]
+    assert books.productive.payments[by_hand] == before
+
+
+def test_a_whole_payment_by_hand_stands_for_tranches_in_sage(books: Sandbox, psage: Psage) -> None:
+    unpaid = Decimal(books.productive.invoices["101"]["amount_unpaid"]) / 100
+    books.agency.add_payment("101", unpaid, "2026-03-03", "all of it")
+    books.bookkeeper.pay(copy_of(books, "101"), "50.00", "2026-03-01")
+
+    result = psage("sync-payments", "--json")
+
+    assert codes(result) == ["paid_in_productive"]
+    assert len(held(books, "101")) == 1
+
+
+def test_a_payment_in_productive_never_goes_to_sage(books: Sandbox, psage: Psage) -> None:
+    books.agency.add_payment("101", "50.00", "2026-03-03", "by Ann")
+
+    psage(*FULL)
+
+    assert writes(books) == []
+    assert books.sage.receipts == {}
+
+
+def test_what_psage_wrote_is_put_right_again(books: Sandbox, psage: Psage) -> None:
+    books.bookkeeper.pay(copy_of(books, "101"), "50.00", "2026-03-01")
+    books.bookkeeper.pay(copy_of(books, "101"), "60.00", "2026-03-02")
+    psage("sync-payments")
+    first, second = books.productive.payments
+    books.agency.edit_payment(first, amount="5.00")
+    books.agency.delete_payment(second)
+
+    assert psage(*FULL).code == 0
+
+    assert held(books, "101") == [("50.00", "2026-03-01"), ("60.00", "2026-03-02")]
+
+
+def test_a_payment_moved_by_hand_is_reported_and_not_made_again(
+    books: Sandbox, psage: Psage
+) -> None:
+    books.bookkeeper.pay(copy_of(books, "101"), "50.00", "2026-03-01")
+    psage("sync-payments")
+    (key,) = books.productive.payments
+    books.productive.table("payments")[key]["rel"]["invoice"] = "103"
+
+    result = psage("sync-payments", "--json")
+
+    assert codes(result) == ["payment_moved"]
+    assert len(books.productive.payments) == 1
+
+
+def test_a_doubled_payment_is_reported_and_left_alone(books: Sandbox, psage: Psage) -> None:
+    books.bookkeeper.pay(copy_of(books, "101"), "50.00", "2026-03-01")
+    psage("sync-payments")
+    payment = only_payment(books)
+    books.agency.add_payment("101", "50.00", "2026-03-01", payment["note"])
+
+    result = psage("sync-payments", "--json")
+
+    assert codes(result) == ["doubled"]
+    assert len(books.productive.payments) == 2
+
+
+def test_an_overpaid_invoice_is_reported(books: Sandbox, psage: Psage) -> None:
+    line = next(
+        key for key, row in books.productive.line_items.items() if row["invoice_id"] == "101"
+    )
+    books.agency.edit_line(line, quantity="0.1")
+    copy = copies(books, "101")[0]
+    books.bookkeeper.pay(copy["id"], copy["total_amount"], "2026-03-01")
+
+    result = psage("sync-payments", "--json")
+
+    assert result.code == 0
+    assert codes(result) == ["overpaid"]
+    assert held(books, "101") == [(f"{copy['total_amount']:.2f}", "2026-03-01")]
+
+
+def test_a_refusal_of_productive_is_tried_again_and_stops_no_other(
+    books: Sandbox, psage: Psage, home: Path
+) -> None:
+    books.bookkeeper.pay(copy_of(books, "101"), "10.00", "2026-03-01")
+    books.bookkeeper.pay(copy_of(books, "105"), "20.00", "2026-03-01")
+    books.fault("status", service="productive", method="POST", path="/payments", status=422)
+
+    first = psage("sync-payments", "--json")
+
+    assert first.code == 6
+    (failed,) = first.json["failed"]
+    assert (failed["productive_invoice_id"], failed["code"]) == ("101", "refused_by_productive")
+    with Ledger(home / "default.db") as ledger:
+        assert [one.productive_id for one in ledger.waiting()] == ["101"]
+    # Long after, when the feeds show it no more, it is still tried again.
+    books.advance(10 * 86_400)
+    second = psage("sync-payments", "--json")
+    assert second.code == 0
+    assert held(books, "101") == [("10.00", "2026-03-01")]
+    with Ledger(home / "default.db") as ledger:
+        assert ledger.waiting() == []
+
+
+def test_an_invoice_deleted_in_productive_is_reported(books: Sandbox, psage: Psage) -> None:
+    books.agency.delete_invoice("101")
+    books.bookkeeper.pay(copy_of(books, "101"), "10.00", "2026-03-01")
+    books.bookkeeper.pay(copy_of(books, "105"), "20.00", "2026-03-01")
+
+    result = psage("sync-payments", "--json")
+
+    assert result.code == 0
+    assert codes(result) == ["not_found"]
+    assert "was deleted in Productive on" in result.json["skipped"][0]["message"]
+    assert held(books, "105") == [("20.00", "2026-03-01")]
+
+
+# --- copies
+
+
+def test_a_voided_copy_is_reported(books: Sandbox, psage: Psage) -> None:
+    receipt = books.bookkeeper.pay(copy_of(books, "101"), "10.00", "2026-03-01")
+    psage("sync-payments")
+    books.bookkeeper.delete_receipt(receipt)
+    books.bookkeeper.void(copy_of(books, "101"))
+
+    result = psage("sync-payments", "--json")
+
+    assert codes(result) == ["copy_gone"]
+    assert "psage copy-invoice 101 --create-new" in result.json["skipped"][0]["message"]
+    assert held(books, "101") == []
+
+
+def test_a_deleted_copy_proves_nothing(books: Sandbox, psage: Psage) -> None:
+    books.bookkeeper.pay(copy_of(books, "101"), "10.00", "2026-03-01")
+    psage("sync-payments")
+    books.bookkeeper.delete_invoice(copy_of(books, "101"))
+
+    result = psage(*FULL)
+
+    assert (result.code, codes(result)) == (0, ["copy_gone"])
+    assert held(books, "101") == [("10.00", "2026-03-01")]
+
+
+def test_of_several_copies_the_latest_is_followed(books: Sandbox, psage: Psage) -> None:
+    old = copy_of(books, "101")
+    receipt = books.bookkeeper.pay(old, "10.00", "2026-03-01")
+    psage("sync-payments")
+    psage("copy-invoice", "101", "--create-new", "--tax-rate", "GB_STANDARD")
+    (new,) = [row["id"] for row in copies(books, "101") if row["id"] != old]
+    books.bookkeeper.pay(new, "20.00", "2026-03-02")
+
+    both = psage("sync-payments", "--json")
+
+    assert sorted(set(codes(both))) == ["not_proven", "several_copies"]
+    assert held(books, "101") == [("10.00", "2026-03-01"), ("20.00", "2026-03-02")]
+    books.bookkeeper.move_receipt(receipt, old, new)
+    moved = psage("sync-payments", "--json")
+    assert codes(moved) == []
+    assert sorted(held(books, "101")) == [("10.00", "2026-03-01"), ("20.00", "2026-03-02")]
+    assert all(new in row["note"] for row in books.productive.payments.values())
+
+
+# --- when
+
+
+def test_payments_of_earlier_days_are_left_alone_and_counted(
+    services: Sandbox, psage: Psage
+) -> None:
+    psage("copy-invoice", "101", "--tax-rate", "GB_STANDARD")
+    copy = copy_of(services, "101")
+    early = services.bookkeeper.pay(copy, "10.00", "2026-02-27")
+    services.bookkeeper.pay(copy, "20.00", "2026-03-01")
+    psage("configure", "--sync-payments", "--sync-payments-from", "2026-03-01")
+
+    result = psage("sync-payments", "--json")
+    shown = psage("sync-payments").out
+    services.bookkeeper.delete_receipt(early)
+    psage("sync-payments")
+
+    assert result.json["left_alone"] == 1
+    assert "1 of earlier days left alone" in shown
+    assert held(services, "101") == [("20.00", "2026-03-01")]
+
+
+def test_an_earlier_beginning_compares_everything_again(services: Sandbox, psage: Psage) -> None:
+    psage("copy-invoice", "101", "--tax-rate", "GB_STANDARD")
+    services.bookkeeper.pay(copy_of(services, "101"), "10.00", "2026-02-27")
+    psage("configure", "--sync-payments", "--sync-payments-from", "2026-03-01")
+    psage("sync-payments")
+    psage("configure", "--sync-payments-from", "2026-02-01")
+
+    result = psage("sync-payments", "--json")
+
+    assert result.json["since"] is None
+    assert held(services, "101") == [("10.00", "2026-02-27")]
+
+
+def test_what_changed_long_ago_is_seen_by_the_weekly_comparison(
+    books: Sandbox, psage: Psage, home: Path
+) -> None:
+    books.payments_touch_invoices = False
+    books.bookkeeper.pay(copy_of(books, "101"), "10.00", "2026-03-01")
+    age_everything(books)
+    assert psage("sync-payments", "--json").json["checked_invoices"] == 3  # copied just now
+    books.agency.delete_payment(only_payment(books)["id"])
+    with Ledger(home / "default.db") as ledger, ledger.write() as db:
+        db.execute("UPDATE link SET copied_at = '2026-01-01T00:00:00+00:00'")
+
+    quiet = psage("sync-payments", "--json")
+    with Ledger(home / "default.db") as ledger:
+        eight_days_ago = "2026-11-01T00:00:00+00:00"
+        ledger.set_marks({"payments full": eight_days_ago})
+    weekly = psage("sync-payments", "--json")
+
+    assert quiet.json["checked_invoices"] == 0
+    assert weekly.json["since"] is None
+    assert held(books, "101") == [("10.00", "2026-03-01")]
+
+
+def age_everything(sandbox: Sandbox) -> None:
+    """Let nothing in Sage look changed within the last days."""
+    for plural in ("sales_invoices", "contact_payments", "contact_allocations"):
+        for row in sandbox.sage.books().table(plural).values():
+            row["updated_at"] = "2026-01-01T00:00:00Z"
+
+
+def test_since_reads_again_from_a_day(books: Sandbox, psage: Psage, home: Path) -> None:
+    books.bookkeeper.pay(copy_of(books, "101"), "10.00", "2026-03-01")
+    for row in books.sage.books().table("contact_payments").values():
+        row["updated_at"] = "2026-06-01T00:00:00Z"
+    for row in books.sage.books().table("sales_invoices").values():
+        row["updated_at"] = "2026-01-01T00:00:00Z"
+    with Ledger(home / "default.db") as ledger, ledger.write() as db:
+        db.execute("UPDATE link SET copied_at = '2026-01-01T00:00:00+00:00'")
+
+    assert psage("sync-payments", "--json").json["created"] == []
+    later = psage("sync-payments", "--since", "2026-06-02", "--json")
+    result = psage("sync-payments", "--since", "2026-06-01", "--json")
+
+    assert later.json["created"] == []
+    assert len(result.json["created"]) == 1
+    assert result.json["since"].startswith("2026-06-01T00:00:00")
+
+
+def test_only_the_invoices_asked_for(books: Sandbox, psage: Psage) -> None:
+    books.bookkeeper.pay(copy_of(books, "101"), "10.00", "2026-03-01")
+    books.bookkeeper.pay(copy_of(books, "105"), "20.00", "2026-03-01")
+
+    result = psage("sync-payments", "--invoice", "105", "--invoice", "999", "--json")
+
+    assert held(books, "101") == []
+    assert held(books, "105") == [("20.00", "2026-03-01")]
+    assert result.code == 6
+    assert [one["code"] for one in result.json["failed"]] == ["invoice_not_copied"]
+    psage("sync-payments")
+    assert held(books, "101") == [("10.00", "2026-03-01")]
+
+
+def test_the_mark_does_not_pass_what_was_not_read(books: Sandbox, psage: Psage, home: Path) -> None:
+    def mark() -> str | None:
+        with Ledger(home / "default.db") as ledger:
+            return ledger.mark("payments until")
+
+    before = mark()
+    books.fault("status", service="productive", path="/payments", status=403)
+    stopped = psage("sync-payments", "--json")
+    after_failure = mark()
+    good = psage("sync-payments", "--json")
+
+    assert stopped.code == 4
+    assert after_failure == before
+    assert mark() == good.json["until"]
+
+
+# --- settings, roles, dry run
+
+
+def test_it_is_off_until_somebody_switches_it_on(services: Sandbox, psage: Psage) -> None:
+    result = psage("sync-payments", "--json")
+
+    assert (result.code, result.json["error"]["code"]) == (4, "payment_sync_off")
+    assert "--sync-payments-from" in result.json["error"]["hint"]
+    assert services.calls() == []
+
+
+def test_switching_it_on_needs_a_day(services: Sandbox, psage: Psage, home: Path) -> None:
+    result = psage("configure", "--sync-payments", "--json")
+
+    assert result.code == 2
+    assert "--sync-payments-from" in result.json["error"]["hint"]
+    assert "sync_payments" not in (home / "default.toml").read_text()
+
+
+def test_switching_it_off_keeps_the_day(books: Sandbox, psage: Psage, home: Path) -> None:
+    psage("configure", "--no-sync-payments")
+
+    assert psage("sync-payments").code == 4
+    assert psage("configure", "--sync-payments").code == 0
+    assert "sync_payments_from = 2026-01-01" in (home / "default.toml").read_text()
+
+
+def test_a_day_that_is_none_is_refused(services: Sandbox, psage: Psage) -> None:
+    assert psage("configure", "--sync-payments-from", "soon").code == 2
+    assert psage("sync-payments", "--since", "31.12.2026").code == 2
+    assert psage("sync-payments", "--invoice", "101", "--full").code == 2
+
+
+def test_a_dry_run_shows_the_same_and_changes_nothing(
+    books: Sandbox, psage: Psage, home: Path
+) -> None:
+    receipt = books.bookkeeper.pay(copy_of(books, "101"), "10.00", "2026-03-01")
+    moved = books.bookkeeper.pay(copy_of(books, "105"), "20.00", "2026-03-02")
+    psage("sync-payments")
+    books.bookkeeper.delete_receipt(receipt)
+    books.bookkeeper.edit_receipt(moved, amount="21.00")
+    books.bookkeeper.pay(copy_of(books, "101"), "30.00", "2026-03-03")
+    books.clear_calls()
+    ledger_before = [line for line in dump(home) if "mark" not in line]
+
+    dry = psage("sync-payments", "--dry-run", "--json")
+    assert writes(books) == []
+    assert [line for line in dump(home) if "mark" not in line] == ledger_before
+    real = psage("sync-payments", "--json")
+
+    for kind in ("created", "updated", "deleted"):
+        planned = [one | {"productive_payment_id": 0} for one in dry.json[kind]]
+        done = [one | {"productive_payment_id": 0} for one in real.json[kind]]
+        assert planned == done
+        assert len(done) == 1
+
+
+def dump(home: Path) -> list[str]:
+    with Ledger(home / "default.db") as ledger:
+        return [*ledger._db.iterdump()]
+
+
+def test_a_role_that_may_not_read_allocations_is_said_once(books: Sandbox, psage: Psage) -> None:
+    receipt = books.bookkeeper.pay(copy_of(books, "101"), "10.00", "2026-03-01")
+    psage("sync-payments")
+    books.bookkeeper.delete_receipt(receipt)
+    books.bookkeeper.pay(copy_of(books, "101"), "20.00", "2026-03-02")
+    books.fault("status", path="/contact_allocations", status=403, times=99)
+
+    result = psage("sync-payments", "--json")
+
+    assert result.code == 0
+    assert [one["code"] for one in result.json["warnings"]] == ["allocations_not_readable"]
+    assert held(books, "101") == [("20.00", "2026-03-02")]
+
+
+def test_the_second_run_writes_nothing(books: Sandbox, psage: Psage) -> None:
+    books.bookkeeper.pay(copy_of(books, "101"), "10.00", "2026-03-01", discount="1.00")
+    psage("sync-payments")
+    books.clear_calls()
+
+    for _ in range(2):
+        assert psage("sync-payments", "--json").code == 0
+        assert psage(*FULL).code == 0
+    assert writes(books) == []
+
+
+def test_a_lost_ledger_finds_its_payments_by_their_notes(
+    books: Sandbox, psage: Psage, home: Path
+) -> None:
+    receipt = books.bookkeeper.pay(copy_of(books, "101"), "10.00", "2026-03-01", "BACS 1")
+    psage("sync-payments")
+    forget(home)
+    psage("copy-invoice", "101", "105", "123")
+    books.clear_calls()
+
+    assert psage("sync-payments").code == 0
+    assert writes(books) == []
+    books.bookkeeper.edit_receipt(receipt, amount="9.00", reference="BACS 2")
+    assert psage("sync-payments").code == 0
+    assert only_payment(books)["amount"] == 900
+    assert only_payment(books)["note"].startswith("Sage receipt BACS 2\n")
+    books.bookkeeper.delete_receipt(receipt)
+    assert psage("sync-payments").code == 0
+    assert books.productive.payments == {}
+
+
+def test_yen_are_not_guessed_and_stop_no_other(services: Sandbox, psage: Psage, home: Path) -> None:
+    settings = home / "default.toml"
+    plain = settings.read_text()
+    settings.write_text(plain + "[minor_digits]\nJPY = 0\n")
+    assert psage("copy-invoice", "108", "101").code == 0
+    assert psage(*ON).code == 0
+    services.bookkeeper.pay(copy_of(services, "108"), "1000", "2026-03-01")
+    services.bookkeeper.pay(copy_of(services, "101"), "10.00", "2026-03-01")
+    good = settings.read_text()
+    settings.write_text(good.replace("[minor_digits]\nJPY = 0\n", ""))
+
+    first = psage("sync-payments", "--json")
+    settings.write_text(good)
+    second = psage("sync-payments", "--json")
+
+    assert first.code == 6
+    assert [one["code"] for one in first.json["failed"]] == ["currency_unclear"]
+    assert second.code == 0
+    assert {row["amount"] for row in services.productive.payments.values()} == {1000}
+
+
+def test_people_see_a_table_and_what_needs_a_look(books: Sandbox, psage: Psage) -> None:
+    books.bookkeeper.pay(copy_of(books, "101"), "10.00", "2026-03-01", discount="1.00")
+
+    result = psage("sync-payments")
+    quiet = psage("--quiet", "sync-payments")
+
+    assert "101" in result.out
+    assert "10.00" in result.out
+    assert "3 invoices checked, 1 payment changed" in result.out
+    assert "warning: invoice" in result.err
+    assert "1.00 GBP" in result.err
+    assert quiet.out == ""
+    assert "1.00 GBP" in quiet.err
