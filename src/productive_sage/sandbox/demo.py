@@ -48,6 +48,8 @@ class Demo:
         self._again()
         self._bad_day()
         self._batch()
+        self._credit()
+        self._payments()
 
     # -- the steps --------------------------------------------------------------------------
 
@@ -109,6 +111,37 @@ class Demo:
             self._promise(
                 Decimal(copy["net_amount"]) == net, f"invoice {invoice}: {net} on both sides"
             )
+
+    def _credit(self) -> None:
+        self._title("Credit an invoice: the credit note is set against its copy")
+        self._psage("copy-invoice", "111", "--tax-rate", "GB_STANDARD")
+        self._psage("credit-note", "110")
+        copy = self._only_copy("PRD-111")
+        self._promise(Decimal(copy["outstanding_amount"]) == 0, "nothing of the invoice is open")
+
+    def _payments(self) -> None:
+        self._title("A customer pays in Sage, in two parts; one of them is a mistake")
+        self._psage("configure", "--sync-payments", "--sync-payments-from", "2026-01-01")
+        copy = self._only_copy("PRD-101")["id"]
+        keeper = self._sandbox.bookkeeper
+        keeper.pay(copy, "100.00", "2026-03-02", "BACS 1")
+        mistake = keeper.pay(copy, "50.00", "2026-03-09", "BACS 2")
+        self._psage("sync-payments")
+        self._promise(self._paid("101") == ["100.00", "50.00"], "Productive has both payments")
+        keeper.delete_receipt(mistake)
+        self._say("(the bookkeeper deletes the second receipt)")
+        self._psage("sync-payments")
+        self._promise(self._paid("101") == ["100.00"], "Productive has the first one alone")
+        self._psage("sync-payments")
+        self._promise(not self._written(), "a second run writes nothing")
+
+    def _paid(self, invoice: str) -> list[str]:
+        payments = self._sandbox.productive.payments.values()
+        return [
+            f"{Decimal(row['amount']) / 100:.2f}"
+            for row in payments
+            if row["invoice_id"] == invoice
+        ]
 
     # -- tools ------------------------------------------------------------------------------
 
