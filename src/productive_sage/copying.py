@@ -480,7 +480,7 @@ class _Run:
         if note.kind is INVOICE:
             return None
         credited, desk = mapping.check_whole(note), self._desk
-        link = desk.ledger.latest(credited.id)
+        link, found = desk.ledger.latest(credited.id), list[Invoice]()
         if link is None:
             found, unreadable = desk.productive.invoices(ids=[credited.id])
             if credited.id in unreadable:
@@ -511,6 +511,8 @@ class _Run:
                 "--update-existing`, then this again",
                 details={"sage_id": copy.id},
             )
+        if found and not desk.dry_run:  # adopted just now
+            followups.finish(desk, link, found[0], copy)
         return _Credited(link, copy)
 
     def _customer(self, invoice: Invoice, credited: _Credited | None) -> Contact | NewCustomer:

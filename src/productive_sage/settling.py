@@ -35,14 +35,16 @@ def settle(desk: Desk) -> Iterator[Outcome]:
 
     Raises only what stops every document: no sign-in, no network.
     """
-    unfinished = desk.ledger.unfinished()
+    unfinished = {(link.productive_id, link.copy) for link in desk.ledger.unfinished()}
     for intent in desk.ledger.open_intents():
         if intent.kind == "contact":
             _settle_contact(desk, intent)
         elif outcome := _attempt(desk, intent):
+            if outcome.sage_id:  # and so followed up
+                unfinished.discard((intent.source_id, intent.context["copy"]))
             yield outcome
-    for link in unfinished:
-        if outcome := _complete(desk, link):
+    for link in desk.ledger.unfinished():
+        if (link.productive_id, link.copy) in unfinished and (outcome := _complete(desk, link)):
             yield outcome
 
 
