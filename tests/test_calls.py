@@ -4,6 +4,7 @@ import itertools
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,7 +100,8 @@ FEEDS = [
 def synced(services: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     """100 invoices are copied, and a first sync has compared everything; time flies."""
     ticks = itertools.count()
-    monkeypatch.setitem(Http.__init__.__kwdefaults__, "clock", lambda: float(next(ticks)))
+    defaults: Any = Http.__init__.__kwdefaults__
+    monkeypatch.setitem(defaults, "clock", lambda: float(next(ticks)))
     ids = [
         services.agency.add_invoice(company_id=507, lines=[{"unit_price": "10.00"}])
         for _ in range(100)
