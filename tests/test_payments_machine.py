@@ -362,9 +362,9 @@ class Payments(RuleBasedStateMachine):
         self.sandbox.clear_calls()
         again = self._sync()
         assert again
-        assert not (again.failed or again.created or again.updated or again.deleted)
+        assert [*again.failed, *again.created, *again.updated, *again.deleted] == []
         assert [c for c in self.sandbox.calls("productive") if c.method != "GET"] == []
-        assert not (self.ledger.open_payments() or self.ledger.waiting())
+        assert [*self.ledger.open_payments(), *self.ledger.waiting()] == []
         self.must_be_full = False
         self.sandbox.advance(self.days * 86_400)
 
