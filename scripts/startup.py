@@ -1,4 +1,4 @@
-"""Compare the start of `psage --help` with that of an empty Typer app, in one run.
+"""Compare the start of `psage --help` and of `psage status` with that of an empty Typer app.
 
 Prints the quickest of several interleaved runs of each, in milliseconds, and their ratio.
 """
@@ -20,6 +20,7 @@ COMMANDS = {
     "an empty typer app": [sys.executable, "-c", EMPTY],
     "psage --help": [sys.executable, "-m", "productive_sage", "--help"],
     "psage --version": [sys.executable, "-m", "productive_sage", "--version"],
+    "psage status": [sys.executable, "-m", "productive_sage", "status"],
 }
 
 

@@ -40,6 +40,7 @@ def test_all_problems_are_told_at_once_with_key_value_and_what_is_allowed(tmp_pa
     problems = caught.value.details["problems"]
     assert len(problems) == 7
     assert str(path) in caught.value.message
+    assert [f"- {problem}" for problem in problems] == caught.value.message.splitlines()[1:]
     assert '`numbering = "both"` must be "sage" or "productive"' in problems
     assert "`write_number_back" in caught.value.message
     assert "PSAGE_SAGE_TOKEN_URL" in caught.value.message
@@ -115,7 +116,113 @@ def test_an_edit_keeps_comments_order_and_unknown_keys(tmp_path: Path) -> None:
         "default_tax_rate": "GB_ZERO",
         "items": {"12": "service:b"},
     }
-    assert "# Development -> DEV" in text
+    assert "# psage: Development -> DEV" in text
+
+
+def test_a_comment_behind_a_value_stays_and_psages_own_name_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "default.toml"
+    path.write_text('default_tax_rate = "A" # ask Anna; psage: Old name\npdf = "sage"# why\n')
+
+    config.edit(path, {("default_tax_rate",): ("B", "New\nname"), ("pdf",): ("productive", "")})
+
+    assert path.read_text() == (
+        'default_tax_rate = "B" # ask Anna; psage: New name\npdf = "productive"# why\n'
+    )
+    assert config.names(path) == {"default_tax_rate": "New name"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'items = {"11" = "service:a"} # mine\n',
+        'items = { "11" = "service:a" }\n\n# mine\n[endpoints]\n',
+        'items.11 = "service:a" # mine\nnumbering = "sage"\n',
+        '[items]\n"11" = "service:a" # mine\n[endpoints]\nsage_api = "https://x.example"\n',
+        "[items]\n# mine\n[minor_digits]\n# mine\n",
+        'numbering = "sage" # mine',
+        "# mine",
+        "",
+    ],
+)
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_an_edit_understands_every_way_of_writing(
+    tmp_path: Path, text: str, line_end: str, mark: str
+) -> None:
+    path = tmp_path / "default.toml"
+    path.write_bytes((mark + text).replace("\n", line_end).encode())
+    before = config.load(path, {})[0]
+
+    config.edit(
+        path,
+        {
+            ("numbering",): ("productive", ""),
+            ("default_ledger_account",): ("L", "Sales"),
+            ("items", "12"): ("service:b", "Development -> DEV"),
+        },
+    )
+
+    after = config.load(path, {})[0]
+    assert after.items == {**before.items, "12": "service:b"}
+    assert (after.numbering, after.default_ledger_account) == ("productive", "L")
+    assert after.endpoints == before.endpoints
+    written = path.read_bytes()
+    assert written.count(b"# mine") == text.count("# mine")
+    if line_end in text.replace("\n", line_end):
+        assert written.count(b"\r\n") == (written.count(b"\n") if line_end == "\r\n" else 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        (
+            'pdf = "sage"\n\n# links\n[items]\n11 = "service:a"\n\n# digits\n[minor_digits]\n',
+            (
+                'pdf = "sage"\nnumbering = "sage"\n\n# links\n[items]\n11 = "service:a"\n'
+                '12 = "service:b"\n\n# digits\n[minor_digits]\n'
+            ),
+        ),
+        (
+            "# mine\n\n# links\n[items]\n# none yet\n\n# digits\n[minor_digits]\n",
+            (
+                '# mine\nnumbering = "sage"\n\n# links\n[items]\n# none yet\n'
+                '12 = "service:b"\n\n# digits\n[minor_digits]\n'
+            ),
+        ),
+        (
+            'pdf = "sage" # why\n# the end',
+            'pdf = "sage" # why\nnumbering = "sage"\n# the end\n\n[items]\n12 = "service:b"\n',
+        ),
+    ],
+)
+def test_a_new_key_does_not_come_between_a_comment_and_what_it_is_about(
+    tmp_path: Path, text: str, after: str
+) -> None:
+    path = tmp_path / "default.toml"
+    path.write_text(text)
+
+    config.edit(path, {("numbering",): ("sage", ""), ("items", "12"): ("service:b", "")})
+
+    assert path.read_text() == after
+
+
+def test_an_edit_leaves_a_link_a_link_and_the_mode_as_it_is(tmp_path: Path) -> None:
+    real, path = tmp_path / "dotfiles.toml", tmp_path / "default.toml"
+    real.write_text('pdf = "sage"\n')
+    real.chmod(0o640)
+    path.symlink_to(real)
+
+    config.edit(path, {("pdf",): ("productive", "")})
+
+    assert path.is_symlink()
+    assert real.read_text() == 'pdf = "productive"\n'
+    assert real.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_new_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+    config.edit(tmp_path / "default.toml", {("pdf",): ("sage", "")})
+
+    assert (tmp_path / "default.toml").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_failed_write_leaves_the_old_file(

@@ -1,30 +1,45 @@
 """connect: the real grant against the sandbox, with a real listener."""
 
 import io
+import json
+import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
 import urllib.error
 import urllib.request
+import webbrowser
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from productive_sage import oauth
+from productive_sage.errors import NotConnected
 from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
-from productive_sage.vault import Vault
+from productive_sage.vault import ProductiveSignIn, Vault
 from tests.conftest import MemoryKeyring, Psage, consent
+from tests.processes import Hold, end, run, share_the_keyring, started
 
 MAIN = "Harbour & Pine Ltd"
+LABS = "Harbour & Pine Labs Ltd"
+ORGANIZATION = ("--organization-id", "4200")
+Browser = Callable[..., Callable[[], list[str]]]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture
@@ -34,21 +49,34 @@ def secret(monkeypatch: pytest.MonkeyPatch, offline: Sandbox) -> None:
 
 
 @pytest.fixture
-def browser(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """A browser whose person does these things at Sage's page; returns the pages seen."""
+def browser(monkeypatch: pytest.MonkeyPatch) -> Browser:
+    return browser_of(monkeypatch)
 
-    def person(*doings: Callable[[str], str]) -> list[str]:
+
+def browser_of(monkeypatch: pytest.MonkeyPatch) -> Browser:
+    """A browser whose person does these things at Sage's page; what is returned gives the pages."""
+
+    def person(*doings: Callable[[str], str]) -> Callable[[], list[str]]:
         pages: list[str] = []
+        people: list[threading.Thread] = []
 
         def go(address: str) -> None:
             pages.extend(fetch(doing(address)) for doing in doings)
 
-        def open_(address: str) -> bool:
-            threading.Thread(target=go, args=(address,), daemon=True).start()
+        def opened(address: str) -> bool:
+            people.append(threading.Thread(target=go, args=(address,), daemon=True))
+            people[-1].start()
             return True
 
-        monkeypatch.setattr("webbrowser.open", open_)
-        return pages
+        def seen() -> list[str]:
+            for one in people:
+                one.join(10)
+            return pages
+
+        monkeypatch.setattr("webbrowser.open", opened)
+        monkeypatch.setattr("productive_sage.connection._WAIT_S", 30)
+        at_a_desk(monkeypatch)
+        return seen
 
     return person
 
@@ -60,6 +88,13 @@ def fetch(address: str) -> str:
     except urllib.error.HTTPError as error:
         with error:
             return f"{error.code} {error.read().decode()}"
+
+
+def at_a_desk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with a screen, and nobody who came by SSH."""
+    monkeypatch.setenv("DISPLAY", ":0")
+    for name in ("SSH_CONNECTION", "SSH_TTY"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def allow(address: str) -> str:
@@ -133,7 +168,7 @@ def test_signing_in_to_sage_stores_tokens_and_the_chosen_business(
     psage: Psage,
     secret: None,
     port: int,
-    browser: Callable[..., list[str]],
+    browser: Browser,
 ) -> None:
     pages = browser(allow)
 
@@ -146,7 +181,7 @@ def test_signing_in_to_sage_stores_tokens_and_the_chosen_business(
     assert result.json["sage"]["business_name"] == MAIN
     assert result.json["sage"]["country"] == "GB"
     assert f"http://127.0.0.1:{port}/callback" in result.err
-    assert "You can close this window" in pages[0]
+    assert "You can close this window" in pages()[0]
     sign_in = Vault("default").sage()
     assert sign_in.business_id == result.json["sage"]["business_id"]
     assert sign_in.access_until > time.time()
@@ -213,7 +248,7 @@ def test_a_refused_consent_is_said_and_the_old_sign_in_stays(
     psage: Psage,
     secret: None,
     port: int,
-    browser: Callable[..., list[str]],
+    browser: Browser,
     memory_keyring: MemoryKeyring,
 ) -> None:
     before = dict(memory_keyring.entries)
@@ -222,8 +257,9 @@ def test_a_refused_consent_is_said_and_the_old_sign_in_stays(
     result = psage("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port))
 
     assert result.code == 3
-    assert "did not sign in" in result.err
-    assert "Not connected" in pages[0]
+    assert "access was refused on Sage's page" in result.err
+    assert "choose Allow" in result.err
+    assert "Not signed in" in pages()[0]
     assert memory_keyring.entries == before
 
 
@@ -232,7 +268,7 @@ def test_a_foreign_callback_is_turned_away_and_the_real_one_still_counts(
     psage: Psage,
     secret: None,
     port: int,
-    browser: Callable[..., list[str]],
+    browser: Browser,
 ) -> None:
     here = f"http://127.0.0.1:{port}"
     pages = browser(
@@ -247,7 +283,7 @@ def test_a_foreign_callback_is_turned_away_and_the_real_one_still_counts(
     )
 
     assert result.code == 0
-    assert [page[:3] for page in pages[:3]] == ["400", "400", "404"]
+    assert [page[:3] for page in pages()] == ["400", "400", "404", "200"]
 
 
 @pytest.mark.parametrize("flags", [(), ("--json",)])
@@ -256,7 +292,7 @@ def test_several_businesses_and_nobody_to_ask_is_exit_2_listing_them(
     psage: Psage,
     secret: None,
     port: int,
-    browser: Callable[..., list[str]],
+    browser: Browser,
     flags: tuple[str, ...],
     memory_keyring: MemoryKeyring,
 ) -> None:
@@ -274,7 +310,7 @@ def test_a_wrong_client_secret_is_sages_refusal(
     psage: Psage,
     secret: None,
     port: int,
-    browser: Callable[..., list[str]],
+    browser: Browser,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PSAGE_SAGE_CLIENT_SECRET", "not-the-secret")
@@ -283,21 +319,27 @@ def test_a_wrong_client_secret_is_sages_refusal(
     result = psage("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port))
 
     assert result.code == 3
-    assert "did not accept the sign-in" in result.err
+    assert "did not accept the client id with this client secret" in result.err
+    assert "psage connect sage --client-id ID" in result.err
     assert "not-the-secret" not in result.err
 
 
-def test_a_port_in_use_names_the_flag(offline: Sandbox, psage: Psage, secret: None) -> None:
+def test_a_port_in_use_is_found_before_anything_is_typed_and_the_next_step_named(
+    offline: Sandbox, psage: Psage, answers: list[str]
+) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
+        port = taken.getsockname()[1]
+        answers += [CLIENT_ID, CLIENT_SECRET]
 
-        result = psage(
-            "connect", "sage", "--client-id", CLIENT_ID, "--port", str(taken.getsockname()[1])
-        )
+        result = psage("connect", "sage", "--port", str(port))
 
     assert result.code == 3
-    assert "--port" in result.err
+    assert f"port {port} is in use" in result.err
+    assert f"--port {port + 1}" in result.err
+    assert f"http://127.0.0.1:{port + 1}/callback" in result.err
+    assert answers == [CLIENT_ID, CLIENT_SECRET]
 
 
 def test_nobody_signing_in_ends_after_the_time_limit(
@@ -305,11 +347,11 @@ def test_nobody_signing_in_ends_after_the_time_limit(
     psage: Psage,
     secret: None,
     port: int,
-    browser: Callable[..., list[str]],
+    browser: Browser,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("productive_sage.connection._WAIT_S", 0.2)
     browser()
+    monkeypatch.setattr("productive_sage.connection._WAIT_S", 0.2)
 
     result = psage("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port))
 
@@ -322,7 +364,7 @@ def test_another_business_than_the_copies_belong_to_is_refused_and_nothing_store
     psage: Psage,
     secret: None,
     port: int,
-    browser: Callable[..., list[str]],
+    browser: Browser,
     memory_keyring: MemoryKeyring,
 ) -> None:
     psage("copy-invoice", "101")
@@ -340,7 +382,7 @@ def test_another_business_than_the_copies_belong_to_is_refused_and_nothing_store
 
 
 def test_the_listener_is_on_loopback_alone(
-    offline: Sandbox, psage: Psage, secret: None, port: int, browser: Callable[..., list[str]]
+    offline: Sandbox, psage: Psage, secret: None, port: int, browser: Browser
 ) -> None:
     seen: list[str] = []
 
@@ -355,6 +397,548 @@ def test_the_listener_is_on_loopback_alone(
     psage("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port), "--business", MAIN)
 
     assert set(seen) == {"0100007F"}
+
+
+def test_an_answer_of_another_sign_in_is_counted_where_no_other_comes(
+    offline: Sandbox,
+    psage: Psage,
+    secret: None,
+    port: int,
+    browser: Browser,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pages = browser(lambda _: f"http://127.0.0.1:{port}/callback?code=stolen&state=guessed")
+    monkeypatch.setattr("productive_sage.connection._WAIT_S", 1.5)
+
+    result = psage("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port))
+
+    assert result.code == 3
+    assert "answers of other sign-ins were turned away: 1" in result.err
+    assert f"http://127.0.0.1:{port}/callback" in result.err.split("hint:")[1]
+    assert "another sign-in" in pages()[0]
+    assert offline.calls("auth", "POST") == []
+
+
+def test_a_second_answer_is_turned_away_while_the_first_is_redeemed(
+    offline: Sandbox, psage: Psage, secret: None, port: int, browser: Browser
+) -> None:
+    second: list[str] = []
+
+    with Hold(offline, path="/token", when="before") as exchange:
+
+        def twice(address: str) -> str:
+            back = consent(address)
+
+            def again() -> None:
+                assert exchange._reached.wait(10)
+                second.append(fetch(back))
+                exchange.let_go()
+
+            threading.Thread(target=again, daemon=True).start()
+            return back
+
+        pages = browser(twice)
+        result = psage(
+            *("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port)),
+            *("--business", MAIN),
+        )
+
+    assert result.code == 0
+    assert second[0].startswith("409")
+    assert "takes no second one" in second[0]
+    assert pages()[0].startswith("200")
+    assert len(offline.calls("auth", "POST", "/token")) == 1
+
+
+def test_a_code_that_has_run_out_is_said_to_be_just_that(
+    connected: Sandbox,
+    psage: Psage,
+    secret: None,
+    port: int,
+    browser: Browser,
+    memory_keyring: MemoryKeyring,
+) -> None:
+    before = dict(memory_keyring.entries)
+
+    def linger(address: str) -> str:
+        back = consent(address)
+        connected.clock.offset_s += 61
+        return back
+
+    pages = browser(linger)
+    result = psage("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port))
+    connected.clock.offset_s = 0
+
+    assert result.code == 3
+    assert "did not accept the code of this sign-in" in result.err
+    assert "lives for a minute" in result.err
+    assert "did not accept the code" in pages()[0]
+    assert memory_keyring.entries == before
+
+
+@pytest.mark.parametrize("kind", ["status", "cut_after", "html_after"])
+def test_a_token_endpoint_in_trouble_is_temporary_and_nothing_is_stored(
+    connected: Sandbox,
+    psage: Psage,
+    secret: None,
+    port: int,
+    browser: Browser,
+    memory_keyring: MemoryKeyring,
+    kind: str,
+) -> None:
+    before = dict(memory_keyring.entries)
+    connected.fault(kind, service="auth", path="/token", status=503)
+    browser(allow)
+
+    result = psage("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port), "--json")
+
+    assert result.code == 5
+    assert result.json["error"]["code"] == "service_unavailable"
+    assert "nothing was stored" in result.json["error"]["hint"]
+    assert memory_keyring.entries == before
+    # The code may be used up: never sent again.
+    assert len(connected.calls("auth", "POST", "/token")) == 1
+
+
+def test_a_token_endpoint_that_leads_elsewhere_is_not_followed(
+    offline: Sandbox, psage: Psage, secret: None, port: int, browser: Browser
+) -> None:
+    elsewhere = {"Location": f"{offline.productive_url}/steal"}
+    offline.fault("status", service="auth", path="/token", status=307, headers=elsewhere)
+    browser(allow)
+
+    result = psage("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port))
+
+    assert result.code == 5
+    assert offline.calls("productive") == []
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_where_no_browser_opens_the_address_is_there_to_be_opened_by_hand(
+    offline: Sandbox,
+    psage: Psage,
+    secret: None,
+    port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    is_broken: bool,
+) -> None:
+    def fail(address: str) -> bool:
+        if is_broken:
+            raise webbrowser.Error("could not locate runnable browser")
+        return False
+
+    monkeypatch.setattr("webbrowser.open", fail)
+    monkeypatch.setattr("productive_sage.connection._WAIT_S", 1)
+    at_a_desk(monkeypatch)
+
+    result = psage("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port))
+
+    assert "No browser could be opened" in result.err
+    assert "`--paste`" in result.err
+    assert [line for line in result.err.splitlines() if line.startswith("http")]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [("SSH_CONNECTION", "192.0.2.7 1 192.0.2.8 22", "SSH session"), ("DISPLAY", "", "no screen")],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is always a screen")
+def test_a_browser_nobody_would_see_is_not_opened(
+    offline: Sandbox,
+    psage: Psage,
+    secret: None,
+    port: int,
+    browser: Browser,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+    words: str,
+) -> None:
+    pages = browser(allow)
+    monkeypatch.setattr("productive_sage.connection._WAIT_S", 0.3)
+    for other in ("WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, value)
+
+    result = psage("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port))
+
+    assert pages() == []
+    assert words in result.err
+    assert f"ssh -L {port}:127.0.0.1:{port}" in result.err
+    assert [line for line in result.err.splitlines() if line.startswith("http")]
+
+
+def test_each_attempt_has_a_state_and_a_verifier_nobody_can_guess() -> None:
+    requests = [oauth.begin("https://sage.test/auth?filter=apiv3.1", "id", 8765) for _ in range(50)]
+
+    assert len({request.state for request in requests}) == 50
+    assert len({request.verifier for request in requests}) == 50
+    assert min(len(request.state) for request in requests) >= 43  # 256 bits
+    assert all(request.verifier not in request.url for request in requests)
+    assert not oauth.is_answer(f"/callback?code=x&state={requests[0].state}", requests[1])
+    assert not oauth.is_answer("/callback?code=x", requests[1])
+
+
+# --- rights
+
+
+def test_a_token_that_may_only_read_is_stored_and_said(
+    offline: Sandbox, psage: Psage, secret: None
+) -> None:
+    offline.agency.make_token_read_only()
+
+    for_people = psage("connect", "productive", *ORGANIZATION)
+    for_scripts = psage("connect", "productive", *ORGANIZATION, "--json")
+
+    assert (for_people.code, for_scripts.code) == (0, 0)
+    assert "warning: this token may only read in Productive" in for_people.err
+    assert [w["code"] for w in for_scripts.json["warnings"]] == ["read_only_token"]
+    assert Vault("default").productive().token == PRODUCTIVE_TOKEN
+
+
+def test_a_sign_in_that_may_only_read_is_stored_and_said(
+    offline: Sandbox, psage: Psage, secret: None, port: int, browser: Browser
+) -> None:
+    browser(lambda address: consent(address.replace("full_access", "readonly")))
+
+    result = psage(
+        *("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port)),
+        *("--business", MAIN, "--json"),
+    )
+
+    assert result.code == 0
+    (warning,) = result.json["warnings"]
+    assert warning["code"] == "read_only_sign_in"
+    assert "Sage lets psage read, but not write" in warning["message"]
+    assert Vault("default").sage().scope == "readonly"
+
+
+def test_a_role_in_sage_that_may_not_write_is_said(
+    offline: Sandbox, psage: Psage, secret: None, port: int, browser: Browser
+) -> None:
+    offline.fault("status", method="PUT", path="/sales_invoices", status=403)
+    browser(allow)
+
+    result = psage(
+        *("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port), "--business", MAIN)
+    )
+
+    assert result.code == 0
+    assert "your user may not write sales documents in Harbour & Pine Ltd" in result.err
+
+
+def test_looking_for_the_right_to_write_changes_nothing(
+    offline: Sandbox, psage: Psage, secret: None, port: int, browser: Browser
+) -> None:
+    browser(allow)
+
+    result = psage(
+        *("connect", *ORGANIZATION, "--client-id", CLIENT_ID, "--port", str(port)),
+        *("--business", MAIN, "--json"),
+    )
+
+    assert result.json["warnings"] == []
+    tried = [call for call in offline.calls() if call.method in ("PUT", "PATCH", "DELETE")]
+    assert [(call.service, call.method, call.status) for call in tried] == [
+        ("productive", "PATCH", 404),
+        ("sage", "PUT", 404),
+    ]
+    assert {json.loads(call.body)["data"]["id"] for call in tried[:1]} == {"0"}
+
+
+@pytest.mark.parametrize("status", [500, 422, 429])
+def test_an_answer_that_tells_nothing_about_rights_is_no_warning(
+    offline: Sandbox, psage: Psage, secret: None, status: int
+) -> None:
+    offline.fault(
+        *("status",),
+        service="productive",
+        method="PATCH",
+        status=status,
+        headers={"X-RateLimit-Reset": "999"},
+    )
+
+    result = psage("connect", "productive", *ORGANIZATION, "--json")
+
+    assert result.code == 0
+    assert result.json["warnings"] == []
+
+
+# --- the walk through both
+
+
+def test_connect_alone_signs_in_to_both_services(
+    offline: Sandbox, psage: Psage, secret: None, port: int, browser: Browser
+) -> None:
+    browser(allow)
+
+    result = psage(
+        *("connect", *ORGANIZATION, "--client-id", CLIENT_ID, "--port", str(port)),
+        *("--business", MAIN, "--json"),
+    )
+
+    assert result.code == 0
+    assert result.json["command"] == "connect"
+    assert result.json["productive"]["organization_name"] == "Harbour & Pine"
+    assert result.json["sage"]["business_name"] == MAIN
+    assert result.json["already_connected"] == []
+    assert Vault("default").productive().organization_id == "4200"
+    assert Vault("default").sage().business_name == MAIN
+
+
+def test_connect_alone_leaves_what_is_connected_alone(
+    connected: Sandbox, psage: Psage, memory_keyring: MemoryKeyring
+) -> None:
+    before = dict(memory_keyring.entries)
+
+    for_people = psage("connect")
+    for_scripts = psage("connect", "--json")
+
+    assert for_people.code == 0
+    assert "Connected already to Harbour & Pine in Productive" in for_people.out
+    assert "Connected already to Harbour & Pine Ltd (GB) in Sage; `--force`" in for_people.out
+    assert for_scripts.json["already_connected"] == ["productive", "sage"]
+    assert for_scripts.json["sage"]["business_name"] == MAIN
+    assert memory_keyring.entries == before
+    assert connected.calls() == []
+
+
+def test_force_signs_in_again_to_both_with_what_was_typed_before(
+    connected: Sandbox,
+    psage: Psage,
+    port: int,
+    browser: Browser,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PSAGE_PRODUCTIVE_TOKEN", PRODUCTIVE_TOKEN)
+    before = Vault("default").sage()
+    browser(allow)
+
+    result = psage("connect", "--force", "--port", str(port), "--business", MAIN, "--json")
+
+    assert result.code == 0
+    assert result.json["already_connected"] == []
+    after = Vault("default").sage()
+    assert after.refresh_token != before.refresh_token
+    assert (after.client_id, after.client_secret) == (CLIENT_ID, CLIENT_SECRET)
+    assert connected.calls("productive", path="/organization_memberships")
+
+
+def test_a_sign_in_that_has_ended_is_not_taken_for_connected(
+    connected: Sandbox, psage: Psage, port: int, browser: Browser
+) -> None:
+    vault = Vault("default")
+    vault.save(replace(vault.sage(), refresh_until=time.time() - 1))
+    browser(allow)
+
+    result = psage("connect", "--port", str(port), "--business", MAIN, "--json")
+
+    assert result.code == 0
+    assert result.json["already_connected"] == ["productive"]
+    assert vault.sage().refresh_until > time.time()
+
+
+def test_naming_the_client_id_again_asks_for_its_secret_again(
+    connected: Sandbox, psage: Psage, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("productive_sage.connection._WAIT_S", 0.2)
+
+    result = psage("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port))
+
+    assert result.code == 2
+    assert "PSAGE_SAGE_CLIENT_SECRET" in result.err
+    assert "--client-secret-stdin" in result.err
+
+
+@pytest.mark.parametrize("is_connected", [False, True], ids=["new", "Productive skipped"])
+def test_both_secrets_come_from_stdin_a_line_each(
+    offline: Sandbox,
+    psage: Psage,
+    port: int,
+    browser: Browser,
+    monkeypatch: pytest.MonkeyPatch,
+    is_connected: bool,
+) -> None:
+    if is_connected:
+        Vault("default").save(ProductiveSignIn(PRODUCTIVE_TOKEN, "4200", "Harbour & Pine"))
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{PRODUCTIVE_TOKEN}\n{CLIENT_SECRET}\n"))
+    browser(allow)
+
+    result = psage(
+        *("connect", *ORGANIZATION, "--token-stdin", "--client-id", CLIENT_ID),
+        *("--client-secret-stdin", "--port", str(port), "--business", MAIN, "--json"),
+    )
+
+    assert result.code == 0
+    assert result.json["already_connected"] == (["productive"] if is_connected else [])
+    assert Vault("default").sage().client_secret == CLIENT_SECRET
+    # The token has gone nowhere but to Productive.
+    assert not [c for c in offline.calls("auth") if PRODUCTIVE_TOKEN.encode() in c.body]
+
+
+def test_a_stdin_that_ends_too_early_is_said(
+    offline: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{PRODUCTIVE_TOKEN}\n"))
+
+    result = psage("connect", *ORGANIZATION, "--token-stdin", "--client-secret-stdin")
+
+    assert result.code == 2
+    assert "--client-secret-stdin" in result.err
+    assert offline.calls() == []
+
+
+def test_what_was_connected_before_a_failure_stays_and_is_in_the_document(
+    offline: Sandbox, psage: Psage, secret: None, port: int, browser: Browser
+) -> None:
+    browser(lambda address: consent(address, "refuse"))
+
+    result = psage(
+        *("connect", *ORGANIZATION, "--client-id", CLIENT_ID, "--port", str(port), "--json"),
+    )
+
+    assert result.code == 3
+    assert result.json["ok"] is False
+    assert result.json["productive"]["organization_id"] == "4200"
+    assert result.json["error"]["code"] == "sign_in_failed"
+    assert Vault("default").productive().token == PRODUCTIVE_TOKEN
+    with pytest.raises(NotConnected):
+        Vault("default").sage()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("sage", "--organization-id", "4200"),
+        ("sage", "--token-stdin"),
+        ("productive", "--client-id", CLIENT_ID),
+        ("productive", "--paste"),
+    ],
+    ids=" ".join,
+)
+def test_options_of_the_other_service_are_refused(
+    offline: Sandbox, psage: Psage, arguments: tuple[str, ...]
+) -> None:
+    result = psage("connect", *arguments)
+
+    assert result.code == 2
+    assert "takes no options for" in result.err
+
+
+def test_another_organisation_than_the_copies_come_from_is_refused(
+    services: Sandbox, psage: Psage, secret: None, memory_keyring: MemoryKeyring
+) -> None:
+    psage("copy-invoice", "101")
+    before = dict(memory_keyring.entries)
+
+    result = psage("connect", "productive", "--organization-id", "4300", "--json")
+
+    assert result.code == 4
+    assert result.json["error"]["code"] == "different_organization"
+    assert memory_keyring.entries == before
+
+
+# --- at a terminal, and as a process
+
+
+@pytest.fixture
+def shared(sandbox: Sandbox, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For other processes: the sandbox's addresses and a keyring in a file; no secrets."""
+    share_the_keyring(sandbox, tmp_path, monkeypatch)
+    for name in ("PSAGE_PRODUCTIVE_TOKEN", "PSAGE_SAGE_CLIENT_SECRET"):
+        monkeypatch.delenv(name)
+
+
+def test_somebody_at_a_terminal_is_led_through_both_services(
+    shared: None, home: Path, port: int
+) -> None:
+    seen = io.StringIO()
+    child = pexpect.spawn(
+        sys.executable,
+        ["-m", "productive_sage", "connect", "--no-browser", "--port", str(port)],
+        dimensions=(40, 200),
+        encoding="utf-8",
+        timeout=30,
+    )
+    child.logfile_read = seen
+    child.delaybeforesend = None
+    try:
+        child.expect_exact("Settings, API integrations")
+        child.expect_exact("Organisation id: ")
+        child.sendline("4200")
+        child.expect_exact("API token: ")
+        child.sendline(PRODUCTIVE_TOKEN)
+        child.expect_exact("Connected to Harbour & Pine in Productive")
+        child.expect_exact("developer.sage.com")
+        child.expect_exact(f"\r\n    http://127.0.0.1:{port}/callback\r\n")
+        child.expect_exact("Client id: ")
+        child.sendline(CLIENT_ID)
+        child.expect_exact("Client secret: ")
+        child.sendline(CLIENT_SECRET)
+        child.expect(r"(http://\S+/oauth2/\S+)\r\n")
+        page = fetch(consent(child.match.group(1)))
+        child.expect_exact("Which business?")
+        child.expect(rf"(\d)  {MAIN}\r\n")
+        child.sendline(child.match.group(1))
+        child.expect_exact("Connected to Harbour & Pine Ltd (GB) in Sage")
+        child.expect(pexpect.EOF)
+        child.close()
+    finally:
+        child.close(force=True)
+
+    assert child.exitstatus == 0
+    assert "goes on in the terminal" in page
+    assert PRODUCTIVE_TOKEN not in seen.getvalue()
+    assert CLIENT_SECRET not in seen.getvalue()
+    assert Vault("default").sage().business_name == MAIN
+
+
+def listening(process: subprocess.Popen[str]) -> str:
+    """The address psage prints, once it waits for the browser."""
+    assert process.stderr
+    lines = iter(process.stderr.readline, "")
+    address = next(line.strip() for line in lines if line.startswith("http"))
+    assert "Waiting for Sage" in next(lines)
+    return address
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_ctrl_c_while_waiting_has_its_own_sentence_and_changes_nothing(
+    shared: None, connected: Sandbox, tmp_path: Path, port: int
+) -> None:
+    before = (tmp_path / "keyring.json").read_text()
+
+    with started("connect", "sage", "--no-browser", "--port", str(port)) as process:
+        listening(process)
+        process.send_signal(signal.SIGINT)
+        result = end(process)
+
+    assert result.code == 130
+    assert "the sign-in was interrupted; what was stored before stays valid" in result.err
+    assert "Traceback" not in result.err
+    assert (tmp_path / "keyring.json").read_text() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the browser is a shell script")
+def test_what_a_browser_prints_stays_out_of_the_document(
+    shared: None, connected: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: int
+) -> None:
+    # It ends only with the page, as a browser started by its command does.
+    script = tmp_path / "browser"
+    script.write_text(
+        "#!/bin/sh\necho Opening in existing browser session.\n"
+        f'exec {sys.executable} -c "import sys, urllib.request as u\n'
+        'u.urlopen(sys.argv[1] + \'&consent=allow\').read()" "$1"\n'
+    )
+    script.chmod(0o755)
+    at_a_desk(monkeypatch)
+    monkeypatch.setenv("BROWSER", f"{script} %s")
+
+    result = run("connect", "sage", "--port", str(port), "--business", MAIN, "--json")
+
+    assert result.code == 0, result
+    assert result.json["sage"]["business_name"] == MAIN
+    assert "Opening in existing" in result.err
 
 
 # --- refreshing

@@ -17,6 +17,7 @@ from productive_sage.sandbox import (
     Sandbox,
 )
 from tests.conftest import Psage, consent
+from tests.test_connect import at_a_desk
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -45,6 +46,7 @@ def test_every_command_of_the_readme_runs_in_its_order(
     monkeypatch.setenv("PSAGE_PRODUCTIVE_TOKEN", PRODUCTIVE_TOKEN)
     monkeypatch.setenv("PSAGE_SAGE_CLIENT_SECRET", CLIENT_SECRET)
     monkeypatch.setattr("webbrowser.open", browser)
+    at_a_desk(monkeypatch)
     monkeypatch.setattr("productive_sage.connection._chosen", lambda found, *_: found[0][0])
 
     done = {command: psage(*shlex.split(command)[1:]) for command in commands()}
@@ -88,12 +90,16 @@ def test_error_codes_beyond_the_contract_are_in_the_changelog() -> None:
     "arguments",
     [
         ["--help"],
-        ["connect", "productive", "--help"],
+        ["connect", "--help"],
         ["connect", "sage", "--help"],
+        ["disconnect", "--help"],
         ["configure", "--help"],
         ["copy-invoice", "--help"],
         ["credit-note", "--help"],
         ["sync-payments", "--help"],
+        ["history", "--help"],
+        ["status", "--help"],
+        ["doctor", "--help"],
         ["sandbox", "--help"],
         ["demo", "--help"],
     ],

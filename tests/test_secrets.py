@@ -27,6 +27,7 @@ from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, 
 from productive_sage.vault import ProductiveSignIn, SageSignIn, Vault
 from tests.conftest import MemoryKeyring, Psage, Result, consent, copies
 from tests.test_bad_days import after_the_first_mark, edit_a_line, own_log
+from tests.test_connect import at_a_desk
 
 COPY = ("copy-invoice", "123", "--tax-rate", "GB_STANDARD")
 BATCH = ("copy-invoice", "123", "124", "125", "--tax-rate", "GB_STANDARD")
@@ -140,6 +141,7 @@ def browser(monkeypatch: pytest.MonkeyPatch) -> None:
         return True
 
     monkeypatch.setattr("webbrowser.open", opened)
+    at_a_desk(monkeypatch)
 
 
 @pytest.fixture
@@ -163,10 +165,14 @@ def test_no_command_is_missing_here() -> None:
     named = {c.name or getattr(c.callback, "__name__", "") for c in commands}
     assert groups | named == {
         "connect",
+        "disconnect",
         "configure",
         "copy-invoice",
         "credit-note",
         "sync-payments",
+        "history",
+        "status",
+        "doctor",
         "sandbox",
         "demo",
     }
@@ -197,6 +203,97 @@ def test_connecting_shows_no_secret(
     assert [result.code for result in results] == [0, 0, 2, 3]
     assert canaries.access
     assert canaries.grant
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["for people", "for scripts"])
+def test_walking_through_both_and_leaving_shows_no_secret(
+    offline: Sandbox,
+    watched: Psage,
+    canaries: Canaries,
+    browser: None,
+    port: str,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    form: tuple[str, ...],
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{PRODUCTIVE_TOKEN}\n{CLIENT_SECRET}\n"))
+    walk = ("connect", "--organization-id", "4200", "--client-id", CLIENT_ID, "--port", port)
+    both = (*walk, "--business", "Harbour & Pine Ltd")
+
+    results = [
+        watched(*both, "--token-stdin", "--client-secret-stdin", *form),
+        watched(*both, *form),
+        watched("connect", "sage", "--port", port, *form),
+        watched("--no-input", "disconnect", *form),
+        watched("disconnect", "--yes", *form),
+        watched("disconnect", "--yes", *form),
+        watched("disconnect", "--purge", "--yes", *form),
+    ]
+
+    assert [result.code for result in results] == [0, 0, 2, 2, 0, 0, 0]
+    assert offline.calls("auth", "POST", "/revoke")
+    assert canaries.grant
+
+
+EXCHANGES: dict[str, dict[str, Any]] = {
+    "400": {"kind": "status", "status": 400, "body": {"error": "invalid_grant"}},
+    "401": {"kind": "status", "status": 401, "body": {"error": "invalid_client"}},
+    "500": {"kind": "status_after", "status": 500},
+    "cut": {"kind": "cut_after"},
+    "half a document": {"kind": "truncated"},
+    "a page": {"kind": "html_after"},
+    "elsewhere": {"kind": "status", "status": 307, "headers": {"Location": "http://127.0.0.1:1/"}},
+}
+
+
+@pytest.mark.parametrize("fault", list(EXCHANGES.values()), ids=list(EXCHANGES))
+def test_no_failing_sign_in_shows_a_secret(
+    offline: Sandbox,
+    watched: Psage,
+    browser: None,
+    port: str,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: dict[str, Any],
+) -> None:
+    monkeypatch.setenv("PSAGE_SAGE_CLIENT_SECRET", CLIENT_SECRET)
+    offline.fault(service="auth", path="/token", **fault)
+
+    result = watched("connect", "sage", "--client-id", CLIENT_ID, "--port", port, "--json")
+
+    assert result.code in {3, 5}
+
+
+@pytest.mark.parametrize("fault", list(EXCHANGES.values()), ids=list(EXCHANGES))
+def test_no_failing_revocation_shows_a_secret(
+    signed_in: Sandbox, watched: Psage, fault: dict[str, Any]
+) -> None:
+    signed_in.fault(service="auth", path="/revoke", **fault)
+
+    result = watched("disconnect", "--yes")
+
+    assert result.code == 0
+    assert "not revoke it" in result.err
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(oauth, "_revoke"), (oauth, "forget"), (Vault, "forget")],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_a_defect_while_disconnecting_puts_no_secret_into_its_traceback(
+    signed_in: Sandbox,
+    watched: Psage,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: Any,
+    name: str,
+) -> None:
+    monkeypatch.setattr(owner, name, _stumble)
+
+    result = watched("disconnect", "--yes")
+
+    assert result.code == 1
+    assert "Traceback" in log_of(home)
 
 
 @pytest.mark.parametrize(
@@ -288,10 +385,16 @@ def test_working_shows_no_secret(
         watched("copy-invoice", "124", "--no-tax", *form),
         watched("copy-invoice", "111", "--no-tax", *form),
         watched("credit-note", "110", *form),
+        watched("history", *form),
+        watched("history", "--document", "123", "--format", "csv"),
+        watched("history", "--verify", *form),
         watched("--version"),
         watched("copy-invoice", "--help"),
         watched("credit-note", "--help"),
         watched("sync-payments", "--help"),
+        watched("status", *form),
+        watched("status", "--check", *form),
+        watched("doctor", *form),
     ]
 
     assert [result.code for result in results] == [0] * len(results)

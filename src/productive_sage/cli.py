@@ -8,13 +8,14 @@ import io
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -23,18 +24,22 @@ from productive_sage.errors import (
     HomeUnusable,
     InputNeeded,
     Locked,
+    NotConfirmed,
     PsageError,
     UsageProblem,
 )
 
 if TYPE_CHECKING:
+    from productive_sage.audit import Event
     from productive_sage.config import Home
+    from productive_sage.connection import Connected, Talk
     from productive_sage.copying import Order
     from productive_sage.desk import Ask, Desk
     from productive_sage.http import Pool
-    from productive_sage.models import Outcome, Settings
+    from productive_sage.ledger import Ledger
+    from productive_sage.models import Notice, Outcome, Settings
     from productive_sage.oauth import SageTokens
-    from productive_sage.vault import Vault
+    from productive_sage.vault import ProductiveSignIn, Vault
 
 app = typer.Typer(
     name="psage",
@@ -43,16 +48,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-connect_app = typer.Typer(
-    help="Sign in to Productive and to Sage; the sign-in is kept in the system's keyring.",
-    rich_markup_mode=None,
-)
-app.add_typer(connect_app, name="connect")
 
 _INTERRUPTED = 130
 _SHORT_S = 7 * 86_400
 """A sign-in that ends sooner is warned about."""
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+_Service = Literal["productive", "sage"]
 
 
 @dataclass(slots=True)
@@ -71,12 +72,30 @@ class _Session:
         """Whether there is somebody at a terminal who may be asked."""
         return not self.no_input and sys.stdin.isatty() and sys.stdout.isatty()
 
+    @property
+    def folder(self) -> Path:
+        """The home folder, be it there or not."""
+        return Path(os.environ.get("PSAGE_HOME") or typer.get_app_dir("psage")).expanduser()
+
     def home(self) -> "Home":
+        from productive_sage import config, render
+
+        render.name_profile(self.profile)
+        home = config.open_home(self.folder, self.profile, self.config)
+        _log_to(home, verbose=self.verbose)
+        return home
+
+    def home_as_it_is(self, profile: str) -> "Home":
+        """The files of a profile, none of which is made for it; the log only where it has a place.
+
+        For commands that change nothing, and work where a home cannot be used.
+        """
         from productive_sage import config
 
-        folder = Path(os.environ.get("PSAGE_HOME") or typer.get_app_dir("psage")).expanduser()
-        home = config.open_home(folder, self.profile, self.config)
-        _log_to(home, verbose=self.verbose)
+        home = config.named_home(self.folder, profile, self.config)
+        with suppress(PsageError, OSError):
+            if home.log.parent.is_dir():
+                _log_to(home, verbose=self.verbose)
         return home
 
     def settings(self, home: "Home") -> "Settings":
@@ -88,11 +107,11 @@ class _Session:
                 render.warning(warning)
         return settings
 
-    def vault(self) -> "Vault":
+    def vault(self, profile: str = "") -> "Vault":
         from productive_sage.vault import Vault
 
         # Somebody at a terminal may have to type the keyring's password.
-        return Vault(self.profile, timeout_s=120.0 if self.can_ask else 10.0)
+        return Vault(profile or self.profile, timeout_s=120.0 if self.can_ask else 10.0)
 
     def ask(self) -> "Ask | None":
         return _ask if self.can_ask else None
@@ -135,50 +154,26 @@ def root(
     _session.verbose, _session.quiet, _session.no_input = verbose, quiet, no_input
 
 
-# --- connect
+# --- connect, disconnect
 
 
-@connect_app.command("productive")
-def connect_productive(
+@app.command()
+def connect(
+    service: Annotated[
+        _Service | None, typer.Argument(help="One alone; else both, less what is connected.")
+    ] = None,
     organization_id: Annotated[
         str, typer.Option(help="The number in Productive's address: app.productive.io/<id>-name.")
     ] = "",
-    token_stdin: Annotated[bool, typer.Option(help="Read the API token from stdin.")] = False,
-    as_json: _Json = False,
-) -> None:
-    """Sign in to Productive with an API token (asked for, or PSAGE_PRODUCTIVE_TOKEN).
-
-    Example: psage connect productive --organization-id 4200
-    """
-    from productive_sage import connection, render
-
-    organization_id = organization_id or _answer("Organisation id", "--organization-id")
-    token = _secret("API token", "PSAGE_PRODUCTIVE_TOKEN", "--token-stdin", from_stdin=token_stdin)
-    settings = _session.settings(_session.home())
-    with _pool() as pool:
-        sign_in = connection.connect_productive(
-            _session.vault(),
-            pool,
-            settings.endpoints,
-            organization_id=organization_id,
-            token=token,
-        )
-    facts = {
-        "organization_id": sign_in.organization_id,
-        "organization_name": sign_in.organization_name,
-    }
-    with _output():
-        if as_json:
-            render.document("connect", _session.profile, exit_code=0, productive=facts)
-        elif not _session.quiet:
-            render.line(f"Connected to {sign_in.organization_name} in Productive")
-
-
-@connect_app.command("sage")
-def connect_sage(
+    token_stdin: Annotated[
+        bool, typer.Option("--token-stdin", help="Read Productive's API token from stdin.")
+    ] = False,
     client_id: Annotated[str, typer.Option(help="Of the app registered with Sage.")] = "",
     client_secret_stdin: Annotated[
-        bool, typer.Option(help="Read the client secret from stdin.")
+        bool,
+        typer.Option(
+            "--client-secret-stdin", help="Read its secret from stdin, the line after the token."
+        ),
     ] = False,
     port: Annotated[int, typer.Option(help="Of the redirect address.", min=1, max=65535)] = 8765,
     no_browser: Annotated[
@@ -188,63 +183,212 @@ def connect_sage(
         bool, typer.Option("--paste", help="Ask for the redirected address; no listener.")
     ] = False,
     business: Annotated[
-        str | None, typer.Option(help="Id or name, where there are several.")
+        str | None, typer.Option(help="Id or name, where Sage shows several.")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Sign in again to what is connected.")
+    ] = False,
     as_json: _Json = False,
 ) -> None:
-    """Sign in to Sage in the browser; the client secret is asked for, or PSAGE_SAGE_CLIENT_SECRET.
+    """Sign in to Productive and to Sage, and keep that in the system's keyring.
 
-    Example: psage connect sage --client-id 1234abcd
+    Productive's API token and the client secret of the app registered with Sage are asked for, or
+    come from PSAGE_PRODUCTIVE_TOKEN and PSAGE_SAGE_CLIENT_SECRET.
+
+    Example: psage connect
     """
-    import webbrowser
+    from dataclasses import asdict
 
     from productive_sage import connection, render
     from productive_sage.ledger import Ledger
 
-    client_id = client_id or _answer("Client id", "--client-id")
-    secret = _secret(
-        "Client secret",
-        "PSAGE_SAGE_CLIENT_SECRET",
-        "--client-secret-stdin",
-        from_stdin=client_secret_stdin,
-    )
-    home = _session.home()
-    settings = _session.settings(home)
-
-    def show(address: str, redirect: str) -> None:
-        print(f"The redirect address registered with Sage must be {redirect}", file=sys.stderr)
-        print("Sign in to Sage at this address:", file=sys.stderr)
-        print(address, file=sys.stderr, flush=True)
-
-    way = connection.Way(
+    for_productive = organization_id or token_stdin
+    for_sage = client_id or client_secret_stdin or business or no_browser or paste
+    if service == "sage" and for_productive:
+        raise UsageProblem("`psage connect sage` takes no options for Productive")
+    if service == "productive" and for_sage:
+        raise UsageProblem("`psage connect productive` takes no options for Sage")
+    order = connection.Order(
+        services=(service,) if service else connection.SERVICES,
+        keeps=service is None and not force,
+        organization_id=organization_id,
+        # Both at once: where one service is skipped, its secret would be taken for the other's.
+        token=_given("PSAGE_PRODUCTIVE_TOKEN", "--token-stdin", from_stdin=token_stdin),
+        client_id=client_id,
+        client_secret=_given(
+            "PSAGE_SAGE_CLIENT_SECRET", "--client-secret-stdin", from_stdin=client_secret_stdin
+        ),
+        business=business,
         port=port,
-        show=show,
-        open_browser=None if no_browser or paste else webbrowser.open,
-        paste=(lambda: _line("The address the browser ended at")) if paste else None,
+        opens_browser=not no_browser,
+        pastes=paste,
     )
-    with _pool() as pool, Ledger(home.ledger) as ledger:
-        sign_in = connection.connect_sage(
-            _session.vault(),
-            pool,
-            settings.endpoints,
-            client_id=client_id,
-            client_secret=secret,
-            way=way,
-            business=business,
-            ask=_session.ask(),
-            linked_businesses=ledger.businesses(),
-            token_lock=home.token_lock,
-        )
-    facts = {
-        "business_id": sign_in.business_id,
-        "business_name": sign_in.business_name,
-        "country": sign_in.country,
-    }
+    done: list[connection.Connected] = []
+    failure: PsageError | None = None
+    home = _session.home()
+    endpoints = _session.settings(home).endpoints
+    with _pool() as pool, Ledger(home.ledger) as ledger, ExitStack() as aside:
+        place = connection.Place(_session.vault(), pool, endpoints, ledger, home.token_lock)
+        try:
+            for connected in connection.connect(order, place, _talk(port, aside)):
+                aside.close()
+                done.append(connected)
+                if not as_json:
+                    _show_connected(connected)
+        except (KeyboardInterrupt, typer.Abort):
+            failure = _Interrupted(
+                "the sign-in was interrupted; what was stored before stays valid",
+                hint="run `psage connect` again",
+            )
+        except PsageError as error:
+            failure = error
+    if failure and not as_json:
+        raise failure
+    if as_json:
+        content: dict[str, Any] = {one.service: one.facts for one in done}
+        content["already_connected"] = [one.service for one in done if not one.is_new]
+        content["warnings"] = [asdict(notice) for one in done for notice in one.notices]
+        if failure:
+            content["error"] = failure.as_json()
+        code = failure.exit_code if failure else 0
+        with _output():
+            render.document("connect", _session.profile, exit_code=code, **content)
+        raise typer.Exit(code)
+
+
+def _talk(port: int, aside: ExitStack) -> "Talk":
+    """How `connect` reaches the person; `aside` keeps the browser's own words off stdout."""
+    from productive_sage.connection import Talk, why_no_browser
+
+    def explain(text: str) -> None:
+        if _session.can_ask and not _session.quiet:
+            _say(f"\n{text}\n")
+
+    def open_browser(address: str) -> None:
+        if why := why_no_browser(os.environ):
+            _say(
+                f"No browser is opened: {why}. Open the address in a browser of this machine, or "
+                f"of yours after `ssh -L {port}:127.0.0.1:{port} HOST`; or use `--paste`."
+            )
+            return
+        aside.enter_context(_stdout_aside())
+        # In a thread: some commands end with the browser only, and the browser waits for psage.
+        threading.Thread(target=_open_browser, args=(address,), daemon=True).start()
+
+    return Talk(
+        say=_say,
+        explain=explain,
+        answer=_answer,
+        secret=_secret,
+        line=_line,
+        open_browser=open_browser,
+        ask=_session.ask(),
+    )
+
+
+def _open_browser(address: str) -> None:
+    import webbrowser
+
+    try:
+        is_open = webbrowser.open(address)
+    except (webbrowser.Error, OSError):
+        is_open = False
+    if not is_open:
+        _say("No browser could be opened: open the address yourself, or use `--paste`.")
+
+
+def _show_connected(connected: "Connected") -> None:
+    from productive_sage import render
+
+    with _output():
+        if not _session.quiet:
+            word = "Connected to" if connected.is_new else "Connected already to"
+            more = "" if connected.is_new else "; `--force` signs in again"
+            where = f"{connected.name} in {connected.service.capitalize()}{_of_profile()}"
+            render.line(f"{word} {where}{more}")
+        for notice in connected.notices:
+            render.warning(notice.message)
+
+
+@app.command()
+def disconnect(
+    service: Annotated[_Service | None, typer.Argument(help="One alone; else both.")] = None,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Remove the profile's links, history and settings too.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Revoke psage's access to Sage, and delete what the keyring holds.
+
+    Links, history and settings stay, so that connecting again makes no doubles.
+
+    Example: psage disconnect sage
+    """
+    from dataclasses import asdict
+
+    from productive_sage import connection, render
+
+    if purge and service:
+        raise UsageProblem("`--purge` removes a whole profile, not one service of it")
+    home = _session.home()
+    endpoints = _session.settings(home).endpoints
+    vault = _session.vault()
+    services = (service,) if service else connection.SERVICES
+    stored = [name for name in services if vault.holds(name)]
+    if purge:
+        _confirm_purge(home, yes=yes)
+    elif stored:
+        names = " and ".join(name.capitalize() for name in stored)
+        _confirm(f"Disconnect {names}{_of_profile()}? Links and history stay", yes=yes)
+    notices: list[Notice] = []
+    removed: list[Path] = []
+    with _run_lock(home, "disconnect"), _pool() as pool:
+        for name in stored:
+            notices += connection.disconnect(name, vault, pool, endpoints, home.token_lock)
+            _forget(home, name.capitalize())
+        if purge:
+            removed = connection.purge(home)
     with _output():
         if as_json:
-            render.document("connect", _session.profile, exit_code=0, sage=facts)
-        elif not _session.quiet:
-            render.line(f"Connected to {sign_in.business_name} ({sign_in.country}) in Sage")
+            render.document(
+                "disconnect",
+                _session.profile,
+                exit_code=0,
+                disconnected=stored,
+                removed=[str(path) for path in removed],
+                warnings=[asdict(notice) for notice in notices],
+            )
+            return
+        _show_disconnected(stored, removed)
+        for notice in notices:
+            render.warning(notice.message)
+
+
+def _forget(home: "Home", service: str) -> None:
+    """Have `status` know that a service is not connected any more."""
+    from productive_sage.ledger import Ledger
+
+    # A damaged ledger must not keep anybody from disconnecting.
+    with suppress(PsageError):
+        if home.ledger.exists():
+            with Ledger(home.ledger) as ledger:
+                ledger.remember_sign_in(service, None)
+
+
+def _show_disconnected(stored: Sequence[str], removed: Sequence[Path]) -> None:
+    from productive_sage import render
+
+    if _session.quiet:
+        return
+    for name in stored:
+        render.line(f"Disconnected from {name.capitalize()}{_of_profile()}")
+    if "productive" in stored:
+        _say("Its API token stays valid until you delete it there: Settings, API integrations.")
+    for path in removed:
+        render.line(f"Removed {path}")
+    if not (stored or removed):
+        render.line(f"Nothing is connected{_of_profile()}; nothing was changed")
 
 
 # --- configure
@@ -254,6 +398,13 @@ def connect_sage(
 def configure(
     numbering: Annotated[
         str | None, typer.Option(help="Who numbers invoices: sage or productive.")
+    ] = None,
+    write_number_back: Annotated[
+        bool | None,
+        typer.Option(
+            "--write-number-back/--no-write-number-back",
+            help="Give the invoice in Productive the number Sage gave.",
+        ),
     ] = None,
     pdf: Annotated[str | None, typer.Option(help="Who makes the PDF: sage or productive.")] = None,
     default_ledger: Annotated[
@@ -276,40 +427,59 @@ def configure(
         str | None,
         typer.Option(metavar="DATE", help="Leave payments of earlier days alone."),
     ] = None,
+    settlement_discount: Annotated[
+        str | None,
+        typer.Option(help="Discount for paying early, in Productive: warn or write_off."),
+    ] = None,
     show: Annotated[bool, typer.Option("--show", help="Print the settings.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Set how invoices are copied; every value is checked against Sage before it is written.
+    """Set how invoices are copied; on a terminal without options it asks for each setting.
+
+    Every value is checked against Sage before it is written.
 
     Example: psage configure --default-ledger 4000 --map-item "Design=DESIGN"
     """
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
-    from productive_sage import render, wizard
+    from productive_sage import config, render, wizard
 
     home = _session.home()
     settings = _session.settings(home)
     answers = wizard.Answers(
         numbering=numbering,
+        write_number_back=write_number_back,
         pdf=pdf,
         default_ledger=default_ledger,
         default_tax_rate=default_tax_rate,
         map_items=tuple(map_item or ()),
         sync_payments=sync_payments,
         sync_payments_from=_date("--sync-payments-from", sync_payments_from),
+        settlement_discount=settlement_discount,
     )
+    notice = None
+    can_ask = _session.can_ask and not as_json
+    if answers.are_empty() and can_ask and not show:
+        _walk(home, settings)
+        return
     if not (show and answers.are_empty()):
+        if can_ask and not (settings.default_ledger_account or default_ledger):
+            answers = replace(answers, default_ledger=_ledger_asked(home, settings))
+        copied = _copied(home) if numbering else 0
         with ExitStack() as stack:
             stack.enter_context(_run_lock(home, "configure"))
-            desk = _clients(home, settings, stack)
+            before, _ = config.load(home.config, os.environ)
+            desk = _clients(home, before, stack)
             wizard.configure(
                 home.config,
-                settings,
+                before,
                 answers,
                 sage=lambda: desk().sage,
                 productive=lambda: desk().productive,
             )
-        settings = _session.settings(home)
+        settings, _ = config.load(home.config, os.environ)
+        notice = wizard.numbering_notice(before.numbering, settings.numbering, copied)
+    rows = wizard.shown(home.config, settings, os.environ)
     with _output():
         if as_json:
             render.document(
@@ -317,11 +487,85 @@ def configure(
                 _session.profile,
                 exit_code=0,
                 settings=asdict(settings),
+                sources={key: source for key, (_, source) in rows.items()},
                 file=str(home.config),
+                warnings=[asdict(notice)] if notice else [],
             )
-        elif not _session.quiet:
-            render.lines(wizard.shown(home.config, settings))
-            print(f"in {home.config}", file=sys.stderr)
+            return
+        if not _session.quiet:
+            render.settings(rows)
+            there = "" if home.config.exists() else ", which is not there yet"
+            print(f"file: {home.config}{there}", file=sys.stderr)
+        if notice:
+            render.warning(notice.message)
+
+
+def _walk(home: "Home", settings: "Settings") -> None:
+    """Ask for each setting; the profile is locked for the write, not while a person thinks."""
+    from productive_sage import config, render, wizard
+    from productive_sage.models import Settings
+
+    written: list[wizard.Changes] = []
+
+    def save(seen: Settings, changes: wizard.Changes) -> Settings | None:
+        with _run_lock(home, "configure"):
+            present, _ = config.load(home.config, os.environ)
+            if present != seen:
+                return present
+            config.edit(home.config, changes)
+            written.append(changes)
+        return None
+
+    render.paragraph(
+        f"Settings of the profile {home.profile}. Nothing is written before you confirm it at "
+        "the end; Ctrl-C stops at any time and changes nothing."
+    )
+    person = wizard.Person(render.paragraph, _typed)
+    copied = _copied(home)
+    with _asking(home, settings, written) as desk:
+        today = datetime.now(UTC).date()
+        facts = wizard.read_facts(desk.sage, desk.productive, copied=copied, today=today)
+        wizard.walk(person, settings, facts, save)
+    with _output():
+        if written and not _session.quiet:
+            render.line(f"The settings are written to\n{home.config}")
+
+
+def _ledger_asked(home: "Home", settings: "Settings") -> str:
+    """Ask for the one setting that is obligatory."""
+    from productive_sage import render, wizard
+
+    with _asking(home, settings) as desk:
+        person = wizard.Person(render.paragraph, _typed)
+        return wizard.ask_ledger(person, wizard.read_accounts(desk.sage))
+
+
+@contextmanager
+def _asking(home: "Home", settings: "Settings", written: Sequence[object] = ()) -> Iterator["Desk"]:
+    """Both services, for questions about the settings; a Ctrl-C says what it left."""
+    from productive_sage import render
+
+    try:
+        with ExitStack() as stack:
+            render.paragraph("Reading what there is to choose from ...")
+            desk = _clients(home, settings, stack)()
+            desk.check_business()
+            yield desk
+    except KeyboardInterrupt:
+        if not written:
+            raise _Interrupted(
+                "interrupted; nothing was changed", hint="`psage configure` asks again"
+            ) from None
+
+
+def _copied(home: "Home") -> int:
+    """How many invoices have a copy, as far as this machine knows."""
+    from productive_sage.ledger import Ledger
+
+    if not home.ledger.exists():
+        return 0
+    with Ledger(home.ledger) as ledger:
+        return len({link.productive_id for link in ledger.copied_invoices()})
 
 
 # --- copy-invoice, credit-note
@@ -524,6 +768,192 @@ def sync_payments(
     raise typer.Exit(code)
 
 
+# --- history
+
+
+@app.command("history")
+def show_history(
+    document: Annotated[
+        str, typer.Option(help="Of this one: id or number in either service, or PRD-….")
+    ] = "",
+    since: Annotated[
+        str | None, typer.Option(metavar="DATE", help="From this day on, of your own calendar.")
+    ] = None,
+    form: Annotated[
+        Literal["table", "json", "csv"], typer.Option("--format", help="How it is printed.")
+    ] = "table",
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Look whether a record was changed or is missing.")
+    ] = False,
+    as_json: _Json = False,
+) -> None:
+    """Show what psage wrote to the services: when, who, what was sent, and what came back.
+
+    Example: psage history --document INV-2026-023 --since 2026-03-01
+    """
+    from productive_sage.ledger import Ledger
+
+    _exclude("--json", as_json, "--format csv", form == "csv")
+    _exclude("--verify", verify, "--format csv", form == "csv")
+    _exclude("--verify", verify, "--document or --since", bool(document or since))
+    form = "json" if as_json else form
+    day = max(date(1970, 1, 1), _date("--since", since) or date.min)  # all there can be
+    first = datetime.combine(day, datetime.min.time()).astimezone()
+    home = _session.home()
+    records, last, events, under_way = 0, "", [], None
+    if home.ledger.exists():
+        with Ledger(home.ledger, read_only=True) as ledger:
+            if verify:
+                records, last = ledger.check_events()
+            else:
+                newest = _SHOWN + 1 if form == "table" else -1
+                events = ledger.events(document=document, since=first, newest=newest)
+                under_way = ledger.under_way()
+    if verify:
+        _print_verified(records, last, form)
+    else:
+        _print_history(events, under_way, form)
+
+
+_SHOWN = 200
+"""Records in a table at most: a person wants the newest, a script takes another form."""
+
+
+def _print_verified(records: int, last: str, form: str) -> None:
+    from productive_sage import render
+
+    with _output():
+        if form == "json":
+            profile = _session.profile
+            render.document("history", profile, exit_code=0, records=records, last_hash=last)
+        elif not _session.quiet:
+            end = f"; the hash of the last is {last}" if last else ""
+            render.line(f"{records} records, each as it was written{end}")
+
+
+def _print_history(events: "Sequence[Event]", under_way: "Event | None", form: str) -> None:
+    from productive_sage import history, render
+
+    with _output():
+        if form == "json":
+            render.document(
+                "history",
+                _session.profile,
+                exit_code=0,
+                events=render.history_as_json(events),
+                under_way=render.history_as_json([under_way])[0] if under_way else None,
+            )
+        elif form == "csv":
+            render.sheet(history.SHEET, history.sheet(events))
+        elif events:
+            render.history(events[-_SHOWN:])
+        elif not _session.quiet:
+            print("nothing is recorded", file=sys.stderr)
+    if form == "table" and len(events) > _SHOWN:
+        _warn(
+            f"these are the newest {_SHOWN} records; `--since` and `--document` choose others, "
+            "`--format csv` prints all"
+        )
+    if under_way and form != "json":
+        _warn(
+            f"`{under_way.what}` is under way just now, or psage was stopped in it; in that case "
+            "the next run records it"
+        )
+
+
+# --- status, doctor
+
+
+@app.command()
+def status(
+    check: Annotated[bool, typer.Option("--check", help="Ask both services too.")] = False,
+    all_profiles: Annotated[
+        bool, typer.Option("--all-profiles", help="Show every profile of the home folder.")
+    ] = False,
+    as_json: _Json = False,
+) -> None:
+    """Show what is connected, what is copied, and what waits for you.
+
+    Without `--check` nobody is asked and nothing is opened but psage's own files.
+
+    Example: psage status
+    """
+    from productive_sage import config, render
+    from productive_sage import status as statuses
+
+    profiles = (config.profiles(_session.folder) if all_profiles else []) or [_session.profile]
+    answers = {profile: _answers(profile) for profile in profiles} if check else {}
+    now, found = datetime.now(UTC), []
+    for profile in profiles:
+        home = config.named_home(_session.folder, profile, _session.config)
+        found.append(statuses.look(home, os.environ, now=now, answers=answers.get(profile)))
+    errors = [error for one in found for error in one.errors]
+    code = statuses.exit_code(errors)
+    with _output():
+        if not as_json:
+            render.status(found, now=now, quiet=_session.quiet)
+        else:
+            content = statuses.as_json(found[0])
+            if all_profiles:
+                rows = [{"profile": one.home.profile, **statuses.as_json(one)} for one in found]
+                worst = statuses.worst(errors)
+                content = {"profiles": rows} | ({"error": worst.as_json()} if worst else {})
+            render.document("status", _session.profile, exit_code=code, **content)
+    raise typer.Exit(code)
+
+
+def _answers(profile: str) -> "dict[str, PsageError | None]":
+    """What both services say to a profile's sign-ins; nothing where its settings are wrong."""
+    from productive_sage import config, doctor
+
+    home = _session.home_as_it_is(profile)
+    try:
+        settings, _ = config.load(home.config, os.environ)
+    except PsageError:
+        return {}  # which is said with the rest
+    with _pool() as pool:
+        return doctor.ask(home, _session.vault(profile), pool, settings)
+
+
+@app.command()
+def doctor(
+    cron: Annotated[
+        bool, typer.Option("--cron", help="Try the keyring as cron would find it, too.")
+    ] = False,
+    as_json: _Json = False,
+) -> None:
+    """Try everything psage stands on, and say what to do about what is amiss.
+
+    Nothing is changed.
+
+    Example: psage doctor --cron
+    """
+    from productive_sage import doctor as doctors
+    from productive_sage import render
+
+    home = _session.home_as_it_is(_session.profile)
+    render.name_profile(home.profile)
+    checks: list[doctors.Check] = []
+    with _pool() as pool:
+        for check in doctors.examine(home, _session.vault(), pool, os.environ, with_cron=cron):
+            checks.append(check)
+            if not as_json:
+                with _output():
+                    render.check(check, quiet=_session.quiet)
+    if not (as_json or _session.quiet):
+        with _output():
+            render.line(doctors.summary(checks))
+    worst = doctors.worst(checks)
+    code = worst.exit_code if worst else 0
+    if as_json:
+        content: dict[str, Any] = {"checks": [check.as_json() for check in checks]}
+        if worst and worst.error:
+            content["error"] = worst.error.as_json()
+        with _output():
+            render.document("doctor", _session.profile, exit_code=code, **content)
+    raise typer.Exit(code)
+
+
 # --- the bundled services
 
 
@@ -574,6 +1004,8 @@ def _desk(command: str, check: "Callable[[Settings], None]", *, dry_run: bool) -
     """
     from dataclasses import replace
 
+    from productive_sage import history
+
     home = _session.home()
     settings = _session.settings(home)
     check(settings)
@@ -581,6 +1013,8 @@ def _desk(command: str, check: "Callable[[Settings], None]", *, dry_run: bool) -
         if not dry_run:
             stack.enter_context(_run_lock(home, command))
         desk = _clients(home, settings, stack, read_only=dry_run)()
+        if not dry_run:
+            history.record_interrupted(desk.ledger, _warn)
         yield replace(desk, ask=_session.ask(), dry_run=dry_run)
 
 
@@ -591,7 +1025,9 @@ def _clients(
     opened: list[Desk] = []
 
     def opener() -> "Desk":
+        from productive_sage import history
         from productive_sage.desk import Desk
+        from productive_sage.http import tell_nobody
         from productive_sage.ledger import Ledger
         from productive_sage.oauth import SageTokens
         from productive_sage.productive import ProductiveClient, Token
@@ -599,18 +1035,22 @@ def _clients(
 
         if opened:
             return opened[0]
-        ledger = stack.enter_context(Ledger(home.ledger))
+        author = (history.user(), _session.command)
+        ledger = stack.enter_context(Ledger(home.ledger, by=author))
+        on_write = tell_nobody if read_only else history.recorder(ledger, _warn)
         vault = _session.vault()
         sign_in = vault.productive()
         pool = stack.enter_context(_pool())
         tokens = SageTokens(vault, sage_http(pool, settings.endpoints.sage_token), home.token_lock)
         stack.callback(_warn_of_the_end, tokens)
+        stack.callback(_remember, ledger, sign_in, tokens)
         productive = ProductiveClient(
             pool,
             settings.endpoints,
             Token(sign_in.token, sign_in.organization_id),
             minor_digits=settings.minor_digits,
             read_only=read_only,
+            on_write=on_write,
         )
         http = sage_http(
             pool,
@@ -618,6 +1058,7 @@ def _clients(
             credentials=tokens,
             calls_per_second=settings.sage_calls_per_second,
             read_only=read_only,
+            on_write=on_write,
         )
         folder = Path(settings.pdf_folder) if settings.pdf_folder else home.folder / "pdf"
         sage = SageClient(http, tokens.sign_in.business_id)
@@ -625,6 +1066,13 @@ def _clients(
         return opened[0]
 
     return opener
+
+
+def _warn(message: str) -> None:
+    from productive_sage import render
+
+    with suppress(OSError):
+        render.warning(message)
 
 
 def _warn_of_the_end(tokens: "SageTokens") -> None:
@@ -637,8 +1085,19 @@ def _warn_of_the_end(tokens: "SageTokens") -> None:
         with suppress(OSError):
             render.warning(
                 f"the sign-in to Sage ends on {day}, in {max(0, int(left_s // 86_400))} days, and "
-                "has not been prolonged: run `psage connect sage` before"
+                "this run could not prolong it: run `psage connect sage` before"
             )
+
+
+def _remember(ledger: "Ledger", productive: "ProductiveSignIn", tokens: "SageTokens") -> None:
+    """Record at the end of a run, for `status`, what of the sign-ins is no secret."""
+    from dataclasses import replace
+
+    until = time.time() if tokens.has_ended else tokens.sign_in.refresh_until
+    sage = replace(tokens.sign_in, refresh_until=until)
+    with suppress(PsageError):  # what the run did counts more
+        ledger.remember_sign_in("Productive", productive.facts)
+        ledger.remember_sign_in("Sage", sage.facts)
 
 
 @contextmanager
@@ -692,6 +1151,22 @@ def _output() -> Iterator[None]:
                 print(f"error: the result cannot be printed: {error.strerror}", file=sys.stderr)
 
 
+@contextmanager
+def _stdout_aside() -> Iterator[None]:
+    """Have programs started meanwhile print on stderr: stdout is for the result alone."""
+    try:
+        kept = os.dup(1)
+    except OSError:  # closed
+        yield
+        return
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
 # --- asking
 
 
@@ -718,6 +1193,20 @@ def _asked(question: str, answers: Sequence[str], default: int | None) -> int:
         typer.echo(f"Type a number from 1 to {len(answers)}", err=True)
 
 
+def _typed(question: str) -> str:
+    """What a person types at a question; empty for Enter alone."""
+    while True:
+        try:
+            typed = str(typer.prompt(question, default="", show_default=False, err=True)).strip()
+            typed.encode()  # half a character could not be sent
+            return typed
+        except typer.Abort:
+            typer.echo(err=True)  # or the error would stand behind the question
+            raise KeyboardInterrupt from None
+        except UnicodeError:
+            typer.echo("That could not be read: type it again", err=True)
+
+
 def _answer(question: str, flag: str) -> str:
     if not _session.can_ask:
         raise InputNeeded(f"{question.lower()} is missing", hint=f"pass `{flag}`")
@@ -731,10 +1220,20 @@ def _line(question: str) -> str:
     return sys.stdin.readline().strip()
 
 
-def _secret(what: str, variable: str, flag: str, *, from_stdin: bool) -> str:
-    """A secret from stdin, the environment or a hidden prompt; never from an argument."""
-    secret = sys.stdin.readline().strip() if from_stdin else os.environ.get(variable, "").strip()
-    if not secret and not from_stdin and _session.can_ask:
+def _given(variable: str, flag: str, *, from_stdin: bool) -> str:
+    """A secret from stdin or the environment, or empty; never from an argument."""
+    if not from_stdin:
+        return os.environ.get(variable, "").strip()
+    secret = sys.stdin.readline().strip()
+    if not secret:
+        raise InputNeeded("stdin ended before the secret", hint=f"pipe it in with `{flag}`")
+    return secret
+
+
+def _secret(what: str, variable: str, flag: str) -> str:
+    """A secret typed without echo."""
+    secret = ""
+    if _session.can_ask:
         secret = str(typer.prompt(what, hide_input=True, err=True)).strip()
     if not secret:
         raise InputNeeded(
@@ -742,6 +1241,40 @@ def _secret(what: str, variable: str, flag: str, *, from_stdin: bool) -> str:
             hint=f"set {variable}, or pipe it in with `{flag}`",
         )
     return secret
+
+
+def _confirm(question: str, *, yes: bool) -> None:
+    """Raises NotConfirmed unless a person says yes, or `--yes` did."""
+    if yes:
+        return
+    if not _session.can_ask:
+        raise InputNeeded("this has to be confirmed", hint="pass `--yes`")
+    if not typer.confirm(question, err=True):
+        raise NotConfirmed
+
+
+def _confirm_purge(home: "Home", *, yes: bool) -> None:
+    """Have the person type the profile's name: what goes cannot be had back."""
+    if yes:
+        return
+    if not _session.can_ask:
+        raise InputNeeded("removing a profile has to be confirmed", hint="pass `--yes`")
+    _say(
+        f"This removes profile `{home.profile}`: its sign-ins, and with {home.ledger.name} the "
+        "record of what was copied. What is in Sage and in Productive stays."
+    )
+    name = str(typer.prompt("Type the name of the profile", err=True)).strip()
+    if name != home.profile:
+        raise NotConfirmed
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _of_profile() -> str:
+    """Names the profile where it is not the usual one."""
+    return "" if _session.profile == "default" else f" (profile `{_session.profile}`)"
 
 
 def _date(flag: str, value: str | None) -> date | None:
@@ -807,8 +1340,9 @@ def _interruption() -> PsageError:
 def _fail(args: Sequence[str], error: PsageError) -> int:
     from productive_sage import render
 
+    render.name_profile(_session.profile)
     with _output():
-        if "--json" in args:
+        if "--json" in args or "--format json" in " ".join(args).replace("=", " "):
             render.document(
                 _session.command,
                 _session.profile,

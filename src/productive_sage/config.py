@@ -5,7 +5,7 @@ The only module that imports tomlkit; reading uses the standard library.
 
 import os
 import re
-import tempfile
+import shutil
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from productive_sage.basics import Endpoints, Settings
 from productive_sage.errors import ConfigInvalid, DiskFull, HomeUnusable, PsageError, UsageProblem
-from productive_sage.mapping import clean
-from productive_sage.models import Endpoints, Settings
+from productive_sage.text import clean
 
 ENDPOINT_VARIABLES = {
     "sage_api": "PSAGE_SAGE_API_URL",
@@ -27,6 +27,7 @@ ENDPOINT_VARIABLES = {
     "productive_files": "PSAGE_PRODUCTIVE_FILES_URL",
     "productive_upload": "PSAGE_PRODUCTIVE_UPLOAD_URL",
 }
+_PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -59,22 +60,36 @@ class Home:
         return self.folder / "logs" / "psage.log"
 
 
-def open_home(folder: Path, profile: str, config: Path | None = None) -> Home:
-    """Name the files of a profile, making the folder (mode 0700) where it is missing.
+def named_home(folder: Path, profile: str, config: Path | None = None) -> Home:
+    """Name the files of a profile; none of them is made, nor looked for.
 
-    Raises UsageProblem for a profile name that is not a plain word, HomeUnusable or DiskFull where
-    the folder cannot be made.
+    Raises UsageProblem for a profile name that is not a plain word.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", profile):
+    if not _PROFILE.fullmatch(profile):
         raise UsageProblem(
             f"`{profile}` cannot be a profile name",
             hint="use letters, digits, `-` and `_`, at most 40",
         )
+    return Home(folder, profile, config or folder / f"{profile}.toml")
+
+
+def open_home(folder: Path, profile: str, config: Path | None = None) -> Home:
+    """Name the files of a profile, making the folder (mode 0700) where it is missing.
+
+    Raises UsageProblem as `named_home` does, HomeUnusable or DiskFull where it cannot be made.
+    """
+    home = named_home(folder, profile, config)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise storage_error(error, folder) from error
-    return Home(folder, profile, config or folder / f"{profile}.toml")
+    return home
+
+
+def profiles(folder: Path) -> list[str]:
+    """The profiles that have settings or a ledger in a home folder."""
+    names = {path.stem for ending in ("toml", "db") for path in folder.glob(f"*.{ending}")}
+    return sorted(name for name in names if _PROFILE.fullmatch(name))
 
 
 def storage_error(error: OSError, path: Path) -> PsageError:
@@ -157,6 +172,18 @@ def load(path: Path, environment: Mapping[str, str]) -> tuple[Settings, list[str
     Environment variables (see `ENDPOINT_VARIABLES`) win over the file.
     Raises ConfigInvalid naming every problem at once: file, key, value, what is allowed.
     """
+    settings, warnings, problems = survey(path, environment)
+    if problems:
+        raise _invalid(path, problems)
+    return settings, warnings
+
+
+def survey(path: Path, environment: Mapping[str, str]) -> tuple[Settings, list[str], list[str]]:
+    """What of the settings is allowed, the warnings, and the problems.
+
+    In place of a value that is not allowed stands the default; an address is empty then, since
+    nothing may go to another than was meant. Raises ConfigInvalid where it is no TOML.
+    """
     problems: list[str] = []
     warnings: list[str] = []
 
@@ -191,26 +218,27 @@ def load(path: Path, environment: Mapping[str, str]) -> tuple[Settings, list[str
     ]
     if values.get("sync_payments") and "sync_payments_from" not in values:
         problems.append("`sync_payments = true` needs `sync_payments_from`, a date")
-    if problems:
-        raise _invalid(path, problems)
-    values["endpoints"] = Endpoints(**{**values["endpoints"], **from_environment})
-    return Settings(**values), warnings
+    unclear = dict.fromkeys(ENDPOINT_VARIABLES, "")
+    in_file = tables["endpoints"] if isinstance(tables["endpoints"], dict) else unclear
+    addresses = {**in_file, **from_environment}.items()
+    values["endpoints"] = Endpoints(
+        **{key: "" if _address(url) else url for key, url in addresses if key in ENDPOINT_VARIABLES}
+    )
+    return Settings(**values), warnings, problems
 
 
 def _invalid(path: Path, problems: list[str]) -> ConfigInvalid:
-    several = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+    several = f"{len(problems)} problems:\n- " if len(problems) > 1 else "a problem: "
     return ConfigInvalid(
-        f"the settings in `{path}` have {several}: " + "; ".join(problems),
-        hint=f"edit `{path}`, or set the value with `psage configure`",
+        f"the settings in `{path}` have {several}" + "\n- ".join(problems),
+        hint="mend the file, and run the command again",
         details={"file": str(path), "problems": problems},
     )
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
+        return tomllib.loads(_text(path))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigInvalid(
             f"`{path}` is not valid TOML: {error}",
@@ -220,22 +248,50 @@ def _read(path: Path) -> dict[str, Any]:
         raise storage_error(error, path) from error
 
 
+def _text(path: Path) -> str:
+    """The file as a person wrote it, without the mark some editors put in front of it."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        return ""
+
+
 def _shown(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value).lower()
 
 
+def sources(path: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """Where each setting comes from: `file` or `environment`; one that is missing is the default.
+
+    An entry of a table is named like `items.11`.
+    """
+    found: dict[str, str] = {}
+    for key, value in _read(path).items():
+        names = [f"{key}.{name}" for name in value] if isinstance(value, dict) else [key]
+        found |= dict.fromkeys(names, "file")
+    said = [key for key, name in ENDPOINT_VARIABLES.items() if environment.get(name)]
+    return found | {f"endpoints.{key}": "environment" for key in said}
+
+
 # --- editing
+
+_NAMED = re.compile(r"(?:^|;\s*)psage: (.*)$")
+"""What psage says behind a value, after what a person may have said there."""
 
 
 def edit(path: Path, changes: Mapping[tuple[str, ...], tuple[Any, str]]) -> None:
     """Set keys, keeping comments, order and unknown keys; the file is replaced in one step.
 
-    `changes` maps a path of keys to (value, comment); the value None removes the key.
+    `changes` maps a path of keys to (value, name for its comment); the value None removes the key.
     """
     import tomlkit
 
     _read(path)
-    document = tomlkit.parse(path.read_text(encoding="utf-8") if path.exists() else "")
+    text = _text(path)
+    document = tomlkit.parse(text.replace("\r\n", "\n"))
+    tables = [entry.trivia for _, entry in document.body if isinstance(entry, tomlkit.items.Table)]
+    indents = [trivia.indent for trivia in tables]
+    added: dict[str, tuple[Any, set[str]]] = {}
     for keys, (value, comment) in changes.items():
         table: Any = document
         for key in keys[:-1]:
@@ -245,39 +301,71 @@ def edit(path: Path, changes: Mapping[tuple[str, ...], tuple[Any, str]]) -> None
         if value is None:
             table.pop(keys[-1], None)
             continue
+        if keys[-1] not in table:
+            added.setdefault(".".join(keys[:-1]), (table, set()))[1].add(keys[-1])
         entry = tomlkit.item(value)
         if comment:
-            entry.comment(" ".join(clean(comment).split()))
+            person = _NAMED.sub("", _comment(table.get(keys[-1])))
+            name = "psage: " + " ".join(clean(comment).split())
+            entry.comment("; ".join(filter(None, (person, name))))
         table[keys[-1]] = entry
-    _replace(path, tomlkit.dumps(document))
+    for table, names in added.values():
+        _move_up((table if table is document else table.value).body, names)
+    for trivia, indent in zip(tables, indents, strict=True):
+        trivia.indent = indent  # tomlkit would put an empty line below a table's comment
+    written = tomlkit.dumps(document)
+    _replace(path, written.replace("\n", "\r\n") if "\r\n" in text else written)
 
 
-def comments(path: Path) -> dict[str, str]:
-    """The comment behind each key and each entry of `items`: the names `edit` wrote there."""
+def _move_up(body: list[Any], added: set[str]) -> None:
+    """Put new keys behind the last one there was, or else before the last empty line.
+
+    tomlkit adds them behind a comment that belongs to the next table. Only the text is right
+    afterwards, no longer tomlkit's index of it.
+    """
+    new = [entry for entry in body if entry[0] is not None and entry[0].key in added]
+    if not new:
+        return
+    end = begin = body.index(new[0])
+    while begin and body[begin - 1][0] is None:
+        begin -= 1
+    if not begin:
+        empty = [n for n in range(end) if not body[n][1].as_string().strip()]
+        begin = empty[-1] if empty else end
+    body[begin : end + len(new)] = new + body[begin:end]
+
+
+def names(path: Path) -> dict[str, str]:
+    """The name that `edit` wrote behind a key or an entry of `items`."""
     import tomlkit
 
-    document = tomlkit.parse(path.read_text(encoding="utf-8") if path.exists() else "")
+    document = tomlkit.parse(_text(path))
     entries: list[tuple[str, Any]] = [*document.items()]
     items = document.get("items")
     if isinstance(items, dict):
         entries += [(f"items.{key}", value) for key, value in items.items()]
-    said = {
-        key: value.trivia.comment.removeprefix("#").strip()
-        for key, value in entries
-        if hasattr(value, "trivia")
-    }
-    return {key: comment for key, comment in said.items() if comment}
+    return {key: said[1] for key, value in entries if (said := _NAMED.search(_comment(value)))}
+
+
+def _comment(entry: Any) -> str:
+    """What stands behind a value in the file."""
+    return entry.trivia.comment.lstrip("#").strip() if hasattr(entry, "trivia") else ""
 
 
 def _replace(path: Path, content: str) -> None:
     """Write beside the file, then rename: a crash leaves the old file or the new one."""
+    import tempfile  # here, since reading needs none and `status` is in a hurry
+
+    path = path.resolve()  # a link to the file stays one
     temporary: str | None = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if path.exists():
+            shutil.copymode(path, temporary)
         Path(temporary).replace(path)
     except OSError as error:
         if temporary:

@@ -1,37 +1,170 @@
-"""connect: sign in to Productive and to Sage, and store what that gives in the keyring."""
+"""connect and disconnect: sign in to Productive and to Sage, keep it in the keyring, forget it."""
 
+import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self, TypeVar
 
 from productive_sage import oauth
+from productive_sage.callback import Listener
+from productive_sage.config import Home, storage_error
 from productive_sage.desk import Ask
 from productive_sage.errors import (
     DifferentBusiness,
+    DifferentOrganization,
     InputNeeded,
+    NotConnected,
+    PsageError,
     RefusedByProductive,
+    ServiceRefused,
     SignInExpired,
     SignInFailed,
 )
 from productive_sage.http import Pool
-from productive_sage.models import Endpoints
+from productive_sage.ledger import Ledger
+from productive_sage.models import INVOICE, Endpoints, Notice
 from productive_sage.productive import ProductiveClient, Token
 from productive_sage.sage import SageClient, sage_http
 from productive_sage.vault import ProductiveSignIn, SageSignIn, Vault
 
+SERVICES = ("productive", "sage")
 _WAIT_S = 300
+_ORGANIZATION = "organization"
+"""The mark in the ledger: whose Productive ids the links hold."""
+
+_T = TypeVar("_T")
 
 
-def connect_productive(
-    vault: Vault, pool: Pool, endpoints: Endpoints, *, organization_id: str, token: str
-) -> ProductiveSignIn:
-    """Try the token with a live call, then store it.
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to connect, and what was given for it; the empty rest is asked for."""
 
-    Raises SignInFailed where Productive does not accept it; what was stored before stays.
+    services: tuple[str, ...]
+    keeps: bool
+    """Whether to leave alone what is connected already."""
+    organization_id: str = ""
+    token: str = field(default="", repr=False)
+    client_id: str = ""
+    client_secret: str = field(default="", repr=False)
+    business: str | None = None
+    port: int = 8765
+    opens_browser: bool = True
+    pastes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """How to reach the person who signs in."""
+
+    say: Callable[[str], None]
+    """One line they need."""
+    explain: Callable[[str], None]
+    """Where to find what is asked next; only for somebody at a terminal."""
+    answer: Callable[[str, str], str]
+    """Ask a question; without anybody to ask, InputNeeded names the flag."""
+    secret: Callable[[str, str, str], str]
+    """Ask without echo; InputNeeded names the variable and the flag."""
+    line: Callable[[str], str]
+    """Read one line, from a script too."""
+    open_browser: Callable[[str], None]
+    ask: Ask | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What signing in works with."""
+
+    vault: Vault
+    pool: Pool
+    endpoints: Endpoints
+    ledger: Ledger
+    token_lock: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A service that is connected now, or was already."""
+
+    service: str
+    name: str
+    """Of what psage works with there: the organisation, or the business and its country."""
+    facts: Mapping[str, str]
+    """As the public JSON contract names them."""
+    is_new: bool
+    notices: tuple[Notice, ...] = ()
+
+    @classmethod
+    def by(cls, sign_in: ProductiveSignIn | SageSignIn, *, is_new: bool = True) -> Self:
+        """What may be told of a sign-in."""
+        if isinstance(sign_in, ProductiveSignIn):
+            facts = {
+                "organization_id": sign_in.organization_id,
+                "organization_name": sign_in.organization_name,
+            }
+            return cls("productive", sign_in.organization_name, facts, is_new)
+        facts = {
+            "business_id": sign_in.business_id,
+            "business_name": sign_in.business_name,
+            "country": sign_in.country,
+        }
+        return cls("sage", f"{sign_in.business_name} ({sign_in.country})", facts, is_new)
+
+
+def connect(order: Order, place: Place, talk: Talk) -> Iterator[Connected]:
+    """Sign in to one service after the other; each is stored before the next begins.
+
+    Raises SignInFailed, InputNeeded, DifferentOrganization or DifferentBusiness; what was stored
+    before stays then.
     """
+    for service in order.services:
+        yield (
+            _productive(order, place, talk)
+            if service == "productive"
+            else _sage(order, place, talk)
+        )
+
+
+# --- Productive
+
+
+def _productive(order: Order, place: Place, talk: Talk) -> Connected:
+    stored = stored_or_none(place.vault.productive)
+    if stored and order.keeps:
+        place.ledger.remember_sign_in("Productive", stored.facts)
+        return Connected.by(stored, is_new=False)
+    organization_id = order.organization_id or (stored.organization_id if stored else "")
+    if not (organization_id and order.token):
+        talk.explain(_ABOUT_PRODUCTIVE)
+    organization_id = organization_id or talk.answer("Organisation id", "--organization-id")
+    token = order.token or talk.secret("API token", "PSAGE_PRODUCTIVE_TOKEN", "--token-stdin")
     _check_secret(token, "API token")
-    client = ProductiveClient(pool, endpoints, Token(token, organization_id))
+    _check_organization(stored, place.ledger, organization_id)
+    client = ProductiveClient(place.pool, place.endpoints, Token(token, organization_id))
+    sign_in = ProductiveSignIn(token, organization_id, _organization_name(client, organization_id))
+    place.vault.save(sign_in)
+    place.ledger.set_marks({_ORGANIZATION: organization_id})
+    place.ledger.remember_sign_in("Productive", sign_in.facts)
+    if not _may_only_read(lambda: client.patch_invoice("0", {})):
+        return Connected.by(sign_in)
+    notice = Notice(
+        "read_only_token",
+        "this token may only read in Productive: invoices can be copied, but not marked there, "
+        "and no payment can be brought back; make one that may write, and run "
+        "`psage connect productive`",
+    )
+    return replace(Connected.by(sign_in), notices=(notice,))
+
+
+_ABOUT_PRODUCTIVE = """\
+Productive: open Settings, API integrations, and generate a token that may read and write.
+The organisation id is the number in Productive's address: app.productive.io/<id>-name"""
+
+
+def _organization_name(client: ProductiveClient, organization_id: str) -> str:
+    """Try the token with a live call."""
     try:
         name = client.organization_name()
     except (RefusedByProductive, SignInExpired) as error:
@@ -46,9 +179,23 @@ def connect_productive(
             hint="the organisation id is the number in Productive's address: "
             "app.productive.io/<id>-name",
         )
-    sign_in = ProductiveSignIn(token, organization_id, name)
-    vault.save(sign_in)
-    return sign_in
+    return name
+
+
+def _check_organization(
+    stored: ProductiveSignIn | None, ledger: Ledger, organization_id: str
+) -> None:
+    """The ids in the ledger mean something else in another organisation."""
+    if not ledger.businesses():
+        return
+    former = ledger.mark(_ORGANIZATION) or (stored.organization_id if stored else organization_id)
+    if former != organization_id:
+        raise DifferentOrganization(
+            f"this profile holds copies from Productive organisation `{former}`, not from "
+            f"`{organization_id}`",
+            hint="use another `--profile` for this one",
+            details={"chosen": organization_id, "links": former},
+        )
 
 
 def _check_secret(secret: str, what: str) -> None:
@@ -60,71 +207,136 @@ def _check_secret(secret: str, what: str) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
-    """How a person gets to Sage's sign-in page and back."""
+def _may_only_read(write: Callable[[], object]) -> bool:
+    """Whether a service says so; `write` is to an id that cannot exist, so it changes nothing.
 
-    port: int
-    show: Callable[[str, str], None]
-    """Told the address to open and the redirect address to register."""
-    open_browser: Callable[[str], bool] | None
-    paste: Callable[[], str] | None
-    """Asks for the redirected address instead of listening."""
-
-
-def connect_sage(
-    vault: Vault,
-    pool: Pool,
-    endpoints: Endpoints,
-    *,
-    client_id: str,
-    client_secret: str,
-    way: Way,
-    business: str | None,
-    ask: Ask | None,
-    linked_businesses: set[str],
-    token_lock: Path,
-) -> SageSignIn:
-    """Sign in with the authorisation-code grant, choose the business, store the tokens.
-
-    `linked_businesses` are those the profile's copies belong to: raises DifferentBusiness for any
-    other. Raises SignInFailed or InputNeeded; what was stored before stays then.
+    Whoever may write is told 404. Any other answer tells nothing, and is no reason to warn.
     """
+    try:
+        write()
+    except ServiceRefused as error:
+        return error.status == 403
+    except PsageError:
+        pass
+    return False
+
+
+def stored_or_none(read: Callable[[], _T]) -> _T | None:
+    """A stored sign-in, or None; raises KeyringUnavailable where it cannot tell."""
+    try:
+        return read()
+    except NotConnected:
+        return None
+
+
+# --- Sage
+
+
+def _sage(order: Order, place: Place, talk: Talk) -> Connected:
+    """Sign in with the authorisation-code grant, choose the business, store the tokens."""
+    stored = stored_or_none(place.vault.sage)
+    if stored and order.keeps and stored.refresh_until > time.time():
+        place.ledger.remember_sign_in("Sage", stored.facts)
+        return Connected.by(stored, is_new=False)
+    with ExitStack() as stack:
+        # Before anything is typed: a port in use would make it vain.
+        listener: Listener[SageSignIn] | None = None
+        if not order.pastes:
+            listener = stack.enter_context(Listener(order.port))
+        client_id, client_secret = _client(order, stored, talk)
+        request = oauth.begin(place.endpoints.sage_authorize, client_id, order.port)
+        token_http = sage_http(place.pool, place.endpoints.sage_token)
+
+        def redeem(code: str) -> SageSignIn:
+            return oauth.exchange(
+                token_http,
+                request,
+                code,
+                client_id=client_id,
+                client_secret=client_secret,
+                now=time.time(),
+            )
+
+        _show(request, order, talk)
+        if listener:
+            sign_in = listener.wait(request, redeem, _WAIT_S)
+        else:
+            sign_in = redeem(oauth.code_from(talk.line("That address"), request))
+    return _with_business(sign_in, order, place, talk)
+
+
+def _client(order: Order, stored: SageSignIn | None, talk: Talk) -> tuple[str, str]:
+    """Client id and client secret: as given, as stored, or asked for."""
+    client_id, client_secret = order.client_id, order.client_secret
+    if stored and client_id in ("", stored.client_id):
+        client_id = stored.client_id
+        # Somebody who names the client id anew has a reason to: that asks for the secret too.
+        client_secret = client_secret or ("" if order.client_id else stored.client_secret)
+    if not (client_id and client_secret):
+        talk.explain(_ABOUT_SAGE.format(redirect_uri=oauth.redirect_uri(order.port)))
+    client_id = client_id or talk.answer("Client id", "--client-id")
+    client_secret = client_secret or talk.secret(
+        "Client secret", "PSAGE_SAGE_CLIENT_SECRET", "--client-secret-stdin"
+    )
     _check_secret(client_secret, "client secret")
-    request = oauth.begin(endpoints.sage_authorize, client_id, way.port)
-    sign_in = oauth.exchange(
-        sage_http(pool, endpoints.sage_token),
-        request,
-        _code(request, way),
-        client_id=client_id,
-        client_secret=client_secret,
-        now=time.time(),
-    )
-    client = SageClient(
-        sage_http(pool, endpoints.sage_api, credentials=_JustSignedIn(sign_in.access_token)), ""
-    )
-    business_id = _chosen(client.businesses(), business, ask)
-    if linked_businesses - {business_id}:
+    return client_id, client_secret
+
+
+_ABOUT_SAGE = """\
+Sage: register an app at developer.sage.com with this redirect address, letter by letter:
+
+    {redirect_uri}
+
+and copy its client id and client secret from there."""
+
+
+def _show(request: oauth.Request, order: Order, talk: Talk) -> None:
+    """Send the person to Sage's page, by opening it or by showing its address."""
+    talk.say(f"The redirect address registered with Sage must be {request.redirect_uri}")
+    talk.say("Sign in to Sage at this address:")
+    talk.say(request.url)
+    if order.pastes:
+        talk.say("The browser ends at an address that may not load; copy all of it.")
+    elif order.opens_browser:
+        talk.open_browser(request.url)
+    if not order.pastes:
+        talk.say(f"Waiting for Sage's answer, at most {_WAIT_S // 60} minutes; Ctrl-C ends it.")
+
+
+def _with_business(sign_in: SageSignIn, order: Order, place: Place, talk: Talk) -> Connected:
+    """Choose the business, refuse one that the copies do not belong to, and store."""
+    credentials = _JustSignedIn(sign_in.access_token)
+    http = sage_http(place.pool, place.endpoints.sage_api, credentials=credentials)
+    client = SageClient(http, "")
+    business_id = _chosen(client.businesses(), order.business, talk.ask)
+    linked = place.ledger.businesses()
+    if linked - {business_id}:
         raise DifferentBusiness(
             "this profile holds copies in another Sage business than the one chosen",
             hint="choose the former business, or use another `--profile` for this one",
-            details={"chosen": business_id, "links": sorted(linked_businesses)},
+            details={"chosen": business_id, "links": sorted(linked)},
         )
     name, country = client.country(business_id)
     sign_in = replace(sign_in, business_id=business_id, business_name=name, country=country)
-    oauth.store(vault, sign_in, token_lock)
-    return sign_in
+    oauth.store(place.vault, sign_in, place.token_lock)
+    place.ledger.remember_sign_in("Sage", sign_in.facts)
+    credentials = _JustSignedIn(sign_in.access_token, business_id)
+    http = sage_http(place.pool, place.endpoints.sage_api, credentials=credentials)
+    notices = _sage_notices(sign_in, SageClient(http, business_id))
+    return replace(Connected.by(sign_in), notices=notices)
 
 
-def _code(request: oauth.Request, way: Way) -> str:
-    """Send the person to Sage and wait for the code they come back with."""
-    listener = None if way.paste else oauth.Listener(way.port)
-    way.show(request.url, request.redirect_uri)
-    if way.open_browser:
-        way.open_browser(request.url)
-    if listener:
-        return listener.wait(request, _WAIT_S)
-    return oauth.code_from(way.paste() if way.paste else "", request)
+def _sage_notices(sign_in: SageSignIn, client: SageClient) -> tuple[Notice, ...]:
+    """What keeps this sign-in from copying."""
+    if sign_in.scope == "readonly":
+        why = "Sage lets psage read, but not write"
+        what = "run `psage connect sage` with an app that may have full access"
+    elif _may_only_read(lambda: client.update(INVOICE, "0" * 32, {})):
+        why = f"your user may not write sales documents in {sign_in.business_name}"
+        what = "an administrator of Sage can give it the right (Full in Sales)"
+    else:
+        return ()
+    return (Notice("read_only_sign_in", f"{why}, so nothing can be copied: {what}"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +344,11 @@ class _JustSignedIn:
     """The new token, before a business is chosen and anything is stored."""
 
     access_token: str
+    business_id: str = ""
 
     def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.access_token}"}
+        business = {"X-Business": self.business_id} if self.business_id else {}
+        return {"Authorization": f"Bearer {self.access_token}", **business}
 
     def renew(self) -> bool:
         return False
@@ -164,3 +378,55 @@ def _chosen(businesses: Sequence[tuple[str, str]], wanted: str | None, ask: Ask 
             f"this sign-in sees several businesses: {names}", hint="choose one with `--business ID`"
         )
     return businesses[ask("Which business?", [name for _, name in businesses], None)][0]
+
+
+def why_no_browser(environment: Mapping[str, str], platform: str = sys.platform) -> str:
+    """Why a browser opened here would not be seen by the person; empty where it would."""
+    if environment.get("SSH_CONNECTION") or environment.get("SSH_TTY"):
+        return "this is an SSH session"
+    shown = any(environment.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+    return "" if shown or not platform.startswith("linux") else "this machine has no screen"
+
+
+# --- forgetting
+
+
+def disconnect(
+    service: str, vault: Vault, pool: Pool, endpoints: Endpoints, token_lock: Path
+) -> list[Notice]:
+    """Delete a sign-in, revoking Sage's; Productive's token can only be deleted in Productive."""
+    if service == "productive":
+        vault.forget(service)
+        return []
+    trouble = oauth.forget(vault, sage_http(pool, endpoints.sage_revoke), token_lock)
+    if not trouble:
+        return []
+    message = (
+        f"psage has forgotten its sign-in to Sage, but could not revoke it ({trouble}): its access "
+        "may be removed in Sage, else it ends by itself within a month"
+    )
+    return [Notice("not_revoked", message)]
+
+
+def purge(home: Home) -> list[Path]:
+    """Delete the ledger, its saved older versions and the settings of a profile.
+
+    The locks stay: they hold nothing, and somebody may be waiting for one. So does a settings file
+    that `--config` names.
+    """
+    # The ledger before its `-wal`: SQLite throws that away beside an empty ledger, while a ledger
+    # without it would have lost its last commits.
+    names = (
+        f"{home.profile}.db",
+        f"{home.profile}.db-wal",
+        f"{home.profile}.db-shm",
+        f"{home.profile}.v*.db",
+        f"{home.profile}.toml",
+    )
+    found = [path for name in names for path in sorted(home.folder.glob(name))]
+    for path in found:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error(error, path) from error
+    return found

@@ -82,6 +82,13 @@ class InputNeeded(PsageError):
     exit_code = 2
 
 
+class ClockWrong(PsageError):
+    """The clock of this machine is so far off that it misjudges the lives of tokens."""
+
+    code = "clock_wrong"
+    exit_code = 2
+
+
 class HomeUnusable(PsageError):
     """The home folder, or a file in it, cannot be read or written."""
 
@@ -118,12 +125,20 @@ class SignInExpired(PsageError):
             f"the sign-in to {service} is no longer valid: {why}",
             hint=f"run `psage connect {service.lower()}`",
         )
+        self.why = why
 
 
 class SignInFailed(PsageError):
     """Connecting did not succeed; what was stored before is still valid."""
 
     code = "sign_in_failed"
+    exit_code = 3
+
+
+class RightsMissing(PsageError):
+    """The sign-in holds, but may not do what psage needs."""
+
+    code = "rights_missing"
     exit_code = 3
 
 
@@ -143,6 +158,15 @@ class Refused(PsageError):
 
     code = "refused"
     exit_code = 4
+
+
+class NotConfirmed(Refused):
+    """Somebody was asked, and did not say yes."""
+
+    code = "not_confirmed"
+
+    def __init__(self) -> None:
+        super().__init__("not confirmed, so nothing was changed")
 
 
 class NotFound(Refused):
@@ -269,6 +293,13 @@ class DifferentBusiness(Refused):
     """Another Sage business answered, or is connected, than the one the links belong to."""
 
     code = "different_business"
+    stops_batch = True
+
+
+class DifferentOrganization(Refused):
+    """Another Productive organisation than the one the links belong to."""
+
+    code = "different_organization"
     stops_batch = True
 
 
@@ -410,6 +441,22 @@ class TotalsDiffer(PsageError):
 
     code = "totals_differ"
     exit_code = 7
+
+
+class HistoryBroken(PsageError):
+    """A record of the audit log is not as psage wrote it, or is gone."""
+
+    code = "history_broken"
+    exit_code = 7
+
+    def __init__(self, record: int, how: str) -> None:
+        super().__init__(
+            f"record {record} of the history {how}"
+            + ("; those before it are whole" if record > 1 else ""),
+            hint="look into a backup of the ledger from before; what was booked is in Sage and in "
+            "Productive in any case",
+            details={"record": record, "whole": record - 1},
+        )
 
 
 class OutcomeUnknown(PsageError):

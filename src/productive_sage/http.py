@@ -99,6 +99,28 @@ class Reply:
     """The parsed JSON, numbers with a point as `Decimal`; None unless JSON was asked for."""
 
 
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A request that may change something, before it is sent."""
+
+    service: str
+    method: str
+    path: str
+    body: Any
+
+
+OnWrite = Callable[[Write], Callable[[Reply | BaseException, str], None]]
+"""Told of each write before it is sent; what it returns is told what came of it.
+
+That is the reply or what is raised, and the id the service gave the request, or empty.
+"""
+
+
+def tell_nobody(_write: Write) -> Callable[[Reply | BaseException, str], None]:
+    """For writes that nobody keeps a record of."""
+    return lambda _outcome, _request_id: None
+
+
 def connect_pool() -> Pool:
     """Open the connection pool both services share: its TLS context is the expensive part."""
     return httpx.Client(
@@ -109,10 +131,29 @@ def connect_pool() -> Pool:
     )
 
 
+def answer_of(pool: Pool, origin: str) -> Mapping[str, str]:
+    """The headers of whatever answers at `https://host`; no credentials are sent.
+
+    Raises NetworkDown in the words of the network or of TLS.
+    """
+    try:
+        with pool.stream("GET", f"{origin}/", timeout=10) as answer:
+            return answer.headers
+    except httpx.RequestError as error:
+        hint = "check the network connection, and the proxy if there is one"
+        if isinstance(_root(error), ssl.SSLError):
+            hint = (
+                "something between this machine and the service answers in its place: ask whoever "
+                "runs the network, and name its certificates in SSL_CERT_FILE"
+            )
+        message = f"`{urlsplit(origin).netloc}` cannot be reached: {_why(error)}"
+        raise NetworkDown(message, hint=hint) from error
+
+
 class Http:
     """One service at one address, with its credentials, pace and way of saying no."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what a test has in its hands as well
         self,
         pool: Pool,
         base_url: str,
@@ -122,6 +163,7 @@ class Http:
         credentials: Credentials | None = None,
         limiter: Limiter | None = None,
         read_only: bool = False,
+        on_write: OnWrite = tell_nobody,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
@@ -134,10 +176,12 @@ class Http:
         self._credentials = credentials or NoCredentials()
         self._limiter = limiter or Limiter(())
         self._read_only = read_only
+        self._on_write = on_write
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
         self._secrets: list[str] = []
+        self._request_id = ""
 
     def get(self, path: str, params: Mapping[str, str] | None = None, *, accept: str = "") -> Reply:
         """Read; JSON unless `accept` names another media type."""
@@ -152,7 +196,15 @@ class Http:
         """
         headers = {} if body is None else {"Content-Type": media_type}
         content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
-        return self._send(method, path, headers=headers, content=content)
+        self._request_id = ""
+        tell = self._on_write(Write(self.service, method, path, body))
+        try:
+            reply = self._send(method, path, headers=headers, content=content)
+        except BaseException as error:
+            tell(error, self._request_id)
+            raise
+        tell(reply, self._request_id)
+        return reply
 
     def post_form(
         self,
@@ -214,6 +266,7 @@ class Http:
         self._pace()
         own = self._credentials.headers()
         self._secrets = [*own.values(), *(form or {}).values(), *(params or {}).values()]
+        self._request_id = ""
         try:
             answer = self._pool.request(
                 method,
@@ -254,7 +307,8 @@ class Http:
     ) -> Exception | None:
         """None for a usable answer, else what is wrong with it."""
         status = answer.status_code
-        log.info("%s %s: %s %s", self.service, what, status, _request_id(answer) or "")
+        self._request_id = _request_id(answer) or ""
+        log.info("%s %s: %s %s", self.service, what, status, self._request_id)
         if status < 300:
             if not wants_json or status == 204 or _json(answer) is not _NOT_JSON:
                 return None

@@ -7,16 +7,19 @@ their markers.
 """
 
 import json
+import logging
 import sqlite3
 import time
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from productive_sage import audit
+from productive_sage.audit import Event
+from productive_sage.basics import INVOICE, KINDS, Contact, Kind, Mirrored, SignedIn
 from productive_sage.errors import (
     DiskFull,
     HomeUnusable,
@@ -25,14 +28,10 @@ from productive_sage.errors import (
     OutcomeUnknown,
     PsageError,
 )
-from productive_sage.models import (
-    INVOICE,
-    KINDS,
-    Contact,
-    Kind,
-    Mirrored,
-    SageDocument,
-)
+from productive_sage.text import marked
+
+if TYPE_CHECKING:
+    from productive_sage.models import SageDocument
 
 # A released migration is never edited; the next one is added at the end.
 MIGRATIONS = (
@@ -103,7 +102,45 @@ MIGRATIONS = (
         message TEXT NOT NULL,
         since TEXT NOT NULL
     ) STRICT;
+    CREATE TABLE report (
+        productive_id TEXT NOT NULL,
+        code TEXT NOT NULL,
+        message TEXT NOT NULL,
+        since TEXT NOT NULL,
+        PRIMARY KEY (productive_id, code, message)
+    ) STRICT;
     CREATE TABLE mark (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+    """,
+    """
+    CREATE TABLE event (
+        id INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        who TEXT NOT NULL,
+        command TEXT NOT NULL,
+        service TEXT NOT NULL,
+        what TEXT NOT NULL,
+        document TEXT NOT NULL,
+        number TEXT NOT NULL,
+        path TEXT NOT NULL,
+        key TEXT NOT NULL,
+        figures TEXT NOT NULL,
+        result TEXT NOT NULL,
+        answer TEXT NOT NULL,
+        request_id TEXT NOT NULL,
+        previous TEXT NOT NULL,
+        hash TEXT NOT NULL
+    ) STRICT;
+
+    CREATE INDEX event_document ON event (document);
+    CREATE INDEX event_path ON event (path);
+    CREATE INDEX event_key ON event (key) WHERE key <> '';
+    CREATE INDEX intent_source ON intent (source_id);
+    CREATE TRIGGER event_is_not_changed BEFORE UPDATE ON event BEGIN
+        SELECT RAISE(ABORT, 'the history is append-only');
+    END;
+    CREATE TRIGGER event_is_not_removed BEFORE DELETE ON event BEGIN
+        SELECT RAISE(ABORT, 'the history is append-only');
+    END;
     """,
 )
 
@@ -111,7 +148,15 @@ _LINK = (
     "id, productive_id, copy, business_id, sage_id, sage_number, tax_rate_id, number_sent, "
     "digest, pending, pdf_sha256, pdf_attachment_id, kind, credited_sage_id"
 )
+_SIGN_IN = "signed in "
+"""Begins the names of the marks that hold what is known of a sign-in, as JSON."""
 _INTENT = "id, kind, source_id, business_id, idempotency_id, payload, context, began_at"
+_EVENT = ", ".join(audit.COLUMNS)
+_LAST, _UNDER_WAY = "history", "history under way"
+"""Marks: number and hash of the last event; the event whose answer is still awaited, as JSON."""
+_LISTS = {"contact": "/contacts", "payment": "/payments"}
+
+log = logging.getLogger("psage.ledger")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +191,7 @@ class Link:
         productive_id: str,
         copy: int,
         business_id: str,
-        document: SageDocument,
+        document: "SageDocument",
         *,
         credited_sage_id: str | None,
     ) -> "Link":
@@ -192,7 +237,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """An invoice whose payments could not be synchronised, and why."""
+    """An invoice whose payments could not be synchronised, or that somebody should look at."""
 
     productive_id: str
     code: str
@@ -240,13 +285,26 @@ def _storage_error(error: sqlite3.Error, path: Path) -> PsageError:
 class Ledger:
     """An open ledger; used by one thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, *, read_only: bool = False, by: tuple[str, str] = ("", "")
+    ) -> None:
         """Open, and bring the file up to date, saving the old one beside it first.
 
-        Raises HomeUnusable where the file is damaged, unwritable or of a newer psage.
+        `read_only` makes and changes nothing: a file of an older psage is brought up to date in
+        memory. `by` is who runs which command, for the audit log. Raises HomeUnusable where the
+        file is damaged, unwritable or of a newer psage, or is not there to be read.
         """
         self._path = path
+        self._who, self._command = by
         with _spoken(path):
+            if read_only:
+                self._db = _opened_to_read(path)
+                try:
+                    self._migrate(save=False)
+                except BaseException:
+                    self._db.close()
+                    raise
+                return
             new = not path.exists()
             self._db = sqlite3.connect(path, isolation_level=None, timeout=5)
             try:
@@ -278,7 +336,7 @@ class Ledger:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         return int(version)
 
-    def _migrate(self) -> None:
+    def _migrate(self, *, save: bool = True) -> None:
         version = self._version()
         if version == len(MIGRATIONS):
             return
@@ -287,16 +345,19 @@ class Ledger:
                 f"the ledger `{self._path}` was written by a newer psage",
                 hint="upgrade: `pipx upgrade productive-sage`",
             )
-        if version:
+        if version and save:
             backup = self._path.with_suffix(f".v{version}.db")
             with closing(sqlite3.connect(backup)) as copy:
                 self._db.backup(copy)
         with self.write() as db:
             version = self._version()  # another process may have been quicker
             for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
-                for statement in filter(str.strip, migration.split(";")):
+                for statement in _statements(migration):
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {number}")
+            if not version:  # a new ledger knows that nothing is connected yet
+                known = [(f"{_SIGN_IN}{service}", "null") for service in ("Productive", "Sage")]
+                db.executemany("INSERT INTO mark (name, value) VALUES (?, ?)", known)
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -416,6 +477,8 @@ class Ledger:
 
         Raises OutcomeUnknown where one of the same kind for the same source is still open.
         """
+        import uuid  # here, since reading needs none and `status` is in a hurry
+
         intent = Intent(0, kind, source_id, business_id, uuid.uuid4().hex, payload, context, _now())
         values = (
             kind,
@@ -474,7 +537,8 @@ class Ledger:
         """Record a new copy and end its intent in one transaction."""
         context = intent.context
         with self.write() as db:
-            self._end(db, intent, "done")
+            made = f"{intent.document_kind.path}/{sage_id}"
+            self._end(db, intent, "done", path=made, answer={"id": sage_id, "number": number})
             self._insert_link(
                 db,
                 productive_id=intent.source_id,
@@ -495,7 +559,9 @@ class Ledger:
     def finish_update(self, intent: Intent, link: Link, **columns: Any) -> Link:
         """Record what an update changed and end its intent in one transaction."""
         with self.write() as db:
-            self._end(db, intent, "done")
+            changed = f"{intent.document_kind.path}/{link.sage_id}"
+            found = {"id": link.sage_id, "number": columns.get("sage_number", link.sage_number)}
+            self._end(db, intent, "done", path=changed, answer=found)
             self._change_link(db, link.id, _stored(columns))
             self._remember_billed(db, intent)
         return next(i for i in self.links(link.productive_id) if i.copy == link.copy)
@@ -503,14 +569,68 @@ class Ledger:
     def finish_contact(self, intent: Intent, contact: Contact) -> None:
         """Record a new customer and end its intent in one transaction."""
         with self.write() as db:
-            self._end(db, intent, "done")
+            made = {"id": contact.id, "contact": contact.name}
+            self._end(db, intent, "done", path=f"/contacts/{contact.id}", answer=made)
             self._remember(db, intent.context, intent.business_id, contact, is_unused=True)
 
-    def _end(self, db: sqlite3.Connection, intent: Intent, state: str, words: str = "") -> None:
+    def _end(
+        self,
+        db: sqlite3.Connection,
+        intent: Intent,
+        state: str,
+        words: str = "",
+        *,
+        path: str = "",
+        answer: Mapping[str, str] | None = None,
+    ) -> None:
+        """End an intent; `path` and `answer` say what it made."""
         db.execute(
             "UPDATE intent SET state = ?, words = ?, ended_at = ? WHERE id = ?",
             (state, words, _text(_now()), intent.id),
         )
+        try:
+            self._log_end(db, intent, state, path, answer or {"words": words})
+        except Exception:  # what the log lacks must not undo what is known of a write
+            if not db.in_transaction:
+                raise
+            log.exception("intent %s", intent.id)
+
+    def _log_end(
+        self,
+        db: sqlite3.Connection,
+        intent: Intent,
+        state: str,
+        path: str,
+        answer: Mapping[str, str],
+    ) -> None:
+        """Tell the log how an intent ended, where the write's own answer is not in it.
+
+        So it is after a lost answer, and where psage was stopped before it recorded one.
+        """
+        is_payment = intent.kind == "payment"
+        key = intent.source_id if is_payment else intent.idempotency_id
+        end = "result = 'done' AND path = ?" if path else "result IN ('refused', 'not_done', ?)"
+        if db.execute(
+            f"SELECT 1 FROM event WHERE key = ? AND at >= ? AND {end}",
+            (key, _text(intent.began_at), path or state),
+        ).fetchone():
+            return
+        document = "" if intent.kind == "contact" else intent.source_id
+        if is_payment:
+            document = str(intent.context["productive_id"])
+        number, currency = self._known_of(db, document)
+        event = Event(
+            service="productive" if is_payment else "sage",
+            what="settle",
+            document=document,
+            number=number,
+            path=path or _LISTS.get(intent.kind) or intent.document_kind.path,
+            key=key,
+            figures=audit.in_currency(audit.figures(intent.payload), currency),
+            result=state,
+            answer=answer,
+        )
+        self._append(db, event)
 
     # --- payments
 
@@ -518,6 +638,11 @@ class Ledger:
         """Every copy of an invoice, or those recorded since, by invoice, the latest last."""
         condition = "WHERE kind = 'invoice' AND copied_at >= ? ORDER BY productive_id, copy"
         return self._links(condition, _text(since) if since else "")
+
+    def copies(self, kind: Kind = INVOICE) -> int:
+        """How many copies of a kind there are."""
+        rows = self._rows("SELECT count(*) FROM link WHERE kind = ?", (kind.code,))
+        return int(rows[0][0])
 
     def linked(self, sage_id: str) -> Link | None:
         """The link of a document in Sage."""
@@ -544,7 +669,8 @@ class Ledger:
         """Record a payment psage wrote, together with the end of the intent that made it."""
         with self.write() as db:
             if intent:
-                self._end(db, intent, "done")
+                made = mirrored.payment_id
+                self._end(db, intent, "done", path=f"/payments/{made}", answer={"id": made})
             db.execute(
                 "INSERT OR REPLACE INTO mirrored "
                 "(marker, productive_id, payment_id, reference, source_id) "
@@ -587,6 +713,30 @@ class Ledger:
         with self.write() as db:
             db.execute("DELETE FROM waiting WHERE productive_id = ?", (productive_id,))
 
+    def reports(self) -> list[Waiting]:
+        """What the sync found that a person should look at, the oldest first."""
+        rows = self._rows(
+            "SELECT productive_id, code, message, since FROM report ORDER BY since, productive_id"
+        )
+        return [
+            Waiting(productive, code, message, datetime.fromisoformat(since))
+            for productive, code, message, since in rows
+        ]
+
+    def replace_reports(self, productive_id: str, found: Sequence[tuple[str, str]]) -> None:
+        """Keep what is found now, as (code, message), and forget what no longer is."""
+        with self.write() as db:
+            rows = db.execute(
+                "SELECT code, message, since FROM report WHERE productive_id = ?", (productive_id,)
+            ).fetchall()
+            since = {(code, message): day for code, message, day in rows}
+            db.execute("DELETE FROM report WHERE productive_id = ?", (productive_id,))
+            db.executemany(
+                "INSERT OR IGNORE INTO report (productive_id, code, message, since) "
+                "VALUES (?, ?, ?, ?)",
+                [(productive_id, *one, since.get(one, _text(_now()))) for one in found],
+            )
+
     def mark(self, name: str) -> str | None:
         """How far something has got."""
         rows = self._rows("SELECT value FROM mark WHERE name = ?", (name,))
@@ -598,6 +748,204 @@ class Ledger:
             db.executemany(
                 "INSERT OR REPLACE INTO mark (name, value) VALUES (?, ?)", [*marks.items()]
             )
+
+    # --- sign-ins
+
+    def sign_ins(self) -> dict[str, SignedIn | None]:
+        """What is known of the sign-ins, by service; None for one that is not connected.
+
+        A service is missing where a psage that did not record it made this ledger.
+        """
+        rows = self._rows(
+            "SELECT name, value FROM mark WHERE substr(name, 1, ?) = ?", (len(_SIGN_IN), _SIGN_IN)
+        )
+        return {name.removeprefix(_SIGN_IN): _signed_in(value) for name, value in rows}
+
+    def remember_sign_in(self, service: str, signed_in: SignedIn | None) -> None:
+        """Record a sign-in to `Productive` or `Sage` where it changed; None for none."""
+        value = "null"
+        if signed_in:
+            until = _text(signed_in.until) if signed_in.until else None
+            value = json.dumps({**asdict(signed_in), "until": until})
+        if self.mark(f"{_SIGN_IN}{service}") != value:
+            self.set_marks({f"{_SIGN_IN}{service}": value})
+
+    # --- the whole
+
+    def copied(self) -> dict[str, int]:
+        """How many documents have a copy, by the code of their kind."""
+        rows = self._rows("SELECT kind, count(DISTINCT productive_id) FROM link GROUP BY kind")
+        return dict.fromkeys(KINDS, 0) | dict(rows)
+
+    def flaws(self) -> list[str]:
+        """What does not fit together: records of copies that are not there."""
+        counts = {
+            "payment{s} of invoices without a copy": (
+                "SELECT count(*) FROM mirrored "
+                "WHERE productive_id NOT IN (SELECT productive_id FROM link)"
+            ),
+            "credit note{s} of invoices without a copy": (
+                "SELECT count(*) FROM link WHERE credited_sage_id IS NOT NULL "
+                "AND credited_sage_id NOT IN (SELECT sage_id FROM link)"
+            ),
+        }
+        found = [(int(self._rows(statement)[0][0]), what) for what, statement in counts.items()]
+        return [f"{n} {what.format(s='' if n == 1 else 's')}" for n, what in found if n]
+
+    def check_file(self) -> None:
+        """Read every page of the file. Raises HomeUnusable where any of it is damaged."""
+        said = [str(row[0]) for row in self._rows("PRAGMA integrity_check(3)")]
+        if said != ["ok"]:
+            raise _storage_error(sqlite3.DatabaseError("; ".join(said)), self._path)
+
+    # --- the audit log
+
+    # Its own transactions are no `write`: they go beside what psage does, and may fail.
+
+    def about(self, event: Event, paths: Sequence[str]) -> Event:
+        """Add the time, the author, and what the ledger knows: document, number and currency.
+
+        `paths` are of records the request names, the likeliest first. A removal gets the figures of
+        what is removed, as far as the log holds them.
+        """
+        with _spoken(self._path):
+            found = (self._document_of(event.service, path) for path in paths)
+            document = event.document or next(filter(None, found), "")
+            number, currency = self._known_of(self._db, document)
+            said = dict(event.figures)
+            if event.what.startswith("DELETE "):
+                for (figures,) in self._db.execute(
+                    "SELECT figures FROM event WHERE path = ? AND service = ? AND result = 'done' "
+                    "ORDER BY id",
+                    (event.path, event.service),
+                ):
+                    said |= json.loads(figures)
+            said = audit.in_currency(said, currency)
+        return self._signed(replace(event, document=document, number=number, figures=said))
+
+    def _document_of(self, service: str, path: str) -> str:
+        """The Productive id of the document that a record of a service belongs to."""
+        table, _, key = path.removeprefix("/").partition("/")
+        linked = {
+            "attachments": "SELECT productive_id FROM link WHERE pdf_attachment_id = ?",
+            "payments": "SELECT productive_id FROM mirrored WHERE payment_id = ?",
+        }.get(table, "SELECT productive_id FROM link WHERE sage_id = ?")
+        logged = "SELECT document FROM event WHERE path = ? AND service = ? AND document <> ''"
+        row = (
+            self._db.execute(linked, (key,)).fetchone()
+            or self._db.execute(logged, (path, service)).fetchone()
+        )
+        return str(row[0]) if row else ""
+
+    def _known_of(self, db: sqlite3.Connection, document: str) -> tuple[str, str]:
+        """(number, currency) of a document when it was last copied; empty where it was not."""
+        row = db.execute(
+            "SELECT context FROM intent WHERE source_id = ? ORDER BY id DESC LIMIT 1", (document,)
+        ).fetchone()
+        context = json.loads(row[0]) if row else {}
+        return str(context.get("number", "")), str(context.get("currency", ""))
+
+    def announce(self, event: Event) -> None:
+        """Commit that a write is about to be sent.
+
+        Where psage is stopped before the answer is recorded, the next run finds it here.
+        """
+        with _spoken(self._path), self._db as db:
+            db.execute("BEGIN IMMEDIATE")
+            self._append_left(db)
+            db.execute(
+                "INSERT INTO mark (name, value) VALUES (?, ?)",
+                (_UNDER_WAY, json.dumps(asdict(event))),
+            )
+
+    def record(self, events: Sequence[Event]) -> None:
+        """Append events to the log; what was announced of them is under way no more."""
+        with _spoken(self._path), self._db as db:
+            db.execute("BEGIN IMMEDIATE")
+            left = self.under_way()
+            for event in events:
+                if left and (left.at, left.what) == (event.at, event.what):
+                    db.execute("DELETE FROM mark WHERE name = ?", (_UNDER_WAY,))
+                self._append(db, event)
+
+    def record_interrupted(self) -> None:
+        """Append the write an earlier run was stopped in; for who holds the run lock alone."""
+        if self.under_way():
+            with _spoken(self._path), self._db as db:
+                db.execute("BEGIN IMMEDIATE")
+                self._append_left(db)
+
+    def under_way(self) -> Event | None:
+        """The write whose answer is not recorded: of a run just now, or of one that was stopped."""
+        announced = self.mark(_UNDER_WAY)
+        return Event(**json.loads(announced)) if announced else None
+
+    def _append_left(self, db: sqlite3.Connection) -> None:
+        if left := self.under_way():
+            words = "psage was stopped before it recorded the answer"
+            self._append(db, replace(left, result="unknown", answer={"words": words}))
+            db.execute("DELETE FROM mark WHERE name = ?", (_UNDER_WAY,))
+
+    def _append(self, db: sqlite3.Connection, event: Event) -> None:
+        """Tie an event to the last one, by the note of that: what is cut off stays missed."""
+        noted, previous = self._noted_end() or (0, "")
+        (last,) = db.execute("SELECT coalesce(max(id), 0) FROM event").fetchone()
+        columns = audit.sealed(self._signed(event), max(noted, last) + 1, previous)
+        marks = ", ".join("?" * len(columns))
+        db.execute(f"INSERT INTO event ({_EVENT}) VALUES ({marks})", tuple(columns.values()))
+        db.execute(
+            "INSERT OR REPLACE INTO mark (name, value) VALUES (?, ?)",
+            (_LAST, f"{columns['id']} {columns['hash']}"),
+        )
+
+    def _signed(self, event: Event) -> Event:
+        if event.at:
+            return event
+        at = _now().isoformat(timespec="microseconds")
+        return replace(event, at=at, who=self._who, command=self._command)
+
+    def _noted_end(self) -> tuple[int, str] | None:
+        number, _, digest = (self.mark(_LAST) or "").partition(" ")
+        return (int(number), digest) if number.isdecimal() else None
+
+    def events(
+        self, *, document: str = "", since: datetime | None = None, newest: int = -1
+    ) -> list[Event]:
+        """The log, oldest first: what was sent since an instant, the `newest` of it at most.
+
+        `document` is a Productive id or number, a marker, or an id or number in Sage.
+        """
+        condition, values = "at >= ?", [_text(since.astimezone(UTC)) if since else ""]
+        if document:
+            called = self._called(document)
+            condition += f" AND document IN ({', '.join('?' * len(called))})"
+            values += called
+        rows = self._rows(
+            f"SELECT {_EVENT} FROM event WHERE {condition} ORDER BY id DESC LIMIT ?",
+            (*values, newest),
+        )
+        return [audit.opened(dict(zip(audit.COLUMNS, row, strict=True))) for row in reversed(rows)]
+
+    def _called(self, name: str) -> list[str]:
+        """The Productive ids of the documents that go, or went, by a name."""
+        rows = self._rows(
+            "SELECT productive_id FROM link WHERE ? IN (sage_id, sage_number) "
+            "UNION SELECT document FROM event "
+            "WHERE document <> '' AND (number = ? OR instr(answer, ?))",
+            (name, name, f'"number": {json.dumps(name)}'),
+        )
+        mark = marked(name)
+        return [name, *(row[0] for row in rows), *([mark[0]] if mark else [])]
+
+    def check_events(self) -> tuple[int, str]:
+        """How many events there are, all as psage wrote them, and the hash of the last.
+
+        Raises HistoryBroken naming the first that is not.
+        """
+        with _spoken(self._path):
+            rows = self._db.execute(f"SELECT {_EVENT} FROM event ORDER BY id")
+            events = (dict(zip(audit.COLUMNS, row, strict=True)) for row in rows)
+            return audit.check(events, self._noted_end())
 
     # --- customers
 
@@ -673,6 +1021,43 @@ class Ledger:
                 "INSERT OR REPLACE INTO cache (key, value, fetched_at) VALUES (?, ?, ?)",
                 (key, json.dumps(value), _text(_now())),
             )
+
+
+def _opened_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that refuses to write; of an older file, one to a copy in memory."""
+    # Not `mode=ro`: that would leave SQLite's `-wal` and `-shm` files behind.
+    address = f"{path.absolute().as_uri()}?mode=rw"
+    db = sqlite3.connect(address, uri=True, isolation_level=None, timeout=5)
+    try:
+        db.execute("PRAGMA query_only = ON")
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version >= len(MIGRATIONS):
+            return db
+        memory = sqlite3.connect(":memory:", isolation_level=None)
+        db.backup(memory)
+    except BaseException:
+        db.close()
+        raise
+    db.close()
+    return memory
+
+
+def _signed_in(value: str) -> SignedIn | None:
+    known = json.loads(value)
+    if known is None:
+        return None
+    until = known.pop("until")
+    return SignedIn(**known, until=datetime.fromisoformat(until) if until else None)
+
+
+def _statements(migration: str) -> Iterator[str]:
+    """The statements of a migration; a trigger holds semicolons of its own."""
+    statement = ""
+    for part in migration.split(";")[:-1]:
+        statement += f"{part};"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def _stored(columns: Mapping[str, Any]) -> dict[str, Any]:

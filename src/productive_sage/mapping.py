@@ -36,26 +36,12 @@ from productive_sage.models import (
     SageLine,
     TaxRate,
 )
+from productive_sage.text import clean, marked, marker
+
+__all__ = ["clean", "marked", "marker"]  # known by this module's name too
 
 DESCRIPTION_LIMIT = 2000
 """Sage states no limit for a line; this is the one of the document's other texts."""
-
-
-# --- markers: what makes a copy findable from any machine
-
-
-def marker(invoice_id: str, copy: int) -> str:
-    """The reference of a copy: `PRD-123`, the second copy `PRD-123-2`."""
-    return f"PRD-{invoice_id}" if copy == 1 else f"PRD-{invoice_id}-{copy}"
-
-
-def marked(reference: str) -> tuple[str, int] | None:
-    """(Productive id, copy) if the reference holds a marker, else None.
-
-    People add to references, before and behind; of several markers the last counts.
-    """
-    found = re.findall(r"(?i)(?<![\w-])PRD-(\d+)(?:-([1-9]\d*))?(?![\w-])", reference)
-    return (found[-1][0], int(found[-1][1] or 1)) if found else None
 
 
 def company_mark(company_id: str, currency: str, base_currency: str) -> str:
@@ -385,19 +371,6 @@ class _Text(HTMLParser):
     def text(self) -> str:
         """All of it; what follows a tag that was never closed is not lost."""
         return "".join((self._shown or []) + self.parts)
-
-
-def clean(value: str) -> str:
-    """Text without control characters and halves of characters, which nobody could send or show.
-
-    Odd line breaks become plain ones, and Windows' own characters (an en dash at 0x96) what they
-    were meant to be.
-    """
-    value = re.sub(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", "\n", value)
-    value = re.sub(
-        r"[\x80-\x9f]", lambda c: bytes([ord(c[0])]).decode("cp1252", "ignore") or " ", value
-    )
-    return re.sub(r"[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]", "", value)
 
 
 def plain_text(value: str) -> str:

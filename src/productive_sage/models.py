@@ -10,50 +10,30 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from productive_sage.basics import (
+    CREDIT_NOTE,
+    INVOICE,
+    KINDS,
+    Contact,
+    Endpoints,
+    Kind,
+    Mirrored,
+    Settings,
+    SignedIn,
+)
 from productive_sage.errors import OutcomeUnknown, PsageError
 
-# --- the two kinds of documents
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A sales document: how sentences and commands name it, and what it is called in Sage."""
-
-    code: str
-    """In the ledger."""
-    name: str
-    command: str
-    path: str
-    field: str
-    lines: str
-    number: str
-    """The field of its number; `<number>_prefix` is that of the prefix."""
-    context: str
-    """As attachments name it."""
-
-
-INVOICE = Kind(
-    code="invoice",
-    name="invoice",
-    command="copy-invoice",
-    path="/sales_invoices",
-    field="sales_invoice",
-    lines="invoice_lines",
-    number="invoice_number",
-    context="SALES_INVOICE",
-)
-CREDIT_NOTE = Kind(
-    code="credit_note",
-    name="credit note",
-    command="credit-note",
-    path="/sales_credit_notes",
-    field="sales_credit_note",
-    lines="credit_note_lines",
-    number="credit_note_number",
-    context="SALES_CREDIT_NOTE",
-)
-KINDS = {kind.code: kind for kind in (INVOICE, CREDIT_NOTE)}
-
+__all__ = [  # known by this module's name too
+    "CREDIT_NOTE",
+    "INVOICE",
+    "KINDS",
+    "Contact",
+    "Endpoints",
+    "Kind",
+    "Mirrored",
+    "Settings",
+    "SignedIn",
+]
 
 # --- Productive
 
@@ -147,21 +127,6 @@ class Invoice:
 
 
 # --- Sage
-
-
-@dataclass(frozen=True, slots=True)
-class Contact:
-    """A Sage contact of the kind customer."""
-
-    id: str
-    name: str
-    reference: str = ""
-    currency: str = ""
-    email: str = ""
-    country: str = ""
-    """Two letters, or empty where Sage's answer does not say."""
-    mark: str = ""
-    """`source_guid`: psage's mark of the Productive company, or another importer's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,32 +277,6 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Mirrored:
-    """A Productive payment psage wrote, as the ledger remembers it."""
-
-    marker: str
-    productive_id: str
-    payment_id: str
-    reference: str
-    """The receipt's, when the note was last written."""
-
-    @property
-    def source_id(self) -> str:
-        """The receipt, or the allocation of a payment on account."""
-        return self.marker.split()[1].partition("/")[0]
-
-    @property
-    def sage_id(self) -> str:
-        """The invoice in Sage."""
-        return self.marker.split()[1].partition("/")[2]
-
-    @property
-    def is_discount(self) -> bool:
-        """Whether it is the write-off of a settlement discount."""
-        return self.marker.endswith(" discount")
-
-
-@dataclass(frozen=True, slots=True)
 class Receipt:
     """A Sage receipt, or an allocation, and the documents it settles."""
 
@@ -475,6 +414,8 @@ class Skipped:
     number: str
     code: str
     message: str
+    is_new: bool = True
+    """Whether no earlier run has said so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -513,40 +454,3 @@ class Report:
         if codes and (self.settled or len(set(codes)) > 1):
             return 6
         return min(codes, default=0)
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoints:
-    """Where the two services are; plain http only on loopback."""
-
-    sage_api: str = "https://api.accounting.sage.com/v3.1"
-    sage_authorize: str = "https://www.sageone.com/oauth2/auth/central?filter=apiv3.1"
-    sage_token: str = "https://oauth.accounting.sage.com/token"  # noqa: S105 -- an address
-    sage_revoke: str = "https://oauth.accounting.sage.com/revoke"
-    productive_api: str = "https://api.productive.io/api/v2"
-    productive_files: str = "https://files.productive.io"
-    productive_upload: str = "https://productive-files-production.s3.eu-west-1.amazonaws.com"
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The settings of one profile, checked."""
-
-    numbering: str = "sage"
-    write_number_back: bool = False
-    pdf: str = "productive"
-    pdf_folder: str = ""
-    default_ledger_account: str = ""
-    default_tax_rate: str = ""
-    goods_or_services: str = "SERVICES"
-    items: Mapping[str, str] = field(default_factory=dict)
-    """Productive service type id to `kind:id` of a Sage item."""
-    minor_digits: Mapping[str, int] = field(default_factory=dict)
-    """Currency to the decimals of Productive's amounts, where ISO 4217 does not settle it."""
-    sync_payments: bool = False
-    sync_payments_from: date | None = None
-    """Payments of an earlier day are left alone."""
-    settlement_discount: str = "warn"
-    """`warn`, or `write_off`: what is granted for paying early becomes a write-off."""
-    sage_calls_per_second: int = 10
-    endpoints: Endpoints = field(default_factory=Endpoints)

@@ -7,13 +7,11 @@ share, and the new one is stored before anything uses it.
 import base64
 import hashlib
 import hmac
-import html
 import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -22,11 +20,13 @@ import filelock
 
 from productive_sage.errors import (
     Locked,
+    NotConnected,
     OutcomeUnknown,
     RefusedBySage,
     ServiceUnavailable,
     SignInExpired,
     SignInFailed,
+    Temporary,
 )
 from productive_sage.http import Http
 from productive_sage.vault import SageSignIn, Vault
@@ -46,16 +46,20 @@ class Request:
     verifier: str
 
 
+def redirect_uri(port: int) -> str:
+    """The address to register with Sage, which compares it letter by letter."""
+    return f"http://127.0.0.1:{port}/callback"
+
+
 def begin(authorize_url: str, client_id: str, port: int) -> Request:
     """Make the address a person opens to sign in to Sage, with a fresh state and PKCE verifier."""
-    redirect_uri = f"http://127.0.0.1:{port}/callback"
     state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest())
     query = urlencode(
         {
             "response_type": "code",
             "client_id": client_id,
-            "redirect_uri": redirect_uri,
+            "redirect_uri": redirect_uri(port),
             "scope": "full_access",
             "state": state,
             "code_challenge": challenge.rstrip(b"=").decode(),
@@ -63,7 +67,21 @@ def begin(authorize_url: str, client_id: str, port: int) -> Request:
         }
     )
     joint = "&" if "?" in authorize_url else "?"
-    return Request(f"{authorize_url}{joint}{query}", redirect_uri, state, verifier)
+    return Request(f"{authorize_url}{joint}{query}", redirect_uri(port), state, verifier)
+
+
+def is_answer(address: str, request: Request) -> bool:
+    """Whether an address carries the state of this attempt."""
+    state = _parameters(address).get("state", "")
+    return hmac.compare_digest(state.encode(), request.state.encode())
+
+
+def _parameters(address: str) -> dict[str, str]:
+    try:
+        query = urlsplit(address.strip()).query
+    except ValueError:  # not an address at all
+        return {}
+    return {name: values[0] for name, values in parse_qs(query).items()}
 
 
 def code_from(address: str, request: Request) -> str:
@@ -71,113 +89,26 @@ def code_from(address: str, request: Request) -> str:
 
     Raises SignInFailed where the person refused, or the address belongs to another attempt.
     """
-    answer = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
-    if not hmac.compare_digest(answer.get("state", "").encode(), request.state.encode()):
+    answer = _parameters(address)
+    if not is_answer(address, request):
         raise SignInFailed(
             "that address does not belong to this sign-in",
             hint="use the address of the page that opened last, or run `psage connect sage` again",
+        )
+    if answer.get("error") == "access_denied":
+        raise SignInFailed(
+            "access was refused on Sage's page, so nothing was stored",
+            hint="run `psage connect sage` again and choose Allow",
         )
     if "error" in answer:
         said = answer.get("error_description") or answer["error"]
         raise SignInFailed(
             f"Sage did not sign in: {said}",
-            hint="run `psage connect sage` again and choose Allow",
+            hint="check how the app is registered with Sage, then run `psage connect sage` again",
         )
     if not answer.get("code"):
         raise SignInFailed("Sage sent no code", hint="run `psage connect sage` again")
     return answer["code"]
-
-
-class Listener:
-    """Waits on 127.0.0.1 for the browser to come back, once."""
-
-    def __init__(self, port: int) -> None:
-        """Raises SignInFailed where the port is in use."""
-        try:
-            # Threads, since a browser's spare connection must not hold up the real one.
-            self._server = ThreadingHTTPServer(("127.0.0.1", port), _Callback)
-        except (OSError, OverflowError) as error:
-            raise SignInFailed(
-                f"port {port} cannot be listened on: {getattr(error, 'strerror', None) or error}",
-                hint="choose another with `--port N`, and register its redirect address with Sage",
-            ) from None
-
-    def wait(self, request: Request, timeout_s: float) -> str:
-        """Return the code; anything that is not this sign-in's answer is turned away.
-
-        Raises SignInFailed on refusal or after `timeout_s`.
-        """
-        ends_at = time.monotonic() + timeout_s
-        outcome: list[str | SignInFailed] = []
-        self._server.timeout = 0.1
-        self._server.psage = (request, outcome)  # type: ignore[attr-defined]  # for the handler
-        with self._server:
-            while not outcome:
-                if time.monotonic() > ends_at:
-                    raise SignInFailed(
-                        f"nobody signed in within {timeout_s:.0f} s",
-                        hint="run `psage connect sage` again",
-                    )
-                self._server.handle_request()
-        if isinstance(outcome[0], SignInFailed):
-            raise outcome[0]
-        return outcome[0]
-
-
-class _Callback(BaseHTTPRequestHandler):
-    timeout = 5
-
-    def do_GET(self) -> None:
-        request, outcome = self.server.psage  # type: ignore[attr-defined]  # set in wait()
-        if urlsplit(self.path).path != "/callback":
-            self._page(404, "Nothing here", "This address only receives the answer of Sage.")
-            return
-        try:
-            code = code_from(self.path, request)
-        except SignInFailed as error:
-            if "error=" not in self.path or "does not belong" in error.message:
-                self._page(400, "This is not the sign-in psage waits for", error.message)
-                return
-            outcome.append(error)
-            self._page(200, "Not connected", f"{error.message}. You can close this window.")
-            return
-        outcome.append(code)
-        self._page(
-            200,
-            "Sage has answered",
-            "Go back to the terminal: psage finishes there. You can close this window.",
-        )
-
-    def _page(self, status: int, title: str, text: str) -> None:
-        body = _PAGE.format(title=html.escape(title), text=html.escape(text)).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "no-store")
-        self.send_header("Referrer-Policy", "no-referrer")
-        self.send_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-        self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(body)
-        self.close_connection = True
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- the library's name
-        """Say nothing: the request line holds the code."""
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>psage: {title}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 1.1rem/1.5 system-ui, sans-serif; margin: 0; min-height: 100vh;
-  display: grid; place-items: center;
-  background: light-dark(#f4f6f5, #14201a); color: light-dark(#17231d, #e7efe9) }}
-main {{ max-width: 30rem; margin: 1rem; padding: 2rem 2.5rem; border-radius: .75rem;
-  background: light-dark(#fff, #1e2d25); box-shadow: 0 1px 4px #0003 }}
-h1 {{ font-size: 1.4rem; margin: 0 0 .5rem }} p {{ margin: 0 }}
-</style></head><body><main><h1>{title}</h1><p>{text}</p></main></body></html>
-"""
 
 
 def exchange(
@@ -185,7 +116,8 @@ def exchange(
 ) -> SageSignIn:
     """Turn the code into tokens; it lives about a minute, so at once.
 
-    Raises SignInFailed with Sage's words where it is refused.
+    Raises SignInFailed with Sage's words where it is refused, ServiceUnavailable where it may work
+    another time.
     """
     try:
         reply = http.post_form(
@@ -199,11 +131,22 @@ def exchange(
                 "code_verifier": request.verifier,
             },
         )
-    except (RefusedBySage, OutcomeUnknown, SignInExpired) as error:
+    except SignInExpired as error:
         raise SignInFailed(
-            f"Sage did not accept the sign-in: {error.message}",
-            hint="check client id and secret, and that the redirect address is registered with "
-            "Sage letter by letter; then run `psage connect sage` again",
+            f"Sage did not accept the client id with this client secret: {error.why}",
+            hint="copy both again from the app registered with Sage, then run "
+            "`psage connect sage --client-id ID` again",
+        ) from None
+    except RefusedBySage as error:
+        raise SignInFailed(
+            f"Sage did not accept the code of this sign-in: {error.words}",
+            hint="a code lives for a minute and is good for one use: run `psage connect sage` "
+            f"again; the app registered with Sage must name `{request.redirect_uri}`",
+        ) from None
+    except OutcomeUnknown as error:
+        raise ServiceUnavailable(
+            f"Sage did not complete the sign-in: {error.message}",
+            hint="nothing was stored; run `psage connect sage` again in a few minutes",
         ) from None
     blank = SageSignIn(client_id, client_secret, "", 0, "", 0)
     return _with_tokens(blank, reply.document, now)
@@ -218,6 +161,7 @@ def _with_tokens(sign_in: SageSignIn, answer: Any, now: float) -> SageSignIn:
             access_until=now + int(answer["expires_in"]),
             refresh_token=_token(answer["refresh_token"]),
             refresh_until=now + int(answer.get("refresh_token_expires_in", 31 * 86400)),
+            scope=str(answer.get("scope", sign_in.scope)),
         )
     except (KeyError, TypeError, ValueError):
         raise SignInFailed(
@@ -236,6 +180,37 @@ def store(vault: Vault, sign_in: SageSignIn, lock: Path) -> None:
     """Store a new sign-in, not while another process is renewing the old one."""
     with _locked(lock):
         vault.save(sign_in)
+
+
+def forget(vault: Vault, http: Http, lock: Path) -> str:
+    """Revoke the sign-in at Sage and delete it here, not while another process is renewing it.
+
+    Returns why Sage may not have revoked it, empty where it has; it is deleted all the same.
+    """
+    with _locked(lock):
+        # In this order, or a kill in between would leave a token that nobody can revoke.
+        trouble = _revoke(vault, http)
+        vault.forget("sage")
+    return trouble
+
+
+def _revoke(vault: Vault, http: Http) -> str:
+    try:
+        sign_in = vault.sage()
+        form = {
+            "client_id": sign_in.client_id,
+            "client_secret": sign_in.client_secret,
+            "token": sign_in.refresh_token,
+        }
+        answer = http.post_form("", form).document
+    except NotConnected:
+        return "what the keyring holds is damaged"
+    except SignInExpired as error:
+        return error.why
+    except (Temporary, RefusedBySage, OutcomeUnknown) as error:
+        return error.message
+    done = isinstance(answer, dict) and answer.get("success") == "ok"
+    return "" if done else "Sage's answer does not say that it did"
 
 
 @contextmanager
@@ -266,6 +241,8 @@ class SageTokens:
         self._lock = lock
         self._clock = clock
         self.sign_in = vault.sage()
+        self.has_ended = False
+        """Whether Sage no longer renews it, so that only signing in again helps."""
 
     def headers(self) -> dict[str, str]:
         """A token with some life left, renewed before if need be."""
@@ -291,8 +268,12 @@ class SageTokens:
                 and self.sign_in.access_until - _EARLY_S > self._clock()
             ):
                 return
-            renewed = self._renewed(self.sign_in)
-            self._vault.save(renewed)
+            try:
+                renewed = self._renewed(self.sign_in)
+            except SignInExpired:
+                self.has_ended = True
+                raise
+            self._vault.save(renewed, patience=12)
             self.sign_in = renewed
 
     def _renewed(self, sign_in: SageSignIn) -> SageSignIn:

@@ -20,7 +20,7 @@ from productive_sage.errors import (
     RefusedByProductive,
     ServiceUnavailable,
 )
-from productive_sage.http import ODD, Http, Pool, understood
+from productive_sage.http import ODD, Http, OnWrite, Pool, tell_nobody, understood
 from productive_sage.mapping import clean
 from productive_sage.models import (
     CREDIT_NOTE,
@@ -91,7 +91,9 @@ class ProductiveClient:
         *,
         minor_digits: Mapping[str, int] | None = None,
         read_only: bool = False,
+        on_write: OnWrite = tell_nobody,
     ) -> None:
+
         limiter = Limiter((Window(100, 10.0), Window(4000, 1800.0)))
         common: dict[str, Any] = {
             "refused": RefusedByProductive,
@@ -99,8 +101,14 @@ class ProductiveClient:
             "read_only": read_only,
         }
         self._http = Http(
-            pool, endpoints.productive_api, credentials=token, limiter=limiter, **common
+            pool,
+            endpoints.productive_api,
+            credentials=token,
+            limiter=limiter,
+            on_write=on_write,
+            **common,
         )
+
         self._files = Http(pool, endpoints.productive_files, **common)
         self._store = Http(pool, endpoints.productive_upload, **common)
         self._token = token
@@ -114,6 +122,16 @@ class ProductiveClient:
             found = _related(row, "organization", included)
             if found and str(found["id"]) == self._token.organization_id:
                 return str(found["attributes"].get("name") or "")
+        return None
+
+    def refusal(self, path: str) -> str | None:
+        """Productive's words where this token may not read a list, else None."""
+        try:
+            self._http.get(path, {"page[after]": "", "page[size]": "1"})
+        except RefusedByProductive as error:
+            if error.status != 403:
+                raise
+            return error.words
         return None
 
     @understood

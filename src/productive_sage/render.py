@@ -3,23 +3,33 @@
 The only module that imports rich. Results go to stdout, everything else to stderr.
 """
 
+import csv
+import io
 import json
+import re
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Any
 
 from productive_sage import money
+from productive_sage.audit import Event
+from productive_sage.basics import CREDIT_NOTE
 from productive_sage.errors import PsageError, SomeFailed
-from productive_sage.mapping import clean
-from productive_sage.models import CREDIT_NOTE, Change, Outcome, Report
+from productive_sage.text import clean
+
+if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `status` go without
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from productive_sage.doctor import Check
+    from productive_sage.models import Change, Outcome, Report
+    from productive_sage.status import Status
 
 _WORDS = {
     "created": "copied",
@@ -35,18 +45,23 @@ _WORDS = {
 }
 
 
-_shown_progress: list[Progress] = []
+_shown_progress: "list[Progress]" = []
+_named_profile: list[str] = []
 
 
-def out() -> Console:
+def out() -> "Console":
     """Standard output; without a terminal a line is as long as it needs to be."""
+    from rich.console import Console
+
     return Console(
         highlight=False, markup=False, width=None if sys.stdout.isatty() else 1000, soft_wrap=True
     )
 
 
-def err() -> Console:
+def err() -> "Console":
     """Standard error, for everything that is not the result."""
+    from rich.console import Console
+
     return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -65,18 +80,40 @@ def document(
     print(json.dumps({**head, **content}, indent=2, default=str))
 
 
+def name_profile(profile: str) -> None:
+    """Have messages say which profile they are about, unless it is the usual one."""
+    _named_profile[:] = [] if profile == "default" else [profile]
+
+
+def _told(message: str) -> str:
+    """A message with the name of its profile."""
+    name = "".join(f"profile `{name}`" for name in _named_profile)
+    return _runnable(message if name in message else f"{name}: {message}")
+
+
+def _runnable(text: str) -> str:
+    """A text whose commands work on the profile it is about."""
+    for name in _named_profile:
+        text = text.replace("`psage ", f"`psage --profile {name} ")
+    return clean(text)
+
+
 def error(problem: PsageError) -> None:
     """Print what went wrong, and what to do next after a blank line."""
+    from rich.text import Text
+
     console = err()
-    console.print(Text("error: ", "bold red").append(clean(problem.message), "default not bold"))
+    console.print(Text("error: ", "bold red").append(_told(problem.message), "default not bold"))
     if problem.hint:
         console.print()
-        console.print(Text("hint: ", "bold").append(clean(problem.hint), "not bold"))
+        console.print(Text("hint: ", "bold").append(_runnable(problem.hint), "not bold"))
 
 
 def warning(message: str) -> None:
     """Print something worth knowing that stops nothing."""
-    err().print(Text("warning: ", "bold yellow").append(clean(message), "default not bold"))
+    from rich.text import Text
+
+    err().print(Text("warning: ", "bold yellow").append(_told(message), "default not bold"))
 
 
 def line(text: str) -> None:
@@ -84,17 +121,81 @@ def line(text: str) -> None:
     out().print(clean(text))
 
 
-def lines(rows: Mapping[str, str]) -> None:
-    """Print names and values, one a line."""
-    width = max(map(len, rows), default=0)
-    for name, value in rows.items():
-        out().print(clean(f"{name:<{width}}  {value}"))
+def paragraph(text: str = "", first: str = "", later: str = "") -> None:
+    """Print a text on stderr in lines no wider than the terminal, for somebody who is asked.
+
+    `first` stands before the first line, `later` before the others.
+    """
+    for one in _wrapped(text, first, later):
+        err().print(one)
+
+
+def settings(rows: Mapping[str, tuple[str, str]]) -> None:
+    """Print each setting with its value and where it comes from, one a line in a pipe."""
+    for key, (value, source) in rows.items():
+        text = f"{key}: {value} ({source})"
+        for one in _wrapped(text, "", "  ") if sys.stdout.isatty() else [clean(text)]:
+            out().print(one)
+
+
+def _wrapped(text: str, first: str, later: str) -> Iterator[str]:
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    width = shutil.get_terminal_size().columns - max(cell_len(first), cell_len(later))
+    begin = first
+    for one in Text(clean(text)).wrap(err(), max(width, 10)):
+        yield f"{begin}{one.plain}".rstrip()
+        begin = later
+
+
+# --- status, doctor
+
+
+def status(found: Sequence["Status"], *, now: datetime, quiet: bool) -> None:
+    """Print what there is to know of each profile, and what waits in it.
+
+    `quiet` prints only what needs somebody. Without rich, which takes too long to load.
+    """
+    from productive_sage import status as statuses
+
+    for n, one in enumerate(found):
+        if n and not quiet:
+            print()
+        for name, sentence in statuses.lines(one, now=now, is_brief=quiet):
+            print(f"{name:<12}{clean(sentence)}")
+        waiting = list(statuses.errands(one))
+        if waiting:
+            print(f"{'Waiting':<12}{_count(len(waiting), 'thing')} for you:")
+        elif not quiet:
+            print(f"{'Waiting':<12}nothing")
+        for sentence, step in waiting:
+            print(f"  {sentence}\n    next: {step}")
+        for problem in one.errors:
+            if all(problem is not asked.error for asked in one.connections):
+                error(problem)
+
+
+def check(one: "Check", *, quiet: bool) -> None:
+    """Print one check in a line, and what to do about it in another."""
+    from rich.text import Text
+
+    if one.result == "ok" and quiet:
+        return
+    style = {"ok": "green", "warning": "bold yellow", "failure": "bold red"}[one.result]
+    name = one.name.replace("_", " ")
+    line = Text(f"{one.result:<9}", style).append(f"{name:<22}", "bold default")
+    out().print(line.append(_runnable(one.message), "default not bold"))
+    if one.remedy:
+        out().print(Text(f"{'':<9}-> {_runnable(one.remedy)}"))
 
 
 # --- copies
 
 
-def collect(outcomes: Iterable[Outcome], into: list[Outcome], *, total: int, quiet: bool) -> None:
+def collect(
+    outcomes: "Iterable[Outcome]", into: "list[Outcome]", *, total: int, quiet: bool
+) -> None:
     """Run through the outcomes, showing progress for more than one document on a terminal.
 
     `into` holds what is finished even where the run is interrupted.
@@ -102,6 +203,8 @@ def collect(outcomes: Iterable[Outcome], into: list[Outcome], *, total: int, qui
     if total < 2 or quiet or not sys.stderr.isatty():
         into.extend(outcomes)
         return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=err(), transient=True) as progress:
         _shown_progress.append(progress)
@@ -125,7 +228,7 @@ def aside() -> Iterator[None]:
         progress.start()
 
 
-def copies_as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def copies_as_json(outcomes: "Sequence[Outcome]") -> dict[str, Any]:
     """The `results`, `summary` and, on failure, `error` of the public contract."""
     actions = [outcome.action for outcome in outcomes]
     content = {
@@ -154,7 +257,7 @@ def _as_one(errors: Sequence[PsageError], total: int) -> PsageError:
     )
 
 
-def _copy_as_json(outcome: Outcome) -> dict[str, Any]:
+def _copy_as_json(outcome: "Outcome") -> dict[str, Any]:
     result: dict[str, Any] = {
         "productive_id": outcome.productive_id or None,
         "number": outcome.number or None,
@@ -178,7 +281,7 @@ def _copy_as_json(outcome: Outcome) -> dict[str, Any]:
     return result
 
 
-def copies(outcomes: Sequence[Outcome], *, dry_run: bool, quiet: bool) -> None:
+def copies(outcomes: "Sequence[Outcome]", *, dry_run: bool, quiet: bool) -> None:
     """Print a table of the documents, then what each of them needs somebody to know."""
     shown = [o for o in outcomes if o.total is not None and not quiet]
     if shown:
@@ -201,7 +304,7 @@ def copies(outcomes: Sequence[Outcome], *, dry_run: bool, quiet: bool) -> None:
 # --- payments
 
 
-def payments_as_json(report: Report) -> dict[str, Any]:
+def payments_as_json(report: "Report") -> dict[str, Any]:
     """The lists of the public contract, and what else the run has to say."""
     content: dict[str, Any] = {
         "created": [_change_as_json(change) for change in report.created],
@@ -236,7 +339,7 @@ def payments_as_json(report: Report) -> dict[str, Any]:
     return content
 
 
-def _change_as_json(change: Change) -> dict[str, Any]:
+def _change_as_json(change: "Change") -> dict[str, Any]:
     return {
         "productive_invoice_id": change.productive_id,
         "productive_payment_id": change.payment_id,
@@ -248,7 +351,7 @@ def _change_as_json(change: Change) -> dict[str, Any]:
     }
 
 
-def payments(report: Report, *, dry_run: bool, quiet: bool) -> None:
+def payments(report: "Report", *, dry_run: bool, quiet: bool) -> None:
     """Print what was done to payments, then what somebody should know or look at."""
     would = "would be " if dry_run else ""
     rows = [
@@ -269,7 +372,8 @@ def payments(report: Report, *, dry_run: bool, quiet: bool) -> None:
     for notice in report.notices:
         warning(notice.message)
     for skipped in report.skipped:
-        warning(skipped.message)
+        if skipped.is_new or not quiet:
+            warning(skipped.message)
     for failed in report.failed:
         error(failed.error)
     if dry_run and not quiet:
@@ -280,7 +384,10 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _payments_table(rows: Sequence[tuple[str, Change]], would: str) -> Table:
+def _payments_table(rows: "Sequence[tuple[str, Change]]", would: str) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("Invoice", "In Sage", "Payment", "Result", "Date"):
         table.add_column(name)
@@ -300,7 +407,7 @@ def _payments_table(rows: Sequence[tuple[str, Change]], would: str) -> Table:
     return table
 
 
-def _print_more(outcome: Outcome, *, dry_run: bool) -> None:
+def _print_more(outcome: "Outcome", *, dry_run: bool) -> None:
     """What has no column in the table."""
     if outcome.allocated:
         amount = _amount(outcome.allocated, outcome.currency)
@@ -310,7 +417,10 @@ def _print_more(outcome: Outcome, *, dry_run: bool) -> None:
         out().print(f"{outcome.sage_number}: {outcome.sage_url}")
 
 
-def _table(outcomes: Sequence[Outcome]) -> Table:
+def _table(outcomes: "Sequence[Outcome]") -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(outcomes[0].kind.name.capitalize(), overflow="fold")
     table.add_column("Result", overflow="fold")
@@ -343,3 +453,99 @@ def _amount(value: Decimal | None, currency: str | None) -> str | None:
     if currency and money.is_exact(value, currency):
         return money.amount(value, currency)
     return money.text(value)
+
+
+# --- the history
+
+_DOES = {"POST": "create", "PUT": "change", "PATCH": "change", "DELETE": "remove"}
+
+
+def history(events: Sequence[Event]) -> None:
+    """Print a table of the audit log, in local time."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for name in ("When", "By", "Document", "Sent", "Came back"):
+        table.add_column(name, overflow="fold")
+    for event in events:
+        cells = (
+            _when(event.at),
+            f"{event.who}\n{event.command}",
+            f"{event.number}\n{event.document}",
+            f"{_deed(event)}\n{_figures(event)}",
+            f"{_answer(event)}\n{event.request_id}",
+        )
+        table.add_row(*(Text(clean(cell).strip("\n")) for cell in cells))
+    out().print(table)
+
+
+def history_as_json(events: Sequence[Event]) -> list[dict[str, Any]]:
+    """The `events` of the public contract: every column of the log."""
+    return [asdict(event) for event in events]
+
+
+def _when(at: str) -> str:
+    try:
+        return f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d\n%H:%M:%S}"
+    except ValueError:
+        return at  # somebody changed it
+
+
+def _deed(event: Event) -> str:
+    """A request in words: `create sales invoice`."""
+    method, _, path = event.what.partition(" ")
+    kind = (path or event.path).strip("/").partition("/")[0].removesuffix("s")
+    return f"{_DOES.get(method, method)} {kind.removeprefix('contact_').replace('_', ' ')}"
+
+
+def _figures(event: Event) -> str:
+    """The one figure, or the name, that tells a write from others."""
+    said = event.figures
+    for name in ("total", "amount"):
+        if name in said:
+            return f"{said[name]} {said.get('currency', '')}"
+    if said.get("exported"):
+        return "marked as copied"
+    names = ("name", "file", "number", "amount_minor", "attachment_id")
+    return next((str(said[name]) for name in names if name in said), "")
+
+
+def _answer(event: Event) -> str:
+    """Who answered what; an id of 32 letters tells a person nothing."""
+    said = event.answer
+    name = said.get("number") or said.get("contact") or said.get("words") or said.get("id") or ""
+    more = f": {name}" if name and not re.fullmatch("[0-9a-f]{32}", str(name)) else ""
+    return f"{event.service.capitalize()}: {event.result.replace('_', ' ')}{more}"
+
+
+_ACTIVE = re.compile(r'(^|[;\t\n])(?=[\s"]*[=+\-@\t\n\uff0b\uff0d\uff1d\uff20])')
+"""Where a spreadsheet may see the start of a cell, and what it computes: the signs, wide ones too.
+
+See OWASP, CSV Injection; a `;` parts cells where the comma is a decimal sign.
+"""
+
+
+def sheet(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print rows as CSV that opens right in a spreadsheet, and that no spreadsheet computes.
+
+    Numbers (`int` and `Decimal`) stay numbers, negative ones too: nothing but a number is in such a
+    cell. Into a file or a pipe it is UTF-8 with the mark by which Excel knows that.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(heads)
+    for row in rows:
+        writer.writerow([cell if isinstance(cell, int) else _harmless(cell) for cell in row])
+    if not sys.stdout.isatty():
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")
+        print(end="\ufeff")
+    print(text.getvalue(), end="")
+
+
+def _harmless(cell: Any) -> str:
+    """Text that a spreadsheet takes for text: `'=1+1`."""
+    if isinstance(cell, Decimal):
+        return money.text(cell)
+    return _ACTIVE.sub(r"\1'", clean(str(cell)))

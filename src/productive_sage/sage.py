@@ -20,7 +20,16 @@ from productive_sage.errors import (
     RefusedBySage,
     ServiceUnavailable,
 )
-from productive_sage.http import ODD, Credentials, Http, Pool, Reply, understood
+from productive_sage.http import (
+    ODD,
+    Credentials,
+    Http,
+    OnWrite,
+    Pool,
+    Reply,
+    tell_nobody,
+    understood,
+)
 from productive_sage.mapping import clean
 from productive_sage.models import (
     INVOICE,
@@ -80,6 +89,7 @@ def sage_http(
     credentials: Credentials | None = None,
     calls_per_second: int = 10,
     read_only: bool = False,
+    on_write: OnWrite = tell_nobody,
 ) -> Http:
     """The transport for Sage's API or its token endpoint."""
     return Http(
@@ -90,6 +100,7 @@ def sage_http(
         credentials=credentials,
         limiter=Limiter((Window(calls_per_second, 1.0),)),
         read_only=read_only,
+        on_write=on_write,
     )
 
 
@@ -122,6 +133,27 @@ class SageClient:
         _, country = self.country(self.business_id)
         row = self._get("/financial_settings")
         return Books(self.business_id, country, str(row["base_currency"]["id"]))
+
+    @understood
+    def subscriptions(self) -> list[tuple[str, bool]]:
+        """(edition, whether it is active) of the business: START, ACCOUNTS, ACCOUNTING or older."""
+        rows = self._get(f"/businesses/{self.business_id}").get("subscriptions") or []
+        return [(str(row["id"]), row.get("active") is not False) for row in rows]
+
+    @understood
+    def lock_date(self) -> date | None:
+        """The last day of the period that is closed, or None where none is."""
+        return _day(self._get("/financial_settings").get("year_end_lockdown_date"))
+
+    def refusal(self, path: str) -> str | None:
+        """Sage's words where this sign-in may not read a list or the settings, else None."""
+        try:
+            self._get(path, None if path == "/financial_settings" else {"items_per_page": "1"})
+        except RefusedBySage as error:
+            if error.status != 403:
+                raise
+            return error.words
+        return None
 
     @understood
     def tax_rates(self) -> list[TaxRate]:

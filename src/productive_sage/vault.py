@@ -10,11 +10,14 @@ import hashlib
 import json
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from productive_sage.basics import SignedIn
 from productive_sage.errors import KeyringUnavailable, NotConnected
 
 if TYPE_CHECKING:
@@ -39,6 +42,11 @@ class ProductiveSignIn:
     organization_id: str
     organization_name: str
 
+    @property
+    def facts(self) -> SignedIn:
+        """What of it is no secret."""
+        return SignedIn(self.organization_id, self.organization_name)
+
 
 @dataclass(frozen=True, slots=True)
 class SageSignIn:
@@ -53,6 +61,14 @@ class SageSignIn:
     business_id: str = ""
     business_name: str = ""
     country: str = ""
+    scope: str = ""
+    """What Sage granted: `full_access` or `readonly`; empty where it did not say."""
+
+    @property
+    def facts(self) -> SignedIn:
+        """What of it is no secret."""
+        until = datetime.fromtimestamp(self.refresh_until, UTC)
+        return SignedIn(self.business_id, self.business_name, self.country, until)
 
 
 class Vault:
@@ -61,6 +77,8 @@ class Vault:
     def __init__(self, profile: str, *, timeout_s: float = 10.0) -> None:
         self._profile = profile
         self._timeout_s = timeout_s
+        self._beat = 0.0
+        """When the keyring was last asked for an entry."""
 
     def productive(self) -> ProductiveSignIn:
         """Raises NotConnected where nothing is stored, KeyringUnavailable where it cannot tell."""
@@ -70,15 +88,27 @@ class Vault:
         """Raises NotConnected where nothing is stored, KeyringUnavailable where it cannot tell."""
         return self._load("Sage", SageSignIn)
 
-    def save(self, sign_in: ProductiveSignIn | SageSignIn) -> None:
-        """Store, replacing what was there.
+    def save(self, sign_in: ProductiveSignIn | SageSignIn, *, patience: int = 1) -> None:
+        """Store, replacing what was there, and see that it is there.
 
         On failure the old one stays; only a keyring that answers after the time limit may still
-        take the new one.
+        take the new one. `patience` multiplies that limit, where the old one is of no use any more.
         """
         name = "productive" if isinstance(sign_in, ProductiveSignIn) else "sage"
         secret = json.dumps(asdict(sign_in))
-        self._in_time(lambda: self._write(name, secret))
+        self._in_time(lambda: self._write(name, secret), patience=patience)
+
+    def holds(self, name: str) -> bool:
+        """Whether anything is stored for `productive` or `sage`, be it damaged or half deleted."""
+        first = ((name,), (name, "A", 0), (name, "B", 0))
+        return self._in_time(lambda: any(self._get(*entry) for entry in first))
+
+    def forget(self, name: str) -> None:
+        """Delete all that is stored for `productive` or `sage`.
+
+        Killed in between, what is left is no sign-in any more, and the next call deletes it.
+        """
+        self._in_time(lambda: self._delete(name))
 
     def _load(self, service: str, kind: Callable[..., _T]) -> _T:
         secret = self._in_time(lambda: self._read(service.lower()))
@@ -99,10 +129,16 @@ class Vault:
         return backend
 
     def _get(self, *entry: str | int) -> str:
+        self._beat = time.monotonic()
         return self._backend.get_password(self._entry(*entry), _USER) or ""
 
     def _set(self, value: str, *entry: str | int) -> None:
+        self._beat = time.monotonic()
         self._backend.set_password(self._entry(*entry), _USER, value)
+
+    def _remove(self, *entry: str | int) -> None:
+        self._beat = time.monotonic()
+        self._backend.delete_password(self._entry(*entry), _USER)
 
     def _entry(self, *parts: str | int) -> str:
         return "/".join(["psage", self._profile, *map(str, parts)])
@@ -121,9 +157,34 @@ class Vault:
         for n, chunk in enumerate(chunks):
             self._set(chunk, name, slot, n)
         self._set(f"{slot} {len(chunks)} {_digest(secret)}", name)
+        if self._read(name) != secret:
+            raise KeyringUnavailable(
+                "the keyring took the sign-in but does not have it; it may be switched off",
+                hint=_WAY_OUT,
+            )
 
-    def _in_time(self, work: Callable[[], _T]) -> _T:
-        """Run in a thread that may be left behind: a locked keyring can wait for ever."""
+    def _delete(self, name: str) -> None:
+        """Both slots, then the pointer: while it is there, there may be more to delete."""
+        for slot in "AB":
+            # A slot may hold more chunks than its pointer says, of a longer secret before or of a
+            # write that was killed. From the last to the first, so that none is ever out of reach.
+            count = 0
+            while self._get(name, slot, count):
+                count += 1
+            for n in reversed(range(count)):
+                self._remove(name, slot, n)
+        if self._get(name):
+            self._remove(name)
+        if self._get(name):
+            raise KeyringUnavailable(
+                "the keyring was told to delete the sign-in, but still has it", hint=_WAY_OUT
+            )
+
+    def _in_time(self, work: Callable[[], _T], *, patience: int = 1) -> _T:
+        """Run in a thread that may be left behind: a locked keyring can wait for ever.
+
+        The limit is for each entry, since a slow keyring is not a silent one.
+        """
         results: list[Any] = []
 
         def run() -> None:
@@ -133,8 +194,10 @@ class Vault:
                 results.append((None, error))
 
         thread = threading.Thread(target=run, daemon=True)
+        self._beat, limit_s = time.monotonic(), self._timeout_s * patience
         thread.start()
-        thread.join(self._timeout_s)
+        while thread.is_alive() and (left_s := self._beat + limit_s - time.monotonic()) > 0:
+            thread.join(left_s)
         if not results:
             raise KeyringUnavailable(
                 f"the keyring did not answer within {self._timeout_s:.0f} s; "
@@ -142,6 +205,8 @@ class Vault:
                 hint=_WAY_OUT,
             )
         value, error = results[0]
+        if isinstance(error, KeyringUnavailable):
+            raise error
         if error is not None:
             raise _unavailable(error) from error
         return value  # type: ignore[no-any-return]  # it came from work()
@@ -159,5 +224,5 @@ def _unavailable(error: Exception) -> KeyringUnavailable:
     if isinstance(error, KeyringLocked):
         return KeyringUnavailable("the keyring is locked", hint=_WAY_OUT)
     return KeyringUnavailable(
-        f"the keyring does not work: {error or type(error).__name__}", hint=_WAY_OUT
+        f"the keyring does not work: {str(error) or type(error).__name__}", hint=_WAY_OUT
     )

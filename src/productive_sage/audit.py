@@ -1,0 +1,294 @@
+"""The records of the audit log: what one says of a write, and how each is tied to the one before.
+
+Pure: no input or output, no clock. A record holds figures and names, never a whole body, never a
+file or a secret. Its hash covers all its fields and the hash of the record before it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from typing import Any
+
+from productive_sage import money
+from productive_sage.basics import KINDS
+from productive_sage.errors import HistoryBroken
+from productive_sage.text import clean, marked
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One write as the log tells it."""
+
+    id: int = 0
+    at: str = ""
+    """When it was sent, UTC, ISO 8601."""
+    who: str = ""
+    """The account at the operating system."""
+    command: str = ""
+    service: str = ""
+    """`sage` or `productive`."""
+    what: str = ""
+    """The request, such as `POST /sales_invoices`; `settle` for an outcome learned afterwards."""
+    document: str = ""
+    """The Productive id of the invoice or credit note it is about; empty where that is none."""
+    number: str = ""
+    """The document's number in Productive, as far as the ledger knew it."""
+    path: str = ""
+    """What was made or changed, as the service names it: `/payments/7`."""
+    key: str = ""
+    """What makes a create findable: Sage's `idempotency_id`, or the marker of a payment."""
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    """What was sent, or of a removal what was removed; amounts as text in major units."""
+    result: str = ""
+    """`done`, `refused` by the service, `not_done` (it was not asked, or asked to wait or to sign
+    in), `unknown`, or `lapsed` for one that never arrived."""
+    answer: Mapping[str, Any] = field(default_factory=dict)
+    """What came back: id, number and amounts, or `words`."""
+    request_id: str = ""
+    previous: str = ""
+    hash: str = ""
+
+
+COLUMNS = tuple(one.name for one in fields(Event))
+
+
+# --- the chain
+
+
+def sealed(event: Event, number: int, previous: str) -> dict[str, Any]:
+    """The columns of a record, with its number and the hash that ties it to the one before."""
+    values = {name: _stored(getattr(event, name)) for name in COLUMNS}
+    values |= {"id": number, "previous": previous}
+    return values | {"hash": _digest(values)}
+
+
+def opened(columns: Mapping[str, Any]) -> Event:
+    """A record out of its columns, also where somebody tampered with them."""
+    values = dict(columns)
+    for name in ("figures", "answer"):
+        values[name] = _mapping(values[name])
+    return Event(**values)
+
+
+def _stored(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    return json.dumps(value) if isinstance(value, Mapping) else value
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    return value if isinstance(value, dict) else {"text": text}
+
+
+def _digest(columns: Mapping[str, Any]) -> str:
+    covered = {name: value for name, value in columns.items() if name != "hash"}
+    text = json.dumps(covered, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check(records: Iterable[Mapping[str, Any]], end: tuple[int, str] | None) -> tuple[int, str]:
+    """How many records there are, all whole, and the hash of the last.
+
+    `records` are columns in order; `end` is the number and hash of the last record as they were
+    noted apart from it. Raises HistoryBroken naming the first record that is not as written.
+    """
+    count, previous = 0, ""
+    for record in records:
+        if record["id"] != count + 1:
+            raise HistoryBroken(count + 1, "is missing")
+        if _digest(record) != record["hash"]:
+            raise HistoryBroken(count + 1, "was changed")
+        if record["previous"] != previous:
+            # Changed, and its own hash made anew: the one after it still carries the old.
+            raise HistoryBroken(max(count, 1), "was replaced")
+        count, previous = count + 1, record["hash"]
+    if end is None:
+        if count:
+            raise HistoryBroken(count, "may not be the last: the note of which that is, is gone")
+        return 0, ""
+    last, digest = end
+    if last > count:
+        raise HistoryBroken(count + 1, "is missing: " + _cut_off(count + 1, last))
+    if last < count:
+        raise HistoryBroken(last + 1, "was not written by psage")
+    if digest != previous:
+        raise HistoryBroken(count, "was replaced")
+    return count, previous
+
+
+def _cut_off(first: int, last: int) -> str:
+    return "it was the last" if first == last else f"all from there to {last} are"
+
+
+# --- what is sent
+
+_NAMES = {
+    "date": "date",
+    "due_date": "due_date",
+    "original_invoice_date": "original_date",
+    "paid_on": "paid_on",
+    "written_off_on": "written_off_on",
+    "reference": "reference",
+    "currency_id": "currency",
+    "invoice_number": "number",
+    "credit_note_number": "number",
+    "number": "number",
+    "contact_id": "contact_id",
+    "name": "name",
+    "source_guid": "source_guid",
+    "file_name": "file",
+    "size": "bytes",
+    "attachment_id": "attachment_id",
+    "exported": "exported",
+    "export_id": "export_id",
+}
+"""What of a body is told as it is, and how the log calls it."""
+
+
+def request(service: str, method: str, path: str, body: Any) -> tuple[Event, list[str]]:
+    """What a request says of itself, and where else to look for the document it is about.
+
+    The latter are paths of records, the likeliest first.
+    """
+    content = _content(body)
+    note = _payment_marker(content)
+    event = Event(
+        service=service,
+        what=f"{method} {path}",
+        document=_document(service, path, content),
+        path=path,
+        key=str(content.get("idempotency_id") or (note if method == "POST" else "")),
+        figures=figures(content),
+    )
+    settled = sorted(content.get("allocated_artefacts") or [], key=_amount)
+    elsewhere = [one["artefact_id"] for one in settled]  # a credit note's amount is negative
+    elsewhere += filter(None, [content.get("attachment_context_id")])
+    kinds = [kind.path for kind in KINDS.values()]
+    return event, [path, *(f"{kind}/{one}" for one in elsewhere for kind in kinds)]
+
+
+def _content(body: Any) -> Mapping[str, Any]:
+    """The record in a body: Sage's has its name around it, Productive's is JSON:API."""
+    if not body:
+        return {}
+    if "data" in body:
+        attributes: Mapping[str, Any] = body["data"]["attributes"]
+        return attributes
+    (content,) = body.values()
+    return dict(content)
+
+
+def _payment_marker(content: Mapping[str, Any]) -> str:
+    """What marks a payment as psage's; imported here, since to read the log needs none of it."""
+    from productive_sage import shares
+
+    return shares.marked(str(content.get("note") or "")) or ""
+
+
+def _document(service: str, path: str, content: Mapping[str, Any]) -> str:
+    if service == "productive":
+        if path.startswith("/invoices/"):
+            return path.split("/")[2]
+        if content.get("invoice_id"):
+            return str(content["invoice_id"])
+    # A contact's name is no place for a marker; a file's in Productive is.
+    texts = ("name",) if service == "productive" else ("reference", "file_name")
+    for name in texts:
+        if mark := marked(str(content.get(name) or "")):
+            return mark[0]
+    return ""
+
+
+def figures(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What matters of a record that is sent.
+
+    A Productive amount is `amount_minor` here, since nothing in a payment names its currency.
+    """
+    said = {
+        ours: content[theirs]
+        for theirs, ours in _NAMES.items()
+        if content.get(theirs) not in (None, "")
+    }
+    lines = content.get("invoice_lines") or content.get("credit_note_lines")
+    if lines:
+        net = sum((Decimal(line["net_amount"]) for line in lines), money.ZERO)
+        tax = sum((Decimal(line["tax_amount"]) for line in lines), money.ZERO)
+        said |= {"net": money.text(net), "tax": money.text(tax), "total": money.text(net + tax)}
+        said["tax_rate"] = ", ".join(sorted({line.get("tax_rate_id") or "none" for line in lines}))
+        said["lines"] = len(lines)
+    if artefacts := content.get("allocated_artefacts"):
+        given, taken = min(artefacts, key=_amount), max(artefacts, key=_amount)
+        said |= {"amount": money.text(_amount(taken)), "to": taken["artefact_id"]}
+        said["from"] = given["artefact_id"]
+    if "amount" in content:
+        said["amount_minor"] = content["amount"]
+    if note := _payment_marker(content):
+        said["receipt"] = note.split()[1].partition("/")[0]
+    if address := content.get("main_address"):
+        said["country"] = address.get("country_id", "")
+    if "file" in content:
+        said["bytes"] = len(content["file"]) * 3 // 4 - content["file"][-2:].count("=")
+    return said
+
+
+def in_currency(said: Mapping[str, Any], currency: str) -> dict[str, Any]:
+    """Figures of a document in `currency`.
+
+    Hundredths become an amount; what Productive counts where a currency has none is not certain.
+    """
+    told = dict(said)
+    if not currency or not {"amount", "amount_minor"} & told.keys():
+        return told
+    if "amount_minor" in told and money.digits(currency) == 2:
+        told["amount"] = money.text(money.from_minor(told.pop("amount_minor"), 2))
+    return {"currency": currency, **told}
+
+
+def _amount(artefact: Mapping[str, Any]) -> Decimal:
+    return Decimal(artefact["amount"])
+
+
+# --- what comes back
+
+
+def answer(document: Any) -> dict[str, Any]:
+    """Id, number, customer and amounts of what a service says it made; empty without an id."""
+    if not isinstance(document, dict):
+        return {}
+    if isinstance(document.get("data"), dict):
+        attributes = document["data"].get("attributes") or {}
+        row = {"id": document["data"].get("id"), "number": attributes.get("number")}
+    else:
+        row = {
+            "id": document.get("id"),
+            "number": _number(document),
+            "contact": document.get("contact_name") or document.get("name"),
+            "currency": (document.get("currency") or {}).get("id"),
+        }
+        for name in ("net", "tax", "total"):
+            value = document.get(f"{name}_amount")
+            row[name] = None if value is None else _exact(money.parse(value), row["currency"])
+    if not row["id"]:
+        return {}
+    return {name: str(value) for name, value in row.items() if value not in (None, "")}
+
+
+def _exact(value: Decimal, currency: str | None) -> str:
+    """With all the currency's decimals, or as Sage sent it where it has more."""
+    is_exact = currency and money.is_exact(value, currency)
+    return money.amount(value, currency) if currency and is_exact else money.text(value)
+
+
+def _number(document: Mapping[str, Any]) -> str:
+    """As people see it; whether Sage repeats the prefix in the number is not documented."""
+    for kind in KINDS.values():
+        if number := str(document.get(kind.number) or ""):
+            prefix = str(document.get(f"{kind.number}_prefix") or "")
+            return number if number.startswith(prefix) else prefix + number
+    return ""

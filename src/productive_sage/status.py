@@ -1,0 +1,392 @@
+"""status: what is connected, copied and waiting for someone, from this machine's files alone.
+
+Opens no keyring and no connection: what is no secret of the sign-ins is in the ledger. It must
+start quickly, so it imports neither the clients nor the vault.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from productive_sage import config
+from productive_sage.basics import KINDS, Settings, SignedIn
+from productive_sage.config import Home
+from productive_sage.errors import NoDefaultLedger, PsageError, Refused, SignInExpired
+from productive_sage.ledger import Intent, Ledger, Link
+from productive_sage.text import clean
+
+SERVICES = ("Productive", "Sage")
+_SOON = timedelta(days=7)
+"""A sign-in that ends sooner is pointed out."""
+_UNTIL, _FULL = "payments until", "payments full"
+"""The marks of the payment sync."""
+_LEFT = {
+    "allocate": "is not set against the invoice it credits",
+    "mark": "is not marked as copied in Productive",
+    "number": "has a number in Sage that Productive does not show yet",
+    "pdf": "has no PDF yet",
+}
+"""What is left to do after a copy, by its word in the ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One service, as far as this machine knows."""
+
+    service: str
+    state: str
+    """`connected`, `ended`, `not_connected`, or `unknown` where nobody has recorded it."""
+    signed_in: SignedIn | None = None
+    days_left: int | None = None
+    """Whole days until somebody has to sign in again; None where that is not known or never."""
+    next_step: str | None = None
+    """The command that helps; None where none is needed."""
+    is_asked: bool = False
+    error: PsageError | None = None
+    """Why the sign-in does not hold, where the service was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """Something that waits for someone."""
+
+    code: str
+    """`outcome_unknown`, `unfinished`, or the code of what went wrong."""
+    message: str
+    next_step: str
+    productive_id: str | None = None
+    since: datetime | None = None
+
+
+@dataclass
+class Status:
+    """What there is to say of one profile."""
+
+    home: Home
+    connections: list[Connection] = field(default_factory=list)
+    settings: Settings | None = None
+    """None where the file cannot be understood."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """What the ids in the settings are called, by key."""
+    copied: Mapping[str, int] = field(default_factory=dict)
+    """How many documents have a copy, by the code of their kind."""
+    synced_at: datetime | None = None
+    compared_at: datetime | None = None
+    """When the payments of every copied invoice were last compared."""
+    waiting: list[Errand] = field(default_factory=list)
+    errors: list[PsageError] = field(default_factory=list)
+    """What kept something from being read, or a service from answering."""
+
+    @property
+    def command(self) -> str:
+        """How a command for this profile begins."""
+        name = self.home.profile
+        return "psage" if name == "default" else f"psage --profile {name}"
+
+
+def worst(errors: Iterable[PsageError]) -> PsageError | None:
+    """The error that decides the exit code: 2 comes before 3 before 5."""
+    return min(errors, key=_exit_code, default=None)
+
+
+def exit_code(errors: Iterable[PsageError]) -> int:
+    """0 where nothing is wrong; what waits for someone is no error."""
+    error = worst(errors)
+    return _exit_code(error) if error else 0
+
+
+def _exit_code(error: PsageError) -> int:
+    # Where a service refuses a mere look it is the sign-in that does not do.
+    return SignInExpired.exit_code if error.exit_code == Refused.exit_code else error.exit_code
+
+
+def look(
+    home: Home,
+    environment: Mapping[str, str],
+    *,
+    now: datetime,
+    answers: Mapping[str, PsageError | None] | None = None,
+) -> Status:
+    """Read settings and ledger of a profile; makes and changes nothing.
+
+    `answers` is what the services said where they were asked, as `doctor.ask` gives it. What cannot
+    be read is in `errors`, and hides nothing else.
+    """
+    status = Status(home, copied=dict.fromkeys(KINDS, 0))
+    psage = status.command
+    try:
+        _read_settings(status, environment, psage)
+    except PsageError as error:
+        status.errors.append(error)
+    known: dict[str, SignedIn | None] = dict.fromkeys(SERVICES)
+    try:
+        if home.ledger.exists():
+            with Ledger(home.ledger, read_only=True) as ledger:
+                known = ledger.sign_ins()
+                _read_ledger(status, ledger, psage)
+    except PsageError as error:
+        known = {}
+        status.errors.append(error)
+    except OSError as error:  # a folder nobody may look into
+        known = {}
+        status.errors.append(config.storage_error(error, home.ledger))
+    for service in SERVICES:
+        one = _connection(service, known, now, psage)
+        if answers and service in answers:
+            one = replace(one, is_asked=True, error=answers[service])
+        if one.error:
+            status.errors.append(one.error)
+        status.connections.append(one)
+    return status
+
+
+def _read_settings(status: Status, environment: Mapping[str, str], psage: str) -> None:
+    status.settings, warnings = config.load(status.home.config, environment)
+    status.names = _names(status.home)
+    if not status.settings.default_ledger_account:
+        step = f"{psage} configure --default-ledger CODE"
+        status.waiting.append(Errand(NoDefaultLedger.code, NoDefaultLedger().message, step))
+    edit = f"edit {status.home.config}"
+    status.waiting += [Errand("unknown_setting", warning, edit) for warning in warnings]
+
+
+def _names(home: Home) -> dict[str, str]:
+    """What `psage configure` wrote behind the ids.
+
+    Not read with the library that edits the file, which takes too long to load.
+    """
+    try:
+        text = home.config.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return {}
+    found = re.findall(r'^\s*(default_\w+)\s*=\s*"[^"]*"\s*#.*?\bpsage: (.*)$', text, re.MULTILINE)
+    return {key: name.strip() for key, name in found}
+
+
+def _connection(
+    service: str, known: Mapping[str, SignedIn | None], now: datetime, psage: str
+) -> Connection:
+    connect = f"{psage} connect {service.lower()}"
+    if service not in known:
+        return Connection(service, "unknown", next_step=f"{psage} status --check")
+    signed_in = known[service]
+    if signed_in is None:
+        return Connection(service, "not_connected", next_step=connect)
+    if signed_in.until is None:
+        return Connection(service, "connected", signed_in)
+    left = signed_in.until - now
+    if left <= timedelta(0):
+        return Connection(service, "ended", signed_in, 0, connect)
+    return Connection(service, "connected", signed_in, left.days, connect if left < _SOON else None)
+
+
+def _read_ledger(status: Status, ledger: Ledger, psage: str) -> None:
+    status.copied = ledger.copied()
+    status.synced_at, status.compared_at = _moment(ledger, _UNTIL), _moment(ledger, _FULL)
+    waiting = status.waiting
+    waiting += [_unknown_write(intent, psage) for intent in ledger.open_intents()]
+    waiting += [_unknown_payment(intent, psage) for intent in ledger.open_payments()]
+    waiting += filter(None, (_unfinished(link, psage) for link in ledger.unfinished()))
+    for one in (*ledger.waiting(), *ledger.reports()):
+        step = f"{psage} sync-payments --invoice {one.productive_id}"
+        waiting.append(Errand(one.code, one.message, step, one.productive_id, one.since))
+
+
+def _moment(ledger: Ledger, mark: str) -> datetime | None:
+    value = ledger.mark(mark)
+    return datetime.fromisoformat(value) if value else None
+
+
+def _unknown_write(intent: Intent, psage: str) -> Errand:
+    kind = intent.document_kind
+    if intent.kind == "contact":
+        company, _, currency = intent.source_id.partition(" ")
+        message = (
+            f"a new customer in Sage, for company {company} in {currency}, was sent and never "
+            "answered for; the next copy finds out"
+        )
+        step = f"{psage} copy-invoice ID"
+        return Errand("outcome_unknown", message, step, None, intent.began_at)
+    what = "the update of its copy" if intent.kind == "update" else "its copy"
+    number = str(intent.context.get("number") or intent.source_id)
+    message = f"{kind.name} {number}: {what} was sent to Sage and never answered for"
+    step = f"{psage} {kind.command} {intent.source_id}"
+    return Errand("outcome_unknown", message, step, intent.source_id, intent.began_at)
+
+
+def _unknown_payment(intent: Intent, psage: str) -> Errand:
+    invoice = str(intent.context["productive_id"])
+    message = f"invoice {invoice}: a payment was sent to Productive and never answered for"
+    step = f"{psage} sync-payments --invoice {invoice}"
+    return Errand("outcome_unknown", message, step, invoice, intent.began_at)
+
+
+def _unfinished(link: Link, psage: str) -> Errand | None:
+    """What is left to do; None where a run only did not live to say what it did."""
+    left = [said for word, said in _LEFT.items() if word in link.pending]
+    if not left:
+        return None
+    message = f"{link.kind.name} {link.productive_id} ({link.sage_number} in Sage) "
+    step = f"{psage} {link.kind.command} {link.productive_id}"
+    return Errand("unfinished", message + ", and ".join(left), step, link.productive_id)
+
+
+# --- for scripts
+
+
+def as_json(status: Status) -> dict[str, Any]:
+    """The facts of a profile as the public JSON contract has them; instants are UTC, ISO 8601."""
+    content: dict[str, Any] = {
+        one.service.lower(): _connection_as_json(one) for one in status.connections
+    }
+    settings = asdict(status.settings) if status.settings else None
+    content |= {
+        "settings": settings,
+        "file": str(status.home.config),
+        "documents": {f"{code}s": number for code, number in status.copied.items()},
+        "payments": {
+            "sync": bool(status.settings and status.settings.sync_payments),
+            "last_sync": _instant(status.synced_at),
+            "last_full_comparison": _instant(status.compared_at),
+        },
+        "waiting": [_errand_as_json(one) for one in status.waiting],
+    }
+    if error := worst(status.errors):
+        content["error"] = error.as_json()
+    return content
+
+
+def _connection_as_json(one: Connection) -> dict[str, Any]:
+    known = one.signed_in or SignedIn("", "")
+    if one.service == "Productive":
+        facts = {"organization_id": known.id or None, "organization_name": known.name or None}
+    else:
+        facts = {
+            "business_id": known.id or None,
+            "business_name": known.name or None,
+            "country": known.country or None,
+        }
+    return {
+        "state": one.state,
+        **facts,
+        "sign_in_until": _instant(known.until),
+        "days_left": one.days_left,
+        "next": one.next_step,
+        "asked": one.is_asked,
+        "error": one.error.as_json() if one.error else None,
+    }
+
+
+def _errand_as_json(one: Errand) -> dict[str, Any]:
+    return {
+        "code": one.code,
+        "productive_id": one.productive_id,
+        "message": one.message,
+        "since": _instant(one.since),
+        "next": one.next_step,
+    }
+
+
+def _instant(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).isoformat(timespec="seconds") if moment else None
+
+
+# --- for people
+
+
+def lines(status: Status, *, now: datetime, is_brief: bool = False) -> Iterator[tuple[str, str]]:
+    """(name, sentence) of everything about the profile but what waits.
+
+    `is_brief` leaves out what needs nobody.
+    """
+    if not is_brief:
+        yield "Profile", f"{status.home.profile}, in {status.home.folder}"
+    for one in status.connections:
+        if one.next_step or one.error or not is_brief:
+            yield one.service, _connection_in_words(one)
+    if is_brief:
+        return
+    if status.settings:
+        yield "Settings", _settings_in_words(status.settings, status.names)
+    counts = [_count(number, KINDS[code].name) for code, number in status.copied.items()]
+    yield "Copied", " and ".join(counts)
+    yield "Payments", _payments_in_words(status, now)
+
+
+def _connection_in_words(one: Connection) -> str:
+    known, error = one.signed_in, one.error
+    name = f"{clean(known.name)} ({known.country or known.id})" if known else ""
+    words = {
+        "unknown": "this ledger does not know yet",
+        "not_connected": "not connected",
+        "ended": f"the sign-in to {name} has ended",
+        "connected": f"connected to {name}",
+    }[one.state]
+    if one.state == "connected" and known and known.until:
+        words += f"; sign in again within {_count(one.days_left or 0, 'day')}"
+        words += f", by {known.until.astimezone(UTC).date()}"
+    if error and one.state in ("connected", "unknown"):
+        words += f"; asked just now: {error.message}"
+    elif error:
+        words = error.message
+    elif one.is_asked:
+        words += "; it answered just now"
+    if one.next_step:
+        return f"{words}: `{one.next_step}`"
+    return f"{words}; {error.hint}" if error and error.hint else words
+
+
+def _settings_in_words(settings: Settings, names: Mapping[str, str]) -> str:
+    def named(key: str) -> str:
+        return names.get(key) or str(getattr(settings, key))
+
+    account, rate = named("default_ledger_account"), named("default_tax_rate")
+    parts = [
+        f"sales to {account}" if account else "no default ledger account",
+        f"tax {rate}" if rate else "no default tax",
+        f"{_count(len(settings.items), 'service type')} linked to an item",
+        f"numbers by {settings.numbering.capitalize()}",
+        f"PDF by {settings.pdf.capitalize()}",
+    ]
+    return ", ".join(parts)
+
+
+def _payments_in_words(status: Status, now: datetime) -> str:
+    settings = status.settings
+    if settings and not settings.sync_payments:
+        words = "the sync is off"
+    elif settings:
+        words = f"from {settings.sync_payments_from} on"
+    else:
+        words = "the settings cannot be read"
+    if status.synced_at is None:
+        return f"{words}; never synchronised"
+    words += f"; last synchronised {_when(status.synced_at)}, {_ago(now - status.synced_at)}"
+    if status.compared_at:
+        words += f"; all compared {_when(status.compared_at)}"
+    return words
+
+
+def _when(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _ago(age: timedelta) -> str:
+    if age >= timedelta(days=2):
+        return f"{age.days} days ago"
+    hours = int(age.total_seconds() // 3600)
+    return f"{_count(hours, 'hour')} ago" if hours > 0 else "within the hour"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def errands(status: Status) -> Iterator[tuple[str, str]]:
+    """(sentence, next step) of everything that waits."""
+    for one in status.waiting:
+        message = clean(one.message).replace("`psage ", f"`{status.command} ")
+        since = f" (since {_when(one.since)})" if one.since else ""
+        yield message + since, one.next_step

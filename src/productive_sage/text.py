@@ -1,0 +1,30 @@
+"""What people and services wrote: made fit to show, and searched for psage's markers."""
+
+import re
+
+
+def clean(value: str) -> str:
+    """Text without control characters and halves of characters, which nobody could send or show.
+
+    Odd line breaks become plain ones, and Windows' own characters (an en dash at 0x96) what they
+    were meant to be.
+    """
+    value = re.sub(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", "\n", value)
+    value = re.sub(
+        r"[\x80-\x9f]", lambda c: bytes([ord(c[0])]).decode("cp1252", "ignore") or " ", value
+    )
+    return re.sub(r"[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]", "", value)
+
+
+def marker(invoice_id: str, copy: int) -> str:
+    """The reference of a copy: `PRD-123`, the second copy `PRD-123-2`."""
+    return f"PRD-{invoice_id}" if copy == 1 else f"PRD-{invoice_id}-{copy}"
+
+
+def marked(reference: str) -> tuple[str, int] | None:
+    """(Productive id, copy) if the reference holds a marker, else None.
+
+    People add to references, before and behind; of several markers the last counts.
+    """
+    found = re.findall(r"(?i)(?<![\w-])PRD-(\d+)(?:-([1-9]\d*))?(?![\w-])", reference)
+    return (found[-1][0], int(found[-1][1] or 1)) if found else None
