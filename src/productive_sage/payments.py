@@ -86,7 +86,8 @@ class _Case:
 
     @property
     def label(self) -> str:
-        return f"invoice `{self.number or self.productive_id}` ({self.link.sage_number} in Sage)"
+        """The same in every run, or what was said once would be said again."""
+        return f"invoice `{self.productive_id}` ({self.link.sage_number} in Sage)"
 
 
 def sync(order: Order, desk: Desk, report: Report) -> None:
@@ -100,13 +101,23 @@ def sync(order: Order, desk: Desk, report: Report) -> None:
     desk.check_business()
     run = _Run(order, desk, report)
     cases = run.cases()
+    if not desk.ledger.copies():
+        report.notices.append(
+            Notice(
+                "nothing_copied",
+                "this profile knows no copied invoice, so there is nothing to synchronise; see "
+                "whether PSAGE_HOME and `--profile` are those the copies were made with",
+            )
+        )
     report.checked = len(cases)
     for case in cases:
-        run.attempt(case, run.plan)
+        if not case.is_failed:
+            run.attempt(case, run.plan)
     run.weigh([case for case in cases if not case.is_failed])
     for case in cases:
         if not case.is_failed:
             run.attempt(case, run.apply)
+    run.remember(cases)
     run.move_marks()
 
 
@@ -259,7 +270,7 @@ class _Run:
                     hint="try again; if it stays so, see whether the sign-in still reaches the "
                     "business",
                 )
-        elif len(missing) > 1 and len(missing) > len(self._desk.ledger.copied_invoices()) / 200:
+        elif len(missing) > 1 and len(missing) > self._desk.ledger.copies() / 200:
             self._read_list()
 
     def _document(self, sage_id: str) -> SageDocument | None:
@@ -612,6 +623,25 @@ class _Run:
         }
 
     # --- the end
+
+    def remember(self, cases: list[_Case]) -> None:
+        """Keep what somebody should look at until a run finds it settled."""
+        report, ledger = self._report, self._desk.ledger
+        said = {(one.productive_id, one.code, one.message) for one in ledger.reports()}
+        report.skipped = [
+            replace(one, is_new=(one.productive_id, one.code, one.message) not in said)
+            for one in report.skipped
+        ]
+        now: dict[str, list[tuple[str, str]]] = {}
+        for one in report.skipped:
+            now.setdefault(one.productive_id, []).append((one.code, one.message))
+        before = {productive_id for productive_id, _, _ in said}
+        for case in cases:
+            # Written only where something is or was to be said: a quiet run writes nothing.
+            if case.productive_id in before | now.keys() and not (
+                case.is_failed or self._desk.dry_run
+            ):
+                ledger.replace_reports(case.productive_id, now.get(case.productive_id, []))
 
     def move_marks(self) -> None:
         """Remember how far this run got: never past its start, and only where nothing is missed."""
