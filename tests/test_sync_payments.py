@@ -354,6 +354,112 @@ def test_a_whole_payment_by_hand_stands_for_tranches_in_sage(books: Sandbox, psa
     assert len(held(books, "101")) == 1
 
 
+@pytest.mark.parametrize(
+    ("by_hand", "receipts"), [(["100.00"], ["50.00", "50.00"]), (["60.00", "40.00"], ["100.00"])]
+)
+def test_sums_that_agree_are_not_paid_twice_either(
+    books: Sandbox, psage: Psage, by_hand: list[str], receipts: list[str]
+) -> None:
+    for amount in by_hand:
+        books.agency.add_payment("101", amount, "2026-03-03", "by Ann")
+    for amount in receipts:
+        books.bookkeeper.pay(copy_of(books, "101"), amount, "2026-03-01")
+
+    result = psage("sync-payments", "--json")
+
+    assert set(codes(result)) == {"paid_in_productive"}
+    assert len(held(books, "101")) == len(by_hand)
+
+
+def test_what_a_receipt_grew_by_is_not_added_to_the_same_by_hand(
+    books: Sandbox, psage: Psage
+) -> None:
+    receipt = books.bookkeeper.pay(copy_of(books, "101"), "50.00", "2026-03-01")
+    psage("sync-payments")
+    books.agency.add_payment("101", "30.00", "2026-03-03", "by Ann")
+    books.bookkeeper.edit_receipt(receipt, amount="80.00")
+
+    result = psage("sync-payments", "--json")
+
+    assert codes(result) == ["paid_in_productive"]
+    assert sorted(held(books, "101")) == [("30.00", "2026-03-03"), ("50.00", "2026-03-01")]
+
+
+def test_a_payment_by_hand_of_before_the_start_hides_no_later_instalment(
+    services: Sandbox, psage: Psage
+) -> None:
+    psage("copy-invoice", "101", "--tax-rate", "GB_STANDARD")
+    psage("configure", "--sync-payments", "--sync-payments-from", "2026-03-01")
+    services.bookkeeper.pay(copy_of(services, "101"), "50.00", "2026-02-01")
+    services.agency.add_payment("101", "50.00", "2026-02-01", "by Ann")
+    services.bookkeeper.pay(copy_of(services, "101"), "50.00", "2026-03-05")
+
+    result = psage("sync-payments", "--json")
+
+    assert codes(result) == []
+    assert held(services, "101") == [("50.00", "2026-02-01"), ("50.00", "2026-03-05")]
+
+
+def test_a_receipt_dated_back_before_the_start_is_still_followed(
+    books: Sandbox, psage: Psage
+) -> None:
+    receipt = books.bookkeeper.pay(copy_of(books, "101"), "50.00", "2026-03-01")
+    psage("sync-payments")
+    books.bookkeeper.edit_receipt(receipt, amount="20.00", date="2025-12-31")
+
+    psage("sync-payments")
+
+    assert held(books, "101") == [("20.00", "2025-12-31")]
+
+
+def test_a_replacing_payment_waits_for_the_removal_of_the_old_one(
+    books: Sandbox, psage: Psage
+) -> None:
+    old = copy_of(books, "101")
+    receipt = books.bookkeeper.pay(old, "50.00", "2026-03-01")
+    psage("sync-payments")
+    psage("copy-invoice", "101", "--create-new", "--tax-rate", "GB_STANDARD")
+    (new,) = [row["id"] for row in copies(books, "101") if row["id"] != old]
+    books.bookkeeper.move_receipt(receipt, old, new)
+    books.fault("status", service="productive", method="DELETE", path="/payments", status=422)
+
+    first = psage("sync-payments", "--json")
+    between = held(books, "101")
+    second = psage("sync-payments", "--json")
+
+    assert (first.code, between) == (6, [("50.00", "2026-03-01")])
+    assert (second.code, held(books, "101")) == (0, [("50.00", "2026-03-01")])
+
+
+def test_rows_that_do_not_add_up_change_nothing(
+    books: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books.bookkeeper.pay(copy_of(books, "101"), "50.00", "2026-03-01")
+    plain = Books.settlements
+    monkeypatch.setattr(
+        Books,
+        "_document_view",
+        lambda self, kind, row, view=Books._document_view: (
+            view(self, kind, row)
+            | {"payments_allocations": [{**one, "amount": 42} for one in plain(self, row["id"])]}
+        ),
+    )
+
+    result = psage("sync-payments", "--json")
+
+    assert result.json["failed"][0]["code"] == "service_unavailable"
+    assert books.productive.payments == {}
+
+
+def test_a_clock_that_was_ahead_hides_nothing(books: Sandbox, psage: Psage, home: Path) -> None:
+    with Ledger(home / "default.db") as ledger:
+        ahead = "2030-01-01T00:00:00+00:00"
+        ledger.set_marks({"payments until": ahead, "payments full": ahead})
+
+    assert psage("sync-payments", "--json").json["since"] is None
+    assert psage("sync-payments", "--json").json["since"] is not None
+
+
 def test_a_payment_in_productive_never_goes_to_sage(books: Sandbox, psage: Psage) -> None:
     books.agency.add_payment("101", "50.00", "2026-03-03", "by Ann")
 
@@ -382,12 +488,14 @@ def test_a_payment_moved_by_hand_is_reported_and_not_made_again(
     books.bookkeeper.pay(copy_of(books, "101"), "50.00", "2026-03-01")
     psage("sync-payments")
     (key,) = books.productive.payments
-    books.productive.table("payments")[key]["rel"]["invoice"] = "103"
+    books.productive.table("payments")[key]["rel"]["invoice"] = "105"
+    for invoice in ("101", "105"):
+        books.agency.edit_invoice(invoice, note="moved")
 
-    result = psage("sync-payments", "--json")
-
-    assert codes(result) == ["payment_moved"]
-    assert len(books.productive.payments) == 1
+    for _ in range(3):
+        result = psage("sync-payments", "--json")
+        assert codes(result) == ["payment_moved"]
+        assert len(books.productive.payments) == 1
 
 
 def test_a_doubled_payment_is_reported_and_left_alone(books: Sandbox, psage: Psage) -> None:

@@ -106,18 +106,25 @@ def deliver_update(
         desk.ledger.change_link(link, pending=link.pending)
     try:
         document = journal.deliver(desk.ledger, intent, send=send, look=look, is_first=is_first)
-    except Refused as error:
-        if "allocate" in link.pending:
-            _allocate_again(desk, link)
-        raise (_explained(error, intent) if isinstance(error, RefusedBySage) else error) from None
+    except OutcomeUnknown:
+        raise
+    except PsageError as error:
+        final = _explained(error, intent) if isinstance(error, RefusedBySage) else error
+        if "allocate" in link.pending and not _allocate_again(desk, link):
+            final.hint = (
+                f"{final.hint or 'see what Sage says'}; {link.sage_number} is not set against its "
+                "invoice at the moment, and the next `psage credit-note` or `copy-invoice` does it"
+            )
+        raise final from None
     return record_update(desk, intent, link, document), document
 
 
-def _allocate_again(desk: Desk, link: Link) -> None:
-    """Put back what was taken back for an update Sage refuses; else the next run does."""
+def _allocate_again(desk: Desk, link: Link) -> bool:
+    """Put back what was taken back for an update that failed; False where the next run has to."""
     with suppress(PsageError):
         if note := desk.sage.document(link.kind, link.sage_id):
-            followups.finish(desk, link, None, note)
+            return not followups.finish(desk, link, None, note).is_left
+    return False
 
 
 def record_update(desk: Desk, intent: Intent, link: Link, document: SageDocument) -> Link:

@@ -76,6 +76,8 @@ class _Case:
     payments: list[Payment] = field(default_factory=list)
     intents: dict[str, Intent] = field(default_factory=dict)
     """New payments of an earlier run whose outcome is not known, by marker."""
+    wanted: list[Share] = field(default_factory=list)
+    """What settles the latest copy."""
     steps: shares.Steps = field(default_factory=shares.Steps)
     number: str = ""
     is_failed: bool = False
@@ -146,8 +148,10 @@ class _Run:
         full, begin = ledger.mark(FULL), ledger.mark(BEGIN)
         if self._mark is None or full is None or begin is None:
             return True
-        is_old = self._report.until - datetime.fromisoformat(full) > _FULL_EVERY
-        return is_old or self._begin < date.fromisoformat(begin)
+        until, compared = self._report.until, datetime.fromisoformat(full)
+        if max(compared, datetime.fromisoformat(self._mark)) > until:
+            return True  # a clock was ahead then: what happened since may be missing
+        return until - compared > _FULL_EVERY or self._begin < date.fromisoformat(begin)
 
     def cases(self) -> list[_Case]:
         """The invoices that may have changed, with what Sage says of their copies."""
@@ -341,24 +345,24 @@ class _Run:
         self._check_copy(case)
         if document is None:
             return
-        wanted, notices = shares.of(document)
         if not shares.is_complete(document):
-            notices.append(
-                Notice(
-                    "settlement_unclear",
-                    f"what Sage lists as payments of {document.number} does not add up to what it "
-                    "says is paid; nothing is removed",
-                )
+            raise AnswerIncomplete(
+                f"what Sage lists as payments of {document.number} does not add up to what it says "
+                "is paid, so nothing is changed",
+                hint="look at the invoice in Sage; the next run tries again",
             )
+        wanted, notices = shares.of(document)
+        case.wanted = wanted
         case.steps = steps = shares.plan(
             wanted,
             case.payments,
             self._desk.ledger.mirrored(case.productive_id),
+            copies={link.sage_id for link in self._desk.ledger.links(case.productive_id)},
             currency=case.currency,
             begin=self._begin,
             write_off=self._desk.settings.settlement_discount == "write_off",
         )
-        self._report.older += steps.older
+        self._report.older += len(steps.older)
         steps.notices += notices
         self._look_for_vanished(case)
         steps.removes = [pair for pair in steps.removes if self._is_proven(case, *pair)]
@@ -385,9 +389,11 @@ class _Run:
 
     def _look_for_vanished(self, case: _Case) -> None:
         """A payment the list does not show is only gone where Productive says so of itself."""
-        for share, one in case.steps.vanished:
+        gone, case.steps.vanished = case.steps.vanished, []
+        for share, one in gone:
             payment = self._desk.productive.payment(one.payment_id)
             if payment is None:
+                case.steps.vanished.append((share, one))
                 case.steps.creates += [share] if share else []
             elif payment.invoice_id == case.productive_id:
                 raise AnswerIncomplete(
@@ -452,11 +458,20 @@ class _Run:
         free -= sum(
             (share.amount - payment.amount for payment, share, _ in steps.changes), money.ZERO
         )
-        kept, by_hand = [], list(steps.by_hand)
+        for change in list(steps.changes):
+            payment, share, _ = change
+            grown = share.amount - payment.amount
+            parts = shares.adding_up(steps.by_hand, grown) if grown > 0 else ()
+            if parts:
+                steps.changes.remove(change)
+                more = money.said(grown, currency)
+                said = f"the {more} by which its receipt grew is not added, since {_ids(parts)}"
+                steps.notices.append(Notice("paid_in_productive", f"{said} may be the same"))
+        kept, by_hand = [], shares.paid_by_hand(steps, case.wanted)
         for share in steps.creates:
-            same = shares.paid_by_hand(share, by_hand)
+            same = by_hand.get(share.marker)
             if same or (steps.by_hand and share.amount > free):
-                held = f"payment {same.id}" if same else "payments made by hand"
+                held = f"payment {same}" if same else "payments made by hand"
                 steps.notices.append(
                     Notice(
                         "paid_in_productive",
@@ -494,9 +509,7 @@ class _Run:
         elif _names(document, one.source_id):
             if shares.says_no_more(document, one):
                 return True
-            if one.sage_id == case.link.sage_id:
-                return False  # it is there, but unclear, which is said already
-            why = f"{document.number} in Sage still has it, but is not the latest copy"
+            why = f"{document.number} in Sage still names its receipt"
         elif self._is_gone(one.source_id, one.sage_id):
             return True
         else:
@@ -536,14 +549,16 @@ class _Run:
                 ledger.unmirror(one.marker)
             for intent in case.intents.values():
                 ledger.close(intent, "lapsed", "never arrived")
-        for payment, one in steps.removes:
-            self.attempt(case, self._remove, payment, one)
-        for payment, share, changes in steps.changes:
-            self.attempt(case, self._change, payment, share, changes)
-        for share in steps.creates:
-            self.attempt(case, self._create, share)
-        if case.is_failed:
-            return
+        # A step that failed ends it, or a payment could stand beside the one it replaces.
+        writes: list[tuple[Callable[..., None], tuple[Any, ...]]] = [
+            *((self._remove, pair) for pair in steps.removes),
+            *((self._change, change) for change in steps.changes),
+            *((self._create, (share,)) for share in steps.creates),
+        ]
+        for write, what in writes:
+            self.attempt(case, write, *what)
+            if case.is_failed:
+                return
         self._report.settled += 1
         if not self._desk.dry_run:
             ledger.stop_waiting(case.productive_id)
@@ -668,6 +683,10 @@ def _changed(case: _Case, share: Share, payment_id: str | None) -> Change:
         case.currency,
         share.is_discount,
     )
+
+
+def _ids(payments: Iterable[Payment]) -> str:
+    return "payment " + ", ".join(one.id for one in payments) + " in Productive"
 
 
 def _names(document: SageDocument, source_id: str) -> bool:

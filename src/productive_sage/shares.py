@@ -6,16 +6,21 @@ note is none. A settlement discount settles the invoice but was never received.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Any
+from decimal import Decimal
+from itertools import combinations
+from typing import Any, TypeVar
 
 from productive_sage import money
 from productive_sage.models import Mirrored, Notice, Payment, SageDocument, Settlement, Share
 
 _MARKER = re.compile(r"psage (\w+)/(\w+)( discount)?")
 _OUR_LINE = "Sage receipt"
+_FEW = 10
+"""Among so many amounts at most a sum is no accident, and quickly found."""
+_Row = TypeVar("_Row", Payment, Share)
 
 
 # --- what Sage says
@@ -138,8 +143,8 @@ class Steps:
     """Payments known by their marker alone, to be recorded."""
     by_hand: list[Payment] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
-    older: int = 0
-    """Shares of a day before the sync begins."""
+    older: list[Share] = field(default_factory=list)
+    """Those of a day before the sync begins."""
 
 
 def plan(
@@ -147,23 +152,26 @@ def plan(
     payments: Sequence[Payment],
     mirrored: Sequence[Mirrored],
     *,
+    copies: Collection[str],
     currency: str,
     begin: date,
     write_off: bool,
 ) -> Steps:
     """Compare what Sage says with what Productive holds.
 
-    `mirrored` is what the ledger knows of the invoice; it comes first, since people edit notes.
+    `mirrored` is what the ledger knows of the invoice; it comes first, since people edit notes. A
+    marker in a note counts for the invoice's own `copies` (Sage ids): people copy payments, too.
     `write_off` makes settlement discounts write-offs; one that was written before is kept right in
     any case. Attributes of changes are `amount` (a `Decimal`), `paid_on`, `written_off_on` (dates
     or None) and `note`.
     """
     steps = Steps()
-    ours = _ours(payments, mirrored, steps)
+    ours = _ours(payments, mirrored, copies, steps)
     vanished = {one.marker: one for one in mirrored if one.marker not in ours}
     for share in shares:
-        if share.on < begin:
-            steps.older += 1
+        is_earlier = share.marker not in ours or _is_before(ours[share.marker][0], begin)
+        if share.on < begin and is_earlier:
+            steps.older.append(share)
             ours.pop(share.marker, None)
         elif share.marker in ours:
             payment, one = ours.pop(share.marker)
@@ -187,7 +195,7 @@ def plan(
 
 
 def _ours(
-    payments: Sequence[Payment], mirrored: Sequence[Mirrored], steps: Steps
+    payments: Sequence[Payment], mirrored: Sequence[Mirrored], copies: Collection[str], steps: Steps
 ) -> dict[str, tuple[Payment, Mirrored]]:
     """Our own payments by marker; says in `steps` which are a person's, found, or doubled."""
     known = {one.payment_id: one for one in mirrored}
@@ -195,7 +203,8 @@ def _ours(
     # Of two with one marker the one the ledger knows comes first, then the older.
     for payment in sorted(payments, key=lambda one: one.id not in known):
         marker = known[payment.id].marker if payment.id in known else marked(payment.note)
-        if marker is None:
+        one = Mirrored(marker or "", payment.invoice_id, payment.id, "")
+        if marker is None or (payment.id not in known and one.sage_id not in copies):
             steps.by_hand.append(payment)
         elif marker in ours:
             steps.notices.append(
@@ -228,14 +237,47 @@ def _changes(payment: Payment, share: Share, one: Mirrored) -> dict[str, Any]:
     return changes
 
 
-def paid_by_hand(share: Share, by_hand: list[Payment]) -> Payment | None:
-    """The payment a person made for a share, taken out of `by_hand`: same amount, best same day."""
-    same = [one for one in by_hand if one.amount == share.amount]
-    same.sort(key=lambda one: share.on not in (one.paid_on, one.written_off_on))
-    if not same:
-        return None
-    by_hand.remove(same[0])
-    return same[0]
+def paid_by_hand(steps: Steps, wanted: Sequence[Share]) -> dict[str, str]:
+    """The new shares that a person may have entered already: the payments' ids, by marker.
+
+    One for one of the same amount, best of the same day, after those of earlier days had their
+    turn; else a share that is the sum of some payments, or shares whose sum is one payment.
+    """
+    left, found = list(steps.by_hand), dict[str, str]()
+    for shares, on_the_day in (
+        (steps.older, True),
+        (steps.older, False),
+        (steps.creates, True),
+        (steps.creates, False),
+    ):
+        for share in shares:
+            same = [
+                one
+                for one in left
+                if one.amount == share.amount
+                and (not on_the_day or share.on in (one.paid_on, one.written_off_on))
+            ]
+            if same and share.marker not in found:
+                found[share.marker] = same[0].id
+                left.remove(same[0])
+    for share in steps.creates:
+        parts = adding_up(left, share.amount)
+        if share.marker not in found and parts:
+            found[share.marker] = ", ".join(one.id for one in parts)
+    for payment in left:
+        together = adding_up([one for one in wanted if one not in steps.older], payment.amount)
+        found |= {one.marker: payment.id for one in together if one.marker not in found}
+    return found
+
+
+def adding_up(rows: Sequence[_Row], total: Decimal) -> tuple[_Row, ...]:
+    """The fewest rows whose amounts add up to a total; none of a long list: that may be chance."""
+    if len(rows) <= _FEW:
+        for count in range(1, len(rows) + 1):
+            for some in combinations(rows, count):
+                if sum((one.amount for one in some), money.ZERO) == total:
+                    return some
+    return ()
 
 
 def says_no_more(document: SageDocument, one: Mirrored) -> bool:
@@ -244,5 +286,5 @@ def says_no_more(document: SageDocument, one: Mirrored) -> bool:
     So a share that was edited to zero, or a discount that was taken back, is proof by itself.
     """
     rows = [r for r in document.settlements or () if one.source_id == r.receipt_id]
-    part = (row.discount if one.is_discount else row.amount for row in rows)
-    return bool(rows) and not any(part)
+    parts = [row.discount if one.is_discount else row.amount for row in rows]
+    return bool(rows) and sum(parts) == 0
