@@ -919,6 +919,28 @@ def test_ctrl_c_while_waiting_has_its_own_sentence_and_changes_nothing(
     assert (tmp_path / "keyring.json").read_text() == before
 
 
+def test_ctrl_c_at_a_prompt_has_the_same_sentence(shared: None, home: Path, port: int) -> None:
+    child = pexpect.spawn(
+        sys.executable,
+        ["-m", "productive_sage", "connect", "--port", str(port)],
+        dimensions=(24, 200),
+        encoding="utf-8",
+        timeout=30,
+    )
+    try:
+        child.expect_exact("Organisation id: ")
+        child.sendline("4200")
+        child.expect_exact("API token: ")
+        child.sendcontrol("c")
+        child.expect_exact("the sign-in was interrupted; what was stored before stays valid")
+        child.expect(pexpect.EOF)
+        child.close()
+    finally:
+        child.close(force=True)
+
+    assert child.exitstatus == 130
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the browser is a shell script")
 def test_what_a_browser_prints_stays_out_of_the_document(
     shared: None, connected: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: int

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import sqlite3
 import stat
 import sys
@@ -196,9 +197,14 @@ def test_a_home_that_is_a_file_fails_and_the_rest_is_still_tried(
 
 
 def damage(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[4096 * 3 + 8 :] = b"\xff" * (len(content) - 4096 * 3 - 8)
-    path.write_bytes(content)
+    """Spoil a table that nobody reads just now."""
+    with sqlite3.connect(path) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'cache'").fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    db.close()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
 
 
 def raise_version(path: Path) -> None:
@@ -214,7 +220,7 @@ def raise_version(path: Path) -> None:
         (lambda path: path.write_bytes(b"no database" * 999), "is damaged"),
         (raise_version, "newer psage"),
     ],
-    ids=["pages", "all of it", "newer"],
+    ids=["a page", "all of it", "newer"],
 )
 def test_a_ledger_that_cannot_be_used_fails(
     well: Sandbox, psage: Psage, home: Path, spoil: Callable[[Path], None], words: str
@@ -404,7 +410,7 @@ def test_cron_finds_a_keyring_that_needs_nothing_from_the_environment(
 ) -> None:
     result = examined(psage, "--cron")
 
-    assert result.code == 0
+    assert (result.code, amiss(result)) == (0, {"keyring_under_cron": "warning"})
     assert "answers in an environment as empty as cron's" in said(result, "keyring_under_cron")
     # The sandbox itself is named in the environment.
     assert "cron does not have PSAGE_PRODUCTIVE_API_URL" in said(result, "keyring_under_cron")
@@ -449,6 +455,33 @@ def test_cron_with_another_keyring_fails(file_keyring: Path, psage: Psage) -> No
     assert "it holds no sign-in to Productive and Sage" in said(result, "keyring_under_cron")
 
 
+def test_cron_does_not_have_the_keyring_that_the_environment_names(
+    file_keyring: Path, psage: Psage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(file_keyring))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "filekeyring.FileKeyring")
+    assert doctors._asked_under_cron("default", os.environ)["stored"] == ["Productive", "Sage"]
+
+    result = examined(psage, "--cron")
+
+    assert (result.code, amiss(result)) == (3, {"keyring_under_cron": "failure"})
+    assert "PYTHONPATH, PYTHON_KEYRING_BACKEND" in said(result, "keyring_under_cron")
+
+
+def test_cron_is_tried_where_the_keyring_here_is_broken(
+    file_keyring: Path, psage: Psage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: MemoryKeyring, service: str, username: str) -> str:
+        raise OSError("locked away")
+
+    monkeypatch.setattr(MemoryKeyring, "get_password", fail)
+
+    result = examined(psage, "--cron")
+
+    assert amiss(result) == {"keyring": "failure", "keyring_under_cron": "warning"}
+
+
 def test_cron_with_a_keyring_that_ends_the_process_fails(file_keyring: Path, psage: Psage) -> None:
     (file_keyring / "filekeyring.py").write_text("import os\nos._exit(1)\n")
 
@@ -491,6 +524,7 @@ def test_without_the_hosts_of_files_the_rest_of_productive_is_tried(
     result = examined(psage)
 
     assert (result.code, amiss(result)) == (5, {"network_to_productive": "failure"})
+    assert said(result, "productive").startswith("connected to")
 
 
 def test_a_certificate_nobody_trusts_is_explained(

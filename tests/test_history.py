@@ -468,6 +468,18 @@ def test_a_run_that_ends_between_the_answer_and_its_record_leaves_no_gap(
     assert psage("history", "--verify").code == 0
 
 
+def test_the_next_announcement_keeps_a_write_that_was_never_answered(tmp_path: Path) -> None:
+    with Ledger(tmp_path / HOME) as ledger:
+        for n in (1, 2):
+            ledger.announce(ledger.about(an_event(n), []))
+
+        (first,) = ledger.events()
+        second = ledger.under_way()
+    assert (first.document, first.result) == ("101", "unknown")
+    assert second
+    assert second.document == "102"
+
+
 # --- the log cannot be written
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from productive_sage import ledger as ledgers
 from productive_sage.basics import SignedIn
+from productive_sage.errors import HomeUnusable
 from productive_sage.ledger import Ledger
 from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.vault import Vault
@@ -243,6 +244,19 @@ def test_looking_changes_no_file_and_makes_none(
     assert copied.calls() == []
 
 
+def test_a_ledger_that_is_only_read_refuses_to_write_and_is_not_made(
+    copied: Sandbox, home: Path
+) -> None:
+    with Ledger(home / "default.db", read_only=True) as ledger:
+        with pytest.raises(HomeUnusable, match="readonly"):
+            ledger.set_marks({"a": "b"})
+        assert ledger.mark("a") is None
+    with pytest.raises(HomeUnusable, match="unable to open"):
+        Ledger(home / "other.db", read_only=True)
+
+    assert not (home / "other.db").exists()
+
+
 def test_a_run_under_way_does_not_keep_anybody_from_looking(
     copied: Sandbox, psage: Psage, home: Path
 ) -> None:
@@ -404,8 +418,13 @@ def test_the_commands_name_the_profile(home: Path, psage: Psage) -> None:
 def test_what_a_service_named_cannot_move_the_cursor(home: Path, psage: Psage) -> None:
     home.mkdir()
     knows(home, "Productive", SignedIn("1", "Evil\x1b[2J Ltd"))
+    with Ledger(home / "default.db") as ledger:
+        ledger.keep_waiting("7", "refused_by_sage", "said \x1b[2J")
 
-    assert "\x1b" not in psage("status").out
+    said = psage("status").out
+
+    assert "\x1b" not in said
+    assert "Evil[2J Ltd" in said
 
 
 # --- what cannot be read
@@ -481,6 +500,7 @@ def test_a_profile_that_cannot_be_read_hides_no_other(two_profiles: Path, psage:
 
     assert (result.code, result.json["error"]["code"]) == (2, "home_unusable")
     assert "error" in result.json["profiles"][0]
+    assert "profile `acme`: the ledger" in psage("status", "--all-profiles").err
     assert result.json["profiles"][1]["productive"]["organization_name"] == "LABS"
 
 

@@ -168,7 +168,6 @@ def request(service: str, method: str, path: str, body: Any) -> tuple[Event, lis
     )
     settled = sorted(content.get("allocated_artefacts") or [], key=_amount)
     elsewhere = [one["artefact_id"] for one in settled]  # a credit note's amount is negative
-    elsewhere += filter(None, [content.get("attachment_context_id")])
     kinds = [kind.path for kind in KINDS.values()]
     return event, [path, *(f"{kind}/{one}" for one in elsewhere for kind in kinds)]
 

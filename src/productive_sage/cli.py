@@ -383,8 +383,8 @@ def _show_disconnected(stored: Sequence[str], removed: Sequence[Path]) -> None:
         return
     for name in stored:
         render.line(f"Disconnected from {name.capitalize()}{_of_profile()}")
-    if "productive" in stored:
-        _say("Its API token stays valid until you delete it there: Settings, API integrations.")
+        if name == "productive":
+            _say("Its API token stays valid until you delete it there: Settings, API integrations.")
     for path in removed:
         render.line(f"Removed {path}")
     if not (stored or removed):
@@ -1027,7 +1027,6 @@ def _clients(
     def opener() -> "Desk":
         from productive_sage import history
         from productive_sage.desk import Desk
-        from productive_sage.http import tell_nobody
         from productive_sage.ledger import Ledger
         from productive_sage.oauth import SageTokens
         from productive_sage.productive import ProductiveClient, Token
@@ -1037,7 +1036,7 @@ def _clients(
             return opened[0]
         author = (history.user(), _session.command)
         ledger = stack.enter_context(Ledger(home.ledger, by=author))
-        on_write = tell_nobody if read_only else history.recorder(ledger, _warn)
+        on_write = history.recorder(ledger, _warn)
         vault = _session.vault()
         sign_in = vault.productive()
         pool = stack.enter_context(_pool())

@@ -131,7 +131,7 @@ def connect(order: Order, place: Place, talk: Talk) -> Iterator[Connected]:
 
 
 def _productive(order: Order, place: Place, talk: Talk) -> Connected:
-    stored = stored_or_none(place.vault.productive)
+    stored = _stored(place.vault.productive)
     if stored and order.keeps:
         place.ledger.remember_sign_in("Productive", stored.facts)
         return Connected.by(stored, is_new=False)
@@ -221,7 +221,7 @@ def _may_only_read(write: Callable[[], object]) -> bool:
     return False
 
 
-def stored_or_none(read: Callable[[], _T]) -> _T | None:
+def _stored(read: Callable[[], _T]) -> _T | None:
     """A stored sign-in, or None; raises KeyringUnavailable where it cannot tell."""
     try:
         return read()
@@ -234,7 +234,7 @@ def stored_or_none(read: Callable[[], _T]) -> _T | None:
 
 def _sage(order: Order, place: Place, talk: Talk) -> Connected:
     """Sign in with the authorisation-code grant, choose the business, store the tokens."""
-    stored = stored_or_none(place.vault.sage)
+    stored = _stored(place.vault.sage)
     if stored and order.keeps and stored.refresh_until > time.time():
         place.ledger.remember_sign_in("Sage", stored.facts)
         return Connected.by(stored, is_new=False)

@@ -318,7 +318,10 @@ class _Examination:
             if name.startswith(_MATTERS_TO_A_KEYRING) and name not in with_us
         )
         found = _asked_under_cron(self._home.profile, {**with_us, "PATH": os.defpath})
-        missing = [name for name in self._stored() if name not in found["stored"]]
+        stored: list[str] = []
+        with suppress(KeyringUnavailable):  # which is another check
+            stored = self._stored()
+        missing = [name for name in stored if name not in found["stored"]]
         why = found["error"] or (missing and f"it holds no sign-in to {' and '.join(missing)}")
         without = f"cron does not have {', '.join(lacks)}"
         if why:

@@ -162,6 +162,7 @@ def status(found: Sequence["Status"], *, now: datetime, quiet: bool) -> None:
     for n, one in enumerate(found):
         if n and not quiet:
             print()
+        name_profile(one.home.profile)
         for name, sentence in statuses.lines(one, now=now, is_brief=quiet):
             print(f"{name:<12}{clean(sentence)}")
         waiting = list(statuses.errands(one))
@@ -170,7 +171,7 @@ def status(found: Sequence["Status"], *, now: datetime, quiet: bool) -> None:
         elif not quiet:
             print(f"{'Waiting':<12}nothing")
         for sentence, step in waiting:
-            print(f"  {sentence}\n    next: {step}")
+            print(f"  {clean(sentence)}\n    next: {clean(step)}")
         for problem in one.errors:
             if all(problem is not asked.error for asked in one.connections):
                 error(problem)

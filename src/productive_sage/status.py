@@ -15,7 +15,6 @@ from productive_sage.basics import KINDS, Settings, SignedIn
 from productive_sage.config import Home
 from productive_sage.errors import NoDefaultLedger, PsageError, Refused, SignInExpired
 from productive_sage.ledger import Intent, Ledger, Link
-from productive_sage.text import clean
 
 SERVICES = ("Productive", "Sage")
 _SOON = timedelta(days=7)
@@ -317,7 +316,7 @@ def lines(status: Status, *, now: datetime, is_brief: bool = False) -> Iterator[
 
 def _connection_in_words(one: Connection) -> str:
     known, error = one.signed_in, one.error
-    name = f"{clean(known.name)} ({known.country or known.id})" if known else ""
+    name = f"{known.name} ({known.country or known.id})" if known else ""
     words = {
         "unknown": "this ledger does not know yet",
         "not_connected": "not connected",
@@ -387,6 +386,6 @@ def _count(number: int, noun: str) -> str:
 def errands(status: Status) -> Iterator[tuple[str, str]]:
     """(sentence, next step) of everything that waits."""
     for one in status.waiting:
-        message = clean(one.message).replace("`psage ", f"`{status.command} ")
+        message = one.message.replace("`psage ", f"`{status.command} ")
         since = f" (since {_when(one.since)})" if one.since else ""
         yield message + since, one.next_step
