@@ -433,6 +433,7 @@ def test_cron_without_its_keyring_fails_and_names_what_it_does_not_have(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "not.asked.for.in.this.Process")
     monkeypatch.setenv("KEYRING_PROPERTY_KEYRING_KEY", "canary-key")
+    monkeypatch.setenv("PSAGE_PRODUCTIVE_TOKEN", "canary-key")
 
     result = psage("doctor", "--json", "--cron")
 
@@ -442,6 +443,7 @@ def test_cron_without_its_keyring_fails_and_names_what_it_does_not_have(
     assert amiss(result) == {"keyring_under_cron": "failure"}
     assert "KEYRING_PROPERTY_KEYRING_KEY" in words
     assert "PYTHON_KEYRING_BACKEND" in words
+    assert "PSAGE_PRODUCTIVE_TOKEN" not in words  # a crontab is no place for it
     assert "docs/cron.md" in words
     assert "canary-key" not in result.out
 

@@ -50,13 +50,15 @@ def test_status_imports_neither_http_nor_keyring_nor_display(
     assert done.stdout.splitlines()[-1] == "0 []"
 
 
-def test_status_takes_less_than_100_ms_where_an_empty_typer_app_takes_60(
+def test_status_takes_at_most_1_75_times_as_long_as_an_empty_typer_app(
     services: Sandbox,
     psage: Psage,
     home: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # That is less than 100 ms where the empty one takes 57, as on any machine of these years; to
+    # load the display library or the records of documents as well would take it to twice.
     copy_something(services, psage)
     # Compiled as an installed psage is, whatever the folder of the sources holds.
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
@@ -66,10 +68,10 @@ def test_status_takes_less_than_100_ms_where_an_empty_typer_app_takes_60(
     for _ in range(3):  # the tests beside this one make a noisy machine
         times = startup().measure(rounds=8)
         ratios.append(times["psage status"] / times["an empty typer app"])
-        if ratios[-1] <= 1.67:
+        if ratios[-1] <= 1.75:
             break
 
-    assert min(ratios) <= 1.67
+    assert min(ratios) <= 1.75
 
 
 def copy_something(services: Sandbox, psage: Psage) -> None:

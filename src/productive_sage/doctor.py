@@ -68,6 +68,9 @@ _MATTERS_TO_A_KEYRING = (
     *("WAYLAND_DISPLAY", "GNOME_KEYRING_", "PYTHONPATH", "PSAGE_"),
 )
 
+_FOR_CONNECT = ("PSAGE_PRODUCTIVE_TOKEN", "PSAGE_SAGE_CLIENT_SECRET")
+"""No run but `connect` wants these, and a crontab is no place for them."""
+
 _T = TypeVar("_T")
 
 
@@ -315,7 +318,7 @@ class _Examination:
         lacks = sorted(
             name
             for name in self._environment
-            if name.startswith(_MATTERS_TO_A_KEYRING) and name not in with_us
+            if name.startswith(_MATTERS_TO_A_KEYRING) and name not in {*with_us, *_FOR_CONNECT}
         )
         found = _asked_under_cron(self._home.profile, {**with_us, "PATH": os.defpath})
         stored: list[str] = []

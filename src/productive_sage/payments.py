@@ -16,7 +16,9 @@ from productive_sage import money, shares
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     AnswerIncomplete,
+    CopyGone,
     InvoiceNotCopied,
+    NotFound,
     OutcomeUnknown,
     PaymentSyncOff,
     PsageError,
@@ -135,6 +137,7 @@ class _Run:
         self._whole: dict[str, SageDocument | None] = {}
         """Read one by one in this run, with everything: a witness."""
         self._deleted: set[str] = set()
+        self._gone: set[str] | None = None
         self._removals = 0
         self._mark = desk.ledger.mark(UNTIL)
         self._is_full = self._must_be_full()
@@ -370,6 +373,12 @@ class _Run:
 
     def _check_copy(self, case: _Case) -> None:
         """Report what is odd about the copies."""
+        if case.document is None and case.link.sage_id not in self._deleted_copies():
+            raise CopyGone(
+                f"Sage does not find its copy {case.link.sage_number}, and has no record of its "
+                "deletion either",
+                hint="look for it in Sage; the next run tries again",
+            )
         if case.document is None or case.document.status == "VOID":
             gone = "deleted" if case.document is None else "voided"
             self._skip(
@@ -386,6 +395,12 @@ class _Run:
                     f"the latest copy is followed, but the older {older.number} has payments in "
                     "Sage too; move them there to the latest",
                 )
+
+    def _deleted_copies(self) -> set[str]:
+        """The invoices Sage has a record of having deleted, read where one is missing."""
+        if self._gone is None:
+            self._gone = self._desk.sage.deleted(INVOICE.path, datetime(2000, 1, 1, tzinfo=UTC))
+        return self._gone
 
     def _look_for_vanished(self, case: _Case) -> None:
         """A payment the list does not show is only gone where Productive says so of itself."""
@@ -440,7 +455,7 @@ class _Run:
         if balance is None:
             steps.creates, steps.changes = [], []
             steps.notices.append(Notice("not_found", self._why_missing(case)))
-            return
+            return  # the deletion is on record
         case.number = balance.number
         if balance.currency != currency:
             steps.creates, steps.changes = [], []
@@ -494,8 +509,12 @@ class _Run:
             day = self._desk.productive.deleted_on(case.productive_id)
         except Refused:
             day = None
-        how = f"was deleted in Productive on {day}" if day else "is not shown by Productive"
-        return f"it {how}, so its payments in Sage have no place there"
+        if day is None:  # a list that lacks it proves nothing, so the next run looks again
+            raise NotFound(
+                "Productive does not show it, so its payments in Sage have no place there",
+                hint="see whether the token may see the invoice, or whether it was deleted",
+            )
+        return f"it was deleted in Productive on {day}, so its payments in Sage have no place there"
 
     # --- proof of a removal
 

@@ -116,7 +116,7 @@ def _renewed(note: str, before: str, share: Share) -> str:
     old, new = _line(before), _line(share.reference)
     if old in lines:
         lines[lines.index(old)] = new
-    else:
+    elif new not in lines:  # it is there where the answer to an earlier try was lost
         lines.insert(0, new)
     if marked(note) != share.marker:
         lines.append(share.marker)
