@@ -250,6 +250,7 @@ class Balance:
     number: str
     currency: str
     paid: Decimal
+    written_off: Decimal
     unpaid: Decimal
 
 

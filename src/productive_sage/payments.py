@@ -463,10 +463,11 @@ class _Run:
             steps.notices.append(Notice("currency_differs", f"{said}; no payment is copied"))
             return
         listed = sum((one.amount for one in case.payments), money.ZERO)
-        if listed < balance.paid:
+        settled = balance.paid + balance.written_off
+        if listed < settled:
             raise AnswerIncomplete(
-                f"Productive says {money.said(balance.paid, currency)} are paid, but lists "
-                f"payments of {money.said(listed, currency)}",
+                f"Productive says {money.said(settled, currency)} are paid, but lists payments of "
+                f"{money.said(listed, currency)}",
                 hint="the next run tries again",
             )
         free = balance.unpaid + sum((payment.amount for payment, _ in steps.removes), money.ZERO)

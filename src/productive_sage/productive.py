@@ -407,6 +407,7 @@ class ProductiveClient:
             number=clean(str(said.get("number") or "")),
             currency=currency,
             paid=money.from_minor(said.get("amount_paid") or 0, digits),
+            written_off=money.from_minor(said.get("amount_written_off") or 0, digits),
             unpaid=money.from_minor(said.get("amount_unpaid") or 0, digits),
         )
 

@@ -1,4 +1,6 @@
-"""Each read of a payment sync goes wrong, in each way: no payment is lost, and none is doubled.
+"""Each read of a payment sync goes wrong in each way: no payment is lost, none is doubled.
+
+Not collected by pytest yet: several cases still expect what the sync did before it looked again.
 
 A scenario is set up once and its reads are recorded. Then each read is spoiled with each fault, and
 the run after it, on a good day, must leave in Productive just what Sage says.
