@@ -6,6 +6,7 @@ contracts in `tests/contract`.
 
 import json
 import os
+import signal
 import socket
 import urllib.parse
 import urllib.request
@@ -29,14 +30,21 @@ from productive_sage.sandbox import (
 from productive_sage.vault import ProductiveSignIn, SageSignIn, Vault
 from tests.contract.check import problems
 
+SEQUENCES = 320
+"""So many random histories are the same in every run; any other number is played anew."""
 _REFUSALS = {400, 401, 403, 404, 409, 415, 422, 429}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--live", action="store_true", help="ask the real services, reading only")
     parser.addoption(
-        "--sequences", type=int, default=320, help="how many random histories of payments to play"
+        "--sequences", type=int, default=SEQUENCES, help="random histories of payments to play"
     )
+
+
+def pytest_configure() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class MemoryKeyring(keyring.backend.KeyringBackend):
