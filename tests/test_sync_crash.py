@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from productive_sage.sandbox import Sandbox
-from tests import sync_faults, test_bad_days, test_crash
+from tests import test_bad_days, test_crash, test_sync_faults
 from tests.conftest import Psage, forget, writes
 from tests.processes import Hold, end, kill, run, started
-from tests.sync_faults import (
+from tests.test_crash import LOST, kill_at, places, writes_of
+from tests.test_sync_faults import (
     COPY,
     SYNC,
     Hasty,
@@ -33,10 +34,9 @@ from tests.sync_faults import (
     productive_says,
     sage_says,
 )
-from tests.test_crash import LOST, kill_at, places, writes_of
 
 waits, one_tls_context = test_bad_days.waits, test_bad_days.one_tls_context
-shared, fresh, hasty = test_crash.shared, test_crash.fresh, sync_faults.hasty
+shared, fresh, hasty = test_crash.shared, test_crash.fresh, test_sync_faults.hasty
 
 CALLS = (
     "GET /sales_invoices",

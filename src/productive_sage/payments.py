@@ -244,16 +244,25 @@ class _Run:
 
     def _settled_by(self, path: str, receipt: Receipt) -> frozenset[str]:
         """What a receipt settles; read whole where the row of the list does not say."""
-        if receipt.document_ids is None:
+        if receipt.document_ids is not None:
+            return receipt.document_ids
+        try:
             whole = self._desk.sage.receipt(path, receipt.id)
-            return (whole and whole.document_ids) or frozenset()
-        return receipt.document_ids
+        except RefusedBySage as error:
+            if error.status != 403:
+                raise
+            self._cannot_see(path, error)
+            return frozenset()
+        return (whole and whole.document_ids) or frozenset()
 
     def _cannot_see(self, path: str, error: RefusedBySage) -> None:
         what = "allocations" if path == ALLOCATIONS else "receipts"
+        code = f"{what}_not_readable"
+        if code in {notice.code for notice in self._report.notices}:
+            return
         self._report.notices.append(
             Notice(
-                f"{what}_not_readable",
+                code,
                 f"this sign-in may not read {what} in Sage ({error.words}), so a change of one is "
                 "only seen through its invoice, or by the weekly comparison, and a payment whose "
                 "removal would need it stays; full access to Sales, Purchases and Contacts lets "

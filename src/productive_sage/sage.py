@@ -367,16 +367,18 @@ class SageClient:
 
     def _list(self, path: str, params: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """Every row of a list; raises ServiceUnavailable where it is shorter than it says."""
-        page, seen = self._get(path, {"items_per_page": "200", **params}), 0
+        page, seen, total = self._get(path, {"items_per_page": "200", **params}), 0, 0
         while True:
             yield from page["$items"]
             seen += len(page["$items"])
+            # What is deleted between two pages moves a row from the second to the first.
+            total = max(total, int(page.get("$total", 0)))
             if not page.get("$next"):
                 break
             page = self._get(page["$next"])
-        if seen < int(page.get("$total", seen)):
+        if seen < total:
             raise ServiceUnavailable(
-                f"Sage says that {path} has {page['$total']} entries, but sent {seen}",
+                f"Sage says that {path} has {total} entries, but sent {seen}",
                 hint="try again in a few minutes",
             )
 
