@@ -313,11 +313,11 @@ def test_more_removals_than_allowed_change_nothing_at_all(books: Sandbox, psage:
     books.bookkeeper.pay(copy, "2.00", "2026-03-20")
     books.clear_calls()
 
-    stopped = psage("sync-payments", "--max-deletes", "3", "--json")
+    stopped = psage("sync-payments", "--max-deletes", "3", "--full", "--json")
 
     assert (stopped.code, stopped.json["error"]["code"]) == (4, "too_many_deletes")
     assert stopped.json["error"]["details"]["removals"] == 4
-    assert "--max-deletes 4" in stopped.json["error"]["hint"]
+    assert "`psage sync-payments --full --max-deletes 4`" in stopped.json["error"]["hint"]
     assert writes(books) == []
 
     allowed = psage("sync-payments", "--max-deletes", "4", "--json")
@@ -703,6 +703,15 @@ def test_only_the_invoices_asked_for(books: Sandbox, psage: Psage) -> None:
     assert held(books, "101") == [("10.00", "2026-03-01")]
 
 
+def test_a_credit_note_has_no_payments(books: Sandbox, psage: Psage) -> None:
+    assert psage("copy-invoice", "111", "--no-tax", "--no-pdf").code == 0
+    assert psage("credit-note", "110", "--no-pdf").code == 0
+
+    result = psage("sync-payments", "--invoice", "110", "--json")
+
+    assert (result.code, result.json["failed"][0]["code"]) == (4, "is_credit_note")
+
+
 def test_the_mark_does_not_pass_what_was_not_read(books: Sandbox, psage: Psage, home: Path) -> None:
     def mark() -> str | None:
         with Ledger(home / "default.db") as ledger:
@@ -749,6 +758,7 @@ def test_switching_it_off_keeps_the_day(books: Sandbox, psage: Psage, home: Path
 def test_a_day_that_is_none_is_refused(services: Sandbox, psage: Psage) -> None:
     assert psage("configure", "--sync-payments-from", "soon").code == 2
     assert psage("sync-payments", "--since", "31.12.2026").code == 2
+    assert psage("sync-payments", "--since", "2999-01-01").code == 2
     assert psage("sync-payments", "--invoice", "101", "--full").code == 2
 
 

@@ -732,8 +732,11 @@ def sync_payments(
 
     _exclude("--since", since is not None, "--full", full)
     _exclude("--invoice", bool(invoice), "--since or --full", since is not None or full)
+    first = _date("--since", since)
+    if first and first > date.today():  # noqa: DTZ011 -- the person's own calendar
+        raise UsageProblem(f"`--since {first}` lies in the future")
     order = payments.Order(
-        since=_date("--since", since),
+        since=first,
         full=full,
         invoices=tuple(dict.fromkeys(invoice or ())),
         max_deletes=max_deletes,

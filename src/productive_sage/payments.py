@@ -18,6 +18,7 @@ from productive_sage.errors import (
     AnswerIncomplete,
     CopyGone,
     InvoiceNotCopied,
+    IsCreditNote,
     NotFound,
     OutcomeUnknown,
     PaymentSyncOff,
@@ -202,10 +203,15 @@ class _Run:
         if link and link.kind is INVOICE:
             return _Case(productive_id, link)
         if productive_id in self._order.invoices:
-            error = InvoiceNotCopied(
+            error: PsageError = InvoiceNotCopied(
                 f"invoice {productive_id} has no copy in Sage",
                 hint=f"copy it first: `psage copy-invoice {productive_id}`",
             )
+            if link:
+                error = IsCreditNote(
+                    f"{productive_id} is a credit note, and what it is set against is no payment",
+                    hint="give the id of the invoice",
+                )
             self._report.failed.append(Failed(productive_id, "", error))
         return None
 
@@ -450,11 +456,15 @@ class _Run:
         if self._removals <= limit:
             return
         ids = [case.productive_id for case in cases if case.steps.removes]
+        order = ["--full"] if self._order.full else []
+        order += [f"--since {self._order.since}"] if self._order.since else []
+        order += [f"--invoice {one}" for one in self._order.invoices]
+        order.append(f"--max-deletes {self._removals}")
         raise TooManyDeletes(
             f"this run would remove {self._removals} payments from Productive, and at most {limit} "
             "are allowed; nothing was changed",
             hint="look in Sage whether these receipts were meant to go; if so: "
-            f"`psage sync-payments --max-deletes {self._removals}`",
+            f"`psage sync-payments {' '.join(order)}`",
             details={"invoices": ids, "removals": self._removals},
         )
 
