@@ -82,6 +82,12 @@ class Chromium:
 
     def do(self, method: str, **params: Any) -> dict[str, Any]:
         """Carry out a command; what happens meanwhile is kept in `events`."""
+        answer = self._answer(method, params)
+        assert "error" not in answer, answer
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def _answer(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         self._last += 1
         session = {"sessionId": self._session} if self._session else {}
         message = {"id": self._last, "method": method, "params": params, **session}
@@ -89,9 +95,7 @@ class Chromium:
         while True:
             answer = self._next()
             if answer.get("id") == self._last:
-                assert "error" not in answer, answer
-                result: dict[str, Any] = answer["result"]
-                return result
+                return answer
             self.events.append(answer)
 
     def _next(self) -> dict[str, Any]:
@@ -106,7 +110,10 @@ class Chromium:
 
     def value(self, expression: str) -> Any:
         """What a JavaScript expression gives on the page; None while it is still loading."""
-        return self.do("Runtime.evaluate", expression=expression)["result"].get("value")
+        answer = self._answer("Runtime.evaluate", {"expression": expression})
+        if "navigated" in answer.get("error", {}).get("message", ""):
+            return None
+        return answer["result"]["result"].get("value")
 
     def until(self, expression: str) -> None:
         ends_at = time.monotonic() + _PATIENCE_S
