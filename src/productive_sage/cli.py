@@ -120,6 +120,36 @@ class _Session:
 _session = _Session()
 
 
+# --- completion in the shell
+
+_Offers = list[tuple[str, str]]
+
+
+def _offered(what: str) -> Callable[[typer.Context, str], _Offers]:
+    """How the shell completes documents of a kind, `ledger accounts`, `tax rates` or `profiles`."""
+
+    def offers(ctx: typer.Context, incomplete: str) -> _Offers:
+        from productive_sage import completion, config
+
+        try:
+            root, folder = ctx.find_root().params, _session.folder
+            if what == "profiles":
+                return [(name, "") for name in config.profiles(folder) if incomplete in name]
+            ledger = config.named_home(folder, root.get("profile") or "default").ledger
+            if what in ("ledger accounts", "tax rates"):
+                return completion.known(ledger, what, incomplete)
+            is_number = bool(ctx.params.get("number"))
+            return completion.documents(ledger, what, incomplete, by_number=is_number)
+        except Exception:  # noqa: BLE001 -- nothing is better than a traceback at the prompt
+            return []
+
+    return offers
+
+
+def _one_of(*words: str) -> Callable[[str], list[str]]:
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         print(f"psage {__version__}")
@@ -130,7 +160,12 @@ def _print_version(wanted: bool) -> None:
 def root(
     ctx: typer.Context,
     profile: Annotated[
-        str, typer.Option(envvar="PSAGE_PROFILE", help="Which set of connections to use.")
+        str,
+        typer.Option(
+            envvar="PSAGE_PROFILE",
+            help="Which set of connections to use.",
+            autocompletion=_offered("profiles"),
+        ),
     ] = "default",
     config: Annotated[
         Path | None,
@@ -397,7 +432,11 @@ def _show_disconnected(stored: Sequence[str], removed: Sequence[Path]) -> None:
 @app.command()
 def configure(
     numbering: Annotated[
-        str | None, typer.Option(help="Who numbers invoices: sage or productive.")
+        str | None,
+        typer.Option(
+            help="Who numbers invoices: sage or productive.",
+            autocompletion=_one_of("sage", "productive"),
+        ),
     ] = None,
     write_number_back: Annotated[
         bool | None,
@@ -406,16 +445,29 @@ def configure(
             help="Give the invoice in Productive the number Sage gave.",
         ),
     ] = None,
-    pdf: Annotated[str | None, typer.Option(help="Who makes the PDF: sage or productive.")] = None,
+    pdf: Annotated[
+        str | None,
+        typer.Option(
+            help="Who makes the PDF: sage or productive.",
+            autocompletion=_one_of("sage", "productive"),
+        ),
+    ] = None,
     default_ledger: Annotated[
-        str | None, typer.Option(help="Ledger account for sales: code, id or name.")
+        str | None,
+        typer.Option(
+            help="Ledger account for sales: code, id or name.",
+            autocompletion=_offered("ledger accounts"),
+        ),
     ] = None,
     map_item: Annotated[
         list[str] | None,
         typer.Option(help="SERVICE TYPE=ITEM; an empty item removes. Repeatable."),
     ] = None,
     default_tax_rate: Annotated[
-        str | None, typer.Option(help="Sage tax rate: id or name; empty removes.")
+        str | None,
+        typer.Option(
+            help="Sage tax rate: id or name; empty removes.", autocompletion=_offered("tax rates")
+        ),
     ] = None,
     sync_payments: Annotated[
         bool | None,
@@ -429,7 +481,10 @@ def configure(
     ] = None,
     settlement_discount: Annotated[
         str | None,
-        typer.Option(help="Discount for paying early, in Productive: warn or write_off."),
+        typer.Option(
+            help="Discount for paying early, in Productive: warn or write_off.",
+            autocompletion=_one_of("warn", "write_off"),
+        ),
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Print the settings.")] = False,
     as_json: _Json = False,
@@ -470,13 +525,7 @@ def configure(
             stack.enter_context(_run_lock(home, "configure"))
             before, _ = config.load(home.config, os.environ)
             desk = _clients(home, before, stack)
-            wizard.configure(
-                home.config,
-                before,
-                answers,
-                sage=lambda: desk().sage,
-                productive=lambda: desk().productive,
-            )
+            wizard.configure(home.config, before, answers, desk)
         settings, _ = config.load(home.config, os.environ)
         notice = wizard.numbering_notice(before.numbering, settings.numbering, copied)
     rows = wizard.shown(home.config, settings, os.environ)
@@ -524,7 +573,7 @@ def _walk(home: "Home", settings: "Settings") -> None:
     copied = _copied(home)
     with _asking(home, settings, written) as desk:
         today = datetime.now(UTC).date()
-        facts = wizard.read_facts(desk.sage, desk.productive, copied=copied, today=today)
+        facts = wizard.read_facts(desk, copied=copied, today=today)
         wizard.walk(person, settings, facts, save)
     with _output():
         if written and not _session.quiet:
@@ -537,7 +586,7 @@ def _ledger_asked(home: "Home", settings: "Settings") -> str:
 
     with _asking(home, settings) as desk:
         person = wizard.Person(render.paragraph, _typed)
-        return wizard.ask_ledger(person, wizard.read_accounts(desk.sage))
+        return wizard.ask_ledger(person, wizard.read_accounts(desk))
 
 
 @contextmanager
@@ -573,7 +622,12 @@ def _copied(home: "Home") -> int:
 
 @app.command("copy-invoice")
 def copy_invoice(
-    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Productive invoice ids.")],
+    ids: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ID...", help="Productive invoice ids.", autocompletion=_offered("invoice")
+        ),
+    ],
     number: Annotated[
         bool, typer.Option("--number", help="The arguments are invoice numbers.")
     ] = False,
@@ -587,7 +641,10 @@ def copy_invoice(
     create_customer: Annotated[
         bool, typer.Option("--create-customer", help="Make a new contact in Sage.")
     ] = False,
-    tax_rate: Annotated[str | None, typer.Option(help="Sage tax rate: id or name.")] = None,
+    tax_rate: Annotated[
+        str | None,
+        typer.Option(help="Sage tax rate: id or name.", autocompletion=_offered("tax rates")),
+    ] = None,
     no_tax: Annotated[bool, typer.Option("--no-tax", help="No tax on the copy.")] = False,
     no_pdf: Annotated[bool, typer.Option("--no-pdf", help="Leave the PDF out.")] = False,
     dry_run: Annotated[
@@ -619,7 +676,14 @@ def copy_invoice(
 
 @app.command("credit-note")
 def credit_note(
-    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Productive credit note ids.")],
+    ids: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ID...",
+            help="Productive credit note ids.",
+            autocompletion=_offered("credit_note"),
+        ),
+    ],
     number: Annotated[
         bool, typer.Option("--number", help="The arguments are credit note numbers.")
     ] = False,
@@ -631,7 +695,11 @@ def credit_note(
         str | None, typer.Option(help="Sage contact; that of the credited invoice's copy.")
     ] = None,
     tax_rate: Annotated[
-        str | None, typer.Option(help="Sage tax rate: id or name; else the invoice's.")
+        str | None,
+        typer.Option(
+            help="Sage tax rate: id or name; else the invoice's.",
+            autocompletion=_offered("tax rates"),
+        ),
     ] = None,
     no_tax: Annotated[bool, typer.Option("--no-tax", help="No tax on the copy.")] = False,
     no_pdf: Annotated[bool, typer.Option("--no-pdf", help="Leave the PDF out.")] = False,
@@ -712,7 +780,12 @@ def sync_payments(
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Compare every copied invoice.")] = False,
     invoice: Annotated[
-        list[str] | None, typer.Option(metavar="ID", help="Only this invoice. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="ID",
+            help="Only this invoice. Repeatable.",
+            autocompletion=_offered("invoice"),
+        ),
     ] = None,
     max_deletes: Annotated[
         int, typer.Option(help="Stop before removing more payments than this.", min=0)
@@ -777,7 +850,11 @@ def sync_payments(
 @app.command("history")
 def show_history(
     document: Annotated[
-        str, typer.Option(help="Of this one: id or number in either service, or PRD-….")
+        str,
+        typer.Option(
+            help="Of this one: id or number in either service, or PRD-….",
+            autocompletion=_offered(""),
+        ),
     ] = "",
     since: Annotated[
         str | None, typer.Option(metavar="DATE", help="From this day on, of your own calendar.")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from productive_sage.errors import ConfigInvalid, DifferentBusiness
 from productive_sage.ledger import Ledger
-from productive_sage.models import Books, Item, Settings, TaxRate
+from productive_sage.models import Books, Item, LedgerAccount, Settings, TaxRate
 from productive_sage.productive import ProductiveClient
 from productive_sage.sage import SageClient
 
@@ -51,10 +51,17 @@ class Desk:
         self.ledger.cache(key, asdict(books))
         return books
 
-    def tax_rates(self) -> list[TaxRate]:
-        """The tax rates of the business."""
+    def ledger_accounts(self) -> list[LedgerAccount]:
+        """Every ledger account, read anew; what is for sales is kept for the shell's completion."""
+        accounts = self.sage.ledger_accounts()
+        known = [[one.nominal_code or one.id, one.name] for one in accounts if one.is_for_sales]
+        self.ledger.cache(f"ledger accounts {self.sage.business_id}", sorted(known))
+        return accounts
+
+    def tax_rates(self, *, anew: bool = False) -> list[TaxRate]:
+        """The tax rates of the business, read today or `anew`."""
         key = f"tax rates {self.sage.business_id}"
-        known = self.ledger.cached(key)
+        known = None if anew else self.ledger.cached(key)
         if known is None:
             known = [
                 [r.id, r.name, r.is_visible, [[_word(p) for p in dated] for dated in r.percentages]]

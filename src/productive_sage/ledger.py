@@ -392,6 +392,15 @@ class Ledger:
         condition = "WHERE kind = ? AND sage_number = ? AND business_id = ?"
         return self._links(condition, kind.code, number, business_id)
 
+    def names(self, kind: str = "") -> list[tuple[str, str, str]]:
+        """(Productive id, number there, number in Sage) of every copy, the newest first."""
+        return self._rows(
+            "SELECT productive_id, coalesce(number, ''), sage_number FROM link LEFT JOIN "
+            "(SELECT document, max(number) AS number FROM event GROUP BY document) "
+            "ON document = productive_id WHERE ? IN ('', kind) ORDER BY id DESC",
+            (kind,),
+        )
+
     def unfinished(self) -> list[Link]:
         """The copies with something left to do."""
         return self._links("WHERE pending <> '' ORDER BY id")
@@ -1013,6 +1022,14 @@ class Ledger:
         if not rows or not timedelta(0) <= _now() - datetime.fromisoformat(rows[0][1]) < max_age:
             return None
         return json.loads(rows[0][0])
+
+    def last_cached(self, beginning: str) -> Any:
+        """The newest fact under a key that begins so, however old; or None."""
+        rows = self._rows(
+            "SELECT value FROM cache WHERE instr(key, ?) = 1 ORDER BY fetched_at DESC LIMIT 1",
+            (beginning,),
+        )
+        return json.loads(rows[0][0]) if rows else None
 
     def cache(self, key: str, value: Any) -> None:
         """Keep a fact for a day."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from productive_sage import config, mapping
+from productive_sage.desk import Desk
 from productive_sage.errors import (
     ConfigInvalid,
     InputNeeded,
@@ -25,7 +26,6 @@ from productive_sage.errors import (
 )
 from productive_sage.mapping import clean
 from productive_sage.models import Endpoints, Item, LedgerAccount, Notice, Settings, TaxRate
-from productive_sage.productive import ProductiveClient
 from productive_sage.sage import ITEM_LISTS, SageClient
 
 Key = tuple[str, ...]
@@ -80,13 +80,11 @@ def configure(
     path: Path,
     settings: Settings,
     answers: Answers,
-    *,
-    sage: Callable[[], SageClient],
-    productive: Callable[[], ProductiveClient],
+    desk: Callable[[], Desk],
 ) -> None:
     """Check every answer, then write them all in one step, or none.
 
-    The clients are made only where an answer needs them. Raises InputNeeded without a default
+    `desk` is called only where an answer needs them. Raises InputNeeded without a default
     ledger account, Refused naming every answer that is not right.
     """
     if not (settings.default_ledger_account or answers.default_ledger):
@@ -102,7 +100,7 @@ def configure(
         )
     problems: list[PsageError] = []
     changes: Changes = {}
-    for step in _steps(answers, settings, sage, productive):
+    for step in _steps(answers, settings, desk):
         try:
             changes.update(step())
         except (Refused, UsageProblem, InputNeeded) as error:
@@ -131,8 +129,7 @@ def numbering_notice(before: str, after: str, copied: int) -> Notice | None:
 def _steps(
     answers: Answers,
     settings: Settings,
-    sage: Callable[[], SageClient],
-    productive: Callable[[], ProductiveClient],
+    desk: Callable[[], Desk],
 ) -> Iterator[Callable[[], Changes]]:
     """One check for each answer given."""
     if answers.numbering is not None:
@@ -142,11 +139,11 @@ def _steps(
     if answers.pdf is not None:
         yield partial(_choice, PDF, answers.pdf, ("sage", "productive"))
     if answers.default_ledger is not None:
-        yield partial(_ledger, sage, answers.default_ledger)
+        yield partial(_ledger, desk, answers.default_ledger)
     if answers.default_tax_rate is not None:
-        yield partial(_tax_rate, sage, answers.default_tax_rate)
+        yield partial(_tax_rate, desk, answers.default_tax_rate)
     for pair in answers.map_items:
-        yield partial(_item_link, settings, sage, productive, pair)
+        yield partial(_item_link, settings, desk, pair)
     if answers.sync_payments is not None or answers.sync_payments_from is not None:
         yield partial(_payments, answers, settings)
     if answers.settlement_discount is not None:
@@ -210,12 +207,12 @@ def _one(found: Sequence[Option], wanted: str, kind: str) -> Option:
     )
 
 
-def _ledger(sage: Callable[[], SageClient], wanted: str) -> Changes:
+def _ledger(desk: Callable[[], Desk], wanted: str) -> Changes:
     if not wanted.strip():
         raise UsageProblem(
             "the default ledger account is obligatory", hint="name another one instead"
         )
-    options = {_account(account): account for account in sage().ledger_accounts()}
+    options = {_account(account): account for account in desk().ledger_accounts()}
     option = _one(_exact(list(options), wanted), wanted, "ledger account in Sage")
     if not options[option].is_for_sales:
         raise Refused(
@@ -225,18 +222,17 @@ def _ledger(sage: Callable[[], SageClient], wanted: str) -> Changes:
     return {LEDGER: (option.value, option.name)}
 
 
-def _tax_rate(sage: Callable[[], SageClient], wanted: str) -> Changes:
+def _tax_rate(desk: Callable[[], Desk], wanted: str) -> Changes:
     if not wanted.strip():
         return {TAX_RATE: (None, "")}
-    options = [_rate(rate) for rate in sage().tax_rates() if rate.is_visible]
+    options = [_rate(rate) for rate in desk().tax_rates(anew=True) if rate.is_visible]
     option = _one(_exact(options, wanted), wanted, "tax rate in Sage")
     return {TAX_RATE: (option.value, option.name)}
 
 
 def _item_link(
     settings: Settings,
-    sage: Callable[[], SageClient],
-    productive: Callable[[], ProductiveClient],
+    desk: Callable[[], Desk],
     pair: str,
 ) -> Changes:
     left, equals, right = (part.strip() for part in pair.partition("="))
@@ -249,12 +245,12 @@ def _item_link(
         return {("items", left): (None, "")}
     types = [
         Option(type_id, _plain(name), _words(type_id, name))
-        for type_id, name in productive().service_types().items()
+        for type_id, name in desk().productive.service_types().items()
     ]
     service_type = _one(_exact(types, left), left, "service type in Productive")
     if not right:
         return {("items", service_type.value): (None, "")}
-    item = _item(sage(), right)
+    item = _item(desk().sage, right)
     return {("items", service_type.value): (item.value, f"{service_type.label} -> {item.name}")}
 
 
@@ -385,26 +381,27 @@ class Facts:
     """How the items met so far read, by their reference."""
 
 
-def read_accounts(sage: SageClient) -> Facts:
+def read_accounts(desk: Desk) -> Facts:
     """The ledger accounts for sales, by code; raises Refused where Sage shows none."""
-    accounts = [account for account in sage.ledger_accounts() if account.is_for_sales]
+    accounts = [account for account in desk.ledger_accounts() if account.is_for_sales]
     if not accounts:
         raise Refused(
             "Sage shows no ledger account for sales",
             hint="make one visible in sales in Sage under Chart of Accounts",
         )
     accounts.sort(key=lambda account: (account.nominal_code.zfill(12), account.name))
-    return Facts(sage, tuple(map(_account, accounts)))
+    return Facts(desk.sage, tuple(map(_account, accounts)))
 
 
-def read_facts(
-    sage: SageClient, productive: ProductiveClient, *, copied: int, today: date
-) -> Facts:
+def read_facts(desk: Desk, *, copied: int, today: date) -> Facts:
     """Everything the whole walk needs. Raises what the services say."""
+    sage = desk.sage
     business, _ = sage.country(sage.business_id)
-    accounts = read_accounts(sage).accounts
-    rates = [rate for rate in sage.tax_rates() if rate.is_visible and _is_valid(rate, today)]
-    types = {key: _plain(name) for key, name in productive.service_types().items()}
+    accounts = read_accounts(desk).accounts
+    rates = [
+        rate for rate in desk.tax_rates(anew=True) if rate.is_visible and _is_valid(rate, today)
+    ]
+    types = {key: _plain(name) for key, name in desk.productive.service_types().items()}
     in_order = sorted(types.items(), key=lambda entry: entry[1].casefold())
     return Facts(sage, accounts, _plain(business), tuple(map(_rate, rates)), dict(in_order), copied)
 
