@@ -22,8 +22,10 @@ from productive_sage.ledger import MIGRATIONS, Ledger
 from productive_sage.models import Mirrored
 from productive_sage.sandbox import Sandbox
 from productive_sage.vault import ProductiveSignIn, Vault
+from tests import test_bad_days
 from tests.conftest import MemoryKeyring, Psage, Result, writes
 
+waits, one_tls_context = test_bad_days.waits, test_bad_days.one_tls_context
 NAMES = (
     *("python", "home", "ledger", "settings", "keyring"),
     *("network_to_productive", "network_to_sage", "clock", "productive", "rights_in_productive"),

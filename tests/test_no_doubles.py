@@ -18,7 +18,10 @@ from productive_sage.models import Kind
 from productive_sage.sage import SageClient
 from productive_sage.sandbox import Sandbox
 from productive_sage.vault import Vault
+from tests import test_bad_days
 from tests.conftest import Psage, copies, first_line, forget, writes
+
+waits, one_tls_context = test_bad_days.waits, test_bad_days.one_tls_context
 
 
 def lose_the_answer_twice(sandbox: Sandbox, path: str = "/sales_invoices") -> None:

@@ -15,7 +15,10 @@ from productive_sage.errors import HomeUnusable
 from productive_sage.ledger import Ledger
 from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.vault import Vault
+from tests import test_bad_days
 from tests.conftest import MemoryKeyring, Psage, consent, copies, writes
+
+waits, one_tls_context = test_bad_days.waits, test_bad_days.one_tls_context
 
 COPY = ("copy-invoice", "123", "--no-tax")
 SYNC = ("--sync-payments", "--sync-payments-from", "2026-01-01")

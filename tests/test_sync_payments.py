@@ -9,7 +9,10 @@ import pytest
 from productive_sage.ledger import Ledger
 from productive_sage.sandbox import Sandbox
 from productive_sage.sandbox.books import Books
+from tests import test_bad_days
 from tests.conftest import Psage, Result, copies, forget, writes
+
+waits, one_tls_context = test_bad_days.waits, test_bad_days.one_tls_context
 
 ON = ("configure", "--sync-payments", "--sync-payments-from", "2026-01-01")
 FULL = ("sync-payments", "--full", "--json")
