@@ -54,16 +54,11 @@ def test_status_takes_at_most_1_75_times_as_long_as_an_empty_typer_app(
     services: Sandbox,
     psage: Psage,
     home: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    compiled: None,
 ) -> None:
     # That is less than 100 ms where the empty one takes 57, as on any machine of these years; to
     # load the display library or the records of documents as well would take it to twice.
     copy_something(services, psage)
-    # Compiled as an installed psage is, whatever the folder of the sources holds.
-    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / "compiled"))
-
     ratios = []
     for _ in range(3):  # the tests beside this one make a noisy machine
         times = startup().measure(rounds=8)
@@ -72,6 +67,13 @@ def test_status_takes_at_most_1_75_times_as_long_as_an_empty_typer_app(
             break
 
     assert min(ratios) <= 1.75
+
+
+@pytest.fixture
+def compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an installed psage is, whatever the folder of the sources holds."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / "compiled"))
 
 
 def copy_something(services: Sandbox, psage: Psage) -> None:
@@ -87,7 +89,7 @@ def startup() -> Any:
     return module
 
 
-def test_help_starts_within_1_3_times_of_an_empty_typer_app() -> None:
+def test_help_starts_within_1_3_times_of_an_empty_typer_app(compiled: None) -> None:
     ratios = []
     for _ in range(3):  # the tests beside this one make a noisy machine
         times = startup().measure(rounds=8)

@@ -3,7 +3,6 @@
 The only module that imports rich. Results go to stdout, everything else to stderr.
 """
 
-import csv
 import io
 import json
 import re
@@ -534,6 +533,8 @@ def sheet(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     cell. Into a file or a pipe it is UTF-8 with the mark by which Excel knows that.
     """
     text = io.StringIO()
+    import csv
+
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(heads)
     for row in rows:
