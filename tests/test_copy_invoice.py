@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import typer
 
-from productive_sage import mapping
+from productive_sage import mapping, render
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, copies, first_line, forget, writes
 
@@ -746,3 +746,10 @@ def test_a_defect_with_one_document_is_logged_and_the_others_go_on(
     assert result.results[0]["error"]["code"] == "defect"
     assert "Traceback" not in result.out + result.err
     assert "ZeroDivisionError: a defect" in (home / "logs" / "psage.log").read_text()
+
+
+def test_what_people_write_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    render.line("[b]INV :rocket:")
+    render.err().print("[b]INV :rocket:")
+
+    assert capsys.readouterr() == ("[b]INV :rocket:\n", "[b]INV :rocket:\n")

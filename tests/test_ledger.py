@@ -1,6 +1,7 @@
 """The ledger: what is committed stays, and a damaged file says what to do."""
 
 import sqlite3
+import stat
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -152,7 +153,9 @@ def test_a_migration_saves_the_old_file_first(path: Path, monkeypatch: pytest.Mo
         assert len(new.open_intents()) == 1
 
     before = len(more) - 1
-    with sqlite3.connect(path.with_name(f"default.v{before}.db")) as saved:
+    backup = path.with_name(f"default.v{before}.db")
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o600
+    with sqlite3.connect(backup) as saved:
         assert saved.execute("SELECT count(*) FROM intent").fetchone() == (1,)
         assert saved.execute("PRAGMA user_version").fetchone() == (before,)
     saved.close()

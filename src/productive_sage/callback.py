@@ -8,6 +8,7 @@ import base64
 import errno
 import hashlib
 import html
+import socket
 import sys
 import threading
 import time
@@ -56,6 +57,12 @@ class Listener(ThreadingTCPServer, Generic[_T]):
             super().__init__(("127.0.0.1", port), _Visit)
         except (OSError, OverflowError) as error:
             raise _no_port(port, error) from None
+
+    def server_bind(self) -> None:
+        """Take the port, for this process alone."""
+        if sys.platform == "win32":  # nor may one that was there before share it
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        super().server_bind()
 
     def wait(self, request: oauth.Request, redeem: Callable[[str], _T], timeout_s: float) -> _T:
         """What `redeem` makes of the code; the page tells the person how that went.

@@ -261,7 +261,8 @@ class Http:
         file: tuple[str, bytes, str] | None = None,
         wants_json: bool = True,
     ) -> Reply:
-        what, writes = f"{method} {path}", method != "GET"
+        what = f"{method} {path or urlsplit(self.base_url).path}"
+        writes = method != "GET"
         wants_json = wants_json and "Accept" not in headers
         self._pace()
         own = self._credentials.headers()

@@ -349,6 +349,7 @@ class Ledger:
             backup = self._path.with_suffix(f".v{version}.db")
             with closing(sqlite3.connect(backup)) as copy:
                 self._db.backup(copy)
+            backup.chmod(0o600)
         with self.write() as db:
             version = self._version()  # another process may have been quicker
             for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):

@@ -53,7 +53,11 @@ def out() -> "Console":
     from rich.console import Console
 
     return Console(
-        highlight=False, markup=False, width=None if sys.stdout.isatty() else 1000, soft_wrap=True
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=None if sys.stdout.isatty() else 1000,
+        soft_wrap=True,
     )
 
 
@@ -61,7 +65,7 @@ def err() -> "Console":
     """Standard error, for everything that is not the result."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def document(
