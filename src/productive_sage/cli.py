@@ -297,7 +297,8 @@ def _talk(port: int, aside: ExitStack) -> "Talk":
 
     def explain(text: str) -> None:
         if _session.can_ask and not _session.quiet:
-            _say(f"\n{text}\n")
+            for line in ("", *text.splitlines(), ""):
+                _say(line)
 
     def open_browser(address: str) -> None:
         if why := why_no_browser(os.environ):
@@ -1348,7 +1349,13 @@ def _confirm_purge(home: "Home", *, yes: bool) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    """Tell a person something; an address stays in one piece, so that it can be copied."""
+    if " " in text.strip() and sys.stderr.isatty():
+        from productive_sage import render
+
+        render.paragraph(text)
+    else:
+        print(text, file=sys.stderr, flush=True)
 
 
 def _of_profile() -> str:

@@ -62,10 +62,11 @@ def out() -> "Console":
 
 
 def err() -> "Console":
-    """Standard error, for everything that is not the result."""
+    """Standard error, for everything that is not the result; a terminal gets whole words."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    piped = not sys.stderr.isatty()
+    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=piped)
 
 
 def document(
