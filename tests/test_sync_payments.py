@@ -9,6 +9,7 @@ import pytest
 from productive_sage.ledger import Ledger
 from productive_sage.sandbox import Sandbox
 from productive_sage.sandbox.books import Books
+from productive_sage.sandbox.run import act
 from tests import test_bad_days
 from tests.conftest import Psage, Result, copies, forget, writes
 
@@ -704,6 +705,20 @@ def test_only_the_invoices_asked_for(books: Sandbox, psage: Psage) -> None:
     assert [one["code"] for one in result.json["failed"]] == ["invoice_not_copied"]
     psage("sync-payments")
     assert held(books, "101") == [("10.00", "2026-03-01")]
+
+
+def test_what_is_typed_at_the_sandbox_is_booked_in_sage(books: Sandbox, psage: Psage) -> None:
+    number = copies(books, "101")[-1]["displayed_as"]
+
+    assert "is booked" in act(books, f"pay {number} 10.00 2026-03-01")
+    psage("sync-payments")
+    assert held(books, "101") == [("10.00", "2026-03-01")]
+
+    assert act(books, f"unpay {number}\n") == "1 receipts are deleted"
+    psage("sync-payments")
+    assert held(books, "101") == []
+    for nonsense in ("", "pay", "pay X 1", f"pay {number} x", f"pay {number} NaN", '"'):
+        assert act(books, nonsense).startswith("that is none of these")
 
 
 def test_a_credit_note_has_no_payments(books: Sandbox, psage: Psage) -> None:

@@ -578,7 +578,8 @@ def _walk(home: "Home", settings: "Settings") -> None:
         wizard.walk(person, settings, facts, save)
     with _output():
         if written and not _session.quiet:
-            render.line(f"The settings are written to\n{home.config}")
+            render.line("The settings are written to")
+            print(home.config)
 
 
 def _ledger_asked(home: "Home", settings: "Settings") -> str:
@@ -1281,7 +1282,6 @@ def _typed(question: str) -> str:
             typed.encode()  # half a character could not be sent
             return typed
         except typer.Abort:
-            typer.echo(err=True)  # or the error would stand behind the question
             raise KeyboardInterrupt from None
         except UnicodeError:
             typer.echo("That could not be read: type it again", err=True)

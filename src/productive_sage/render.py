@@ -107,6 +107,8 @@ def error(problem: PsageError) -> None:
     from rich.text import Text
 
     console = err()
+    if problem.code == "interrupted" and console.is_terminal:
+        console.print()  # or the error would stand behind the question
     console.print(Text("error: ", "bold red").append(_told(problem.message), "default not bold"))
     if problem.hint:
         console.print()
@@ -121,8 +123,8 @@ def warning(message: str) -> None:
 
 
 def line(text: str) -> None:
-    """Print one sentence of a result."""
-    out().print(clean(text))
+    """Print one sentence of a result, on a terminal in lines of whole words."""
+    out().print(clean(text), soft_wrap=not sys.stdout.isatty())
 
 
 def paragraph(text: str = "", first: str = "", later: str = "") -> None:
@@ -168,17 +170,34 @@ def status(found: Sequence["Status"], *, now: datetime, quiet: bool) -> None:
             print()
         name_profile(one.home.profile)
         for name, sentence in statuses.lines(one, now=now, is_brief=quiet):
-            print(f"{name:<12}{clean(sentence)}")
+            _print_hanging(f"{name:<12}{clean(sentence)}", 12)
         waiting = list(statuses.errands(one))
         if waiting:
             print(f"{'Waiting':<12}{_count(len(waiting), 'thing')} for you:")
         elif not quiet:
             print(f"{'Waiting':<12}nothing")
         for sentence, step in waiting:
-            print(f"  {clean(sentence)}\n    next: {clean(step)}")
+            _print_hanging(f"  {clean(sentence)}", 4)
+            _print_hanging(f"    next: {clean(step)}", 6)
         for problem in one.errors:
             if all(problem is not asked.error for asked in one.connections):
                 error(problem)
+
+
+def _print_hanging(text: str, indent: int) -> None:
+    """Print a text, on a terminal in lines of whole words, the later ones indented."""
+    lines = [text]
+    if sys.stdout.isatty():
+        import textwrap
+
+        lines = textwrap.wrap(
+            text,
+            max(shutil.get_terminal_size().columns, 2 * indent),
+            subsequent_indent=" " * indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    print("\n".join(lines))
 
 
 def check(one: "Check", *, quiet: bool) -> None:
@@ -189,10 +208,14 @@ def check(one: "Check", *, quiet: bool) -> None:
         return
     style = {"ok": "green", "warning": "bold yellow", "failure": "bold red"}[one.result]
     name = one.name.replace("_", " ")
-    line = Text(f"{one.result:<9}", style).append(f"{name:<22}", "bold default")
-    out().print(line.append(_runnable(one.message), "default not bold"))
+    whole, remedy = f"{name:<22}{_runnable(one.message)}", f"-> {_runnable(one.remedy or '')}"
+    first, later = f"{one.result:<9}", " " * 9
+    is_terminal = sys.stdout.isatty()
+    lines = [*_wrapped(whole, first, later)] if is_terminal else [first + whole]
     if one.remedy:
-        out().print(Text(f"{'':<9}-> {_runnable(one.remedy)}"))
+        lines += _wrapped(remedy, later, f"{later}   ") if is_terminal else [later + remedy]
+    for line in lines:
+        out().print(Text.assemble((line[:9], style), line[9:]))
 
 
 # --- copies

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 import tempfile
 import threading
 from contextlib import suppress
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 from .handle import Sandbox
@@ -48,8 +51,46 @@ def serve(*, port: int, state: Path | None, latency_ms: int) -> int:
         print(f"{psage} connect sage --client-id {CLIENT_ID} --business 'Harbour & Pine Ltd'")
         print(f"{psage} configure --default-ledger 4010")
         print(f"{psage} copy-invoice 123", flush=True)
-        print("Ctrl-C stops the sandbox and forgets this set-up", file=sys.stderr)
+        print(f"{_ACTS}\nCtrl-C stops the sandbox and forgets this set-up", file=sys.stderr)
+        if hasattr(signal, "SIGTTIN"):  # in the background of a shell, reading would stop it
+            signal.signal(signal.SIGTTIN, signal.SIG_IGN)
         with suppress(KeyboardInterrupt):
+            with suppress(OSError):
+                for line in sys.stdin:
+                    print(act(sandbox, line), file=sys.stderr, flush=True)
             threading.Event().wait()
         sandbox.stop()
     return 0
+
+
+_ACTS = """\
+Type here what the bookkeeper does in Sage, for `psage sync-payments`:
+  pay SI-1 100.00 [2026-03-01]   a receipt for an invoice
+  unpay SI-1                     its receipts are deleted"""
+
+
+def act(sandbox: Sandbox, line: str) -> str:
+    """Do what a line says a bookkeeper does; give what came of it."""
+    try:
+        words = shlex.split(line)
+        number = words[1]
+        (invoice,) = [
+            key for key, row in sandbox.sage.invoices.items() if number == row["displayed_as"]
+        ]
+        match words:
+            case ["pay", _, amount, *day] if len(day) < 2 and 0 < Decimal(amount) < 10**9:
+                on = date.fromisoformat(day[0]).isoformat() if day else None
+                receipt = sandbox.bookkeeper.pay(invoice, amount, on, "typed here")
+                return f"receipt {receipt} is booked"
+            case ["unpay", _]:
+                paid = [
+                    key
+                    for key, row in sandbox.sage.receipts.items()
+                    if any(one["artefact"]["id"] == invoice for one in row["allocated_artefacts"])
+                ]
+                for receipt in paid:
+                    sandbox.bookkeeper.delete_receipt(receipt)
+                return f"{len(paid)} receipts are deleted"
+    except (ValueError, IndexError, ArithmeticError):
+        pass
+    return f"that is none of these, or there is no such invoice:\n{_ACTS}"
