@@ -19,7 +19,7 @@ import keyring
 import keyring.backend
 import pytest
 
-from productive_sage import cli, oauth
+from productive_sage import cli, oauth, session
 from productive_sage.sandbox import (
     CLIENT_ID,
     CLIENT_SECRET,
@@ -173,7 +173,7 @@ def psage(home: Path, capsys: pytest.CaptureFixture[str]) -> Psage:
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Somebody at a terminal types these, in order, at each prompt."""
     typed: list[str] = []
-    monkeypatch.setattr(cli._Session, "can_ask", property(lambda self: True))
+    monkeypatch.setattr(session.Session, "can_ask", property(lambda self: True))
     monkeypatch.setattr("typer.prompt", lambda *args, **kwargs: typed.pop(0))
     return typed
 

@@ -47,7 +47,7 @@ def test_every_command_of_the_readme_runs_in_its_order(
     monkeypatch.setenv("PSAGE_SAGE_CLIENT_SECRET", CLIENT_SECRET)
     monkeypatch.setattr("webbrowser.open", browser)
     at_a_desk(monkeypatch)
-    monkeypatch.setattr("productive_sage.cli._confirm", lambda *_, **__: None)
+    monkeypatch.setattr("productive_sage.asking.confirm", lambda *_, **__: None)
     monkeypatch.setattr("productive_sage.connection._chosen", lambda found, *_: found[0][0])
 
     done = {command: psage(*shlex.split(command)[1:]) for command in commands()}

@@ -362,7 +362,7 @@ def test_a_keyring_that_never_answers_is_waited_for_once(
         MemoryKeyring, "get_password", lambda self, service, username: time.sleep(60)
     )
     monkeypatch.setattr(
-        "productive_sage.cli._Session.vault", lambda self: Vault("default", timeout_s=0.2)
+        "productive_sage.session.Session.vault", lambda self: Vault("default", timeout_s=0.2)
     )
     began = time.monotonic()
 

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, quote, quote_plus
 
 import pytest
 
-from productive_sage import cli, connection, copying, oauth
+from productive_sage import asking, cli, connection, copying, oauth
 from productive_sage.http import Http
 from productive_sage.productive import ProductiveClient, Token
 from productive_sage.sage import SageClient
@@ -521,7 +521,7 @@ def test_a_token_that_cannot_be_a_header_is_refused_and_not_shown(
 ) -> None:
     canaries.productive |= {"canary-one", "canary-two"}
     # An environment cannot hold all of these.
-    monkeypatch.setattr(cli, "_secret", lambda *args, **kwargs: token)
+    monkeypatch.setattr(asking, "secret", lambda *args, **kwargs: token)
 
     result = watched(*PRODUCTIVE)
 

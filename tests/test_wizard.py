@@ -20,7 +20,7 @@ import filelock
 import pexpect
 import pytest
 
-from productive_sage import cli, config, wizard
+from productive_sage import config, session, wizard
 from productive_sage.http import Http
 from productive_sage.models import Settings
 from productive_sage.sandbox import Sandbox
@@ -702,7 +702,7 @@ def test_ctrl_c_after_the_write_does_not_deny_it(
     def interrupted(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_warn_of_the_end", interrupted)
+    monkeypatch.setattr(session, "_warn_of_the_end", interrupted)
     answers += ["2", "", "", "", "s", "", "y"]
 
     result = psage("configure")

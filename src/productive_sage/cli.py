@@ -9,37 +9,26 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from productive_sage import __version__
-from productive_sage.errors import (
-    HomeUnusable,
-    InputNeeded,
-    Locked,
-    NotConfirmed,
-    PsageError,
-    UsageProblem,
-)
+from productive_sage import __version__, asking
+from productive_sage.errors import PsageError, UsageProblem
+from productive_sage.session import Session, open_pool, run_lock, warn
 
 if TYPE_CHECKING:
     from productive_sage.audit import Event
     from productive_sage.config import Home
     from productive_sage.connection import Connected, Talk
     from productive_sage.copying import Order
-    from productive_sage.desk import Ask, Desk
-    from productive_sage.http import Pool
-    from productive_sage.ledger import Ledger
+    from productive_sage.desk import Desk
     from productive_sage.models import Notice, Outcome, Settings
-    from productive_sage.oauth import SageTokens
-    from productive_sage.vault import ProductiveSignIn, Vault
 
 app = typer.Typer(
     name="psage",
@@ -50,74 +39,11 @@ app = typer.Typer(
 )
 
 _INTERRUPTED = 130
-_SHORT_S = 7 * 86_400
-"""A sign-in that ends sooner is warned about."""
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 _Service = Literal["productive", "sage"]
 
 
-@dataclass(slots=True)
-class _Session:
-    """The root options, and what they lead to."""
-
-    profile: str = "default"
-    config: Path | None = None
-    verbose: bool = False
-    quiet: bool = False
-    no_input: bool = False
-    command: str = ""
-
-    @property
-    def can_ask(self) -> bool:
-        """Whether there is somebody at a terminal who may be asked."""
-        return not self.no_input and sys.stdin.isatty() and sys.stdout.isatty()
-
-    @property
-    def folder(self) -> Path:
-        """The home folder, be it there or not."""
-        return Path(os.environ.get("PSAGE_HOME") or typer.get_app_dir("psage")).expanduser()
-
-    def home(self) -> "Home":
-        from productive_sage import config, render
-
-        render.name_profile(self.profile)
-        home = config.open_home(self.folder, self.profile, self.config)
-        _log_to(home, verbose=self.verbose)
-        return home
-
-    def home_as_it_is(self, profile: str) -> "Home":
-        """The files of a profile, none of which is made for it; the log only where it has a place.
-
-        For commands that change nothing, and work where a home cannot be used.
-        """
-        from productive_sage import config
-
-        home = config.named_home(self.folder, profile, self.config)
-        with suppress(PsageError, OSError):
-            if home.log.parent.is_dir():
-                _log_to(home, verbose=self.verbose)
-        return home
-
-    def settings(self, home: "Home") -> "Settings":
-        from productive_sage import config, render
-
-        settings, warnings = config.load(home.config, os.environ)
-        for warning in warnings:
-            with suppress(OSError):
-                render.warning(warning)
-        return settings
-
-    def vault(self, profile: str = "") -> "Vault":
-        from productive_sage.vault import Vault
-
-        # Somebody at a terminal may have to type the keyring's password.
-        return Vault(profile or self.profile, timeout_s=120.0 if self.can_ask else 10.0)
-
-    def ask(self) -> "Ask | None":
-        return _ask if self.can_ask else None
-
-
-_session = _Session()
+_session = Session()
 
 
 # --- completion in the shell
@@ -248,9 +174,9 @@ def connect(
         keeps=service is None and not force,
         organization_id=organization_id,
         # Both at once: where one service is skipped, its secret would be taken for the other's.
-        token=_given("PSAGE_PRODUCTIVE_TOKEN", "--token-stdin", from_stdin=token_stdin),
+        token=asking.given("PSAGE_PRODUCTIVE_TOKEN", "--token-stdin", from_stdin=token_stdin),
         client_id=client_id,
-        client_secret=_given(
+        client_secret=asking.given(
             "PSAGE_SAGE_CLIENT_SECRET", "--client-secret-stdin", from_stdin=client_secret_stdin
         ),
         business=business,
@@ -262,7 +188,7 @@ def connect(
     failure: PsageError | None = None
     home = _session.home()
     endpoints = _session.settings(home).endpoints
-    with _pool() as pool, Ledger(home.ledger) as ledger, ExitStack() as aside:
+    with open_pool() as pool, Ledger(home.ledger) as ledger, ExitStack() as aside:
         place = connection.Place(_session.vault(), pool, endpoints, ledger, home.token_lock)
         try:
             for connected in connection.connect(order, place, _talk(port, aside)):
@@ -298,11 +224,11 @@ def _talk(port: int, aside: ExitStack) -> "Talk":
     def explain(text: str) -> None:
         if _session.can_ask and not _session.quiet:
             for line in ("", *text.splitlines(), ""):
-                _say(line)
+                asking.say(line)
 
     def open_browser(address: str) -> None:
         if why := why_no_browser(os.environ):
-            _say(
+            asking.say(
                 f"No browser is opened: {why}. Open the address in a browser of this machine, or "
                 f"of yours after `ssh -L {port}:127.0.0.1:{port} HOST`; or use `--paste`."
             )
@@ -312,11 +238,11 @@ def _talk(port: int, aside: ExitStack) -> "Talk":
         threading.Thread(target=_open_browser, args=(address,), daemon=True).start()
 
     return Talk(
-        say=_say,
+        say=asking.say,
         explain=explain,
-        answer=_answer,
-        secret=_secret,
-        line=_line,
+        answer=partial(asking.answer, can_ask=_session.can_ask),
+        secret=partial(asking.secret, can_ask=_session.can_ask),
+        line=partial(asking.line, can_ask=_session.can_ask),
         open_browser=open_browser,
         ask=_session.ask(),
     )
@@ -330,7 +256,7 @@ def _open_browser(address: str) -> None:
     except (webbrowser.Error, OSError):
         is_open = False
     if not is_open:
-        _say("No browser could be opened: open the address yourself, or use `--paste`.")
+        asking.say("No browser could be opened: open the address yourself, or use `--paste`.")
 
 
 def _show_connected(connected: "Connected") -> None:
@@ -373,13 +299,17 @@ def disconnect(
     services = (service,) if service else connection.SERVICES
     stored = [name for name in services if vault.holds(name)]
     if purge:
-        _confirm_purge(home, yes=yes)
+        asking.confirm_purge(home, yes=yes, can_ask=_session.can_ask)
     elif stored:
         names = " and ".join(name.capitalize() for name in stored)
-        _confirm(f"Disconnect {names}{_of_profile()}? Links and history stay", yes=yes)
+        asking.confirm(
+            f"Disconnect {names}{_of_profile()}? Links and history stay",
+            yes=yes,
+            can_ask=_session.can_ask,
+        )
     notices: list[Notice] = []
     removed: list[Path] = []
-    with _run_lock(home, "disconnect"), _pool() as pool:
+    with run_lock(home, "disconnect"), open_pool() as pool:
         for name in stored:
             notices += connection.disconnect(name, vault, pool, endpoints, home.token_lock)
             _forget(home, name.capitalize())
@@ -420,7 +350,9 @@ def _show_disconnected(stored: Sequence[str], removed: Sequence[Path]) -> None:
     for name in stored:
         render.line(f"Disconnected from {name.capitalize()}{_of_profile()}")
         if name == "productive":
-            _say("Its API token stays valid until you delete it there: Settings, API integrations.")
+            asking.say(
+                "Its API token stays valid until you delete it there: Settings, API integrations."
+            )
     for path in removed:
         render.line(f"Removed {path}")
     if not (stored or removed):
@@ -523,9 +455,9 @@ def configure(
             answers = replace(answers, default_ledger=_ledger_asked(home, settings))
         copied = _copied(home) if numbering else 0
         with ExitStack() as stack:
-            stack.enter_context(_run_lock(home, "configure"))
+            stack.enter_context(run_lock(home, "configure"))
             before, _ = config.load(home.config, os.environ)
-            desk = _clients(home, before, stack)
+            desk = _session.clients(home, before, stack)
             wizard.configure(home.config, before, answers, desk)
         settings, _ = config.load(home.config, os.environ)
         notice = wizard.numbering_notice(before.numbering, settings.numbering, copied)
@@ -558,7 +490,7 @@ def _walk(home: "Home", settings: "Settings") -> None:
     written: list[wizard.Changes] = []
 
     def save(seen: Settings, changes: wizard.Changes) -> Settings | None:
-        with _run_lock(home, "configure"):
+        with run_lock(home, "configure"):
             present, _ = config.load(home.config, os.environ)
             if present != seen:
                 return present
@@ -570,7 +502,7 @@ def _walk(home: "Home", settings: "Settings") -> None:
         f"Settings of the profile {home.profile}. Nothing is written before you confirm it at "
         "the end; Ctrl-C stops at any time and changes nothing."
     )
-    person = wizard.Person(render.paragraph, _typed)
+    person = wizard.Person(render.paragraph, asking.typed)
     copied = _copied(home)
     with _asking(home, settings, written) as desk:
         today = datetime.now(UTC).date()
@@ -587,7 +519,7 @@ def _ledger_asked(home: "Home", settings: "Settings") -> str:
     from productive_sage import render, wizard
 
     with _asking(home, settings) as desk:
-        person = wizard.Person(render.paragraph, _typed)
+        person = wizard.Person(render.paragraph, asking.typed)
         return wizard.ask_ledger(person, wizard.read_accounts(desk))
 
 
@@ -599,7 +531,7 @@ def _asking(home: "Home", settings: "Settings", written: Sequence[object] = ()) 
     try:
         with ExitStack() as stack:
             render.paragraph("Reading what there is to choose from ...")
-            desk = _clients(home, settings, stack)()
+            desk = _session.clients(home, settings, stack)()
             desk.check_business()
             yield desk
     except KeyboardInterrupt:
@@ -744,7 +676,7 @@ def _copy(order: "Order", *, dry_run: bool, as_json: bool) -> None:
         if not settings.default_ledger_account:
             raise NoDefaultLedger
 
-    with _desk(order.kind.command, check, dry_run=dry_run) as desk:
+    with _session.desk(order.kind.command, check, dry_run=dry_run) as desk:
         try:
             render.collect(
                 copying.copy(order, desk),
@@ -823,7 +755,7 @@ def sync_payments(
         if not settings.sync_payments:
             raise PaymentSyncOff
 
-    with _desk("sync-payments", check, dry_run=dry_run) as desk:
+    with _session.desk("sync-payments", check, dry_run=dry_run) as desk:
         try:
             payments.sync(order, desk, report)
         except KeyboardInterrupt:
@@ -932,12 +864,12 @@ def _print_history(events: "Sequence[Event]", under_way: "Event | None", form: s
         elif not _session.quiet:
             print("nothing is recorded", file=sys.stderr)
     if form == "table" and len(events) > _SHOWN:
-        _warn(
+        warn(
             f"these are the newest {_SHOWN} records; `--since` and `--document` choose others, "
             "`--format csv` prints all"
         )
     if under_way and form != "json":
-        _warn(
+        warn(
             f"`{under_way.what}` is under way just now, or psage was stopped in it; in that case "
             "the next run records it"
         )
@@ -993,7 +925,7 @@ def _answers(profile: str) -> "dict[str, PsageError | None]":
         settings, _ = config.load(home.config, os.environ)
     except PsageError:
         return {}  # which is said with the rest
-    with _pool() as pool:
+    with open_pool() as pool:
         return doctor.ask(home, _session.vault(profile), pool, settings)
 
 
@@ -1016,7 +948,7 @@ def doctor(
     home = _session.home_as_it_is(_session.profile)
     render.name_profile(home.profile)
     checks: list[doctors.Check] = []
-    with _pool() as pool:
+    with open_pool() as pool:
         for check in doctors.examine(home, _session.vault(), pool, os.environ, with_cron=cron):
             checks.append(check)
             if not as_json:
@@ -1071,150 +1003,6 @@ def demo(as_json: _Json = False) -> None:
 
 
 @contextmanager
-def _pool() -> Iterator["Pool"]:
-    from productive_sage.http import connect_pool
-
-    with connect_pool() as pool:
-        yield pool
-
-
-@contextmanager
-def _desk(command: str, check: "Callable[[Settings], None]", *, dry_run: bool) -> Iterator["Desk"]:
-    """Everything a use case works with; writing runs hold the profile's lock.
-
-    `check` raises where the settings do not let the command run at all.
-    """
-    from dataclasses import replace
-
-    from productive_sage import history
-
-    home = _session.home()
-    settings = _session.settings(home)
-    check(settings)
-    with ExitStack() as stack:
-        if not dry_run:
-            stack.enter_context(_run_lock(home, command))
-        desk = _clients(home, settings, stack, read_only=dry_run)()
-        if not dry_run:
-            history.record_interrupted(desk.ledger, _warn)
-        yield replace(desk, ask=_session.ask(), dry_run=dry_run)
-
-
-def _clients(
-    home: "Home", settings: "Settings", stack: ExitStack, *, read_only: bool = False
-) -> Any:
-    """A function that opens ledger and clients at its first call, to be closed by `stack`."""
-    opened: list[Desk] = []
-
-    def opener() -> "Desk":
-        from productive_sage import history
-        from productive_sage.desk import Desk
-        from productive_sage.ledger import Ledger
-        from productive_sage.oauth import SageTokens
-        from productive_sage.productive import ProductiveClient, Token
-        from productive_sage.sage import SageClient, sage_http
-
-        if opened:
-            return opened[0]
-        author = (history.user(), _session.command)
-        ledger = stack.enter_context(Ledger(home.ledger, by=author))
-        on_write = history.recorder(ledger, _warn)
-        vault = _session.vault()
-        sign_in = vault.productive()
-        pool = stack.enter_context(_pool())
-        tokens = SageTokens(vault, sage_http(pool, settings.endpoints.sage_token), home.token_lock)
-        stack.callback(_warn_of_the_end, tokens)
-        stack.callback(_remember, ledger, sign_in, tokens)
-        productive = ProductiveClient(
-            pool,
-            settings.endpoints,
-            Token(sign_in.token, sign_in.organization_id),
-            minor_digits=settings.minor_digits,
-            read_only=read_only,
-            on_write=on_write,
-        )
-        http = sage_http(
-            pool,
-            settings.endpoints.sage_api,
-            credentials=tokens,
-            calls_per_second=settings.sage_calls_per_second,
-            read_only=read_only,
-            on_write=on_write,
-        )
-        folder = Path(settings.pdf_folder) if settings.pdf_folder else home.folder / "pdf"
-        sage = SageClient(http, tokens.sign_in.business_id)
-        opened.append(Desk(settings, ledger, productive, sage, folder.expanduser()))
-        return opened[0]
-
-    return opener
-
-
-def _warn(message: str) -> None:
-    from productive_sage import render
-
-    with suppress(OSError):
-        render.warning(message)
-
-
-def _warn_of_the_end(tokens: "SageTokens") -> None:
-    """Say at the end of a run that the sign-in to Sage, renewed or not, will not last long."""
-    from productive_sage import render
-
-    left_s = tokens.sign_in.refresh_until - time.time()
-    if left_s < _SHORT_S:
-        day = datetime.fromtimestamp(tokens.sign_in.refresh_until, UTC).date()
-        with suppress(OSError):
-            render.warning(
-                f"the sign-in to Sage ends on {day}, in {max(0, int(left_s // 86_400))} days, and "
-                "this run could not prolong it: run `psage connect sage` before"
-            )
-
-
-def _remember(ledger: "Ledger", productive: "ProductiveSignIn", tokens: "SageTokens") -> None:
-    """Record at the end of a run, for `status`, what of the sign-ins is no secret."""
-    from dataclasses import replace
-
-    until = time.time() if tokens.has_ended else tokens.sign_in.refresh_until
-    sage = replace(tokens.sign_in, refresh_until=until)
-    with suppress(PsageError):  # what the run did counts more
-        ledger.remember_sign_in("Productive", productive.facts)
-        ledger.remember_sign_in("Sage", sage.facts)
-
-
-@contextmanager
-def _run_lock(home: "Home", command: str) -> Iterator[None]:
-    """Let one writing run at a time work on a profile; the next one says who holds it."""
-    import filelock
-
-    from productive_sage.config import storage_error
-
-    holder = home.lock.with_suffix(".holder")
-    lock = filelock.FileLock(home.lock, timeout=0, mode=0o600)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        try:
-            who = holder.read_text(encoding="utf-8")
-        except OSError:
-            who = "another psage run"
-        raise Locked(
-            f"profile `{home.profile}` is in use: {who}",
-            hint="wait for it to end and run the command again",
-        ) from None
-    except OSError as error:
-        raise storage_error(error, home.lock) from error
-    with ExitStack() as stack:
-        stack.callback(lock.release)
-        since = datetime.now(UTC).isoformat(timespec="seconds")
-        try:
-            holder.write_text(f"`psage {command}` (process {os.getpid()}) since {since}")
-        except OSError as error:
-            raise storage_error(error, holder) from error
-        stack.callback(holder.unlink, missing_ok=True)
-        yield
-
-
-@contextmanager
 def _output() -> Iterator[None]:
     """Print a result; that nobody can take it changes nothing about what was done."""
     try:
@@ -1248,114 +1036,7 @@ def _stdout_aside() -> Iterator[None]:
         os.close(kept)
 
 
-# --- asking
-
-
-def _ask(question: str, answers: Sequence[str], default: int | None) -> int:
-    from productive_sage import render
-
-    with render.aside():
-        return _asked(question, answers, default)
-
-
-def _asked(question: str, answers: Sequence[str], default: int | None) -> int:
-    typer.echo(question, err=True)
-    for n, answer in enumerate(answers, start=1):
-        typer.echo(f"  {n}  {answer}", err=True)
-    while True:
-        usual = None if default is None else str(default + 1)
-        try:
-            chosen = str(typer.prompt("Number", default=usual, err=True)).strip()
-        except typer.Abort:
-            # Typer's Abort is an ordinary exception; Ctrl-C must pass where those are caught.
-            raise KeyboardInterrupt from None
-        if chosen.isdecimal() and 1 <= int(chosen) <= len(answers):
-            return int(chosen) - 1
-        typer.echo(f"Type a number from 1 to {len(answers)}", err=True)
-
-
-def _typed(question: str) -> str:
-    """What a person types at a question; empty for Enter alone."""
-    while True:
-        try:
-            typed = str(typer.prompt(question, default="", show_default=False, err=True)).strip()
-            typed.encode()  # half a character could not be sent
-            return typed
-        except typer.Abort:
-            raise KeyboardInterrupt from None
-        except UnicodeError:
-            typer.echo("That could not be read: type it again", err=True)
-
-
-def _answer(question: str, flag: str) -> str:
-    if not _session.can_ask:
-        raise InputNeeded(f"{question.lower()} is missing", hint=f"pass `{flag}`")
-    return str(typer.prompt(question, err=True)).strip()
-
-
-def _line(question: str) -> str:
-    """One line from a person, or from a script on stdin."""
-    if _session.can_ask:
-        return str(typer.prompt(question, err=True)).strip()
-    return sys.stdin.readline().strip()
-
-
-def _given(variable: str, flag: str, *, from_stdin: bool) -> str:
-    """A secret from stdin or the environment, or empty; never from an argument."""
-    if not from_stdin:
-        return os.environ.get(variable, "").strip()
-    secret = sys.stdin.readline().strip()
-    if not secret:
-        raise InputNeeded("stdin ended before the secret", hint=f"pipe it in with `{flag}`")
-    return secret
-
-
-def _secret(what: str, variable: str, flag: str) -> str:
-    """A secret typed without echo."""
-    secret = ""
-    if _session.can_ask:
-        secret = str(typer.prompt(what, hide_input=True, err=True)).strip()
-    if not secret:
-        raise InputNeeded(
-            f"no {what} was given",
-            hint=f"set {variable}, or pipe it in with `{flag}`",
-        )
-    return secret
-
-
-def _confirm(question: str, *, yes: bool) -> None:
-    """Raises NotConfirmed unless a person says yes, or `--yes` did."""
-    if yes:
-        return
-    if not _session.can_ask:
-        raise InputNeeded("this has to be confirmed", hint="pass `--yes`")
-    if not typer.confirm(question, err=True):
-        raise NotConfirmed
-
-
-def _confirm_purge(home: "Home", *, yes: bool) -> None:
-    """Have the person type the profile's name: what goes cannot be had back."""
-    if yes:
-        return
-    if not _session.can_ask:
-        raise InputNeeded("removing a profile has to be confirmed", hint="pass `--yes`")
-    _say(
-        f"This removes profile `{home.profile}`: its sign-ins, and with {home.ledger.name} the "
-        "record of what was copied. What is in Sage and in Productive stays."
-    )
-    name = str(typer.prompt("Type the name of the profile", err=True)).strip()
-    if name != home.profile:
-        raise NotConfirmed
-
-
-def _say(text: str) -> None:
-    """Tell a person something; an address stays in one piece, so that it can be copied."""
-    if " " in text.strip() and sys.stderr.isatty():
-        from productive_sage import render
-
-        render.paragraph(text)
-    else:
-        print(text, file=sys.stderr, flush=True)
+# --- small things
 
 
 def _of_profile() -> str:
@@ -1386,7 +1067,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; no error passes beyond this function."""
     args = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     global _session  # noqa: PLW0603 -- typer's callback has no other place for the root options
-    _session = _Session()
+    _session = Session()
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # a daemon may have closed them
             stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 -- for good
@@ -1461,28 +1142,3 @@ def _defect(error: Exception) -> PsageError:
         f"psage met something it does not expect ({type(error).__name__})",
         hint=f"{where}; please report it",
     )
-
-
-def _log_to(home: "Home", *, verbose: bool) -> None:
-    """Write psage's own log, never that of the HTTP library, whose lines hold addresses.
-
-    The file is made by its first record: without `--verbose` only defects are recorded.
-    """
-    import logging
-    from logging.handlers import RotatingFileHandler
-
-    try:
-        home.log.parent.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise HomeUnusable(f"the log `{home.log}` cannot be written: {error.strerror}") from error
-    handler = RotatingFileHandler(
-        home.log, maxBytes=1_000_000, backupCount=3, encoding="utf-8", delay=True
-    )
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s %(message)s"))
-    logger = logging.getLogger("psage")
-    for old in logger.handlers:
-        old.close()
-    logger.handlers = [handler]
-    logger.setLevel(logging.INFO if verbose else logging.ERROR)
-    logger.propagate = False
-    logging.raiseExceptions = False  # a log that cannot be written is no reason to complain

@@ -1,0 +1,122 @@
+"""Questions at the terminal: choices, lines, secrets, confirmations; all on stderr."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from productive_sage.errors import InputNeeded, NotConfirmed
+
+if TYPE_CHECKING:
+    from productive_sage.config import Home
+
+
+def choose(question: str, answers: Sequence[str], default: int | None) -> int:
+    """Ask until one of the answers is chosen, and give its place."""
+    from productive_sage import render
+
+    with render.aside():
+        return _choose(question, answers, default)
+
+
+def _choose(question: str, answers: Sequence[str], default: int | None) -> int:
+    typer.echo(question, err=True)
+    for n, answer in enumerate(answers, start=1):
+        typer.echo(f"  {n}  {answer}", err=True)
+    while True:
+        usual = None if default is None else str(default + 1)
+        try:
+            chosen = str(typer.prompt("Number", default=usual, err=True)).strip()
+        except typer.Abort:
+            # Typer's Abort is an ordinary exception; Ctrl-C must pass where those are caught.
+            raise KeyboardInterrupt from None
+        if chosen.isdecimal() and 1 <= int(chosen) <= len(answers):
+            return int(chosen) - 1
+        typer.echo(f"Type a number from 1 to {len(answers)}", err=True)
+
+
+def typed(question: str) -> str:
+    """What a person types at a question; empty for Enter alone."""
+    while True:
+        try:
+            typed = str(typer.prompt(question, default="", show_default=False, err=True)).strip()
+            typed.encode()  # half a character could not be sent
+            return typed
+        except typer.Abort:
+            raise KeyboardInterrupt from None
+        except UnicodeError:
+            typer.echo("That could not be read: type it again", err=True)
+
+
+def answer(question: str, flag: str, *, can_ask: bool) -> str:
+    """What is typed at a question; raises InputNeeded naming the flag where nobody can be asked."""
+    if not can_ask:
+        raise InputNeeded(f"{question.lower()} is missing", hint=f"pass `{flag}`")
+    return str(typer.prompt(question, err=True)).strip()
+
+
+def line(question: str, *, can_ask: bool) -> str:
+    """One line from a person, or from a script on stdin."""
+    if can_ask:
+        return str(typer.prompt(question, err=True)).strip()
+    return sys.stdin.readline().strip()
+
+
+def given(variable: str, flag: str, *, from_stdin: bool) -> str:
+    """A secret from stdin or the environment, or empty; never from an argument."""
+    if not from_stdin:
+        return os.environ.get(variable, "").strip()
+    secret = sys.stdin.readline().strip()
+    if not secret:
+        raise InputNeeded("stdin ended before the secret", hint=f"pipe it in with `{flag}`")
+    return secret
+
+
+def secret(what: str, variable: str, flag: str, *, can_ask: bool) -> str:
+    """A secret typed without echo."""
+    secret = ""
+    if can_ask:
+        secret = str(typer.prompt(what, hide_input=True, err=True)).strip()
+    if not secret:
+        raise InputNeeded(
+            f"no {what} was given",
+            hint=f"set {variable}, or pipe it in with `{flag}`",
+        )
+    return secret
+
+
+def confirm(question: str, *, yes: bool, can_ask: bool) -> None:
+    """Raises NotConfirmed unless a person says yes, or `--yes` did."""
+    if yes:
+        return
+    if not can_ask:
+        raise InputNeeded("this has to be confirmed", hint="pass `--yes`")
+    if not typer.confirm(question, err=True):
+        raise NotConfirmed
+
+
+def confirm_purge(home: "Home", *, yes: bool, can_ask: bool) -> None:
+    """Have the person type the profile's name: what goes cannot be had back."""
+    if yes:
+        return
+    if not can_ask:
+        raise InputNeeded("removing a profile has to be confirmed", hint="pass `--yes`")
+    say(
+        f"This removes profile `{home.profile}`: its sign-ins, and with {home.ledger.name} the "
+        "record of what was copied. What is in Sage and in Productive stays."
+    )
+    name = str(typer.prompt("Type the name of the profile", err=True)).strip()
+    if name != home.profile:
+        raise NotConfirmed
+
+
+def say(text: str) -> None:
+    """Tell a person something; an address stays in one piece, so that it can be copied."""
+    if " " in text.strip() and sys.stderr.isatty():
+        from productive_sage import render
+
+        render.paragraph(text)
+    else:
+        print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,269 @@
+"""What one run works with: the root options, and the files, locks and clients they lead to.
+
+As in `cli`, what costs time to load is imported where it is used.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from productive_sage import asking
+from productive_sage.errors import HomeUnusable, Locked, PsageError
+
+if TYPE_CHECKING:
+    from productive_sage.config import Home
+    from productive_sage.desk import Ask, Desk
+    from productive_sage.http import Pool
+    from productive_sage.ledger import Ledger
+    from productive_sage.models import Settings
+    from productive_sage.oauth import SageTokens
+    from productive_sage.vault import ProductiveSignIn, Vault
+
+_SHORT_S = 7 * 86_400
+"""A sign-in that ends sooner is warned about."""
+
+
+@dataclass(slots=True)
+class Session:
+    """The root options, and what they lead to."""
+
+    profile: str = "default"
+    config: Path | None = None
+    verbose: bool = False
+    quiet: bool = False
+    no_input: bool = False
+    command: str = ""
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether there is somebody at a terminal who may be asked."""
+        return not self.no_input and sys.stdin.isatty() and sys.stdout.isatty()
+
+    @property
+    def folder(self) -> Path:
+        """The home folder, be it there or not."""
+        return Path(os.environ.get("PSAGE_HOME") or typer.get_app_dir("psage")).expanduser()
+
+    def home(self) -> "Home":
+        """The files of the profile; the folder is made where it is missing."""
+        from productive_sage import config, render
+
+        render.name_profile(self.profile)
+        home = config.open_home(self.folder, self.profile, self.config)
+        log_to(home, verbose=self.verbose)
+        return home
+
+    def home_as_it_is(self, profile: str) -> "Home":
+        """The files of a profile, none of which is made for it; the log only where it has a place.
+
+        For commands that change nothing, and work where a home cannot be used.
+        """
+        from productive_sage import config
+
+        home = config.named_home(self.folder, profile, self.config)
+        with suppress(PsageError, OSError):
+            if home.log.parent.is_dir():
+                log_to(home, verbose=self.verbose)
+        return home
+
+    def settings(self, home: "Home") -> "Settings":
+        """The settings as they are now; what is odd in the file is warned about."""
+        from productive_sage import config, render
+
+        settings, warnings = config.load(home.config, os.environ)
+        for warning in warnings:
+            with suppress(OSError):
+                render.warning(warning)
+        return settings
+
+    def vault(self, profile: str = "") -> "Vault":
+        """The keyring's entries of a profile, of the run's own where none is named."""
+        from productive_sage.vault import Vault
+
+        # Somebody at a terminal may have to type the keyring's password.
+        return Vault(profile or self.profile, timeout_s=120.0 if self.can_ask else 10.0)
+
+    def ask(self) -> "Ask | None":
+        """How a use case asks; None where nobody can answer."""
+        return asking.choose if self.can_ask else None
+
+    @contextmanager
+    def desk(
+        self, command: str, check: "Callable[[Settings], None]", *, dry_run: bool
+    ) -> Iterator["Desk"]:
+        """Everything a use case works with; writing runs hold the profile's lock.
+
+        `check` raises where the settings do not let the command run at all.
+        """
+        from dataclasses import replace
+
+        from productive_sage import history
+
+        home = self.home()
+        settings = self.settings(home)
+        check(settings)
+        with ExitStack() as stack:
+            if not dry_run:
+                stack.enter_context(run_lock(home, command))
+            desk = self.clients(home, settings, stack, read_only=dry_run)()
+            if not dry_run:
+                history.record_interrupted(desk.ledger, warn)
+            yield replace(desk, ask=self.ask(), dry_run=dry_run)
+
+    def clients(
+        self, home: "Home", settings: "Settings", stack: ExitStack, *, read_only: bool = False
+    ) -> "Callable[[], Desk]":
+        """A function that opens ledger and clients at its first call, to be closed by `stack`."""
+        opened: list[Desk] = []
+
+        def opener() -> "Desk":
+            from productive_sage import history
+            from productive_sage.desk import Desk
+            from productive_sage.ledger import Ledger
+            from productive_sage.oauth import SageTokens
+            from productive_sage.productive import ProductiveClient, Token
+            from productive_sage.sage import SageClient, sage_http
+
+            if opened:
+                return opened[0]
+            author = (history.user(), self.command)
+            ledger = stack.enter_context(Ledger(home.ledger, by=author))
+            on_write = history.recorder(ledger, warn)
+            vault = self.vault()
+            sign_in = vault.productive()
+            pool = stack.enter_context(open_pool())
+            tokens = SageTokens(
+                vault, sage_http(pool, settings.endpoints.sage_token), home.token_lock
+            )
+            stack.callback(_warn_of_the_end, tokens)
+            stack.callback(_remember, ledger, sign_in, tokens)
+            productive = ProductiveClient(
+                pool,
+                settings.endpoints,
+                Token(sign_in.token, sign_in.organization_id),
+                minor_digits=settings.minor_digits,
+                read_only=read_only,
+                on_write=on_write,
+            )
+            http = sage_http(
+                pool,
+                settings.endpoints.sage_api,
+                credentials=tokens,
+                calls_per_second=settings.sage_calls_per_second,
+                read_only=read_only,
+                on_write=on_write,
+            )
+            folder = Path(settings.pdf_folder) if settings.pdf_folder else home.folder / "pdf"
+            sage = SageClient(http, tokens.sign_in.business_id)
+            opened.append(Desk(settings, ledger, productive, sage, folder.expanduser()))
+            return opened[0]
+
+        return opener
+
+
+@contextmanager
+def open_pool() -> Iterator["Pool"]:
+    """The connections of one run; httpx is loaded here, not before."""
+    from productive_sage.http import connect_pool
+
+    with connect_pool() as pool:
+        yield pool
+
+
+@contextmanager
+def run_lock(home: "Home", command: str) -> Iterator[None]:
+    """Let one writing run at a time work on a profile; the next one says who holds it."""
+    import filelock
+
+    from productive_sage.config import storage_error
+
+    holder = home.lock.with_suffix(".holder")
+    lock = filelock.FileLock(home.lock, timeout=0, mode=0o600)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        try:
+            who = holder.read_text(encoding="utf-8")
+        except OSError:
+            who = "another psage run"
+        raise Locked(
+            f"profile `{home.profile}` is in use: {who}",
+            hint="wait for it to end and run the command again",
+        ) from None
+    except OSError as error:
+        raise storage_error(error, home.lock) from error
+    with ExitStack() as stack:
+        stack.callback(lock.release)
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        try:
+            holder.write_text(f"`psage {command}` (process {os.getpid()}) since {since}")
+        except OSError as error:
+            raise storage_error(error, holder) from error
+        stack.callback(holder.unlink, missing_ok=True)
+        yield
+
+
+def warn(message: str) -> None:
+    """Print a warning, if anybody can still take it."""
+    from productive_sage import render
+
+    with suppress(OSError):
+        render.warning(message)
+
+
+def _warn_of_the_end(tokens: "SageTokens") -> None:
+    """Say at the end of a run that the sign-in to Sage, renewed or not, will not last long."""
+    from productive_sage import render
+
+    left_s = tokens.sign_in.refresh_until - time.time()
+    if left_s < _SHORT_S:
+        day = datetime.fromtimestamp(tokens.sign_in.refresh_until, UTC).date()
+        with suppress(OSError):
+            render.warning(
+                f"the sign-in to Sage ends on {day}, in {max(0, int(left_s // 86_400))} days, and "
+                "this run could not prolong it: run `psage connect sage` before"
+            )
+
+
+def _remember(ledger: "Ledger", productive: "ProductiveSignIn", tokens: "SageTokens") -> None:
+    """Record at the end of a run, for `status`, what of the sign-ins is no secret."""
+    from dataclasses import replace
+
+    until = time.time() if tokens.has_ended else tokens.sign_in.refresh_until
+    sage = replace(tokens.sign_in, refresh_until=until)
+    with suppress(PsageError):  # what the run did counts more
+        ledger.remember_sign_in("Productive", productive.facts)
+        ledger.remember_sign_in("Sage", sage.facts)
+
+
+def log_to(home: "Home", *, verbose: bool) -> None:
+    """Write psage's own log, never that of the HTTP library, whose lines hold addresses.
+
+    The file is made by its first record: without `--verbose` only defects are recorded.
+    """
+    import logging
+    from logging.handlers import RotatingFileHandler
+
+    try:
+        home.log.parent.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise HomeUnusable(f"the log `{home.log}` cannot be written: {error.strerror}") from error
+    handler = RotatingFileHandler(
+        home.log, maxBytes=1_000_000, backupCount=3, encoding="utf-8", delay=True
+    )
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s %(message)s"))
+    logger = logging.getLogger("psage")
+    for old in logger.handlers:
+        old.close()
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO if verbose else logging.ERROR)
+    logger.propagate = False
+    logging.raiseExceptions = False  # a log that cannot be written is no reason to complain
