@@ -41,6 +41,15 @@ app = typer.Typer(
 _INTERRUPTED = 130
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 _Service = Literal["productive", "sage"]
+_UpdateExisting = Annotated[
+    bool, typer.Option("--update-existing", help="Bring the latest copy up to date.")
+]
+_CreateNew = Annotated[bool, typer.Option("--create-new", help="Make another copy.")]
+_NoTax = Annotated[bool, typer.Option("--no-tax", help="No tax on the copy.")]
+_NoPdf = Annotated[bool, typer.Option("--no-pdf", help="Leave the PDF out.")]
+_DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")
+]
 
 
 _session = Session()
@@ -565,10 +574,8 @@ def copy_invoice(
     number: Annotated[
         bool, typer.Option("--number", help="The arguments are invoice numbers.")
     ] = False,
-    update_existing: Annotated[
-        bool, typer.Option("--update-existing", help="Bring the latest copy up to date.")
-    ] = False,
-    create_new: Annotated[bool, typer.Option("--create-new", help="Make another copy.")] = False,
+    update_existing: _UpdateExisting = False,
+    create_new: _CreateNew = False,
     customer: Annotated[
         str | None, typer.Option(help="Sage contact: id, exact name or reference.")
     ] = None,
@@ -579,11 +586,9 @@ def copy_invoice(
         str | None,
         typer.Option(help="Sage tax rate: id or name.", autocompletion=_offered("tax rates")),
     ] = None,
-    no_tax: Annotated[bool, typer.Option("--no-tax", help="No tax on the copy.")] = False,
-    no_pdf: Annotated[bool, typer.Option("--no-pdf", help="Leave the PDF out.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be sent; send nothing.")
-    ] = False,
+    no_tax: _NoTax = False,
+    no_pdf: _NoPdf = False,
+    dry_run: _DryRun = False,
     as_json: _Json = False,
 ) -> None:
     """Copy invoices from Productive into Sage.
@@ -621,10 +626,8 @@ def credit_note(
     number: Annotated[
         bool, typer.Option("--number", help="The arguments are credit note numbers.")
     ] = False,
-    update_existing: Annotated[
-        bool, typer.Option("--update-existing", help="Bring the latest copy up to date.")
-    ] = False,
-    create_new: Annotated[bool, typer.Option("--create-new", help="Make another copy.")] = False,
+    update_existing: _UpdateExisting = False,
+    create_new: _CreateNew = False,
     customer: Annotated[
         str | None, typer.Option(help="Sage contact; that of the credited invoice's copy.")
     ] = None,
@@ -635,11 +638,9 @@ def credit_note(
             autocompletion=_offered("tax rates"),
         ),
     ] = None,
-    no_tax: Annotated[bool, typer.Option("--no-tax", help="No tax on the copy.")] = False,
-    no_pdf: Annotated[bool, typer.Option("--no-pdf", help="Leave the PDF out.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be sent; send nothing.")
-    ] = False,
+    no_tax: _NoTax = False,
+    no_pdf: _NoPdf = False,
+    dry_run: _DryRun = False,
     as_json: _Json = False,
 ) -> None:
     """Copy credit notes into Sage and set them against the copies of their invoices.
@@ -724,9 +725,7 @@ def sync_payments(
     max_deletes: Annotated[
         int, typer.Option(help="Stop before removing more payments than this.", min=0)
     ] = 20,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")
-    ] = False,
+    dry_run: _DryRun = False,
     as_json: _Json = False,
 ) -> None:
     """Bring payments from Sage to Productive: new, changed and deleted ones.
