@@ -124,3 +124,10 @@ def test_bash_itself_with_the_script_that_psage_prints(used: Psage) -> None:
         check=True,
     )
     assert (done.stdout, done.stderr) == ("123 111\n", "")
+
+
+def test_tax_rates_that_cannot_be_used_are_not_offered(used: Psage) -> None:
+    offers = [word for word, _ in offered("psage configure --default-tax-rate GB_")]
+
+    assert "GB_EXEMPT" in offers
+    assert {"GB_HIDDEN", "GB_REDUCED_2020"} & {*offers} == set()

@@ -20,7 +20,13 @@ import pytest
 
 from productive_sage import oauth
 from productive_sage.errors import NotConnected
-from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
+from productive_sage.sandbox import (
+    CLIENT_ID,
+    CLIENT_SECRET,
+    ORGANIZATION_ID,
+    PRODUCTIVE_TOKEN,
+    Sandbox,
+)
 from productive_sage.vault import ProductiveSignIn, Vault
 from tests.conftest import MemoryKeyring, Psage, consent
 from tests.processes import Hold, end, run, share_the_keyring, started
@@ -1008,3 +1014,57 @@ def test_a_keyring_that_cannot_store_the_rotated_token_is_heard_of_at_once(
     assert result.code == 3
     assert result.json["error"]["code"] == "keyring_unavailable"
     assert services.calls("sage", "POST") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (("--organization-id", "777"), "Harbour & Pine"),
+        (("--client-id", "another"), MAIN),
+        (("--business", "Harbour & Pine Labs Ltd"), MAIN),
+    ],
+)
+def test_what_is_connected_is_not_taken_for_something_else(
+    connected: Sandbox, psage: Psage, options: tuple[str, str], name: str
+) -> None:
+    result = psage("connect", *options)
+
+    assert result.code == 2
+    assert f"`{options[0]} {options[1]}` is not what" in result.err
+    assert name in result.err
+    assert "`--force`" in result.err
+    assert psage("connect", "--business", MAIN, "--organization-id", ORGANIZATION_ID).code == 0
+
+
+@pytest.mark.parametrize(("typed", "code"), [(" 4200 ", 0), ("42\n00", 2), ("42é", 2)])
+def test_an_organisation_id_is_looked_at_before_it_is_sent(
+    offline: Sandbox, psage: Psage, secret: None, typed: str, code: int
+) -> None:
+    result = psage("connect", "productive", "--organization-id", typed)
+
+    assert result.code == code
+    assert bool(offline.calls()) == (code == 0)
+
+
+@pytest.mark.parametrize(
+    ("piped", "code", "words"),
+    [
+        ("", 2, "that address is missing"),
+        ("http://127.0.0.1:8765/callback?state=\udcff&code=1\n", 3, "does not belong to this"),
+    ],
+)
+def test_an_address_that_is_none_is_said_to_be_that(
+    offline: Sandbox,
+    psage: Psage,
+    secret: None,
+    monkeypatch: pytest.MonkeyPatch,
+    piped: str,
+    code: int,
+    words: str,
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(piped))
+
+    result = psage("connect", "sage", "--paste", "--client-id", CLIENT_ID)
+
+    assert result.code == code
+    assert words in result.err

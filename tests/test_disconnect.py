@@ -10,6 +10,7 @@ from typing import Any
 
 import pexpect
 import pytest
+import typer
 
 from productive_sage.errors import KeyringUnavailable, NotConnected
 from productive_sage.http import Http
@@ -21,6 +22,7 @@ from productive_sage.sandbox import (
     PRODUCTIVE_TOKEN,
     Sandbox,
 )
+from productive_sage.session import Session
 from productive_sage.vault import ProductiveSignIn, SageSignIn, Vault
 from tests.conftest import MemoryKeyring, Psage, copies, sage_sign_in
 from tests.processes import Hold, end, kill, run, share_the_keyring, started
@@ -511,3 +513,36 @@ def test_at_a_terminal_the_question_names_what_goes_and_what_stays(
 
     assert child.exitstatus == 0
     assert not is_connected(Vault("default").sage)
+
+
+@pytest.mark.parametrize("text", ["numbering = ", 'pdf = "fax"'])
+def test_settings_that_cannot_be_understood_keep_nobody_from_leaving(
+    connected: Sandbox, psage: Psage, home: Path, text: str
+) -> None:
+    (home / "default.toml").write_text(text)
+
+    result = psage("disconnect", "--yes")
+
+    assert result.code == 0
+    assert "could not revoke it (the settings" in result.err
+    assert not is_connected(Vault("default").sage)
+    assert not is_connected(Vault("default").productive)
+    assert connected.calls("auth", path="/revoke") == []  # who knows whose address that is
+
+
+@pytest.mark.parametrize("flags", [(), ("--purge",)], ids=["", "purge"])
+def test_ctrl_c_at_the_question_says_that_nothing_was_done(
+    connected: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]
+) -> None:
+    def interrupted(*args: object, **kwargs: object) -> None:
+        raise typer.Abort
+
+    monkeypatch.setattr(Session, "can_ask", property(lambda self: True))
+    monkeypatch.setattr("typer.confirm", interrupted)
+    monkeypatch.setattr("typer.prompt", interrupted)
+
+    result = psage("disconnect", *flags)
+
+    assert result.code == 130
+    assert "interrupted; nothing was changed" in result.err
+    assert is_connected(Vault("default").sage)

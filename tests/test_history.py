@@ -1022,3 +1022,7 @@ def test_no_cell_begins_like_a_formula_however_the_file_is_parted(
     ]
 
     assert [c for c in cells if c.strip(' "\ufeff').startswith(("=", "+", "-", "@", "＝"))] == []
+
+
+def test_an_empty_document_is_not_all_of_them(services: Sandbox, psage: Psage) -> None:
+    assert psage("history", "--document", "").code == 2

@@ -265,3 +265,12 @@ def test_what_is_connected_is_said_with_the_profile(
     result = psage("--profile", "labs", "connect", "productive", "--organization-id", "4300")
 
     assert result.out == "Connected to Harbour & Pine Labs in Productive (profile `labs`)\n"
+
+
+def test_hints_in_json_name_the_profile_too(offline: Sandbox, psage: Psage) -> None:
+    error = psage("--profile", "other", "copy-invoice", "1", "--json").json["error"]
+    status = psage("--profile", "other", "status", "--json").json
+
+    assert "`psage --profile other configure " in error["hint"]
+    assert status["sage"]["next"] == "psage --profile other connect sage"
+    assert "--profile other --profile other" not in str(status)

@@ -646,3 +646,21 @@ def test_check_with_settings_that_cannot_be_read_asks_nobody(
 
     assert (result.code, result.json["error"]["code"]) == (2, "config_invalid")
     assert copied.calls() == []
+
+
+def test_of_a_damaged_ledger_nothing_is_told_as_known(
+    copied: Sandbox, psage: Psage, home: Path
+) -> None:
+    for file in home.glob("default.db-*"):
+        file.unlink()
+    (home / "default.db").write_bytes(b"no ledger at all" * 100)
+
+    plain, asked, document = psage("status"), psage("status", "--check"), psage("status", "--json")
+
+    assert "not known, since the ledger cannot be read" in plain.out
+    assert "never synchronised" not in plain.out
+    assert "`psage status --check`" in plain.out
+    assert "not known from the ledger; it answered just now" in asked.out
+    assert "status --check" not in asked.out
+    assert document.json["documents"] == {"invoices": None, "credit_notes": None}
+    assert (plain.code, asked.code, document.code) == (2, 2, 2)

@@ -173,3 +173,19 @@ def test_a_run_that_renews_again_and_again_leaves_the_newest_token(
     assert len(renewals(stale)) > 2
     newest = renewals(stale)[-1]
     assert Vault("default").sage().refresh_token == issued(newest)["refresh_token"]
+
+
+def test_a_run_does_not_go_on_with_a_business_connected_meanwhile(
+    stale: Sandbox, psage: Psage
+) -> None:
+    vault = Vault("default")
+    other = replace(vault.sage(), business_id="0" * 32, business_name="Another Ltd")
+    with Hold(stale, path="/invoices", when="before") as read, started(*PEEK) as process:
+        read.reached(process)
+        vault.save(other)
+        read.let_go()
+        result = end(process)
+
+    assert (result.code, result.json["error"]["code"]) == (4, "different_business")
+    assert "Another Ltd" in result.json["error"]["message"]
+    assert renewals(stale) == []

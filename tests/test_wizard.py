@@ -772,7 +772,10 @@ def unfolded(text: str) -> str:
 def test_a_tax_rate_that_ended_is_not_offered_and_the_default_can_be_removed(
     services: Sandbox, psage: Psage, answers: list[str], home: Path
 ) -> None:
-    psage("configure", "--default-tax-rate", "GB_REDUCED_2020")
+    refused = psage("configure", "--default-tax-rate", "GB_REDUCED_2020")
+    assert (refused.code, "not valid today" in refused.err) == (4, True)
+    with (home / "default.toml").open("a") as file:
+        file.write('default_tax_rate = "GB_REDUCED_2020"\n')
     answers += [*[""] * 5, "s", "reduced", "-", "y"]
 
     result = psage("configure")

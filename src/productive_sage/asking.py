@@ -2,12 +2,13 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
 
-from productive_sage.errors import InputNeeded, NotConfirmed
+from productive_sage.errors import InputNeeded, Interrupted, NotConfirmed
 
 if TYPE_CHECKING:
     from productive_sage.config import Home
@@ -61,7 +62,10 @@ def line(question: str, *, can_ask: bool) -> str:
     """One line from a person, or from a script on stdin."""
     if can_ask:
         return str(typer.prompt(question, err=True)).strip()
-    return sys.stdin.readline().strip()
+    typed = "" if sys.stdin.isatty() else sys.stdin.readline().strip()
+    if not typed:
+        raise InputNeeded(f"{question.lower()} is missing", hint="pipe it in, or use a terminal")
+    return typed
 
 
 def given(variable: str, flag: str, *, from_stdin: bool) -> str:
@@ -93,7 +97,9 @@ def confirm(question: str, *, yes: bool, can_ask: bool) -> None:
         return
     if not can_ask:
         raise InputNeeded("this has to be confirmed", hint="pass `--yes`")
-    if not typer.confirm(question, err=True):
+    with _nothing_done():
+        is_meant = typer.confirm(question, err=True)
+    if not is_meant:
         raise NotConfirmed
 
 
@@ -107,9 +113,18 @@ def confirm_purge(home: "Home", *, yes: bool, can_ask: bool) -> None:
         f"This removes profile `{home.profile}`: its sign-ins, and with {home.ledger.name} the "
         "record of what was copied. What is in Sage and in Productive stays."
     )
-    name = str(typer.prompt("Type the name of the profile", err=True)).strip()
+    with _nothing_done():
+        name = str(typer.prompt("Type the name of the profile", err=True)).strip()
     if name != home.profile:
         raise NotConfirmed
+
+
+@contextmanager
+def _nothing_done() -> Iterator[None]:
+    try:
+        yield
+    except (KeyboardInterrupt, typer.Abort):
+        raise Interrupted("interrupted; nothing was changed") from None
 
 
 def say(text: str) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from productive_sage import __version__, asking
-from productive_sage.errors import PsageError, UsageProblem
+from productive_sage.errors import ConfigInvalid, Interrupted, PsageError, UsageProblem
 from productive_sage.session import Session, open_pool, run_lock, warn
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_INTERRUPTED = 130
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 _Service = Literal["productive", "sage"]
 _UpdateExisting = Annotated[
@@ -71,8 +70,10 @@ def _offered(what: str) -> Callable[[typer.Context, str], _Offers]:
             if what == "profiles":
                 return [(name, "") for name in config.profiles(folder) if incomplete in name]
             ledger = config.named_home(folder, root.get("profile") or "default").ledger
-            if what in ("ledger accounts", "tax rates"):
-                return completion.known(ledger, what, incomplete)
+            if what == "ledger accounts":
+                return completion.accounts(ledger, incomplete)
+            if what == "tax rates":
+                return completion.tax_rates(ledger, incomplete, datetime.now(UTC).date())
             is_number = bool(ctx.params.get("number"))
             return completion.documents(ledger, what, incomplete, by_number=is_number)
         except Exception:  # noqa: BLE001 -- nothing is better than a traceback at the prompt
@@ -206,7 +207,7 @@ def connect(
                 if not as_json:
                     _show_connected(connected)
         except (KeyboardInterrupt, typer.Abort):
-            failure = _Interrupted(
+            failure = Interrupted(
                 "the sign-in was interrupted; what was stored before stays valid",
                 hint="run `psage connect` again",
             )
@@ -303,7 +304,10 @@ def disconnect(
     if purge and service:
         raise UsageProblem("`--purge` removes a whole profile, not one service of it")
     home = _session.home()
-    endpoints = _session.settings(home).endpoints
+    try:
+        endpoints = _session.settings(home).endpoints
+    except ConfigInvalid:  # whoever wants to leave must be able to
+        endpoints = None
     vault = _session.vault()
     services = (service,) if service else connection.SERVICES
     stored = [name for name in services if vault.holds(name)]
@@ -545,7 +549,7 @@ def _asking(home: "Home", settings: "Settings", written: Sequence[object] = ()) 
             yield desk
     except KeyboardInterrupt:
         if not written:
-            raise _Interrupted(
+            raise Interrupted(
                 "interrupted; nothing was changed", hint="`psage configure` asks again"
             ) from None
 
@@ -783,12 +787,12 @@ def sync_payments(
 @app.command("history")
 def show_history(
     document: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Of this one: id or number in either service, or PRD-….",
             autocompletion=_offered(""),
         ),
-    ] = "",
+    ] = None,
     since: Annotated[
         str | None, typer.Option(metavar="DATE", help="From this day on, of your own calendar.")
     ] = None,
@@ -812,6 +816,8 @@ def show_history(
     form = "json" if as_json else form
     day = max(date(1970, 1, 1), _date("--since", since) or date.min)  # all there can be
     first = datetime.combine(day, datetime.min.time()).astimezone()
+    if document is not None and not document.strip():
+        raise UsageProblem("`--document` names no document")
     home = _session.home()
     records, last, events, under_way = 0, "", [], None
     if home.ledger.exists():
@@ -820,7 +826,7 @@ def show_history(
                 records, last = ledger.check_events()
             else:
                 newest = _SHOWN + 1 if form == "table" else -1
-                events = ledger.events(document=document, since=first, newest=newest)
+                events = ledger.events(document=document or "", since=first, newest=newest)
                 under_way = ledger.under_way()
     if verify:
         _print_verified(records, last, form)
@@ -1091,13 +1097,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(result or 0)
 
 
-class _Interrupted(PsageError):
-    code = "interrupted"
-    exit_code = _INTERRUPTED
-
-
 def _interruption() -> PsageError:
-    return _Interrupted(
+    return Interrupted(
         "interrupted; every finished document is recorded",
         hint="run the command again: what was under way is settled first",
     )

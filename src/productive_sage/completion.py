@@ -1,6 +1,8 @@
 """What the shell offers behind a word: read from psage's own files, without asking anybody."""
 
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 from productive_sage.ledger import Ledger
 
@@ -28,10 +30,27 @@ def documents(path: Path, kind: str, begun: str, *, by_number: bool) -> Offers:
     return [*offers.items()][:_AT_MOST]
 
 
-def known(path: Path, what: str, begun: str) -> Offers:
-    """The `ledger accounts` or `tax rates` that psage last read from Sage, by code or id."""
+def accounts(path: Path, begun: str) -> Offers:
+    """The ledger accounts for sales that psage last read from Sage, by code."""
+    return [
+        (code, name) for code, name in _last_read(path, "ledger accounts") if code.startswith(begun)
+    ]
+
+
+def tax_rates(path: Path, begun: str, today: date) -> Offers:
+    """The tax rates that psage last read from Sage, by id; those that may be used today."""
+    day = today.isoformat()
+    return [
+        (rate_id, name)
+        for rate_id, name, is_visible, percentages in _last_read(path, "tax rates")
+        if rate_id.startswith(begun)
+        and is_visible
+        and any((since or day) <= day <= (until or day) for _, since, until in percentages)
+    ]
+
+
+def _last_read(path: Path, what: str) -> list[Any]:
     if not path.exists():
         return []
     with Ledger(path, read_only=True) as ledger:
-        rows = ledger.last_cached(what) or []
-    return [(str(word), str(name)) for word, name, *_ in rows if str(word).startswith(begun)]
+        return ledger.last_cached(what) or []

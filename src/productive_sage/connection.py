@@ -22,6 +22,7 @@ from productive_sage.errors import (
     ServiceRefused,
     SignInExpired,
     SignInFailed,
+    UsageProblem,
 )
 from productive_sage.http import Pool
 from productive_sage.ledger import Ledger
@@ -133,12 +134,19 @@ def connect(order: Order, place: Place, talk: Talk) -> Iterator[Connected]:
 def _productive(order: Order, place: Place, talk: Talk) -> Connected:
     stored = _stored(place.vault.productive)
     if stored and order.keeps:
+        _check_same("--organization-id", order.organization_id, (stored.organization_id,), stored)
         place.ledger.remember_sign_in("Productive", stored.facts)
         return Connected.by(stored, is_new=False)
     organization_id = order.organization_id or (stored.organization_id if stored else "")
     if not (organization_id and order.token):
         talk.explain(_ABOUT_PRODUCTIVE)
     organization_id = organization_id or talk.answer("Organisation id", "--organization-id")
+    organization_id = organization_id.strip()
+    if not (organization_id.isascii() and organization_id.isalnum()):
+        raise UsageProblem(
+            f"`{organization_id}` is no organisation id",
+            hint="it is the number in Productive's address: app.productive.io/<id>-name",
+        )
     token = order.token or talk.secret("API token", "PSAGE_PRODUCTIVE_TOKEN", "--token-stdin")
     _check_secret(token, "API token")
     _check_organization(stored, place.ledger, organization_id)
@@ -198,6 +206,19 @@ def _check_organization(
         )
 
 
+def _check_same(
+    flag: str, wanted: str, names: Sequence[str], stored: ProductiveSignIn | SageSignIn
+) -> None:
+    """Refuse to take what is connected already for something else that was asked for."""
+    if wanted and wanted.strip().casefold() not in {name.casefold() for name in names}:
+        one = Connected.by(stored)
+        raise UsageProblem(
+            f"`{flag} {wanted}` is not what {one.service.capitalize()} is connected to already, "
+            f"{one.name}",
+            hint="`--force` signs in again",
+        )
+
+
 def _check_secret(secret: str, what: str) -> None:
     """Refuse what cannot travel in a header, without quoting it."""
     if not (secret.isascii() and secret.isprintable()) or " " in secret:
@@ -236,6 +257,9 @@ def _sage(order: Order, place: Place, talk: Talk) -> Connected:
     """Sign in with the authorisation-code grant, choose the business, store the tokens."""
     stored = _stored(place.vault.sage)
     if stored and order.keeps and stored.refresh_until > time.time():
+        _check_same("--client-id", order.client_id, (stored.client_id,), stored)
+        names = (stored.business_id, stored.business_name)
+        _check_same("--business", order.business or "", names, stored)
         place.ledger.remember_sign_in("Sage", stored.facts)
         return Connected.by(stored, is_new=False)
     with ExitStack() as stack:
@@ -308,11 +332,14 @@ def _with_business(sign_in: SageSignIn, order: Order, place: Place, talk: Talk) 
     credentials = _JustSignedIn(sign_in.access_token)
     http = sage_http(place.pool, place.endpoints.sage_api, credentials=credentials)
     client = SageClient(http, "")
-    business_id = _chosen(client.businesses(), order.business, talk.ask)
+    businesses = client.businesses()
+    business_id = _chosen(businesses, order.business, talk.ask)
     linked = place.ledger.businesses()
     if linked - {business_id}:
+        known = place.ledger.sign_ins().get("Sage")
+        former = known.name if known and known.id in linked else "another Sage business"
         raise DifferentBusiness(
-            "this profile holds copies in another Sage business than the one chosen",
+            f"this profile holds copies in {former}, and not in {dict(businesses)[business_id]}",
             hint="choose the former business, or use another `--profile` for this one",
             details={"chosen": business_id, "links": sorted(linked)},
         )
@@ -392,13 +419,20 @@ def why_no_browser(environment: Mapping[str, str], platform: str = sys.platform)
 
 
 def disconnect(
-    service: str, vault: Vault, pool: Pool, endpoints: Endpoints, token_lock: Path
+    service: str, vault: Vault, pool: Pool, endpoints: Endpoints | None, token_lock: Path
 ) -> list[Notice]:
-    """Delete a sign-in, revoking Sage's; Productive's token can only be deleted in Productive."""
+    """Delete a sign-in, revoking Sage's; Productive's token can only be deleted in Productive.
+
+    `endpoints` is None where the settings that name them cannot be understood.
+    """
     if service == "productive":
         vault.forget(service)
         return []
-    trouble = oauth.forget(vault, sage_http(pool, endpoints.sage_revoke), token_lock)
+    if endpoints is None:
+        vault.forget(service)
+        trouble = "the settings, which may name its address, cannot be understood"
+    else:
+        trouble = oauth.forget(vault, sage_http(pool, endpoints.sage_revoke), token_lock)
     if not trouble:
         return []
     message = (

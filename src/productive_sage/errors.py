@@ -315,6 +315,13 @@ class PaymentSyncOff(Refused):
         )
 
 
+class Interrupted(PsageError):
+    """Somebody stopped the run."""
+
+    code = "interrupted"
+    exit_code = 130
+
+
 class TooManyDeletes(Refused):
     """A run would remove more payments than it may."""
 

@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import filelock
 
 from productive_sage.errors import (
+    DifferentBusiness,
     Locked,
     NotConnected,
     OutcomeUnknown,
@@ -73,7 +74,7 @@ def begin(authorize_url: str, client_id: str, port: int) -> Request:
 def is_answer(address: str, request: Request) -> bool:
     """Whether an address carries the state of this attempt."""
     state = _parameters(address).get("state", "")
-    return hmac.compare_digest(state.encode(), request.state.encode())
+    return hmac.compare_digest(state.encode(errors="replace"), request.state.encode())
 
 
 def _parameters(address: str) -> dict[str, str]:
@@ -260,9 +261,18 @@ class SageTokens:
 
     def _refresh(self) -> None:
         """Renew once, whichever of the waiting processes comes first."""
-        refused = self.sign_in.access_token
+        refused, business_id = self.sign_in.access_token, self.sign_in.business_id
         with _locked(self._lock):
-            self.sign_in = self._vault.sage()
+            stored = self._vault.sage()
+            if stored.business_id != business_id:  # the rest of this run would be asked of it
+                raise DifferentBusiness(
+                    f"somebody has connected another Sage business, {stored.business_name}, while "
+                    f"this ran with {self.sign_in.business_name}",
+                    hint="run the command again; each profile name is for one business, in every "
+                    "home folder",
+                    details={"connected": stored.business_id, "began_with": business_id},
+                )
+            self.sign_in = stored
             if (
                 self.sign_in.access_token != refused
                 and self.sign_in.access_until - _EARLY_S > self._clock()

@@ -81,7 +81,17 @@ def document(
         "dry_run": dry_run,
     }
     # Plain ASCII: every terminal, pipe and code page can take it.
-    print(json.dumps({**head, **content}, indent=2, default=str))
+    print(json.dumps({**head, **_runnable_all(content)}, indent=2, default=str))
+
+
+def _runnable_all(value: Any) -> Any:
+    """A JSON value whose messages and hints name commands that work on their profile."""
+    if isinstance(value, Mapping):
+        return {
+            key: _named(one) if key in ("message", "hint") else _runnable_all(one)
+            for key, one in value.items()
+        }
+    return [_runnable_all(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def name_profile(profile: str) -> None:
@@ -97,9 +107,13 @@ def _told(message: str) -> str:
 
 def _runnable(text: str) -> str:
     """A text whose commands work on the profile it is about."""
-    for name in _named_profile:
-        text = text.replace("`psage ", f"`psage --profile {name} ")
-    return clean(text)
+    return clean(_named(text))
+
+
+def _named(text: Any) -> Any:
+    for name in _named_profile if isinstance(text, str) else ():
+        text = re.sub(r"`psage (?!--profile )", f"`psage --profile {name} ", text)
+    return text
 
 
 def error(problem: PsageError) -> None:

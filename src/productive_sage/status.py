@@ -70,7 +70,7 @@ class Status:
     names: Mapping[str, str] = field(default_factory=dict)
     """What the ids in the settings are called, by key."""
     copied: Mapping[str, int] = field(default_factory=dict)
-    """How many documents have a copy, by the code of their kind."""
+    """How many documents have a copy, by the code of their kind; empty where nobody knows."""
     synced_at: datetime | None = None
     compared_at: datetime | None = None
     """When the payments of every copied invoice were last compared."""
@@ -126,15 +126,17 @@ def look(
                 known = ledger.sign_ins()
                 _read_ledger(status, ledger, psage)
     except PsageError as error:
-        known = {}
+        known, status.copied = {}, {}
         status.errors.append(error)
     except OSError as error:  # a folder nobody may look into
-        known = {}
+        known, status.copied = {}, {}
         status.errors.append(config.storage_error(error, home.ledger))
     for service in SERVICES:
         one = _connection(service, known, now, psage)
         if answers and service in answers:
             one = replace(one, is_asked=True, error=answers[service])
+            if one.state == "unknown":  # it was asked now
+                one = replace(one, next_step=None)
         if one.error:
             status.errors.append(one.error)
         status.connections.append(one)
@@ -244,7 +246,7 @@ def as_json(status: Status) -> dict[str, Any]:
     content |= {
         "settings": settings,
         "file": str(status.home.config),
-        "documents": {f"{code}s": number for code, number in status.copied.items()},
+        "documents": {f"{code}s": status.copied.get(code) for code in KINDS},
         "payments": {
             "sync": bool(status.settings and status.settings.sync_payments),
             "last_sync": _instant(status.synced_at),
@@ -310,7 +312,7 @@ def lines(status: Status, *, now: datetime, is_brief: bool = False) -> Iterator[
     if status.settings:
         yield "Settings", _settings_in_words(status.settings, status.names)
     counts = [_count(number, KINDS[code].name) for code, number in status.copied.items()]
-    yield "Copied", " and ".join(counts)
+    yield "Copied", " and ".join(counts) or "not known, since the ledger cannot be read"
     yield "Payments", _payments_in_words(status, now)
 
 
@@ -318,7 +320,7 @@ def _connection_in_words(one: Connection) -> str:
     known, error = one.signed_in, one.error
     name = f"{known.name} ({known.country or known.id})" if known else ""
     words = {
-        "unknown": "this ledger does not know yet",
+        "unknown": "not known from the ledger",
         "not_connected": "not connected",
         "ended": f"the sign-in to {name} has ended",
         "connected": f"connected to {name}",
@@ -361,7 +363,7 @@ def _payments_in_words(status: Status, now: datetime) -> str:
     else:
         words = "the settings cannot be read"
     if status.synced_at is None:
-        return f"{words}; never synchronised"
+        return f"{words}; never synchronised" if status.copied else words
     words += f"; last synchronised {_when(status.synced_at)}, {_ago(now - status.synced_at)}"
     if status.compared_at:
         words += f"; all compared {_when(status.compared_at)}"

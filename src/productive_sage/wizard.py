@@ -6,7 +6,7 @@ Both ways end in the same `Changes`, which `config.edit` writes in one step, or 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from enum import Enum, auto
 from functools import partial
 from pathlib import Path
@@ -225,8 +225,13 @@ def _ledger(desk: Callable[[], Desk], wanted: str) -> Changes:
 def _tax_rate(desk: Callable[[], Desk], wanted: str) -> Changes:
     if not wanted.strip():
         return {TAX_RATE: (None, "")}
-    options = [_rate(rate) for rate in desk().tax_rates(anew=True) if rate.is_visible]
-    option = _one(_exact(options, wanted), wanted, "tax rate in Sage")
+    rates = {_rate(rate): rate for rate in desk().tax_rates(anew=True) if rate.is_visible}
+    option = _one(_exact([*rates], wanted), wanted, "tax rate in Sage")
+    if not _is_valid(rates[option], datetime.now(UTC).date()):
+        raise Refused(
+            f"the tax rate {option.name} is not valid today",
+            hint="choose another with `--default-tax-rate`",
+        )
     return {TAX_RATE: (option.value, option.name)}
 
 
