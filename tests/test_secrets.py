@@ -8,6 +8,7 @@ import base64
 import io
 import json
 import socket
+import subprocess
 import sys
 import threading
 import urllib.error
@@ -464,6 +465,29 @@ RENEWALS: dict[str, dict[str, Any]] = {
         },
     },
 }
+
+
+def test_no_list_of_processes_shows_a_secret(
+    signed_in: Sandbox, watched: Psage, canaries: Canaries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Any] = []
+
+    class Recorded(subprocess.Popen[Any]):
+        def __init__(self, args: Any, *more: Any, **options: Any) -> None:
+            started.append(args)
+            super().__init__(args, *more, **options)
+
+    monkeypatch.setattr("subprocess.Popen", Recorded)
+
+    for command in (
+        ("doctor", "--cron"),
+        ("copy-invoice", "103", "--no-tax"),
+        ("disconnect", "-y"),
+    ):
+        watched(*command)
+
+    assert started
+    assert held(repr(started).encode(), canaries.all) == []
 
 
 @pytest.mark.parametrize("faults", list(REFUSALS.values()), ids=list(REFUSALS))
