@@ -714,7 +714,7 @@ def test_what_is_typed_at_the_sandbox_is_booked_in_sage(books: Sandbox, psage: P
     psage("sync-payments")
     assert held(books, "101") == [("10.00", "2026-03-01")]
 
-    assert act(books, f"unpay {number}\n") == "1 receipts are deleted"
+    assert act(books, f"unpay {number}\n") == "receipts deleted: 1"
     psage("sync-payments")
     assert held(books, "101") == []
     for nonsense in ("", "pay", "pay X 1", f"pay {number} x", f"pay {number} NaN", '"'):

@@ -90,7 +90,7 @@ def act(sandbox: Sandbox, line: str) -> str:
                 ]
                 for receipt in paid:
                     sandbox.bookkeeper.delete_receipt(receipt)
-                return f"{len(paid)} receipts are deleted"
+                return f"receipts deleted: {len(paid)}"
     except (ValueError, IndexError, ArithmeticError):
         pass
     return f"that is none of these, or there is no such invoice:\n{_ACTS}"
