@@ -753,3 +753,11 @@ def test_what_people_write_is_printed_as_it_is(capsys: pytest.CaptureFixture[str
     render.err().print("[b]INV :rocket:")
 
     assert capsys.readouterr() == ("[b]INV :rocket:\n", "[b]INV :rocket:\n")
+
+
+def test_a_command_in_a_message_is_never_broken_in_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "44")
+
+    lines = [*render._wrapped("look at Sage first; then `psage sync-payments --full`", "", "")]
+
+    assert lines == ["look at Sage first; then", "`psage sync-payments --full`"]

@@ -118,22 +118,28 @@ def _named(text: Any) -> Any:
 
 def error(problem: PsageError) -> None:
     """Print what went wrong, and what to do next after a blank line."""
-    from rich.text import Text
-
     console = err()
     if problem.code == "interrupted" and console.is_terminal:
         console.print()  # or the error would stand behind the question
-    console.print(Text("error: ", "bold red").append(_told(problem.message), "default not bold"))
+    _say("error: ", "bold red", _told(problem.message))
     if problem.hint:
         console.print()
-        console.print(Text("hint: ", "bold").append(_runnable(problem.hint), "not bold"))
+        _say("hint: ", "bold", _runnable(problem.hint))
+
+
+def _say(label: str, style: str, text: str) -> None:
+    from rich.text import Text
+
+    console = err()
+    lines = _wrapped(label + text, "", "") if console.is_terminal else [label + text]
+    for n, line in enumerate(lines):
+        begin = 0 if n else len(label)
+        console.print(Text.assemble((line[:begin], style), line[begin:]))
 
 
 def warning(message: str) -> None:
     """Print something worth knowing that stops nothing."""
-    from rich.text import Text
-
-    err().print(Text("warning: ", "bold yellow").append(_told(message), "default not bold"))
+    _say("warning: ", "bold yellow", _told(message))
 
 
 def line(text: str) -> None:
@@ -164,9 +170,22 @@ def _wrapped(text: str, first: str, later: str) -> Iterator[str]:
 
     width = shutil.get_terminal_size().columns - max(cell_len(first), cell_len(later))
     begin = first
-    for one in Text(clean(text)).wrap(err(), max(width, 10)):
-        yield f"{begin}{one.plain}".rstrip()
+    for one in Text(_held_together(clean(text))).wrap(err(), max(width, 10)):
+        yield f"{begin}{_let_go(one.plain)}".rstrip()
         begin = later
+
+
+_NO_BREAK = "\ue000"
+"""Stands for a space while a text is wrapped; no text of people or services has it."""
+
+
+def _held_together(text: str) -> str:
+    """Keep each command in one line, or its first half might be copied and run."""
+    return re.sub(r"`[^`\n]*`", lambda found: found[0].replace(" ", _NO_BREAK), text)
+
+
+def _let_go(text: str) -> str:
+    return text.replace(_NO_BREAK, " ")
 
 
 # --- status, doctor
@@ -205,13 +224,13 @@ def _print_hanging(text: str, indent: int) -> None:
         import textwrap
 
         lines = textwrap.wrap(
-            text,
+            _held_together(text),
             max(shutil.get_terminal_size().columns, 2 * indent),
             subsequent_indent=" " * indent,
             break_long_words=False,
             break_on_hyphens=False,
         )
-    print("\n".join(lines))
+    print(_let_go("\n".join(lines)))
 
 
 def check(one: "Check", *, quiet: bool) -> None:
