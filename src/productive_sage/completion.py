@@ -4,7 +4,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from productive_sage import mapping
 from productive_sage.ledger import Ledger
+from productive_sage.models import TaxRate
 
 Offers = list[tuple[str, str]]
 """What would be typed, and what that is."""
@@ -39,13 +41,11 @@ def accounts(path: Path, begun: str) -> Offers:
 
 def tax_rates(path: Path, begun: str, today: date) -> Offers:
     """The tax rates that psage last read from Sage, by id; those that may be used today."""
-    day = today.isoformat()
+    rates = map(TaxRate.from_row, _last_read(path, "tax rates"))
     return [
-        (rate_id, name)
-        for rate_id, name, is_visible, percentages in _last_read(path, "tax rates")
-        if rate_id.startswith(begun)
-        and is_visible
-        and any((since or day) <= day <= (until or day) for _, since, until in percentages)
+        (rate.id, rate.name)
+        for rate in rates
+        if rate.id.startswith(begun) and mapping.is_valid(rate, today)
     ]
 
 

@@ -51,7 +51,6 @@ from productive_sage.models import (
     Notice,
     Outcome,
     SageDocument,
-    TaxRate,
 )
 from productive_sage.settling import settle
 
@@ -825,21 +824,13 @@ class _Run:
             return usual
         if self._asked_rate is None:
             day = mapping.date_of(invoice)
-            rates = [r for r in desk.tax_rates() if r.is_visible and _is_valid(r, day)]
+            rates = [r for r in desk.tax_rates() if mapping.is_valid(r, day)]
             choices = [("", "no tax"), *((r.id, f"{r.name} ({r.id})") for r in rates)]
             choices.sort(key=lambda choice: choice[0] != usual)  # Enter means the configured one
             labels = [label for _, label in choices]
             answer = desk.ask("Which tax rate shall the copy carry?", labels, 0)
             self._asked_rate = choices[answer][0]
         return self._asked_rate
-
-
-def _is_valid(rate: TaxRate, day: date) -> bool:
-    try:
-        mapping.percent_on(rate, day)
-    except TaxRateInvalid:
-        return False
-    return True
 
 
 def _is_gone(present: SageDocument | None) -> str | None:

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
-from decimal import Decimal
 from pathlib import Path
 
 from productive_sage.errors import ConfigInvalid, DifferentBusiness
@@ -63,20 +61,9 @@ class Desk:
         key = f"tax rates {self.sage.business_id}"
         known = None if anew else self.ledger.cached(key)
         if known is None:
-            known = [
-                [r.id, r.name, r.is_visible, [[_word(p) for p in dated] for dated in r.percentages]]
-                for r in self.sage.tax_rates()
-            ]
+            known = [rate.as_row() for rate in self.sage.tax_rates()]
             self.ledger.cache(key, known)
-        return [
-            TaxRate(
-                id=rate_id,
-                name=name,
-                is_visible=visible,
-                percentages=tuple((Decimal(p), _day(s), _day(u)) for p, s, u in dated),
-            )
-            for rate_id, name, visible, dated in known
-        ]
+        return [TaxRate.from_row(row) for row in known]
 
     def country_code(self, written: str) -> str:
         """The two-letter code of a country as a person wrote it, or empty."""
@@ -112,11 +99,3 @@ class Desk:
         if known is None:
             self.ledger.cache(key, asdict(item))
         return item
-
-
-def _word(value: Decimal | date | None) -> str | None:
-    return None if value is None else str(value)
-
-
-def _day(value: str | None) -> date | None:
-    return date.fromisoformat(value) if value else None

@@ -82,6 +82,15 @@ def percent_on(rate: TaxRate, day: date) -> Decimal:
     )
 
 
+def is_valid(rate: TaxRate, day: date) -> bool:
+    """Whether a document of a day may carry the rate."""
+    try:
+        percent_on(rate, day)
+    except TaxRateInvalid:
+        return False
+    return True
+
+
 def no_tax(rates: Sequence[TaxRate], country: str) -> Tax:
     """No tax: the country's own rate for that where Sage lists it, else no rate at all."""
     wanted = f"{country}_NO_TAX"

@@ -4,11 +4,11 @@ Amounts are `Decimal` in major units of the document's currency; dates are calen
 time zone; ids are the services' own, as text.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 from productive_sage.basics import (
     CREDIT_NOTE,
@@ -129,6 +129,10 @@ class Invoice:
 # --- Sage
 
 
+def _day(value: str | None) -> date | None:
+    return date.fromisoformat(value) if value else None
+
+
 @dataclass(frozen=True, slots=True)
 class TaxRate:
     """A Sage tax rate with its percentages by date, as (percent, from, to)."""
@@ -137,6 +141,18 @@ class TaxRate:
     name: str
     is_visible: bool
     percentages: tuple[tuple[Decimal, date | None, date | None], ...]
+
+    def as_row(self) -> list[Any]:
+        """As the ledger keeps it, in JSON."""
+        dated = [[str(p), s and str(s), u and str(u)] for p, s, u in self.percentages]
+        return [self.id, self.name, self.is_visible, dated]
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Self:
+        """What `as_row` gave."""
+        rate_id, name, is_visible, dated = row
+        percentages = ((Decimal(p), _day(s), _day(u)) for p, s, u in dated)
+        return cls(rate_id, name, is_visible, tuple(percentages))
 
 
 @dataclass(frozen=True, slots=True)

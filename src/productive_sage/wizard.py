@@ -20,7 +20,6 @@ from productive_sage.errors import (
     Locked,
     PsageError,
     Refused,
-    TaxRateInvalid,
     Temporary,
     UsageProblem,
 )
@@ -84,7 +83,7 @@ def configure(
 ) -> None:
     """Check every answer, then write them all in one step, or none.
 
-    `desk` is called only where an answer needs them. Raises InputNeeded without a default
+    `desk` is called only where an answer needs it. Raises InputNeeded without a default
     ledger account, Refused naming every answer that is not right.
     """
     if not (settings.default_ledger_account or answers.default_ledger):
@@ -227,7 +226,7 @@ def _tax_rate(desk: Callable[[], Desk], wanted: str) -> Changes:
         return {TAX_RATE: (None, "")}
     rates = {_rate(rate): rate for rate in desk().tax_rates(anew=True) if rate.is_visible}
     option = _one(_exact([*rates], wanted), wanted, "tax rate in Sage")
-    if not _is_valid(rates[option], datetime.now(UTC).date()):
+    if not mapping.is_valid(rates[option], datetime.now(UTC).date()):
         raise Refused(
             f"the tax rate {option.name} is not valid today",
             hint="choose another with `--default-tax-rate`",
@@ -403,19 +402,10 @@ def read_facts(desk: Desk, *, copied: int, today: date) -> Facts:
     sage = desk.sage
     business, _ = sage.country(sage.business_id)
     accounts = read_accounts(desk).accounts
-    rates = [
-        rate for rate in desk.tax_rates(anew=True) if rate.is_visible and _is_valid(rate, today)
-    ]
+    rates = [rate for rate in desk.tax_rates(anew=True) if mapping.is_valid(rate, today)]
     types = {key: _plain(name) for key, name in desk.productive.service_types().items()}
     in_order = sorted(types.items(), key=lambda entry: entry[1].casefold())
     return Facts(sage, accounts, _plain(business), tuple(map(_rate, rates)), dict(in_order), copied)
-
-
-def _is_valid(rate: TaxRate, day: date) -> bool:
-    with suppress(TaxRateInvalid):
-        mapping.percent_on(rate, day)
-        return True
-    return False
 
 
 def _questions(settings: Settings, facts: Facts) -> tuple[Question, ...]:
