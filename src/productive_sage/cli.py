@@ -20,7 +20,7 @@ import typer
 
 from productive_sage import __version__, asking
 from productive_sage.errors import ConfigInvalid, Interrupted, PsageError, UsageProblem
-from productive_sage.session import Session, open_pool, run_lock, warn
+from productive_sage.session import Session, open_pool, warn
 
 if TYPE_CHECKING:
     from productive_sage.audit import Event
@@ -322,7 +322,7 @@ def disconnect(
         )
     notices: list[Notice] = []
     removed: list[Path] = []
-    with run_lock(home, "disconnect"), open_pool() as pool:
+    with _session.run_lock(home), open_pool() as pool:
         for name in stored:
             notices += connection.disconnect(name, vault, pool, endpoints, home.token_lock)
             _forget(home, name.capitalize())
@@ -468,7 +468,7 @@ def configure(
             answers = replace(answers, default_ledger=_ledger_asked(home, settings))
         copied = _copied(home) if numbering else 0
         with ExitStack() as stack:
-            stack.enter_context(run_lock(home, "configure"))
+            stack.enter_context(_session.run_lock(home))
             before, _ = config.load(home.config, os.environ)
             desk = _session.clients(home, before, stack)
             wizard.configure(home.config, before, answers, desk)
@@ -503,7 +503,7 @@ def _walk(home: "Home", settings: "Settings") -> None:
     written: list[wizard.Changes] = []
 
     def save(seen: Settings, changes: wizard.Changes) -> Settings | None:
-        with run_lock(home, "configure"):
+        with _session.run_lock(home):
             present, _ = config.load(home.config, os.environ)
             if present != seen:
                 return present
@@ -681,7 +681,7 @@ def _copy(order: "Order", *, dry_run: bool, as_json: bool) -> None:
         if not settings.default_ledger_account:
             raise NoDefaultLedger
 
-    with _session.desk(order.kind.command, check, dry_run=dry_run) as desk:
+    with _session.desk(check, dry_run=dry_run) as desk:
         try:
             render.collect(
                 copying.copy(order, desk),
@@ -758,7 +758,7 @@ def sync_payments(
         if not settings.sync_payments:
             raise PaymentSyncOff
 
-    with _session.desk("sync-payments", check, dry_run=dry_run) as desk:
+    with _session.desk(check, dry_run=dry_run) as desk:
         try:
             payments.sync(order, desk, report)
         except KeyboardInterrupt:

@@ -76,12 +76,11 @@ class Session:
 
     def settings(self, home: "Home") -> "Settings":
         """The settings as they are now; what is odd in the file is warned about."""
-        from productive_sage import config, render
+        from productive_sage import config
 
         settings, warnings = config.load(home.config, os.environ)
         for warning in warnings:
-            with suppress(OSError):
-                render.warning(warning)
+            warn(warning)
         return settings
 
     def vault(self, profile: str = "") -> "Vault":
@@ -96,9 +95,7 @@ class Session:
         return asking.choose if self.can_ask else None
 
     @contextmanager
-    def desk(
-        self, command: str, check: "Callable[[Settings], None]", *, dry_run: bool
-    ) -> Iterator["Desk"]:
+    def desk(self, check: "Callable[[Settings], None]", *, dry_run: bool) -> Iterator["Desk"]:
         """Everything a use case works with; writing runs hold the profile's lock.
 
         `check` raises where the settings do not let the command run at all.
@@ -112,11 +109,43 @@ class Session:
         check(settings)
         with ExitStack() as stack:
             if not dry_run:
-                stack.enter_context(run_lock(home, command))
+                stack.enter_context(self.run_lock(home))
             desk = self.clients(home, settings, stack, read_only=dry_run)()
             if not dry_run:
                 history.record_interrupted(desk.ledger, warn)
             yield replace(desk, ask=self.ask(), dry_run=dry_run)
+
+    @contextmanager
+    def run_lock(self, home: "Home") -> Iterator[None]:
+        """Let one writing run at a time work on a profile; the next one says who holds it."""
+        import filelock
+
+        from productive_sage.config import storage_error
+
+        holder = home.lock.with_suffix(".holder")
+        lock = filelock.FileLock(home.lock, timeout=0, mode=0o600)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            try:
+                who = holder.read_text(encoding="utf-8")
+            except OSError:
+                who = "another psage run"
+            raise Locked(
+                f"profile `{home.profile}` is in use: {who}",
+                hint="wait for it to end and run the command again",
+            ) from None
+        except OSError as error:
+            raise storage_error(error, home.lock) from error
+        with ExitStack() as stack:
+            stack.callback(lock.release)
+            since = datetime.now(UTC).isoformat(timespec="seconds")
+            try:
+                holder.write_text(f"`psage {self.command}` (process {os.getpid()}) since {since}")
+            except OSError as error:
+                raise storage_error(error, holder) from error
+            stack.callback(holder.unlink, missing_ok=True)
+            yield
 
     def clients(
         self, home: "Home", settings: "Settings", stack: ExitStack, *, read_only: bool = False
@@ -169,46 +198,11 @@ class Session:
         return opener
 
 
-@contextmanager
-def open_pool() -> Iterator["Pool"]:
+def open_pool() -> "Pool":
     """The connections of one run; httpx is loaded here, not before."""
     from productive_sage.http import connect_pool
 
-    with connect_pool() as pool:
-        yield pool
-
-
-@contextmanager
-def run_lock(home: "Home", command: str) -> Iterator[None]:
-    """Let one writing run at a time work on a profile; the next one says who holds it."""
-    import filelock
-
-    from productive_sage.config import storage_error
-
-    holder = home.lock.with_suffix(".holder")
-    lock = filelock.FileLock(home.lock, timeout=0, mode=0o600)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        try:
-            who = holder.read_text(encoding="utf-8")
-        except OSError:
-            who = "another psage run"
-        raise Locked(
-            f"profile `{home.profile}` is in use: {who}",
-            hint="wait for it to end and run the command again",
-        ) from None
-    except OSError as error:
-        raise storage_error(error, home.lock) from error
-    with ExitStack() as stack:
-        stack.callback(lock.release)
-        since = datetime.now(UTC).isoformat(timespec="seconds")
-        try:
-            holder.write_text(f"`psage {command}` (process {os.getpid()}) since {since}")
-        except OSError as error:
-            raise storage_error(error, holder) from error
-        stack.callback(holder.unlink, missing_ok=True)
-        yield
+    return connect_pool()
 
 
 def warn(message: str) -> None:
@@ -221,16 +215,13 @@ def warn(message: str) -> None:
 
 def _warn_of_the_end(tokens: "SageTokens") -> None:
     """Say at the end of a run that the sign-in to Sage, renewed or not, will not last long."""
-    from productive_sage import render
-
     left_s = tokens.sign_in.refresh_until - time.time()
     if left_s < _SHORT_S:
         day = datetime.fromtimestamp(tokens.sign_in.refresh_until, UTC).date()
-        with suppress(OSError):
-            render.warning(
-                f"the sign-in to Sage ends on {day}, in {max(0, int(left_s // 86_400))} days, and "
-                "this run could not prolong it: run `psage connect sage` before"
-            )
+        warn(
+            f"the sign-in to Sage ends on {day}, in {max(0, int(left_s // 86_400))} days, and "
+            "this run could not prolong it: run `psage connect sage` before"
+        )
 
 
 def _remember(ledger: "Ledger", productive: "ProductiveSignIn", tokens: "SageTokens") -> None:
