@@ -86,10 +86,10 @@ def _mapping(text: str) -> dict[str, Any]:
 
 
 def _digest(columns: Mapping[str, Any]) -> str:
-    covered = {name: value for name, value in columns.items() if name != "hash"}
-    text = json.dumps(covered, sort_keys=True, separators=(",", ":"))
     import hashlib  # takes 4 ms, and `status` needs none
 
+    covered = {name: value for name, value in columns.items() if name != "hash"}
+    text = json.dumps(covered, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

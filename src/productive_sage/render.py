@@ -144,7 +144,8 @@ def warning(message: str) -> None:
 
 def line(text: str) -> None:
     """Print one sentence of a result, on a terminal in lines of whole words."""
-    out().print(clean(text), soft_wrap=not sys.stdout.isatty())
+    for one in _fitted(text, "", ""):
+        out().print(one)
 
 
 def paragraph(text: str = "", first: str = "", later: str = "") -> None:
@@ -160,8 +161,13 @@ def settings(rows: Mapping[str, tuple[str, str]]) -> None:
     """Print each setting with its value and where it comes from, one a line in a pipe."""
     for key, (value, source) in rows.items():
         text = f"{key}: {value} ({source})"
-        for one in _wrapped(text, "", "  ") if sys.stdout.isatty() else [clean(text)]:
+        for one in _fitted(text, "", "  "):
             out().print(one)
+
+
+def _fitted(text: str, first: str, later: str) -> Iterable[str]:
+    """The lines of a result: as `_wrapped` makes them for a terminal, else one."""
+    return _wrapped(text, first, later) if sys.stdout.isatty() else [first + clean(text)]
 
 
 def _wrapped(text: str, first: str, later: str) -> Iterator[str]:
@@ -241,12 +247,10 @@ def check(one: "Check", *, quiet: bool) -> None:
         return
     style = {"ok": "green", "warning": "bold yellow", "failure": "bold red"}[one.result]
     name = one.name.replace("_", " ")
-    whole, remedy = f"{name:<22}{_runnable(one.message)}", f"-> {_runnable(one.remedy or '')}"
     first, later = f"{one.result:<9}", " " * 9
-    is_terminal = sys.stdout.isatty()
-    lines = [*_wrapped(whole, first, later)] if is_terminal else [first + whole]
+    lines = [*_fitted(f"{name:<22}{_runnable(one.message)}", first, later)]
     if one.remedy:
-        lines += _wrapped(remedy, later, f"{later}   ") if is_terminal else [later + remedy]
+        lines += _fitted(f"-> {_runnable(one.remedy)}", later, f"{later}   ")
     for line in lines:
         out().print(Text.assemble((line[:9], style), line[9:]))
 
@@ -593,9 +597,9 @@ def sheet(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     Numbers (`int` and `Decimal`) stay numbers, negative ones too: nothing but a number is in such a
     cell. Into a file or a pipe it is UTF-8 with the mark by which Excel knows that.
     """
-    text = io.StringIO()
     import csv
 
+    text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(heads)
     for row in rows:

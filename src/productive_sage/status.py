@@ -125,18 +125,17 @@ def look(
             with Ledger(home.ledger, read_only=True) as ledger:
                 known = ledger.sign_ins()
                 _read_ledger(status, ledger, psage)
-    except PsageError as error:
+    except (PsageError, OSError) as error:  # or a folder nobody may look into
         known, status.copied = {}, {}
+        if isinstance(error, OSError):
+            error = config.storage_error(error, home.ledger)
         status.errors.append(error)
-    except OSError as error:  # a folder nobody may look into
-        known, status.copied = {}, {}
-        status.errors.append(config.storage_error(error, home.ledger))
     for service in SERVICES:
         one = _connection(service, known, now, psage)
         if answers and service in answers:
-            one = replace(one, is_asked=True, error=answers[service])
-            if one.state == "unknown":  # it was asked now
-                one = replace(one, next_step=None)
+            # Where the next step was to ask, that is done now.
+            step = None if one.state == "unknown" else one.next_step
+            one = replace(one, is_asked=True, error=answers[service], next_step=step)
         if one.error:
             status.errors.append(one.error)
         status.connections.append(one)
