@@ -46,6 +46,42 @@ def test_all_problems_are_told_at_once_with_key_value_and_what_is_allowed(tmp_pa
     assert "PSAGE_SAGE_TOKEN_URL" in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("entry", "is_good"),
+    [
+        ("JPY = 0", True),
+        ("JPY = 2", True),
+        ("JPY = 1", False),
+        ("JPY = 3", False),
+        ("JPY = false", False),
+        ("KWD = 3", True),
+        ("KWD = 2", True),
+        ("KWD = 0", False),
+        ("CLF = 4", True),
+        ("GBP = 2", True),
+        ("GBP = 0", False),
+        ("GBP = 3", False),
+        ("EUR = 1", False),
+        ("XYZ = 0", False),
+        ("gbp = 2", False),
+        ('"" = 2', False),
+    ],
+)
+def test_no_currency_is_counted_in_units_that_would_book_a_hundredfold(
+    entry: str, is_good: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "default.toml"
+    path.write_text(f"[minor_digits]\n{entry}\n")
+
+    if is_good:
+        currency, digits = entry.split(" = ")
+        assert config.load(path, {})[0].minor_digits == {currency: int(digits)}
+    else:
+        with pytest.raises(ConfigInvalid, match=r"minor_digits\.") as caught:
+            config.load(path, {})
+        assert caught.value.exit_code == 2
+
+
 def test_unknown_keys_are_warned_about(tmp_path: Path) -> None:
     path = tmp_path / "default.toml"
     path.write_text("colour = 1\n[endpoints]\nother = 2\n")

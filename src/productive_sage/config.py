@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from productive_sage import money
 from productive_sage.basics import Endpoints, Settings
 from productive_sage.errors import ConfigInvalid, DiskFull, HomeUnusable, PsageError, UsageProblem
 from productive_sage.text import clean
@@ -121,8 +122,19 @@ def _a(kind: type, words: str) -> _Check:
     return lambda value: None if type(value) is kind else f"must be {words}"
 
 
-def _digits(value: Any) -> str | None:
-    return None if type(value) is int and 0 <= value <= 4 else "must be a number from 0 to 4"
+def _digits(currency: str) -> _Check:
+    """As many decimals as ISO 4217 gives a currency, or two, as Productive counts most of them.
+
+    Any other number books a hundredfold or a hundredth, and no figure of Productive's shows it.
+    """
+    if not re.fullmatch("[A-Z]{3}", currency):
+        return lambda _: "is not for a currency: write three capital letters, like JPY"
+    usual = money.digits(currency)
+    allowed = sorted({usual, 2})
+    words = (
+        f"must be {' or '.join(map(str, allowed))}, since {currency} has {usual or 'no'} decimals"
+    )
+    return lambda value: None if type(value) is int and value in allowed else words
 
 
 def _rate(value: Any) -> str | None:
@@ -163,7 +175,11 @@ _KEYS: dict[str, _Check] = {
     "settlement_discount": _one_of("warn", "write_off"),
     "sage_calls_per_second": _rate,
 }
-_TABLES: dict[str, _Check] = {"items": _sage_item, "minor_digits": _digits, "endpoints": _address}
+_TABLES: dict[str, Callable[[str], _Check]] = {
+    "items": lambda _key: _sage_item,
+    "minor_digits": _digits,
+    "endpoints": lambda _key: _address,
+}
 
 
 def load(path: Path, environment: Mapping[str, str]) -> tuple[Settings, list[str]]:
@@ -207,7 +223,7 @@ def survey(path: Path, environment: Mapping[str, str]) -> tuple[Settings, list[s
             problems.append(f"`{name}` must be a table, `[{name}]`")
             continue
         known = ENDPOINT_VARIABLES if name == "endpoints" else table
-        values[name] = checked(f"{name}.", table, dict.fromkeys(known, _TABLES[name]))
+        values[name] = checked(f"{name}.", table, {key: _TABLES[name](key) for key in known})
     from_environment = {
         key: environment[name] for key, name in ENDPOINT_VARIABLES.items() if environment.get(name)
     }

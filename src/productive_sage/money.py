@@ -14,7 +14,12 @@ ZERO = Decimal(0)
 # ISO 4217 minor units where they are not two.
 _NO_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split()
 _THREE_DECIMALS = "BHD IQD JOD KWD LYD OMR TND".split()
-_EXPONENTS = {**dict.fromkeys(_NO_DECIMALS, 0), **dict.fromkeys(_THREE_DECIMALS, 3)}
+_FOUR_DECIMALS = "CLF UYW".split()
+_EXPONENTS = {
+    **dict.fromkeys(_NO_DECIMALS, 0),
+    **dict.fromkeys(_THREE_DECIMALS, 3),
+    **dict.fromkeys(_FOUR_DECIMALS, 4),
+}
 
 
 def digits(currency: str) -> int:

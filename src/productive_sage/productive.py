@@ -431,15 +431,17 @@ class ProductiveClient:
         """
         if currency in self._minor_digits:
             return self._minor_digits[currency]
-        if money.digits(currency) == 2:
+        usual = money.digits(currency)
+        if usual == 2:
             return 2
+        unit = f"1/{10**usual} {currency}" if usual else f"whole {currency}"
         raise CurrencyUnclear(
             f"invoice `{said.get('number')}` is in {currency} and Productive says "
-            f"`{said.get('amount')}`; whether that counts whole {currency} or hundredths is not "
+            f"`{said.get('amount')}`; whether that counts {unit} or hundredths is not "
             "documented, and psage does not guess",
             hint="look at the invoice in Productive; then write under `[minor_digits]` in the "
-            f"settings file `{currency} = 0` if the amount is {said.get('amount')} {currency}, "
-            f"or `{currency} = 2` if it is a hundredth of that",
+            f"settings file `{currency} = {usual}` if the amount is {said.get('amount')} times "
+            f"{unit.removeprefix('whole ')}, or `{currency} = 2` if it is that many hundredths",
         )
 
 
