@@ -1,13 +1,16 @@
 """One refresh token, good for one use, and many processes that want it."""
 
 import json
+import time
 from contextlib import ExitStack
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from productive_sage import oauth
 from productive_sage.sandbox import Call, Sandbox
 from productive_sage.vault import Vault
 from tests.conftest import Psage, Result
@@ -173,6 +176,38 @@ def test_a_run_that_renews_again_and_again_leaves_the_newest_token(
     assert len(renewals(stale)) > 2
     newest = renewals(stale)[-1]
     assert Vault("default").sage().refresh_token == issued(newest)["refresh_token"]
+
+
+@pytest.mark.parametrize(
+    "life",
+    [None, 0, -5, True, "soon", [], {}, 10**30, "1e999999999", Decimal("0.5"), "9" * 5000],
+    ids=lambda life: f"{type(life).__name__} {str(life)[:9]}",
+)
+def test_new_tokens_are_kept_whatever_is_said_of_their_lives(
+    stale: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch, life: Any
+) -> None:
+    # The old ones are used up: to drop the new ones for a number would be to lose the sign-in.
+    odd = {} if life is None else dict.fromkeys(("expires_in", "refresh_token_expires_in"), life)
+    monkeypatch.setattr(oauth, "_with_tokens", told(oauth._with_tokens, odd))
+
+    result = psage(*PEEK)
+
+    assert result.code == 0
+    (renewal,) = renewals(stale)
+    stored, now = Vault("default").sage(), time.time()
+    assert stored.refresh_token == issued(renewal)["refresh_token"]
+    assert stored.access_until == pytest.approx(now + 300, abs=60)
+    assert stored.refresh_until == pytest.approx(now + 31 * 86_400, abs=60)
+
+
+def told(read: Any, odd: dict[str, Any]) -> Any:
+    """Read a reply that says other life times, or none."""
+
+    def other(sign_in: Any, answer: dict[str, Any], now: float) -> Any:
+        tokens = {key: value for key, value in answer.items() if "expires_in" not in key}
+        return read(sign_in, tokens | odd, now)
+
+    return other
 
 
 def test_a_run_does_not_go_on_with_a_business_connected_meanwhile(

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -35,6 +36,8 @@ from productive_sage.vault import SageSignIn, Vault
 _EARLY_S = 20
 """A token this close to its end is renewed before use."""
 _LOCK_S = 60
+_ACCESS_S, _REFRESH_S, _LONGEST_S = 300, 31 * 86_400, 3_650 * 86_400
+"""How long Sage's tokens live where it does not say, and the longest that is believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,20 +157,31 @@ def exchange(
 
 
 def _with_tokens(sign_in: SageSignIn, answer: Any, now: float) -> SageSignIn:
-    """Trust the life times in the reply."""
+    """Take the tokens of a reply: the ones before are used up, so nothing else in it matters."""
     try:
-        return replace(
-            sign_in,
-            access_token=_token(answer["access_token"]),
-            access_until=now + int(answer["expires_in"]),
-            refresh_token=_token(answer["refresh_token"]),
-            refresh_until=now + int(answer.get("refresh_token_expires_in", 31 * 86400)),
-            scope=str(answer.get("scope", sign_in.scope)),
-        )
+        access, refresh = _token(answer["access_token"]), _token(answer["refresh_token"])
     except (KeyError, TypeError, ValueError):
         raise SignInFailed(
             "Sage's answer holds no tokens", hint="run `psage connect sage` again"
         ) from None
+    scope = answer.get("scope")
+    return replace(
+        sign_in,
+        access_token=access,
+        access_until=now + _life_s(answer.get("expires_in"), _ACCESS_S),
+        refresh_token=refresh,
+        refresh_until=now + _life_s(answer.get("refresh_token_expires_in"), _REFRESH_S),
+        scope=scope if isinstance(scope, str) else sign_in.scope,
+    )
+
+
+def _life_s(said: Any, usual_s: int) -> int:
+    """How long a token lives by its reply; `usual_s` where that is missing or cannot be."""
+    try:
+        life_s = Decimal(str(said))
+        return int(life_s) if 1 <= life_s <= _LONGEST_S else usual_s
+    except (ArithmeticError, ValueError):
+        return usual_s
 
 
 def _token(value: Any) -> str:
