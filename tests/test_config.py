@@ -10,6 +10,8 @@ import pytest
 from productive_sage import config
 from productive_sage.errors import ConfigInvalid, UsageProblem
 from productive_sage.models import Endpoints, Settings
+from productive_sage.sandbox import Sandbox
+from tests.conftest import Psage
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.toml"
 
@@ -80,6 +82,25 @@ def test_no_currency_is_counted_in_units_that_would_book_a_hundredfold(
         with pytest.raises(ConfigInvalid, match=r"minor_digits\.") as caught:
             config.load(path, {})
         assert caught.value.exit_code == 2
+
+
+def test_a_folder_in_the_home_of_nobody_is_refused_before_anything_is_asked(
+    services: Sandbox, psage: Psage, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = home / "default.toml"
+    good = path.read_text()
+    path.write_text('pdf_folder = "~no-such-user/pdf"\n' + good)
+    pdf = psage("copy-invoice", "123", "--no-tax", "--json")
+    path.write_text(good)
+    monkeypatch.setenv("PSAGE_HOME", "~no-such-user/psage")
+    whole = psage("copy-invoice", "123", "--no-tax", "--json")
+    seen = psage("status", "--json")
+
+    assert [result.code for result in (pdf, whole, seen)] == [2, 2, 2]
+    assert pdf.json["error"]["code"] == "config_invalid"
+    assert whole.json["error"]["code"] == seen.json["error"]["code"] == "home_unusable"
+    assert "~no-such-user" in whole.json["error"]["message"]
+    assert services.calls() == []
 
 
 def test_unknown_keys_are_warned_about(tmp_path: Path) -> None:

@@ -141,6 +141,16 @@ def _rate(value: Any) -> str | None:
     return None if type(value) is int and 1 <= value <= 100 else "must be a number from 1 to 100"
 
 
+def _folder(value: Any) -> str | None:
+    if not isinstance(value, str) or "\0" in value:
+        return "must be a folder in quotes"
+    try:
+        Path(value).expanduser()
+    except RuntimeError:
+        return "is in the home of a user this machine does not know"
+    return None
+
+
 def _sage_item(value: Any) -> str | None:
     if isinstance(value, str) and re.fullmatch(r"(service|product|stock_item):\S+", value):
         return None
@@ -166,7 +176,7 @@ _KEYS: dict[str, _Check] = {
     "numbering": _one_of("sage", "productive"),
     "write_number_back": _a(bool, "true or false"),
     "pdf": _one_of("productive", "sage"),
-    "pdf_folder": _a(str, "a folder in quotes"),
+    "pdf_folder": _folder,
     "default_ledger_account": _a(str, "a Sage ledger account id in quotes"),
     "default_tax_rate": _a(str, "a Sage tax rate id in quotes"),
     "goods_or_services": _one_of("SERVICES", "GOODS"),

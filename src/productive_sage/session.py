@@ -50,7 +50,14 @@ class Session:
     @property
     def folder(self) -> Path:
         """The home folder, be it there or not."""
-        return Path(os.environ.get("PSAGE_HOME") or typer.get_app_dir("psage")).expanduser()
+        folder = Path(os.environ.get("PSAGE_HOME") or typer.get_app_dir("psage"))
+        try:
+            return folder.expanduser()
+        except RuntimeError:
+            raise HomeUnusable(
+                f"`{folder}` is in the home of a user this machine does not know",
+                hint="point PSAGE_HOME to a folder psage may write to",
+            ) from None
 
     def home(self) -> "Home":
         """The files of the profile; the folder is made where it is missing."""
@@ -190,9 +197,9 @@ class Session:
                 read_only=read_only,
                 on_write=on_write,
             )
-            folder = Path(settings.pdf_folder) if settings.pdf_folder else home.folder / "pdf"
+            folder = Path(settings.pdf_folder or home.folder / "pdf").expanduser()
             sage = SageClient(http, tokens.sign_in.business_id)
-            opened.append(Desk(settings, ledger, productive, sage, folder.expanduser()))
+            opened.append(Desk(settings, ledger, productive, sage, folder))
             return opened[0]
 
         return opener
