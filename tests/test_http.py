@@ -661,11 +661,12 @@ def test_an_answer_without_content_is_an_answer(connect: Connect) -> None:
 
 
 def test_a_body_is_sent_as_utf_8_under_its_media_type(connect: Connect) -> None:
-    line = connect(ok())
+    line = connect(ok(), media_type="application/vnd.api+json")
 
-    line.http.write("PATCH", "/invoices/1", BODY, media_type="application/vnd.api+json")
+    line.http.write("PATCH", "/invoices/1", BODY)
 
     (request,) = line.wire.requests
+    assert request.headers["accept"] == "application/vnd.api+json"
     assert request.content == '{"contact": {"name": "Blåbær"}}'.encode()
     assert request.headers["content-type"] == "application/vnd.api+json"
 

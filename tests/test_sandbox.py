@@ -27,6 +27,7 @@ from tests.conftest import consent, sage_sign_in
 
 Body = dict[str, Any]
 PDF = one_page(["Hello"])
+JSON = "application/json"
 JSON_API = "application/vnd.api+json"
 BULK = f"{JSON_API}; ext=bulk"
 CALLBACK = "http://127.0.0.1:8765/callback"
@@ -53,7 +54,7 @@ class Service:
 @pytest.fixture
 def sage(sandbox: Sandbox) -> Service:
     token = f"Bearer {sage_sign_in(sandbox).access_token}"
-    return Service(f"{sandbox.sage_url}/v3.1", {"Authorization": token})
+    return Service(f"{sandbox.sage_url}/v3.1", {"Authorization": token, "Accept": JSON})
 
 
 @pytest.fixture
@@ -62,6 +63,7 @@ def productive(sandbox: Sandbox) -> Service:
         "X-Auth-Token": PRODUCTIVE_TOKEN,
         "X-Organization-Id": ORGANIZATION_ID,
         "Content-Type": JSON_API,
+        "Accept": JSON_API,
     }
     return Service(f"{sandbox.productive_url}/api/v2", headers)
 
@@ -160,7 +162,7 @@ def refresh(sandbox: Sandbox, refresh_token: str) -> httpx.Response:
 
 
 def opens(sandbox: Sandbox, answer: httpx.Response) -> bool:
-    headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    headers = {"Authorization": f"Bearer {answer.json()['access_token']}", "Accept": JSON}
     return HTTP.get(f"{sandbox.sage_url}/v3.1/user", headers=headers).status_code == 200
 
 
@@ -1402,6 +1404,7 @@ def test_the_token_is_tried_out_by_its_memberships(productive: Service) -> None:
         ({"invoiced_on": None}, "invoiced_on"),
         ({"sent_on": "today"}, "sent_on"),
         ({"exported": True, "attachment_id": 1}, "attachment_id"),
+        ({"attachment_id": "9123"}, "attachment_id"),
         ({"number": "INV-1", "exported": True}, "number"),
     ],
     ids=str,
@@ -1531,6 +1534,14 @@ def test_payments_are_filtered(
     sandbox.agency.add_payment(124, "1.00", written_off_on="2026-03-04")
 
     assert len(ids(productive("GET", f"/payments?{query}"))) == found
+
+
+def test_ids_in_attributes_are_numbers(sandbox: Sandbox, productive: Service) -> None:
+    as_text = productive("POST", "/payments", resource("payments", invoice_id="124", amount=100))
+    as_number = productive("POST", "/payments", resource("payments", invoice_id=124, amount=100))
+
+    assert as_text.json()["errors"][0]["source"]["pointer"] == "/data/attributes/invoice_id"
+    assert (as_text.status_code, as_number.status_code) == (422, 201)
 
 
 def test_payments_are_made_in_bulk_all_or_none(sandbox: Sandbox, productive: Service) -> None:
@@ -1802,7 +1813,7 @@ def test_every_service_can_be_down(sandbox: Sandbox, service: str) -> None:
 
     # Without credentials too: a service that is down does not look at them.
     headers = {"X-Auth-Token": "x", "X-Organization-Id": "x", "Authorization": "Bearer x"}
-    headers["Content-Type"] = JSON_API
+    headers |= {"Content-Type": JSON_API, "Accept": JSON if service == "sage" else JSON_API}
 
     assert HTTP.get(address, headers=headers).status_code == 503
 

@@ -162,6 +162,7 @@ class Http:
         explain: Callable[[Any], tuple[str, tuple[str, ...]]],
         credentials: Credentials | None = None,
         limiter: Limiter | None = None,
+        media_type: str = "application/json",
         read_only: bool = False,
         on_write: OnWrite = tell_nobody,
         clock: Callable[[], float] = time.monotonic,
@@ -175,6 +176,7 @@ class Http:
         self._explain = explain
         self._credentials = credentials or NoCredentials()
         self._limiter = limiter or Limiter(())
+        self._media_type = media_type
         self._read_only = read_only
         self._on_write = on_write
         self._clock = clock
@@ -185,16 +187,14 @@ class Http:
 
     def get(self, path: str, params: Mapping[str, str] | None = None, *, accept: str = "") -> Reply:
         """Read; JSON unless `accept` names another media type."""
-        return self._send("GET", path, params=params, headers={"Accept": accept} if accept else {})
+        return self._send("GET", path, params=params, accept=accept)
 
-    def write(
-        self, method: str, path: str, body: Any, *, media_type: str = "application/json"
-    ) -> Reply:
+    def write(self, method: str, path: str, body: Any) -> Reply:
         """Send a JSON body once; `body` None sends none.
 
         Raises ServiceRefused for a definite no, OutcomeUnknown where the service may have done it.
         """
-        headers = {} if body is None else {"Content-Type": media_type}
+        headers = {} if body is None else {"Content-Type": self._media_type}
         content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
         self._request_id = ""
         tell = self._on_write(Write(self.service, method, path, body))
@@ -220,7 +220,7 @@ class Http:
             headers=headers or {},
             form=dict(fields),
             file=file,
-            wants_json=file is None,
+            accept="*/*" if file else "",
         )
 
     def _send(self, method: str, path: str, **request: Any) -> Reply:
@@ -255,15 +255,15 @@ class Http:
         path: str,
         *,
         params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str],
+        headers: Mapping[str, str] | None = None,
+        accept: str = "",
         content: bytes | None = None,
         form: dict[str, str] | None = None,
         file: tuple[str, bytes, str] | None = None,
-        wants_json: bool = True,
     ) -> Reply:
         what = f"{method} {path or urlsplit(self.base_url).path}"
         writes = method != "GET"
-        wants_json = wants_json and "Accept" not in headers
+        wants_json = not accept
         self._pace()
         own = self._credentials.headers()
         self._secrets = [*own.values(), *(form or {}).values(), *(params or {}).values()]
@@ -273,7 +273,7 @@ class Http:
                 method,
                 self._address(path),
                 params=params,
-                headers={**own, **headers},
+                headers={"Accept": accept or self._media_type, **own, **(headers or {})},
                 content=content,
                 data=form,
                 files={"file": file} if file else None,

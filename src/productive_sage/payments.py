@@ -634,7 +634,7 @@ class _Run:
         if not self._desk.dry_run:
             on = "written_off_on" if share.is_discount else "paid_on"
             values = {"amount": share.amount, on: share.on, "note": shares.note_of(share)}
-            attributes = {"invoice_id": case.productive_id, **self._attributes(case, values)}
+            attributes = {"invoice_id": int(case.productive_id), **self._attributes(case, values)}
             payment_id = self._send(case, share, attributes)
         self._report.created.append(_changed(case, share, payment_id))
 

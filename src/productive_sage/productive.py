@@ -105,6 +105,7 @@ class ProductiveClient:
             endpoints.productive_api,
             credentials=token,
             limiter=limiter,
+            media_type=MEDIA_TYPE,
             on_write=on_write,
             **common,
         )
@@ -186,7 +187,7 @@ class ProductiveClient:
     def patch_invoice(self, invoice_id: str, attributes: Mapping[str, Any]) -> None:
         """Change writable attributes of an invoice; only these are sent."""
         data = {"type": "invoices", "id": invoice_id, "attributes": dict(attributes)}
-        self._http.write("PATCH", f"/invoices/{invoice_id}", {"data": data}, media_type=MEDIA_TYPE)
+        self._http.write("PATCH", f"/invoices/{invoice_id}", {"data": data})
 
     # --- payments
 
@@ -244,7 +245,7 @@ class ProductiveClient:
     def create_payment(self, attributes: Mapping[str, Any]) -> str:
         """POST /payments and return the id; no key makes it repeatable, so look before a second."""
         data = {"type": "payments", "attributes": dict(attributes)}
-        reply = self._http.write("POST", "/payments", {"data": data}, media_type=MEDIA_TYPE)
+        reply = self._http.write("POST", "/payments", {"data": data})
         try:
             return str(reply.document["data"]["id"])
         except ODD as error:
@@ -256,12 +257,12 @@ class ProductiveClient:
     def change_payment(self, payment_id: str, attributes: Mapping[str, Any]) -> None:
         """Change writable attributes of a payment; only these are sent."""
         data = {"type": "payments", "id": payment_id, "attributes": dict(attributes)}
-        self._http.write("PATCH", f"/payments/{payment_id}", {"data": data}, media_type=MEDIA_TYPE)
+        self._http.write("PATCH", f"/payments/{payment_id}", {"data": data})
 
     def delete_payment(self, payment_id: str) -> None:
         """Remove a payment psage wrote; already gone is fine."""
         try:
-            self._http.write("DELETE", f"/payments/{payment_id}", None, media_type=MEDIA_TYPE)
+            self._http.write("DELETE", f"/payments/{payment_id}", None)
         except RefusedByProductive as error:
             if error.status != 404:
                 raise
@@ -293,7 +294,7 @@ class ProductiveClient:
         return self._files.get(there.path, params, accept="application/pdf").body
 
     @understood
-    def upload_pdf(self, *, name: str, content: bytes) -> str:
+    def upload_pdf(self, *, name: str, content: bytes) -> int:
         """Upload a PDF and return the attachment's id, not linked to anything yet."""
         attributes = {
             "name": name,
@@ -302,7 +303,7 @@ class ProductiveClient:
             "attachable_type": "invoice",
         }
         data: dict[str, Any] = {"type": "attachments", "attributes": attributes}
-        reply = self._http.write("POST", "/attachments", {"data": data}, media_type=MEDIA_TYPE)
+        reply = self._http.write("POST", "/attachments", {"data": data})
         made = reply.document["data"]
         policy = {key: str(value) for key, value in made["attributes"]["aws_policy"].items()}
         stored = self._store.post_form("", policy, file=(name, content, "application/pdf"))
@@ -312,8 +313,8 @@ class ProductiveClient:
             "attributes": {"temp_url": stored.headers.get("location", "")},
         }
         path = f"/attachments/{made['id']}"
-        self._http.write("PATCH", path, {"data": data}, media_type=MEDIA_TYPE)
-        return str(made["id"])
+        self._http.write("PATCH", path, {"data": data})
+        return int(made["id"])
 
     # --- reading
 

@@ -143,6 +143,10 @@ class Operation:
         """Give what a reply of this status may hold; None if there may be no such reply."""
         return self.replies.get(str(status), self.replies["default"] if status >= 400 else None)
 
+    def can_reply(self, media: str) -> bool:
+        """Say whether a reply may be of this media type."""
+        return any(media in reply.by_media for reply in self.replies.values())
+
 
 class Contract:
     """A service's contract, closed and ready to judge."""
@@ -258,7 +262,9 @@ def _request_problems(operation: Operation, call: Call) -> Iterator[str]:
         value = call.headers.get(header, "")
         if not value or (header == "authorization" and not value.startswith("Bearer ")):
             yield f"no credentials in the header {header}"
-    media = _media(call.headers.get("content-type", ""))
+    media, accept = (_media(call.headers.get(name, "")) for name in ("content-type", "accept"))
+    if "ext=bulk" not in media and not operation.can_reply(accept):
+        yield f"accepts {accept!r}, in which there is no reply"
     if not operation.request.by_media:
         if call.body:
             yield "has a body where none is expected"
@@ -268,7 +274,7 @@ def _request_problems(operation: Operation, call: Call) -> Iterator[str]:
     elif media not in operation.request.by_media:
         yield f"content type {media!r}, expected {' or '.join(operation.request.by_media)}"
     else:
-        if "ext=bulk" in media and _media(call.headers.get("accept", "")) != media:
+        if "ext=bulk" in media and accept != media:
             yield f"a bulk request has to accept {media}"
         yield from _body_problems(operation, None, media, call.body)
 

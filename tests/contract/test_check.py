@@ -30,7 +30,7 @@ class Call:
 
 def sage(method: str, path: str, body: Any = None, reply: Any = None, **more: Any) -> Call:
     """Make a call of Sage; `body` and `reply` are written as JSON."""
-    headers = {"authorization": "Bearer abc", "x-business": "b1"}
+    headers = {"authorization": "Bearer abc", "x-business": "b1", "accept": "application/json"}
     if body is not None:
         headers["content-type"] = "application/json"
     return Call(
@@ -51,6 +51,7 @@ def productive(method: str, path: str, body: Any = None, reply: Any = None, **mo
         "x-auth-token": "abc",
         "x-organization-id": "1",
         "content-type": "application/vnd.api+json",
+        "accept": "application/vnd.api+json",
     }
     return Call(
         service="productive",
@@ -109,8 +110,9 @@ def post_payment(**attributes: Any) -> Call:
     return productive("POST", "/payments", body, {"data": record("payments")}, status=201)
 
 
+JSON = {"accept": "application/json"}
 BULK = "application/vnd.api+json; ext=bulk"
-PAYMENT = {"type": "payments", "attributes": {"invoice_id": "7", "amount": 500}}
+PAYMENT = {"type": "payments", "attributes": {"invoice_id": 7, "amount": 500}}
 BULK_CALL = productive(
     "POST",
     "/payments",
@@ -121,6 +123,7 @@ BULK_CALL = productive(
 )
 PDF = replace(
     sage("GET", "/sales_invoices/1", query={"mark_as_sent": ["false"]}),
+    headers={"authorization": "Bearer abc", "accept": "application/pdf"},
     reply_headers={"content-type": "application/pdf"},
     reply_body=b"%PDF-1.7 ...",
 )
@@ -218,22 +221,36 @@ BAD = {
     "fields": (list_invoices({"fields[invoices]": "state"}), "invoices have no state"),
     "fields type": (list_invoices({"fields[companies]": "name"}), "'companies' was unexpected"),
     # headers and bodies of requests
-    "no token": (replace(get_invoices(), headers={}), "no credentials in the header authorization"),
+    "no token": (
+        replace(get_invoices(), headers=JSON),
+        "no credentials in the header authorization",
+    ),
     "basic": (
-        replace(get_invoices(), headers={"authorization": "Basic abc"}),
+        replace(get_invoices(), headers=JSON | {"authorization": "Basic abc"}),
         "no credentials in the header authorization",
     ),
     "no organization": (
-        replace(LIMIT, headers={"x-auth-token": "a", "content-type": "application/vnd.api+json"}),
+        replace(LIMIT, headers=dict(LIMIT.headers, **{"x-organization-id": ""})),
         "no credentials in the header x-organization-id",
     ),
     "content type": (
-        replace(post_invoice(), headers={"authorization": "Bearer a", "content-type": "text/json"}),
+        replace(
+            post_invoice(),
+            headers=JSON | {"authorization": "Bearer a", "content-type": "text/json"},
+        ),
         "content type 'text/json', expected application/json",
     ),
     "content type of a look": (
         productive("GET", "/invoices/1", status=0, headers={"content-type": "application/json"}),
         "expected application/vnd.api+json",
+    ),
+    "accept": (
+        replace(get_invoices(), headers={"authorization": "Bearer a", "accept": "*/*"}),
+        "accepts '*/*'",
+    ),
+    "accept of a PDF": (
+        productive("GET", "/invoices/1", status=0, headers={"accept": "application/pdf"}),
+        "accepts 'application/pdf'",
     ),
     "bulk accept": (
         replace(BULK_CALL, headers=BULK_CALL.headers | {"accept": "*/*"}),

@@ -615,7 +615,9 @@ class Productive:
         attributes = dict(attributes)
         linked = data.get("relationships", {}).get("invoice", {}).get("data")
         if kind == "payments" and isinstance(linked, dict):
-            attributes["invoice_id"] = linked.get("id")
+            # The ids of relations are strings, those of attributes are numbers.
+            linked_id = str(linked.get("id"))
+            attributes["invoice_id"] = int(linked_id) if linked_id.isdecimal() else None
         for name, value in attributes.items():
             form = WRITABLE[kind].get(name)
             pointer = f"/data/attributes/{name}"
@@ -853,7 +855,7 @@ def _fits(value: object, form: str) -> bool:  # noqa: PLR0911 - one for each for
         case "integer":
             return isinstance(value, int) and not isinstance(value, bool)
         case "id":
-            return not isinstance(value, bool) and str(value).isdecimal()
+            return isinstance(value, int) and not isinstance(value, bool) and value > 0
         case "number":
             return not isinstance(value, str) and decimal_of(value) is not None
         case "date":

@@ -242,7 +242,8 @@ _PAYMENT = {
 _ATTACHMENT = {
     "text": "name attachment_type",
     "text?": "attachable_type content_type temp_url",
-    "id?": "invoice_id size",
+    "id?": "invoice_id",
+    "integer?": "size",
 }
 WRITABLE: dict[str, dict[str, str]] = {
     kind: {name: form for form, names in table.items() for name in names.split()}
