@@ -676,6 +676,17 @@ def test_a_dry_run_of_an_update_shows_the_put(services: Sandbox, psage: Psage) -
     assert writes(services) == []
 
 
+def test_an_update_sends_what_a_dry_run_shows_and_no_key(services: Sandbox, psage: Psage) -> None:
+    psage("copy-invoice", "101")
+    services.agency.edit_line(first_line(services, "101"), quantity="1")
+    planned = psage("copy-invoice", "101", "--update-existing", "--dry-run", "--json").only
+
+    psage("copy-invoice", "101", "--update-existing")
+
+    (call,) = services.calls("sage", "PUT", "/sales_invoices")
+    assert [json.loads(call.body)] == [one["body"] for one in planned["would_send"]]
+
+
 def test_people_get_a_table_with_the_link_and_warnings_on_stderr(
     services: Sandbox, psage: Psage
 ) -> None:

@@ -31,7 +31,9 @@ def deliver(
     `is_first` is false where an earlier run may have sent it moments ago: then a no proves nothing,
     since it may be the first try that stands in the way.
     """
-    body = {**intent.payload, "idempotency_id": intent.idempotency_id}
+    # An update that is sent twice makes nothing new, so it needs no key.
+    key = {} if intent.kind == "update" else {"idempotency_id": intent.idempotency_id}
+    body = {**intent.payload, **key}
     try:
         return send(body)
     except OutcomeUnknown as error:

@@ -619,10 +619,14 @@ class Ledger:
         """
         is_payment = intent.kind == "payment"
         key = intent.source_id if is_payment else intent.idempotency_id
+        column, value = "key", key
+        if intent.kind == "update":  # which carries no key, but tells what it changes
+            key, column = "", "path"
+            value = f"{intent.document_kind.path}/{intent.context['sage_id']}"
         end = "result = 'done' AND path = ?" if path else "result IN ('refused', 'not_done', ?)"
         if db.execute(
-            f"SELECT 1 FROM event WHERE key = ? AND at >= ? AND {end}",
-            (key, _text(intent.began_at), path or state),
+            f"SELECT 1 FROM event WHERE {column} = ? AND at >= ? AND {end}",
+            (value, _text(intent.began_at), path or state),
         ).fetchone():
             return
         document = "" if intent.kind == "contact" else intent.source_id
