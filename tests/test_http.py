@@ -335,6 +335,36 @@ def test_a_refusal_is_final_and_in_the_services_words(
     assert len(line.sent) == 1
 
 
+REASON = {"$message": "is not for sales", "$source": "invoice_lines.ledger_account_id"}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        [REASON],
+        REASON,
+        {"errors": [REASON]},
+        {"errors": REASON},
+        {"error": REASON},
+        {"$message": "There were errors", "errors": [REASON]},
+        [{"message": REASON["$message"], "$source": REASON["$source"]}],
+        {"message": REASON["$message"], "source": REASON["$source"]},
+        {"errors": {REASON["$source"]: [REASON["$message"]]}},
+    ],
+    ids=repr,
+)
+def test_the_words_of_a_refusal_are_found_however_they_are_wrapped(
+    connect: Connect, document: Any
+) -> None:
+    line = connect(httpx.Response(422, json=document))
+
+    with pytest.raises(RefusedBySage) as caught:
+        line.post()
+
+    assert "is not for sales [invoice_lines.ledger_account_id]" in caught.value.message
+    assert caught.value.fields == ("invoice_lines.ledger_account_id",)
+
+
 def test_a_refusal_without_words_gives_the_reason_phrase(connect: Connect) -> None:
     line = connect(status(403))
 

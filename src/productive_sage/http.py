@@ -11,7 +11,7 @@ import logging
 import random
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ParamSpec, Protocol, TypeVar
@@ -64,6 +64,25 @@ def understood(read: Callable[_P, _T]) -> Callable[_P, _T]:
             ) from error
 
     return checked
+
+
+def reasons(document: Any) -> Iterator[Mapping[str, Any]]:
+    """The objects that say why something was refused: in an array, alone, or under `errors`.
+
+    What a plain text says, or a map of fields of each, is told as a `message` with its `source`.
+    """
+    if isinstance(document, str):
+        yield {"message": document}
+    elif isinstance(document, list):
+        for one in document:
+            yield from reasons(one)
+    elif isinstance(document, dict):
+        yield document
+        inner = document.get("errors", document.get("error"))
+        if isinstance(inner, dict) and all(isinstance(said, list) for said in inner.values()):
+            inner = [{"message": one, "source": key} for key, said in inner.items() for one in said]
+        if "errors" in document or isinstance(inner, (dict, list)):
+            yield from reasons(inner)
 
 
 class Credentials(Protocol):

@@ -20,7 +20,7 @@ from productive_sage.errors import (
     RefusedByProductive,
     ServiceUnavailable,
 )
-from productive_sage.http import ODD, Http, OnWrite, Pool, tell_nobody, understood
+from productive_sage.http import ODD, Http, OnWrite, Pool, reasons, tell_nobody, understood
 from productive_sage.mapping import clean
 from productive_sage.models import (
     CREDIT_NOTE,
@@ -45,14 +45,16 @@ _Included = Mapping[tuple[str, str], dict[str, Any]]
 def words_of(document: Any) -> tuple[str, tuple[str, ...]]:
     """Productive's own words, and the attributes it points to."""
     said, fields = [], []
-    for error in document.get("errors", []) if isinstance(document, dict) else []:
+    for error in reasons(document):
         source = error.get("source")
-        pointer = source.get("pointer", "") if isinstance(source, dict) else ""
-        words = " ".join(filter(None, [error.get("title"), error.get("detail")]))
-        said.append(f"{words} [{pointer}]" if pointer else words)
+        pointer = str(source.get("pointer") or "") if isinstance(source, dict) else source
+        best = [error.get("title"), error.get("detail")]
+        words = " ".join(filter(None, best)) or error.get("message") or error.get("error")
+        if isinstance(words, str) and words:
+            said.append(f"{words} [{pointer}]" if pointer else words)
         if pointer:
-            fields.append(pointer)
-    return "; ".join(filter(None, said)), tuple(fields)
+            fields.append(str(pointer))
+    return "; ".join(dict.fromkeys(said)), tuple(dict.fromkeys(fields))
 
 
 @dataclass(frozen=True, slots=True)

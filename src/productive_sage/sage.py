@@ -27,6 +27,7 @@ from productive_sage.http import (
     OnWrite,
     Pool,
     Reply,
+    reasons,
     tell_nobody,
     understood,
 )
@@ -48,6 +49,8 @@ from productive_sage.pacing import Limiter, Window
 
 ITEM_LISTS = {"service": "services", "product": "products", "stock_item": "stock_items"}
 _T = TypeVar("_T")
+_WORDS = ("$message", "message", "error_description", "error", "$dataCode")
+"""Where a refusal says why, the best first."""
 
 PDF_LIMIT = 2_621_440
 """Bytes of an attachment at most."""
@@ -64,22 +67,18 @@ _CONTACT_FIELDS = "name,reference,currency,email,main_address,main_contact_perso
 def words_of(document: Any) -> tuple[str, tuple[str, ...]]:
     """Sage's own words, and the fields it names.
 
-    A 422 is an array of messages, the first often an umbrella that says nothing; the token
+    A 422 is mostly an array of messages, the first often an umbrella that says nothing; the token
     endpoint answers with an object.
     """
-    if isinstance(document, dict):
-        said = document.get("error_description") or document.get("error") or ""
-        return str(said), ()
-    said_all, fields = [], []
-    for row in document if isinstance(document, list) else []:
-        if not isinstance(row, dict):
-            continue
-        message = str(row.get("$message") or row.get("message") or row.get("$dataCode") or "")
-        source = str(row.get("$source") or "")
-        said_all.append(f"{message} [{source}]" if source else message)
+    said, fields = [], []
+    for row in reasons(document):
+        words = next(filter(None, map(row.get, _WORDS)), "")
+        source = str(row.get("$source") or row.get("source") or "")
+        if isinstance(words, str) and words:
+            said.append(f"{words} [{source}]" if source else words)
         if source:
             fields.append(source)
-    return "; ".join(filter(None, said_all)), tuple(fields)
+    return "; ".join(dict.fromkeys(said)), tuple(dict.fromkeys(fields))
 
 
 def sage_http(

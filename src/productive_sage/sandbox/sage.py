@@ -152,7 +152,7 @@ class Sage:
         # Some replies of the live service say `message` instead of `$message`.
         plain = self._refusals % 3 == 0
         rows += [_row(problem, plain=plain) for problem in refusal.problems]
-        reply = Reply.of(refusal.status, rows)
+        reply = Reply.of(refusal.status, _worn(rows, self._refusals))
         if refusal.status == 429 and self._switches.retry_after:
             reply.headers["Retry-After"] = refusal.problems[0].message.rpartition(" ")[2]
         return reply
@@ -584,6 +584,16 @@ def _row(problem: Problem, *, plain: bool = False) -> Record:
         ("message" if plain else "$message"): problem.message,
         "$source": problem.source,
     }
+
+
+def _worn(rows: list[Record], turn: int) -> object:
+    """Put reasons as the live service does by turns: mostly an array, one alone, `errors`."""
+    match turn % 4:
+        case 0 if len(rows) == 1:
+            return rows[0]
+        case 2:
+            return {"errors": rows}
+    return rows
 
 
 def _instant(text: str) -> datetime | None:
