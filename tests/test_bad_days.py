@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -336,6 +337,42 @@ def test_a_service_that_stays_spoiled_is_unavailable_and_nothing_is_done(
     assert len(services.calls(service, "GET", path)) == 5
     assert writes(services) == []
     assert_good_again(psage, services)
+
+
+@pytest.mark.parametrize("rows", [199, 49])
+def test_a_list_too_heavy_for_sage_is_read_in_smaller_pages(
+    services: Sandbox, psage: Psage, rows: int
+) -> None:
+    services.heavy_rows = rows
+
+    result = assert_good_again(psage, services)
+
+    assert result.only["warnings"] == []
+    asked = [call.query["items_per_page"] for call in services.calls("sage", "GET", "/contacts")]
+    assert asked[:5] == [["200"]] * 2 + ([["50"]] if rows == 199 else [["50"], ["50"], ["20"]])
+
+
+def test_a_list_too_heavy_in_every_size_is_unavailable(services: Sandbox, psage: Psage) -> None:
+    services.heavy_rows = 1
+
+    assert_told(psage(*COPY), 5, "service_unavailable", "An unexpected error has occurred")
+
+    assert writes(services) == []
+
+
+@pytest.mark.parametrize("by_number", [True, False], ids=["by number", "by cursor"])
+def test_a_list_of_productive_is_read_to_its_end(
+    services: Sandbox, psage: Psage, *, by_number: bool
+) -> None:
+    services.pages_by_number = by_number
+    for _ in range(250):
+        services.agency.add_line(123, description="Hours", quantity="1", unit_price="1.00")
+
+    result = psage(*COPY, "--dry-run", "--json")
+
+    before = Decimal(services.productive.invoices["123"]["amount"]) / 100
+    assert Decimal(result.only["net"]) == before
+    assert len(services.calls("productive", "GET", "/line_items")) == 2
 
 
 # Valid JSON, but not what the service's API sends: a gateway's own words, most of the time.

@@ -308,6 +308,35 @@ def test_an_invoice_that_forgets_its_receipt_is_not_believed_alone(
     assert held(books, "101") == [("50.00", "2026-03-01")]
 
 
+def test_a_receipt_that_does_not_say_what_it_settles_is_no_second_witness(
+    books: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books.bookkeeper.pay(copy_of(books, "101"), "50.00", "2026-03-01")
+    psage("sync-payments")
+    books.receipts_say_nothing = True
+    monkeypatch.setattr(Books, "settlements", lambda self, key: [])
+
+    result = psage("sync-payments", "--json")
+
+    assert (result.json["deleted"], codes(result)) == ([], ["not_proven"])
+    assert held(books, "101") == [("50.00", "2026-03-01")]
+
+
+def test_a_receipt_that_does_not_say_what_it_settles_may_settle_any_copy(
+    books: Sandbox, psage: Psage, home: Path
+) -> None:
+    books.receipts_say_nothing, books.payments_touch_invoices = True, False
+    age_everything(books)
+    with Ledger(home / "default.db") as ledger, ledger.write() as db:
+        db.execute("UPDATE link SET copied_at = '2026-01-01T00:00:00+00:00'")
+    books.bookkeeper.pay(copy_of(books, "101"), "10.00", "2026-03-01")
+
+    result = psage("sync-payments", "--json")
+
+    assert [one["amount"] for one in result.json["created"]] == ["10.00"]
+    assert held(books, "101") == [("10.00", "2026-03-01")]
+
+
 def test_more_removals_than_allowed_change_nothing_at_all(books: Sandbox, psage: Psage) -> None:
     copy = copy_of(books, "101")
     receipts = [books.bookkeeper.pay(copy, "1.00", f"2026-03-{day:02}") for day in range(1, 5)]

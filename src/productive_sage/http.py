@@ -29,7 +29,7 @@ from productive_sage.errors import (
     ServiceUnavailable,
     SignInExpired,
 )
-from productive_sage.pacing import Limiter, backoff_s, is_affordable
+from productive_sage.pacing import MAX_ATTEMPTS, Limiter, backoff_s, is_affordable
 
 log = logging.getLogger("psage.http")
 
@@ -204,9 +204,19 @@ class Http:
         self._secrets: list[str] = []
         self._request_id = ""
 
-    def get(self, path: str, params: Mapping[str, str] | None = None, *, accept: str = "") -> Reply:
-        """Read; JSON unless `accept` names another media type."""
-        return self._send("GET", path, params=params, accept=accept)
+    def get(
+        self,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        accept: str = "",
+        tries: int = MAX_ATTEMPTS,
+    ) -> Reply:
+        """Read; JSON unless `accept` names another media type.
+
+        No more than `tries` where the service has no usable answer; fewer leave the caller some.
+        """
+        return self._send("GET", path, tries=tries, params=params, accept=accept)
 
     def write(self, method: str, path: str, body: Any) -> Reply:
         """Send a JSON body once; `body` None sends none.
@@ -242,7 +252,7 @@ class Http:
             accept="*/*" if file else "",
         )
 
-    def _send(self, method: str, path: str, **request: Any) -> Reply:
+    def _send(self, method: str, path: str, *, tries: int = MAX_ATTEMPTS, **request: Any) -> Reply:
         """Try until there is an answer, as often as the kind of request allows."""
         if self._read_only and method != "GET":
             raise ReadOnlyRun(f"a dry run tried to send {method} {path}")
@@ -256,6 +266,8 @@ class Http:
                     raise refusal.final from None
                 renewed = True
             except _TryAgain as failure:
+                if attempt >= tries and isinstance(failure.final, ServiceUnavailable):
+                    raise failure.final from None
                 # A pause that was asked for counts without the time the answers took, or a whole
                 # minute would never fit.
                 if failure.after_s is None:
@@ -373,7 +385,11 @@ class Http:
                 details={"status": status},
             )
         return _TryAgain(
-            ServiceUnavailable(f"{self.service} {how} ({what})", hint="try again in a few minutes")
+            ServiceUnavailable(
+                f"{self.service} {how} ({what})",
+                hint="try again in a few minutes",
+                details={"status": status},
+            )
         )
 
     def _lost(self, what: str, error: httpx.RequestError, *, writes: bool) -> Exception:

@@ -8,8 +8,14 @@ from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 
 from productive_sage.errors import AmountsUnclear
+from productive_sage.text import quoted
 
 ZERO = Decimal(0)
+_DIGITS, _DECIMALS, _FIGURES = 12, 12, 24
+"""Powers of ten beyond which a number is no amount, and how many figures one may have.
+
+The product of two amounts can still be counted to the cent.
+"""
 
 # ISO 4217 minor units where they are not two.
 _NO_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split()
@@ -30,33 +36,47 @@ def digits(currency: str) -> int:
 def parse(value: Any) -> Decimal:
     """Read a number as the services send it: `15000`, `"15000.0"`, `Decimal`; never a float.
 
-    Raises AmountsUnclear for anything that is not a finite number.
+    Raises AmountsUnclear for anything that is not a finite number of a sane size.
     """
     if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
-        raise AmountsUnclear(f"`{value!r}` is not an amount")
+        raise AmountsUnclear(f"`{quoted(value)}` is not an amount")
     try:
         number = Decimal(value)
     except InvalidOperation:
-        raise AmountsUnclear(f"`{value}` is not an amount") from None
+        raise AmountsUnclear(f"`{quoted(value)}` is not an amount") from None
     if not number.is_finite():
-        raise AmountsUnclear(f"`{value}` is not an amount")
+        raise AmountsUnclear(f"`{quoted(value)}` is not an amount")
+    if not -_DECIMALS <= number.adjusted() <= _DIGITS or len(number.as_tuple().digits) > _FIGURES:
+        raise AmountsUnclear(f"`{quoted(value)}` is an amount of a size psage does not take")
     return number
 
 
 def from_minor(value: Any, minor_digits: int) -> Decimal:
     """Turn whole minor units (12050) into major units (120.50).
 
-    Raises AmountsUnclear for a fraction of a minor unit: it would mean the unit is another one.
+    Raises AmountsUnclear for a fraction of a minor unit, and for what is written like one: both
+    would mean that the unit is another.
     """
     minor = parse(value)
-    if minor != minor.to_integral_value():
-        raise AmountsUnclear(f"`{value}` is not a whole number of minor units")
+    exponent = minor.as_tuple().exponent
+    if minor != minor.to_integral_value() or (isinstance(exponent, int) and exponent < -1):
+        raise AmountsUnclear(
+            f"`{quoted(value)}` is not a whole number of minor units (12050 for 120.50)"
+        )
     return minor.scaleb(-minor_digits).quantize(Decimal(1).scaleb(-minor_digits))
 
 
 def round_half_up(value: Decimal, currency: str) -> Decimal:
-    """Round to the currency's decimals, a half away from zero."""
-    return value.quantize(Decimal(1).scaleb(-digits(currency)), ROUND_HALF_UP)
+    """Round to the currency's decimals, a half away from zero.
+
+    Raises AmountsUnclear where there are more figures than can be counted exactly.
+    """
+    try:
+        return value.quantize(Decimal(1).scaleb(-digits(currency)), ROUND_HALF_UP)
+    except InvalidOperation:
+        raise AmountsUnclear(
+            f"`{quoted(str(value))}` {currency} is an amount of a size psage does not take"
+        ) from None
 
 
 def is_exact(value: Decimal, currency: str) -> bool:

@@ -225,10 +225,16 @@ class _Run:
         self._report.since = since
         for document in sage.invoices(since):
             self._documents[document.id] = document
-        touched, asked = set(self._documents), set[str]()
+        asked = set[str]()
+        settled: set[str] | None = set()
         for path, receipt in self._feeds(since):
-            touched |= self._settled_by(path, receipt)
             asked |= {one.productive_id for one in ledger.mirrored_from(receipt.id)}
+            if settled is not None:
+                documents = self._settled_by(path, receipt)
+                settled = None if documents is None else settled | documents
+        if settled is None:
+            self._read_list()  # a receipt that does not say what it settles may settle any
+        touched = self._documents.keys() | (settled or set())
         for source_id in self._deleted:
             asked |= {one.productive_id for one in ledger.mirrored_from(source_id)}
         asked |= {link.productive_id for link in ledger.copied_invoices(since=since)}
@@ -248,8 +254,11 @@ class _Run:
                 self._cannot_see(path, error)
         return changed
 
-    def _settled_by(self, path: str, receipt: Receipt) -> frozenset[str]:
-        """What a receipt settles; read whole where the row of the list does not say."""
+    def _settled_by(self, path: str, receipt: Receipt) -> frozenset[str] | None:
+        """What a receipt settles; read whole where the row of the list does not say.
+
+        None where Sage does not say it there either.
+        """
         if receipt.document_ids is not None:
             return receipt.document_ids
         try:
@@ -259,7 +268,7 @@ class _Run:
                 raise
             self._cannot_see(path, error)
             return frozenset()
-        return (whole and whole.document_ids) or frozenset()
+        return whole.document_ids if whole else frozenset()
 
     def _cannot_see(self, path: str, error: RefusedBySage) -> None:
         what = "allocations" if path == ALLOCATIONS else "receipts"

@@ -35,6 +35,7 @@ from productive_sage.models import (
     Payment,
 )
 from productive_sage.pacing import Limiter, Window
+from productive_sage.text import day
 
 MEDIA_TYPE = "application/vnd.api+json"
 _IDS_A_CALL = 50
@@ -180,8 +181,8 @@ class ProductiveClient:
         reply = self._http.get("/deleted_items", params)
         for row in reply.document.get("data", []):
             deletion = row["attributes"]
-            if str(deletion.get("item_id")) == invoice_id and not deletion.get("recovered_at"):
-                return _day(deletion.get("created_at"))
+            if str(deletion.get("item_id")) == invoice_id and not day(deletion.get("recovered_at")):
+                return day(deletion.get("created_at"))
         return None
 
     # --- writing back
@@ -323,17 +324,35 @@ class ProductiveClient:
     def _list(
         self, path: str, params: Mapping[str, str]
     ) -> Iterator[tuple[dict[str, Any], _Included]]:
-        """Every row by cursor, each with the records its page included."""
-        reply = self._http.get(path, {"page[after]": "", "page[size]": "200", **params})
+        """Every row, each with the records its page included.
+
+        By cursor; where the answer counts pages and links none, by number.
+        """
+        page = self._http.get(path, {"page[after]": "", "page[size]": "200", **params}).document
+        seen, rows = set[str](), 0
         while True:
-            page = reply.document
             included = {(row["type"], str(row["id"])): row for row in page.get("included") or []}
             for row in page["data"]:
                 yield row, included
-            following = (page.get("links") or {}).get("next")
-            if not following:
-                return
-            reply = self._http.get(following)
+            rows += len(page["data"])
+            following, meta = (page.get("links") or {}).get("next"), page.get("meta") or {}
+            if following in seen:
+                raise ValueError(f"the list {path} never ends: a page comes again")
+            if following:
+                seen.add(following)
+                page = self._http.get(following).document
+            elif (number := meta.get("current_page") or 0) < (meta.get("total_pages") or 0):
+                numbered = {"page[number]": str(number + 1), "page[size]": "200", **params}
+                page = self._http.get(path, numbered).document
+                if page["meta"]["current_page"] != number + 1:
+                    raise ValueError(f"page {number + 1} of {path} is another")
+            else:
+                break
+        if rows < (total := meta.get("total_count") or 0):
+            raise ServiceUnavailable(
+                f"Productive says that {path} has {total} entries, but sent {rows}",
+                hint="try again in a few minutes",
+            )
 
     def _lines(
         self, invoice_ids: Sequence[str]
@@ -370,14 +389,14 @@ class ProductiveClient:
             id=str(row["id"]),
             number=clean(str(said.get("number") or "")),
             currency=currency,
-            invoiced_on=_day(said.get("invoiced_on")),
-            pay_on=_day(said.get("pay_on")),
-            is_finalised=bool(said.get("finalized_on") or said.get("finalized_at")),
+            invoiced_on=day(said.get("invoiced_on")),
+            pay_on=day(said.get("pay_on")),
+            is_finalised=bool(day(said.get("finalized_on")) or day(said.get("finalized_at"))),
             kind=CREDIT_NOTE if said.get("invoice_type_id") == 2 else INVOICE,
             company=_company(company),
             bill_to=_address(_related(row, "bill_to", included)),
-            net=money.from_minor(said.get("amount"), digits),
-            tax=money.from_minor(said.get("amount_tax") or 0, digits),
+            net=_minor(said, "amount", digits),
+            tax=_minor(said, "amount_tax", digits, missing=0),
             discount_percent=_number(said.get("discount")),
             lines=tuple(_line(line, found, digits) for line, found in in_order),
             pdf_url=attachment["attributes"].get("url") if attachment else None,
@@ -392,13 +411,13 @@ class ProductiveClient:
         said = row["attributes"]
         currency = str(said.get("currency") or "")
         digits = self._digits(currency, said)
-        net = money.from_minor(said.get("amount"), digits)
+        net = _minor(said, "amount", digits)
         return Credited(
             id=str(row["id"]),
             number=clean(str(said.get("number") or "")),
             currency=currency,
             net=net,
-            gross=net + money.from_minor(said.get("amount_tax") or 0, digits),
+            gross=net + _minor(said, "amount_tax", digits, missing=0),
         )
 
     def _balance(self, row: dict[str, Any]) -> Balance:
@@ -409,9 +428,9 @@ class ProductiveClient:
             invoice_id=str(row["id"]),
             number=clean(str(said.get("number") or "")),
             currency=currency,
-            paid=money.from_minor(said.get("amount_paid") or 0, digits),
-            written_off=money.from_minor(said.get("amount_written_off") or 0, digits),
-            unpaid=money.from_minor(said.get("amount_unpaid") or 0, digits),
+            paid=_minor(said, "amount_paid", digits, missing=0),
+            written_off=_minor(said, "amount_written_off", digits, missing=0),
+            unpaid=_minor(said, "amount_unpaid", digits, missing=0),
         )
 
     def _payment(self, row: dict[str, Any], included: _Included) -> Payment:
@@ -420,9 +439,9 @@ class ProductiveClient:
         return Payment(
             id=str(row["id"]),
             invoice_id=_invoice_of(row, included),
-            amount=money.from_minor(said.get("amount"), digits),
-            paid_on=_day(said.get("paid_on")),
-            written_off_on=_day(said.get("written_off_on")),
+            amount=_minor(said, "amount", digits),
+            paid_on=day(said.get("paid_on")),
+            written_off_on=day(said.get("written_off_on")),
             note=str(said.get("note") or ""),
         )
 
@@ -478,12 +497,22 @@ def _names(row: Mapping[str, Any]) -> list[str]:
     return [str(row["id"]), *filter(None, [row["attributes"].get("number")])]
 
 
-def _day(value: Any) -> date | None:
-    return date.fromisoformat(str(value)[:10]) if value else None
-
-
 def _number(value: Any) -> Decimal:
     return money.parse(value) if value not in (None, "") else money.ZERO
+
+
+def _minor(
+    said: Mapping[str, Any], name: str, digits: int, *, missing: int | None = None
+) -> Decimal:
+    """An amount in major units; AmountsUnclear names it."""
+    value = said.get(name)
+    try:
+        return money.from_minor(missing if value in (None, "") else value, digits)
+    except AmountsUnclear as error:
+        raise AmountsUnclear(
+            f"what Productive says as `{name}` is unclear: {error.message}",
+            hint="look at the document in Productive; if it is right, report this to psage",
+        ) from None
 
 
 def _company(row: Mapping[str, Any]) -> Company:
@@ -521,9 +550,9 @@ def _line(row: Mapping[str, Any], included: _Included, digits: int) -> InvoiceLi
         id=str(row["id"]),
         description=str(said.get("description") or ""),
         quantity=_number(said.get("quantity")),
-        unit_price=money.from_minor(said.get("unit_price") or 0, digits),
+        unit_price=_minor(said, "unit_price", digits, missing=0),
         discount_percent=_number(said.get("discount")),
-        amount=money.from_minor(said.get("amount"), digits),
+        amount=_minor(said, "amount", digits),
         service_type_id=str(service_type["id"]) if service_type else None,
         service_type_name=str(service_type["attributes"].get("name") or "") if service_type else "",
         service_name=str(service["attributes"].get("name") or "") if service else "",

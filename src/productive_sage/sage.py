@@ -45,13 +45,16 @@ from productive_sage.models import (
     Settlement,
     TaxRate,
 )
-from productive_sage.pacing import Limiter, Window
+from productive_sage.pacing import MAX_ATTEMPTS, Limiter, Window
+from productive_sage.text import day
 
 ITEM_LISTS = {"service": "services", "product": "products", "stock_item": "stock_items"}
 _T = TypeVar("_T")
 _WORDS = ("$message", "message", "error_description", "error", "$dataCode")
 """Where a refusal says why, the best first."""
 
+_PAGES = ((200, 2), (50, 2), (20, 1))
+"""Rows a page, and how often it is tried so: a list that is too heavy for Sage ends in a 5xx."""
 PDF_LIMIT = 2_621_440
 """Bytes of an attachment at most."""
 
@@ -142,7 +145,7 @@ class SageClient:
     @understood
     def lock_date(self) -> date | None:
         """The last day of the period that is closed, or None where none is."""
-        return _day(self._get("/financial_settings").get("year_end_lockdown_date"))
+        return day(self._get("/financial_settings").get("year_end_lockdown_date"))
 
     def refusal(self, path: str) -> str | None:
         """Sage's words where this sign-in may not read a list or the settings, else None."""
@@ -210,7 +213,7 @@ class SageClient:
     def customer(self, contact_id: str) -> Contact | None:
         """One contact, or None where Sage has no such id."""
         row = self._get_or_none(f"/contacts/{contact_id}")
-        return None if row is None or row.get("deleted_at") else _contact(row)
+        return None if row is None or day(row.get("deleted_at")) else _contact(row)
 
     def create_customer(self, body: Mapping[str, Any]) -> Contact:
         """POST /contacts; see `Http.write` for what is raised."""
@@ -270,7 +273,7 @@ class SageClient:
     def receipt(self, path: str, source_id: str) -> Receipt | None:
         """One receipt or allocation, or None where Sage answers 404."""
         row = self._get_or_none(f"{path}/{source_id}")
-        return None if row is None or row.get("deleted_at") else _receipt(row)
+        return None if row is None or day(row.get("deleted_at")) else _receipt(row)
 
     @understood
     def deleted(self, path: str, since: datetime) -> set[str]:
@@ -347,8 +350,10 @@ class SageClient:
                 details={"asked": self.business_id, "answered": answered},
             )
 
-    def _get(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
-        document = self._checked(self._http.get(path, params)).document
+    def _get(
+        self, path: str, params: Mapping[str, str] | None = None, *, tries: int = MAX_ATTEMPTS
+    ) -> dict[str, Any]:
+        document = self._checked(self._http.get(path, params, tries=tries)).document
         if not isinstance(document, dict):
             raise TypeError(f"GET {path} is not an object")
         return document
@@ -364,22 +369,38 @@ class SageClient:
             self._check_business(error.headers)  # missing from another business is not missing
             return None
 
-    def _list(self, path: str, params: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    def _list(self, path: str, params: Mapping[str, str]) -> list[dict[str, Any]]:
         """Every row of a list; raises ServiceUnavailable where it is shorter than it says."""
-        page, seen, total = self._get(path, {"items_per_page": "200", **params}), 0, 0
-        while True:
-            yield from page["$items"]
-            seen += len(page["$items"])
-            # What is deleted between two pages moves a row from the second to the first.
-            total = max(total, int(page.get("$total", 0)))
-            if not page.get("$next"):
+        pages: list[dict[str, Any]] = []
+        for size, tries in _PAGES:
+            try:
+                pages = list(self._pages(path, {"items_per_page": str(size), **params}, tries))
                 break
-            page = self._get(page["$next"])
-        if seen < total:
+            except ServiceUnavailable as error:
+                is_heavy = "status" in error.details  # or it is the sign-in that has no answer
+                if not is_heavy or (size, tries) == _PAGES[-1]:
+                    raise
+        rows = [row for page in pages for row in page["$items"]]
+        # What is deleted between two pages moves a row from the second to the first.
+        total = max(int(page.get("$total", 0)) for page in pages)
+        if len(rows) < total:
             raise ServiceUnavailable(
-                f"Sage says that {path} has {total} entries, but sent {seen}",
+                f"Sage says that {path} has {total} entries, but sent {len(rows)}",
                 hint="try again in a few minutes",
             )
+        return rows
+
+    def _pages(self, path: str, params: Mapping[str, str], tries: int) -> Iterator[dict[str, Any]]:
+        page, seen = self._get(path, params, tries=tries), set[str]()
+        while True:
+            yield page
+            following = page.get("$next")
+            if not following:
+                return
+            if following in seen:
+                raise ValueError(f"the list {path} never ends: a page comes again")
+            seen.add(following)
+            page = self._get(following, tries=tries)
 
     def _written(
         self,
@@ -405,10 +426,6 @@ class SageClient:
 def _id(reference: Any) -> str:
     """The id of a reference object, or empty."""
     return str(reference.get("id") or "") if isinstance(reference, dict) else ""
-
-
-def _day(value: Any) -> date | None:
-    return date.fromisoformat(value[:10]) if value else None
 
 
 def _amount(value: Any) -> Decimal:
@@ -437,7 +454,7 @@ def _contact(row: Mapping[str, Any]) -> Contact:
 
 def _tax_rate(row: Mapping[str, Any]) -> TaxRate:
     dated = [
-        (_amount(entry.get("percentage")), _day(entry.get("from_date")), _day(entry.get("to_date")))
+        (_amount(entry.get("percentage")), day(entry.get("from_date")), day(entry.get("to_date")))
         for entry in row.get("percentages") or []
     ]
     if not dated and row.get("percentage") is not None:
@@ -467,9 +484,9 @@ def _instant(moment: datetime) -> str:
 
 def _receipt(row: Mapping[str, Any]) -> Receipt:
     settled = row.get("allocated_artefacts")
-    if settled is None:
-        return Receipt(str(row["id"]), None)
-    artefacts = [(one.get("artefact") or {}, _amount(one.get("amount"))) for one in settled]
+    if settled is None or not all(_id(one.get("artefact")) for one in settled):
+        return Receipt(str(row["id"]), None)  # a row that names no artefact may settle any
+    artefacts = [(one["artefact"], _amount(one.get("amount"))) for one in settled]
     return Receipt(
         id=str(row["id"]),
         document_ids=frozenset(_id(artefact) for artefact, _ in artefacts),
@@ -482,7 +499,7 @@ def _receipt(row: Mapping[str, Any]) -> Receipt:
 def _settlement(row: Mapping[str, Any]) -> Settlement:
     artefact = row.get("artefact") or {}
     return Settlement(
-        on=_day(row.get("date")),
+        on=day(row.get("date")),
         amount=_amount(row.get("amount")),
         discount=_amount(row.get("discount")),
         reference=clean(str(row.get("reference") or "")).strip(),
@@ -509,7 +526,7 @@ def _document(kind: Kind, row: Mapping[str, Any]) -> SageDocument:
         reference=str(row.get("reference") or ""),
         status=_id(row.get("status")),
         currency=_id(row.get("currency")),
-        invoiced_on=_day(row.get("date")),
+        invoiced_on=day(row.get("date")),
         contact_id=_id(contact),
         contact_name=clean(str(row.get("contact_name") or contact.get("displayed_as") or "")),
         net=_amount(row.get("net_amount")),

@@ -1,6 +1,10 @@
 """What people and services wrote: made fit to show, and searched for psage's markers."""
 
 import re
+from datetime import date
+from typing import Any
+
+_QUOTED = 40
 
 
 def clean(value: str) -> str:
@@ -14,6 +18,25 @@ def clean(value: str) -> str:
         r"[\x80-\x9f]", lambda c: bytes([ord(c[0])]).decode("cp1252", "ignore") or " ", value
     )
     return re.sub(r"[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]", "", value)
+
+
+def quoted(value: Any) -> str:
+    """A value as a message may show it: clean, in one line, of at most 40 characters."""
+    said = clean(value[:_QUOTED] if isinstance(value, str) else repr(value))
+    said = " ".join(said.split())
+    return said if len(said) < _QUOTED else said[: _QUOTED - 1] + "…"
+
+
+def day(value: Any) -> date | None:
+    """The calendar day a service's date or instant begins with; None where it is missing or blank.
+
+    Raises ValueError or TypeError for anything else.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"`{quoted(value)}` is not a date")
+    return date.fromisoformat(value.strip()[:10]) if value.strip() else None
 
 
 def marker(invoice_id: str, copy: int) -> str:

@@ -355,10 +355,11 @@ class Productive:
         backwards = kind == "line_items"
         records.sort(key=lambda row: int(row["id"]), reverse=backwards)
         self._sort(kind, records, request)
-        if "page[after]" in request.query:
+        if "page[after]" in request.query and not self._switches.pages_by_number:
             chosen, meta, links = self._after(records, request, size)
         else:
             chosen, meta, links = self._numbered(records, request, size)
+            links = {} if self._switches.pages_by_number else links
         document: Record = {
             "data": [self._view(kind, row, includes, fields) for row in chosen],
             "links": links,

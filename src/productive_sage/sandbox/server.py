@@ -54,10 +54,16 @@ class Switches:
     """Whether a receipt or allocation moves the `updated_at` of the documents it settles."""
     lists_carry_allocations: bool = True
     """Whether rows carry `payments_allocations` when the list is asked to show them."""
+    receipts_say_nothing: bool = False
+    """Receipts and allocations do not say which documents their rows settle."""
+    heavy_rows: int = 0
+    """Sage answers 500 to a list of whole records in larger pages than this; 0: never."""
     attachments_on_sales: bool = True
     """Whether Sage takes attachments on sales invoices and credit notes."""
     bad_query_status: int = 400
     """Productive's answer to an unknown filter, sort, include or field: 400 or 422."""
+    pages_by_number: bool = False
+    """Productive knows no cursor: lists come by page number, with totals and without links."""
     refuse_overpaying: bool = False
     """Whether Productive refuses a payment above what the invoice has unpaid."""
     files_redirect: bool = False
