@@ -1,5 +1,6 @@
 """connect: the real grant against the sandbox, with a real listener."""
 
+import html
 import io
 import json
 import signal
@@ -267,6 +268,103 @@ def test_a_refused_consent_is_said_and_the_old_sign_in_stays(
     assert "choose Allow" in result.err
     assert "Not signed in" in pages()[0]
     assert memory_keyring.entries == before
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ("error=Invalid+request&reason=Not+registered", "Invalid request: Not registered"),
+        (
+            "error=Invalid%20request&reason=Not%20registered&state=",
+            "Invalid request: Not registered",
+        ),
+        ("error=server_error&error_description=Down", "server_error: Down"),
+        (
+            "error=Invalid+request&error_description=A+b&reason=A+b",
+            "did not sign in: Invalid request: A b",
+        ),
+        (
+            "error=Invalid+request&reason=Not+registered&code=evil",
+            "Invalid request: Not registered",
+        ),
+        ("error=access_denied", "access was refused on Sage's page, so nothing was stored"),
+        ("error=access_denied&reason=Ask+Ann", "refused on Sage's page (Ask Ann), so nothing"),
+        ("error=", "it does not say why"),
+    ],
+)
+def test_a_refusal_without_state_ends_the_waiting_with_its_words(
+    connected: Sandbox,
+    psage: Psage,
+    secret: None,
+    port: int,
+    browser: Browser,
+    memory_keyring: MemoryKeyring,
+    answer: str,
+    words: str,
+) -> None:
+    before = dict(memory_keyring.entries)
+    pages = browser(lambda _: f"http://127.0.0.1:{port}/callback?{answer}")
+
+    result = psage("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port))
+
+    assert result.code == 3
+    assert words in result.err
+    assert "Not signed in" in pages()[0]
+    assert html.escape(words) in pages()[0].replace("Access was", "access was")
+    assert memory_keyring.entries == before
+    assert connected.calls("auth", path="/token") == []
+
+
+def test_the_reason_on_sages_page_is_said(
+    offline: Sandbox, psage: Psage, secret: None, port: int, browser: Browser
+) -> None:
+    browser(lambda address: consent(address, "fail"))
+
+    result = psage("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port), "--json")
+
+    assert result.code == 3
+    assert result.json["error"]["code"] == "sign_in_failed"
+    assert "not registered for this country" in result.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "answer", ["code=evil", "code=evil&state=", "", "reason=x", "error=x&state=y"]
+)
+def test_without_state_nothing_but_a_refusal_counts(
+    offline: Sandbox, psage: Psage, secret: None, port: int, browser: Browser, answer: str
+) -> None:
+    pages = browser(lambda _: f"http://127.0.0.1:{port}/callback?{answer}", allow)
+
+    result = psage(
+        *("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port), "--business", MAIN)
+    )
+
+    assert result.code == 0
+    assert [page[:3] for page in pages()] == ["400", "200"]
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("http://127.0.0.1:8765/callback?error=Invalid+request&reason=Not+yours", "Not yours"),
+        ("http://127.0.0.1:8765/callback?code=evil", "does not belong to this sign-in"),
+    ],
+)
+def test_a_pasted_refusal_needs_no_state_and_a_pasted_code_does(
+    offline: Sandbox,
+    psage: Psage,
+    secret: None,
+    monkeypatch: pytest.MonkeyPatch,
+    address: str,
+    words: str,
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{address}\n"))
+
+    result = psage("connect", "sage", "--paste", "--client-id", CLIENT_ID)
+
+    assert result.code == 3
+    assert words in result.err
+    assert offline.calls("auth", path="/token") == []
 
 
 def test_a_foreign_callback_is_turned_away_and_the_real_one_still_counts(

@@ -147,7 +147,7 @@ def chromium(running_chromium: Chromium) -> Chromium:
 def sign_in(
     offline: Sandbox, psage: Psage, chromium: Chromium, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Result]:
-    """Run `connect sage`, with a person at Chromium who clicks one of the two buttons.
+    """Run `connect sage`, with a person at Chromium who clicks one of the buttons.
 
     With `back` Sage sends the browser to an address made of the one it was opened with.
     """
@@ -219,6 +219,7 @@ def contrast(chromium: Chromium, selector: str) -> float:
     [
         ("allow", 0, "Signed in to Sage", "goes on in the terminal"),
         ("refuse", 3, "Not signed in", "Access was refused on Sage's page"),
+        ("fail", 3, "Not signed in", "The application is not registered for this country"),
     ],
 )
 def test_the_page_says_what_happened_and_is_readable_in_light_and_dark(

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -75,8 +75,17 @@ def begin(authorize_url: str, client_id: str, port: int) -> Request:
 
 
 def is_answer(address: str, request: Request) -> bool:
-    """Whether an address carries the state of this attempt."""
-    state = _parameters(address).get("state", "")
+    """Whether an address answers this attempt: it carries its state, or a refusal without any.
+
+    Sage may refuse without giving the state back. Such an answer can only end the attempt, never
+    stand for a consent, so nothing is lost by taking it from a stranger.
+    """
+    answer = _parameters(address)
+    return _has_state(answer, request) or ("error" in answer and not answer.get("state"))
+
+
+def _has_state(answer: Mapping[str, str], request: Request) -> bool:
+    state = answer.get("state", "")
     return hmac.compare_digest(state.encode(errors="replace"), request.state.encode())
 
 
@@ -85,13 +94,13 @@ def _parameters(address: str) -> dict[str, str]:
         query = urlsplit(address.strip()).query
     except ValueError:  # not an address at all
         return {}
-    return {name: values[0] for name, values in parse_qs(query).items()}
+    return {name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()}
 
 
 def code_from(address: str, request: Request) -> str:
     """Take the authorisation code out of the address Sage sent the browser to.
 
-    Raises SignInFailed where the person refused, or the address belongs to another attempt.
+    Raises SignInFailed where Sage or the person refused, or the address belongs to another attempt.
     """
     answer = _parameters(address)
     if not is_answer(address, request):
@@ -99,20 +108,27 @@ def code_from(address: str, request: Request) -> str:
             "that address does not belong to this sign-in",
             hint="use the address of the page that opened last, or run `psage connect sage` again",
         )
-    if answer.get("error") == "access_denied":
-        raise SignInFailed(
-            "access was refused on Sage's page, so nothing was stored",
-            hint="run `psage connect sage` again and choose Allow",
-        )
     if "error" in answer:
-        said = answer.get("error_description") or answer["error"]
-        raise SignInFailed(
-            f"Sage did not sign in: {said}",
-            hint="check how the app is registered with Sage, then run `psage connect sage` again",
-        )
+        raise _refusal(answer)
     if not answer.get("code"):
         raise SignInFailed("Sage sent no code", hint="run `psage connect sage` again")
     return answer["code"]
+
+
+def _refusal(answer: Mapping[str, str]) -> SignInFailed:
+    """What Sage says where it signs nobody in: in `error_description`, or in `reason`."""
+    words = filter(None, (answer.get(name, "").strip() for name in ("error_description", "reason")))
+    said = ": ".join(dict.fromkeys(words))
+    if answer["error"] == "access_denied":
+        return SignInFailed(
+            f"access was refused on Sage's page{said and f' ({said})'}, so nothing was stored",
+            hint="run `psage connect sage` again and choose Allow",
+        )
+    error = answer["error"].strip()
+    return SignInFailed(
+        f"Sage did not sign in: {': '.join(filter(None, (error, said))) or 'it does not say why'}",
+        hint="check how the app is registered with Sage, then run `psage connect sage` again",
+    )
 
 
 def exchange(

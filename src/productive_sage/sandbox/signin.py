@@ -26,7 +26,8 @@ color:#00713a;text-decoration:none}}a.allow{{background:#00713a;color:#fff}}</st
 <body><h1>Allow access to your accounts?</h1>
 <p>The application <b>{client}</b> asks for <b>{scope}</b> to the books of Harbour &amp; Pine.</p>
 <p><a class="allow" id="allow" href="{allow}">Allow</a>
-<a id="refuse" href="{refuse}">Refuse</a></p>
+<a id="refuse" href="{refuse}">Refuse</a>
+<a id="fail" href="{fail}">Fail</a></p>
 <p>This is the sandbox: nothing here reaches Sage.</p></body></html>
 """
 
@@ -91,6 +92,10 @@ class SignIn:
         state = request.first("state")
         refusal = _refusal(request)
         consent = request.first("consent")
+        if consent == "fail":
+            # The other form of a refusal: the words in `reason`, and no state.
+            words = "The application is not registered for this country"
+            return _redirect(redirect_uri, {"error": "Invalid request", "reason": words})
         if consent == "refuse":
             refusal = ("access_denied", "The user denied the request")
         if refusal:
@@ -109,6 +114,7 @@ class SignIn:
                     scope=html.escape(request.first("scope")),
                     allow=html.escape(f"{base}&consent=allow"),
                     refuse=html.escape(f"{base}&consent=refuse"),
+                    fail=html.escape(f"{base}&consent=fail"),
                 ),
             )
         code = f"GB/{secrets.token_urlsafe(48)}"
