@@ -351,6 +351,61 @@ def test_the_plain_edition_has_neither_currencies_nor_changed_credit_notes(
     assert changed.status_code == 403
 
 
+def test_the_list_of_businesses_is_one_page_of_references(sage: Service, sandbox: Sandbox) -> None:
+    ids = [sandbox.bookkeeper.add_business("Example Ltd", country="IE") for _ in range(250)]
+
+    page = made(sage("GET", "/businesses"))
+
+    assert page["$total"] == len(page["$items"]) == 252
+    assert page["$items_per_page"] > 10**9
+    assert "$itemsPerPage" not in page
+    assert all(row.keys() == {"id", "displayed_as", "$path"} for row in page["$items"])
+    assert [row["id"] for row in page["$items"][2:]] == ids
+    one = made(sage("GET", f"/businesses/{ids[0]}"))
+    assert (one["name"], one["country"]["id"]) == ("Example Ltd", "IE")
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_without_subscription_every_call_about_a_business_is_401(
+    sage: Service, sandbox: Sandbox, shown: bool
+) -> None:
+    sandbox.bookkeeper.end_subscription(shown=shown)
+
+    statuses = [
+        sage("GET", path).status_code
+        for path in ("/sales_invoices", "/contacts", f"/businesses/{MAIN_BUSINESS_ID}")
+    ]
+
+    assert statuses == [401, 401, 200 if shown else 401]
+    assert "No active subscription. (MSE)" in sage("GET", "/contacts").text
+    assert sage("GET", "/businesses").status_code == 200
+    assert sage("GET", "/contacts", X_Business=LABS_BUSINESS_ID).status_code == 200
+    sandbox.bookkeeper.renew_subscription()
+    assert sage("GET", "/contacts").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("role", "path", "read", "write"),
+    [
+        ({"sales": "READ_ONLY"}, "/sales_invoices", 200, 403),
+        ({"sales": "RESTRICTED"}, "/sales_invoices", 200, 422),
+        ({"sales": "NO_ACCESS"}, "/sales_credit_notes", 403, 403),
+        ({"contacts": "READ_ONLY"}, "/contacts", 200, 403),
+        ({"purchases": "READ_ONLY"}, "/contact_allocations", 403, 403),
+        ({"sales": "RESTRICTED"}, "/contact_allocations", 403, 403),
+        ({"settings": "NO_ACCESS"}, "/financial_settings", 403, 403),
+        ({"settings": "READ_ONLY"}, "/financial_settings", 200, 403),
+    ],
+)
+def test_a_role_opens_what_it_names(
+    sage: Service, sandbox: Sandbox, role: dict[str, str], path: str, read: int, write: int
+) -> None:
+    sandbox.bookkeeper.give_role(**role)
+
+    assert sage("GET", path).status_code == read
+    assert sage("POST", path, {path.strip("/").removesuffix("s"): {}}).status_code == write
+
+
 # --- what Sage refuses
 
 LINE = "invoice_lines__0__"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 from .amounts import ZERO, digits_of, half_up
-from .books import INVOICE, KINDS, Books, Kind, address_of, percentage_on
+from .books import INVOICE, KINDS, Books, Kind, address_of, percentage_on, sage_id
 from .documents import create, void
 from .sage import Sage, allocate
+from .seed import AREAS, empty_books
 from .server import Clock, Record
 
 Money = Decimal | str | int
@@ -316,6 +317,35 @@ class Bookkeeper:
             account = self._books.table("ledger_accounts")[ledger_account_id]
             account["scopes"] = [scope for scope in account["scopes"] if scope != "sales"]
             self._books.touch(account)
+
+    # -- the account with Sage --------------------------------------------------------------
+
+    def add_business(self, name: str, country: str = "GB", edition: str = "ACCOUNTING") -> str:
+        """Let the login see one more business, of whatever name; give its id."""
+        with self._sage.lock:
+            books = self._sage.data["books"]
+            key = sage_id("sandbox", "business", len(books) + 1)
+            books[key] = empty_books(key, key, name, country=country, edition=edition)
+            return key
+
+    def end_subscription(self, business_id: str | None = None, *, shown: bool = False) -> None:
+        """Let a business's subscription end: 401 to every call, whatever the token.
+
+        `shown`: the business itself may still be looked at, and says so.
+        """
+        with self._sage.lock:
+            business = self._sage.books(business_id).content["business"]
+            business["subscription"] = "SHOWN" if shown else "ENDED"
+
+    def renew_subscription(self, business_id: str | None = None) -> None:
+        """Pay for it again."""
+        with self._sage.lock:
+            self._sage.books(business_id).content["business"]["subscription"] = "ACTIVE"
+
+    def give_role(self, **areas: str) -> None:
+        """Give the person who signed in a role, full in every area that is not named."""
+        with self._sage.lock:
+            self._sage.data["role"] = dict.fromkeys(AREAS, "FULL") | areas
 
 
 def _total(receipt: Record) -> None:

@@ -35,6 +35,15 @@ _MIME_TYPES = frozenset({"application/pdf", "image/jpeg", "image/png", "image/gi
 _SORTS = frozenset({"updated_at", "created_at", "date"})
 _STATIC = frozenset({"countries", "currencies", "exchange_rates"})
 _SINGLE = frozenset({"user", "financial_settings", "invoice_settings"})
+_AREA = {
+    "sales_invoices": "sales",
+    "sales_credit_notes": "sales",
+    "contact_payments": "sales",
+    "contacts": "contacts",
+    "financial_settings": "settings",
+    "invoice_settings": "settings",
+}
+_WITHOUT_BUSINESS = frozenset({"/businesses", "/businesses/lead", "/user"})
 _GB_TAX_NUMBER = re.compile(r"^(GB)?(\d{9}|\d{12}|GD\d{3}|HA\d{3})$")
 _TAX_NUMBER = re.compile(r"^[A-Z]{2}[0-9A-Z]{2,13}$")
 
@@ -118,6 +127,8 @@ class Sage:
             try:
                 self._check_caller(request)
                 books = self._business(request)
+                self._check_subscription(books, request)
+                self._check_role(request)
                 reply = self._route(books, request)
             except Refusal as refusal:
                 reply = self._refused(refusal)
@@ -143,6 +154,27 @@ class Sage:
         if key and key not in self.data["books"]:
             refuse("", "The business does not exist", 404, "RecordNotFound")
         return self.books(key or None)
+
+    def _check_subscription(self, books: Books, request: Request) -> None:
+        """Refuse every call about a business whose subscription has ended, whatever the token."""
+        state = books.content["business"]["subscription"]
+        own = state == "SHOWN" and request.path == f"/businesses/{books.business_id}"
+        if state != "ACTIVE" and request.path not in _WITHOUT_BUSINESS and not own:
+            refuse("", "No active subscription. (MSE)", 401, "Unauthorized")
+
+    def _check_role(self, request: Request) -> None:
+        role, plural = self.data["role"], request.path.strip("/").split("/")[0]
+        if plural == "contact_allocations":
+            may = all(role[area] == "FULL" for area in ("sales", "purchases", "contacts"))
+        elif plural in _AREA:
+            given = role[_AREA[plural]]
+            may = given in {"FULL", "RESTRICTED"} or (
+                given == "READ_ONLY" and request.method == "GET"
+            )
+        else:
+            may = True
+        if not may:
+            refuse("", "You do not have permission to do this", 403, "Forbidden")
 
     def _refused(self, refusal: Refusal) -> Reply:
         self._refusals += 1
@@ -285,15 +317,11 @@ class Sage:
                 days = invoicing["days"]
                 return {"$path": "/invoice_settings", "customer_credit_days": days, **own}
 
-    def _businesses(self) -> list[Record]:
-        return [_business_view(content["business"]) for content in self.data["books"].values()]
-
     def _one(self, books: Books, plural: str, key: str, request: Request) -> Reply:
         if plural == "businesses":
             wanted = self.data["lead"] if key == "lead" else key
-            for business in self._businesses():
-                if business["id"] == wanted:
-                    return self._show(200, business)
+            if wanted in self.data["books"]:
+                return self._show(200, _business_view(self.books(wanted)))
             refuse("", "The business does not exist", 404, "RecordNotFound")
         if plural in _STATIC:
             for row in _static(books, plural):
@@ -333,9 +361,13 @@ class Sage:
     def _list(self, books: Books, plural: str, request: Request) -> Reply:
         _check_accept(request.headers.get("accept", "*/*"))
         if plural == "businesses":
-            rows = self._businesses()
-            page = {"$total": len(rows), "$page": 1, "$itemsPerPage": 20, "$items": rows}
-            return self._show(200, page | {"$next": None, "$back": None})
+            # All on one page, with a key of its own for its size, and no names.
+            rows = [
+                reference("businesses", key, content["business"]["name"])
+                for key, content in self.data["books"].items()
+            ]
+            page = {"$total": len(rows), "$page": 1, "$next": None, "$back": None}
+            return self._show(200, page | {"$items_per_page": 2_147_483_647, "$items": rows})
         if "deleted_since" in request.query:
             since = _instant(request.first("deleted_since"))
             gone = books.content["deleted"].get(plural, {}).values()
@@ -700,20 +732,22 @@ def _meets(  # noqa: PLR0911 - one for each filter
     return True
 
 
-def _business_view(business: Record) -> Record:
-    return {
-        "id": business["id"],
-        "displayed_as": business["name"],
+def _business_view(books: Books) -> Record:
+    business = books.content["business"]
+    country, active = business["country"], business["subscription"] == "ACTIVE"
+    return reference("businesses", business["id"], business["name"]) | {
         "name": business["name"],
-        "country": reference("countries", business["country"], "United Kingdom (GB)"),
+        "country": reference(
+            "countries", country, books.content["countries"][country]["displayed_as"]
+        ),
         "created_at": "2019-04-01T09:00:00Z",
         "updated_at": "2026-01-01T09:00:00Z",
         "subscriptions": [
             {
                 "id": business["edition"],
                 "displayed_as": business["edition"].title(),
-                "status": "ACTIVE",
-                "active": True,
+                "status": "ACTIVE" if active else "CANCELLED",
+                "active": active,
             }
         ],
     }

@@ -66,6 +66,8 @@ ORGANIZATION_ID = "4200"
 PRODUCTIVE_TOKEN = "sandbox-productive-token-9Z"  # noqa: S105 - the imitation's own, known to all
 MAIN_BUSINESS_ID = sage_id("sandbox", "business", 1)
 LABS_BUSINESS_ID = sage_id("sandbox", "business", 2)
+AREAS = ("sales", "purchases", "contacts", "settings")
+"""What a role in Sage gives access to: `FULL`, `RESTRICTED`, `READ_ONLY` or `NO_ACCESS` each."""
 _BORN = "2026-01-05T09:00:00Z"
 _NO_PDF = frozenset({"102", "103", "112", "124"})
 
@@ -122,8 +124,8 @@ _OTHERS = (  # twenty-five, so that customers fill two pages
 
 def sage_state() -> Record:
     """Make Sage's state."""
-    main = _books(MAIN_BUSINESS_ID, "main", "Harbour & Pine Ltd", "ACCOUNTING")
-    labs = _books(LABS_BUSINESS_ID, "labs", "Harbour & Pine Labs Ltd", "ACCOUNTS")
+    main = empty_books(MAIN_BUSINESS_ID, "main", "Harbour & Pine Ltd")
+    labs = empty_books(LABS_BUSINESS_ID, "labs", "Harbour & Pine Labs Ltd", edition="ACCOUNTS")
     labs["financial"]["multi_currency_enabled"] = False
     others = (
         (f"{name} & Co", f"OTHER{number:03d}", "GBP", "GB", None)
@@ -140,6 +142,7 @@ def sage_state() -> Record:
         "lead": MAIN_BUSINESS_ID,
         "books": {MAIN_BUSINESS_ID: main, LABS_BUSINESS_ID: labs},
         "idempotency": {},
+        "role": dict.fromkeys(AREAS, "FULL"),
         "user": {
             "id": sage_id("sandbox", "user", 1),
             "displayed_as": "Robin Pine",
@@ -152,9 +155,18 @@ def sage_state() -> Record:
     }
 
 
-def _books(key: str, label: str, name: str, edition: str) -> Record:
+def empty_books(
+    key: str, label: str, name: str, *, country: str = "GB", edition: str = "ACCOUNTING"
+) -> Record:
+    """Make the books of a business in which nothing has happened; `label` is part of their ids."""
     books: Record = {
-        "business": {"id": key, "name": name, "country": "GB", "edition": edition},
+        "business": {
+            "id": key,
+            "name": name,
+            "country": country,
+            "edition": edition,
+            "subscription": "ACTIVE",
+        },
         "financial": {
             "base_currency": "GBP",
             "accounts_start_date": "2019-04-01",
