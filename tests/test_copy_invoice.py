@@ -772,3 +772,45 @@ def test_a_command_in_a_message_is_never_broken_in_two(monkeypatch: pytest.Monke
     lines = [*render._wrapped("look at Sage first; then `psage sync-payments --full`", "", "")]
 
     assert lines == ["look at Sage first; then", "`psage sync-payments --full`"]
+
+
+# --- the account with Sage
+
+
+def test_a_dead_subscription_ends_a_batch_at_once_without_advice_to_sign_in(
+    services: Sandbox, psage: Psage
+) -> None:
+    services.bookkeeper.end_subscription()
+    services.clear_calls()
+
+    result = psage("copy-invoice", "101", "123", "124", "--json")
+
+    assert result.code == 4
+    assert result.json["error"]["code"] == "no_subscription"
+    assert "No active subscription. (MSE)" in result.json["error"]["message"]
+    assert "psage connect" not in result.out
+    assert writes(services) == []
+    assert len(services.calls("auth", "POST", "/token")) == 1
+    services.bookkeeper.renew_subscription()
+    assert psage("copy-invoice", "101", "123", "124").code == 0
+
+
+@pytest.mark.parametrize(
+    ("role", "words"),
+    [
+        ({"sales": "READ_ONLY"}, "Full or Restricted access to Sales"),
+        ({"contacts": "READ_ONLY"}, "access to Contacts"),
+    ],
+)
+def test_a_role_without_a_right_is_told_with_the_right_and_who_gives_it(
+    services: Sandbox, psage: Psage, role: dict[str, str], words: str
+) -> None:
+    services.bookkeeper.give_role(**role)
+
+    result = psage("copy-invoice", "123", "--json")
+
+    assert result.code == 4
+    assert result.only["error"]["code"] == "rights_missing"
+    assert f"an administrator of Sage can give your user {words}" in result.only["error"]["hint"]
+    assert "psage connect" not in result.out
+    assert services.sage.invoices == {}

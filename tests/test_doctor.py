@@ -715,6 +715,47 @@ def test_a_right_that_is_missing_in_sage_is_named(
     assert "administrator" in said(result, "rights_in_sage")
 
 
+@pytest.mark.parametrize(
+    ("role", "outcome", "words"),
+    [
+        ({"sales": "NO_ACCESS"}, "failure", "may not read invoices"),
+        ({"contacts": "NO_ACCESS"}, "failure", "may not read contacts"),
+        ({"settings": "NO_ACCESS"}, "failure", "may not read settings"),
+        ({"sales": "READ_ONLY"}, "warning", "may not read allocations"),
+        ({"sales": "RESTRICTED"}, "warning", "may not read allocations"),
+        ({"purchases": "NO_ACCESS"}, "warning", "may not read allocations"),
+    ],
+)
+def test_a_role_without_a_right_is_found_by_reading(
+    well: Sandbox, psage: Psage, role: dict[str, str], outcome: str, words: str
+) -> None:
+    well.bookkeeper.give_role(**role)
+
+    result = examined(psage)
+
+    assert amiss(result)["rights_in_sage"] == outcome
+    assert words in said(result, "rights_in_sage")
+    assert "an administrator of Sage can give your user" in said(result, "rights_in_sage")
+    assert "psage connect" not in said(result, "rights_in_sage")
+    assert writes(well) == []
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_a_subscription_that_has_ended_is_no_reason_to_sign_in_again(
+    well: Sandbox, psage: Psage, is_shown: bool
+) -> None:
+    well.bookkeeper.end_subscription(shown=is_shown)
+
+    result = examined(psage)
+
+    assert (result.code, amiss(result)) == (4, {"sage": "failure"})
+    assert result.json["error"]["code"] == "no_subscription"
+    assert "No active subscription. (MSE)" in said(result, "sage")
+    assert "signing in again changes nothing" in said(result, "sage")
+    assert "psage connect" not in json.dumps(result.json)
+    assert len(well.calls("auth", "POST", "/token")) == 1
+
+
 @pytest.mark.parametrize("path", ["/ledger_accounts", "/tax_rates"])
 def test_a_list_that_may_not_be_read_fails_in_its_check(
     well: Sandbox, psage: Psage, path: str
@@ -800,6 +841,22 @@ def test_a_tax_rate_that_is_hidden_fails(well: Sandbox, psage: Psage) -> None:
 
     assert (result.code, amiss(result)) == (2, {"tax_rate": "failure"})
     assert "is hidden in Sage" in said(result, "tax_rate")
+
+
+def test_a_tax_rate_of_a_business_that_is_not_registered_is_a_warning(
+    well: Sandbox, psage: Psage
+) -> None:
+    settings = {"base_currency": {"id": "GBP"}, "tax_scheme": {"id": "NOT_REGISTERED"}}
+    well.fault("status", path="/financial_settings", status=200, body=settings, times=99)
+
+    with_rate = examined(psage)
+    psage("configure", "--default-tax-rate", "")
+    without = examined(psage)
+
+    assert (with_rate.code, amiss(with_rate)) == (0, {"tax_rate": "warning"})
+    assert "not registered for VAT" in said(with_rate, "tax_rate")
+    assert '`psage configure --default-tax-rate ""`' in said(with_rate, "tax_rate")
+    assert amiss(without) == {}
 
 
 def test_an_item_that_is_gone_fails(well: Sandbox, psage: Psage, home: Path) -> None:

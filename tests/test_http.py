@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from productive_sage.errors import (
     NetworkDown,
+    NoSubscription,
     OutcomeUnknown,
     PsageError,
     RateLimited,
@@ -31,7 +32,7 @@ from productive_sage.pacing import (
     backoff_s,
     is_affordable,
 )
-from productive_sage.sage import words_of
+from productive_sage.sage import _lapsed, words_of
 
 BASE = "https://sage.test/v3.1"
 HTML = "<!DOCTYPE html><h1>We will be back soon</h1>"
@@ -372,6 +373,28 @@ def test_a_refusal_without_words_gives_the_reason_phrase(connect: Connect) -> No
         line.get()
 
     assert "<h1>" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [{"$dataCode": "Unauthorized", "$message": "No active subscription. (MSE)", "$source": ""}],
+        [{"$dataCode": "AuthorizationFailure", "$message": "Not authorised", "$source": ""}],
+        {"message": "No active subscription"},
+    ],
+)
+def test_a_dead_subscription_is_renewed_for_once_and_never_again(
+    connect: Connect, body: object
+) -> None:
+    line = connect(httpx.Response(401, json=body), lapsed=_lapsed)
+
+    for _ in range(3):
+        with pytest.raises(NoSubscription) as caught:
+            line.get()
+
+        assert "psage connect" not in f"{caught.value.message} {caught.value.hint}"
+    assert line.tokens.renewals == 1
+    assert len(line.sent) == 4
 
 
 def test_the_request_id_is_found_under_its_other_spelling(connect: Connect) -> None:

@@ -197,6 +197,19 @@ def test_a_ledger_of_an_older_psage_does_not_know_and_stays_as_it_is(
     assert contents(home) == before
 
 
+def test_a_subscription_that_has_ended_is_told_without_advice_to_sign_in(
+    copied: Sandbox, psage: Psage
+) -> None:
+    copied.bookkeeper.end_subscription()
+
+    result = psage("status", "--check", "--json")
+
+    assert result.code == 4
+    assert result.json["error"]["code"] == "no_subscription"
+    assert result.json["sage"]["state"] == "connected"
+    assert "psage connect" not in result.out
+
+
 def test_after_disconnecting_nothing_is_connected(copied: Sandbox, psage: Psage) -> None:
     assert psage("disconnect", "sage", "--yes").code == 0
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from productive_sage import __version__, config, mapping
+from productive_sage import __version__, config, mapping, rights
 from productive_sage.config import Home
 from productive_sage.errors import (
     ClockWrong,
@@ -38,6 +38,7 @@ from productive_sage.errors import (
     RightsMissing,
     SignInExpired,
     TaxRateInvalid,
+    code_of_a_look,
 )
 from productive_sage.http import Pool, answer_of
 from productive_sage.ledger import Ledger
@@ -89,11 +90,10 @@ class Check:
 
     @property
     def exit_code(self) -> int:
-        """What it demands: 2 for set-up, 3 for a sign-in, 5 for another time, 1 for a defect."""
+        """What it demands: 2 set-up, 3 a sign-in, 4 a reader, 5 another time; 1 is a defect."""
         if self.error is None:
             return 0
-        # A service that refuses a mere look misses a right, and that is given to a sign-in.
-        return 3 if self.error.exit_code == 4 else self.error.exit_code
+        return code_of_a_look(self.error)
 
     def as_json(self) -> dict[str, Any]:
         """The check as the public JSON contract has it."""
@@ -217,6 +217,8 @@ class _Examination:
         """By host how far its clock is ahead of this machine's."""
         self._productive: ProductiveClient | None = None
         self._sage: SageClient | None = None
+        self._refusals: dict[str, str | None] = {}
+        """By path what Sage said to a look at it."""
         self._accounts: list[LedgerAccount] | None = None
 
     def checks(self, *, with_cron: bool) -> Iterator[tuple[str, Callable[[], str]]]:
@@ -422,10 +424,10 @@ class _Examination:
         client = self._productive
         if client is None:
             raise _not_tried("productive")
-        paths = {"invoices": "/invoices", "service types": "/service_types"}
+        paths = dict(rights.IN_PRODUCTIVE)
         if self._settings and self._settings.sync_payments:
             paths["payments"] = "/payments"
-        if denied := _denied(client.refusal, paths):
+        if denied := rights.denied(client.refusal, paths):
             raise RightsMissing(
                 f"the token may not read {denied}",
                 hint="an administrator of Productive can give its person the right; or make "
@@ -451,6 +453,8 @@ class _Examination:
         client = SageClient(http, sign_in.business_id)
         try:
             name, country = client.country(sign_in.business_id)
+            # The business itself may be shown where a dead subscription closes all the rest.
+            self._refusals["/financial_settings"] = client.refusal("/financial_settings")
         finally:
             self._sign_ins["Sage"] = tokens.sign_in
         self._check_business(sign_in.business_id)
@@ -484,26 +488,22 @@ class _Examination:
     def rights_in_sage(self) -> str:
         """Whoever signed in may see what psage needs."""
         sage = self._client()
-        needed = {
-            "invoices": "/sales_invoices",
-            "credit notes": "/sales_credit_notes",
-            "contacts": "/contacts",
-            "settings": "/financial_settings",
-        }
-        ask = "an administrator of Sage can give your user Full access to"
-        if denied := _denied(sage.refusal, needed):
+
+        def refusal(path: str) -> str | None:
+            return self._refusals[path] if path in self._refusals else sage.refusal(path)
+
+        if denied := rights.denied(refusal, rights.IN_SAGE):
             raise RightsMissing(
                 f"the sign-in may not read {denied}",
-                hint=f"{ask} Sales, Contacts and Settings; then run `psage doctor` again",
+                hint=f"{rights.GIVES} Sales, Contacts and Settings; then run `psage doctor` again",
             )
-        useful = {"receipts": "/contact_payments", "allocations": "/contact_allocations"}
-        if denied := _denied(sage.refusal, useful):
+        if denied := rights.denied(refusal, rights.USEFUL_IN_SAGE):
             raise _Doubt(
-                f"the sign-in may not read {denied}: a payment is then seen through its invoice "
-                "alone, and a credit note must be set against its invoice by hand",
-                f"{ask} Sales, Purchases and Contacts; then run `psage doctor` again",
+                f"the sign-in may not read {denied}: {rights.WITHOUT_USEFUL}",
+                f"{rights.GIVES} Sales, Purchases and Contacts; then run `psage doctor` again",
             )
-        return f"may read {', '.join([*needed, *useful])}; only writing shows what it may write"
+        names = ", ".join([*rights.IN_SAGE, *rights.USEFUL_IN_SAGE])
+        return f"may read {names}, as only Full access to Sales, Purchases and Contacts lets it"
 
     def edition_of_sage(self) -> str:
         """The subscription is alive, and its edition has what psage uses."""
@@ -555,6 +555,13 @@ class _Examination:
             percent = mapping.percent_on(rate, self._today())
         except TaxRateInvalid as error:
             raise ConfigInvalid(error.message, hint=hint) from None
+        if not sage.is_registered_for_tax():
+            raise _Doubt(
+                f"the business is not registered for VAT in Sage, which takes no tax from it, and "
+                f"the default tax rate is {mapping.clean(rate.name)}",
+                'remove it with `psage configure --default-tax-rate ""`; or register the business '
+                "in Sage under Settings, Financial Settings, where it is",
+            )
         return f"{mapping.clean(rate.name)} is there, {percent.normalize():f} % today"
 
     def items(self) -> str:
@@ -702,12 +709,6 @@ def _check_modes(folder: Path, files: Sequence[Path]) -> None:
                 f"other users of this machine can change `{path}` (mode {mode:04o})",
                 f"close it with `chmod go-w {path}`",
             )
-
-
-def _denied(refusal: Callable[[str], str | None], paths: Mapping[str, str]) -> str:
-    """What may not be read of these, with the service's words; empty where all may."""
-    found = {what: refusal(path) for what, path in paths.items()}
-    return " and ".join(f"{what} ({words})" for what, words in found.items() if words)
 
 
 def _named(account: LedgerAccount) -> str:

@@ -42,6 +42,14 @@ class PsageError(Exception):
         }
 
 
+def code_of_a_look(error: PsageError) -> int:
+    """The exit code of an error met by looking alone.
+
+    Where a service refuses a mere look it is the sign-in that does not do, or a right of it.
+    """
+    return SignInExpired.exit_code if isinstance(error, Refused) else error.exit_code
+
+
 # --- exit 2: usage and configuration
 
 
@@ -151,6 +159,25 @@ class KeyringUnavailable(PsageError):
 
 
 # --- exit 4: refused, nothing was changed
+
+
+class NoSubscription(PsageError):
+    """Sage serves nothing for a business whose subscription is not active.
+
+    It ends a batch as a dead sign-in does, but its exit code does not send anybody to sign in:
+    there is a reason to read, and a person who has to pay.
+    """
+
+    code = "no_subscription"
+    exit_code = 4
+    stops_batch = True
+
+    def __init__(self, words: str) -> None:
+        super().__init__(
+            f"Sage refuses everything about this business, though the sign-in is good: {words}",
+            hint="see in Sage, as the owner of the business, whether its subscription is active, "
+            "and have it renewed; signing in again changes nothing",
+        )
 
 
 class Refused(PsageError):
@@ -333,6 +360,11 @@ class ServiceRefused(Refused):
 
     service: ClassVar[str] = ""
 
+    @classmethod
+    def of(cls, _status: int) -> "type[ServiceRefused]":
+        """The class of a refusal with this HTTP status."""
+        return cls
+
     def __init__(
         self,
         what: str,
@@ -370,6 +402,32 @@ class RefusedBySage(ServiceRefused):
 
     code = "refused_by_sage"
     service = "Sage"
+
+    @classmethod
+    def of(cls, status: int) -> type[ServiceRefused]:
+        """A 403 is about the person, any other refusal about the document."""
+        return ForbiddenBySage if status == 403 else cls
+
+
+class ForbiddenBySage(RefusedBySage):
+    """Who signed in has a role without this right, or the edition does not have what was asked."""
+
+    code = "rights_missing"
+    _ACCESS: ClassVar = {
+        "/contact_allocations": "Full access to Sales, Purchases and Contacts",
+        "/sales_": "Full or Restricted access to Sales",
+        "/contact": "access to Contacts",
+        "_settings": "access to Settings",
+    }
+
+    def __init__(self, what: str, words: str, **more: Any) -> None:
+        super().__init__(what, words, **more)
+        found = (access for path, access in self._ACCESS.items() if path in what)
+        access = next(found, "the right it lacks")
+        self.hint = (
+            f"an administrator of Sage can give your user {access}; `psage doctor` tries what the "
+            "sign-in may read, and tells the edition"
+        )
 
 
 class RefusedByProductive(ServiceRefused):

@@ -140,6 +140,11 @@ def tell_nobody(_write: Write) -> Callable[[Reply | BaseException, str], None]:
     return lambda _outcome, _request_id: None
 
 
+def never_lapsed(_words: str, _body: str) -> PsageError | None:
+    """For services whose 401 always means that somebody has to sign in."""
+    return None
+
+
 def connect_pool() -> Pool:
     """Open the connection pool both services share: its TLS context is the expensive part."""
     return httpx.Client(
@@ -179,6 +184,7 @@ class Http:
         *,
         refused: type[ServiceRefused],
         explain: Callable[[Any], tuple[str, tuple[str, ...]]],
+        lapsed: Callable[[str, str], PsageError | None] = never_lapsed,
         credentials: Credentials | None = None,
         limiter: Limiter | None = None,
         media_type: str = "application/json",
@@ -188,11 +194,14 @@ class Http:
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        """`lapsed` gives the error of a 401, of its words and body, that no sign-in mends."""
         self.base_url = base_url.rstrip("/")
         self.service = refused.service
         self._pool = pool
         self._refused = refused
         self._explain = explain
+        self._lapsed = lapsed
+        self._has_lapsed = False
         self._credentials = credentials or NoCredentials()
         self._limiter = limiter or Limiter(())
         self._media_type = media_type
@@ -262,7 +271,9 @@ class Http:
             try:
                 return self._once(method, path, **request)
             except _Unauthorised as refusal:
-                if renewed or not self._credentials.renew():
+                # Once it is known that a fresh token is refused as well, another is not asked for.
+                if renewed or self._has_lapsed or not self._credentials.renew():
+                    self._has_lapsed = not isinstance(refusal.final, SignInExpired)
                     raise refusal.final from None
                 renewed = True
             except _TryAgain as failure:
@@ -367,8 +378,10 @@ class Http:
             hint = "nothing was lost; run the command again later"
             return _TryAgain(RateLimited(message, hint=hint), wait_s)
         if status == 401:
-            return _Unauthorised(SignInExpired(self.service, words or "401 Unauthorized"))
-        return self._refused(
+            words = words or "401 Unauthorized"
+            lapsed = self._lapsed(words, answer.text)
+            return _Unauthorised(lapsed or SignInExpired(self.service, words))
+        return self._refused.of(status)(
             what,
             words or answer.reason_phrase,
             status=status,

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from productive_sage import money
 from productive_sage.errors import (
     DifferentBusiness,
+    NoSubscription,
     OutcomeUnknown,
     PsageError,
     RefusedBySage,
@@ -84,6 +85,12 @@ def words_of(document: Any) -> tuple[str, tuple[str, ...]]:
     return "; ".join(dict.fromkeys(said)), tuple(dict.fromkeys(fields))
 
 
+def _lapsed(words: str, body: str) -> PsageError | None:
+    """What a 401 means where it stays after the token was renewed."""
+    is_lapsed = "subscription" in body.casefold() or "AuthorizationFailure" in body
+    return NoSubscription(words) if is_lapsed else None
+
+
 def sage_http(
     pool: Pool,
     url: str,
@@ -99,6 +106,7 @@ def sage_http(
         url,
         refused=RefusedBySage,
         explain=words_of,
+        lapsed=_lapsed,
         credentials=credentials,
         limiter=Limiter((Window(calls_per_second, 1.0),)),
         read_only=read_only,
@@ -119,9 +127,16 @@ class SageClient:
 
     @understood
     def businesses(self) -> list[tuple[str, str]]:
-        """(id, name) of every business this sign-in sees."""
-        rows = self._http.get("/businesses").document.get("$items", [])
+        """(id, name) of every business this sign-in sees, on one page; there can be hundreds."""
+        rows = self._http.get("/businesses").document["$items"]
         return [(str(row["id"]), str(row.get("name") or row["displayed_as"])) for row in rows]
+
+    @understood
+    def traits(self, business_id: str) -> tuple[str, list[str]]:
+        """(country, editions) of a business, as far as Sage shows them."""
+        row = self._get(f"/businesses/{business_id}")
+        editions = [str(one["id"]) for one in row.get("subscriptions") or []]
+        return _id(row.get("country")), editions
 
     @understood
     def country(self, business_id: str) -> tuple[str, str]:
@@ -141,6 +156,11 @@ class SageClient:
         """(edition, whether it is active) of the business: START, ACCOUNTS, ACCOUNTING or older."""
         rows = self._get(f"/businesses/{self.business_id}").get("subscriptions") or []
         return [(str(row["id"]), row.get("active") is not False) for row in rows]
+
+    @understood
+    def is_registered_for_tax(self) -> bool:
+        """Whether the business is registered for VAT; where Sage does not say, it is."""
+        return _id(self._get("/financial_settings").get("tax_scheme")) != "NOT_REGISTERED"
 
     @understood
     def lock_date(self) -> date | None:

@@ -13,7 +13,7 @@ from typing import Any
 from productive_sage import config
 from productive_sage.basics import KINDS, Settings, SignedIn
 from productive_sage.config import Home
-from productive_sage.errors import NoDefaultLedger, PsageError, Refused, SignInExpired
+from productive_sage.errors import NoDefaultLedger, PsageError, code_of_a_look
 from productive_sage.ledger import Intent, Ledger, Link
 
 SERVICES = ("Productive", "Sage")
@@ -87,18 +87,13 @@ class Status:
 
 def worst(errors: Iterable[PsageError]) -> PsageError | None:
     """The error that decides the exit code: 2 comes before 3 before 5."""
-    return min(errors, key=_exit_code, default=None)
+    return min(errors, key=code_of_a_look, default=None)
 
 
 def exit_code(errors: Iterable[PsageError]) -> int:
     """0 where nothing is wrong; what waits for someone is no error."""
     error = worst(errors)
-    return _exit_code(error) if error else 0
-
-
-def _exit_code(error: PsageError) -> int:
-    # Where a service refuses a mere look it is the sign-in that does not do.
-    return SignInExpired.exit_code if error.exit_code == Refused.exit_code else error.exit_code
+    return code_of_a_look(error) if error else 0
 
 
 def look(
