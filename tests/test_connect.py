@@ -2,7 +2,6 @@
 
 import html
 import io
-import json
 import signal
 import socket
 import subprocess
@@ -29,7 +28,7 @@ from productive_sage.sandbox import (
     Sandbox,
 )
 from productive_sage.vault import ProductiveSignIn, Vault
-from tests.conftest import MemoryKeyring, Psage, consent
+from tests.conftest import MemoryKeyring, Psage, consent, writes
 from tests.processes import Hold, end, run, share_the_keyring, started
 
 MAIN = "Harbour & Pine Ltd"
@@ -686,20 +685,6 @@ def test_each_attempt_has_a_state_and_a_verifier_nobody_can_guess() -> None:
 # --- rights
 
 
-def test_a_token_that_may_only_read_is_stored_and_said(
-    offline: Sandbox, psage: Psage, secret: None
-) -> None:
-    offline.agency.make_token_read_only()
-
-    for_people = psage("connect", "productive", *ORGANIZATION)
-    for_scripts = psage("connect", "productive", *ORGANIZATION, "--json")
-
-    assert (for_people.code, for_scripts.code) == (0, 0)
-    assert "warning: this token may only read in Productive" in for_people.err
-    assert [w["code"] for w in for_scripts.json["warnings"]] == ["read_only_token"]
-    assert Vault("default").productive().token == PRODUCTIVE_TOKEN
-
-
 def test_a_sign_in_that_may_only_read_is_stored_and_said(
     offline: Sandbox, psage: Psage, secret: None, port: int, browser: Browser
 ) -> None:
@@ -717,21 +702,42 @@ def test_a_sign_in_that_may_only_read_is_stored_and_said(
     assert Vault("default").sage().scope == "readonly"
 
 
-def test_a_role_in_sage_that_may_not_write_is_said(
-    offline: Sandbox, psage: Psage, secret: None, port: int, browser: Browser
+SAGE = ("connect", "sage", "--client-id", CLIENT_ID)
+
+
+@pytest.mark.parametrize(
+    ("role", "words", "way_out"),
+    [
+        ({"sales": "NO_ACCESS"}, "may not read invoices", "Full access to Sales, Contacts"),
+        ({"settings": "NO_ACCESS"}, "may not read settings", "Full access to Sales, Contacts"),
+        ({"sales": "READ_ONLY"}, "may not read allocations", "Full access to Sales, Purchases"),
+        ({"purchases": "READ_ONLY"}, "may not read allocations", "Full access to Sales, Purchases"),
+    ],
+)
+def test_a_right_that_is_missing_in_sage_is_said_with_who_can_give_it(
+    offline: Sandbox,
+    psage: Psage,
+    secret: None,
+    port: int,
+    browser: Browser,
+    role: dict[str, str],
+    words: str,
+    way_out: str,
 ) -> None:
-    offline.fault("status", method="PUT", path="/sales_invoices", status=403)
+    offline.bookkeeper.give_role(**role)
     browser(allow)
 
-    result = psage(
-        *("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port), "--business", MAIN)
-    )
+    result = psage(*SAGE, "--port", str(port), "--business", MAIN, "--json")
 
     assert result.code == 0
-    assert "your user may not write sales documents in Harbour & Pine Ltd" in result.err
+    (warning,) = result.json["warnings"]
+    assert warning["code"] == "rights_missing"
+    assert words in warning["message"]
+    assert f"an administrator of Sage can give your user {way_out}" in warning["message"]
+    assert "psage connect" not in warning["message"]
 
 
-def test_looking_for_the_right_to_write_changes_nothing(
+def test_rights_are_learned_by_reading_alone(
     offline: Sandbox, psage: Psage, secret: None, port: int, browser: Browser
 ) -> None:
     browser(allow)
@@ -741,31 +747,202 @@ def test_looking_for_the_right_to_write_changes_nothing(
         *("--business", MAIN, "--json"),
     )
 
+    assert result.code == 0
     assert result.json["warnings"] == []
-    tried = [call for call in offline.calls() if call.method in ("PUT", "PATCH", "DELETE")]
-    assert [(call.service, call.method, call.status) for call in tried] == [
-        ("productive", "PATCH", 404),
-        ("sage", "PUT", 404),
-    ]
-    assert {json.loads(call.body)["data"]["id"] for call in tried[:1]} == {"0"}
+    assert writes(offline) == []
 
 
 @pytest.mark.parametrize("status", [500, 422, 429])
 def test_an_answer_that_tells_nothing_about_rights_is_no_warning(
-    offline: Sandbox, psage: Psage, secret: None, status: int
+    offline: Sandbox,
+    psage: Psage,
+    secret: None,
+    port: int,
+    browser: Browser,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
 ) -> None:
-    offline.fault(
-        *("status",),
-        service="productive",
-        method="PATCH",
-        status=status,
-        headers={"X-RateLimit-Reset": "999"},
-    )
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    headers = {"Retry-After": "999"}
+    offline.fault("status", path="/sales_invoices", status=status, times=9, headers=headers)
+    browser(allow)
 
-    result = psage("connect", "productive", *ORGANIZATION, "--json")
+    result = psage(*SAGE, "--port", str(port), "--business", MAIN, "--json")
 
     assert result.code == 0
     assert result.json["warnings"] == []
+
+
+# --- businesses of one name
+
+
+@pytest.fixture
+def many(offline: Sandbox) -> list[str]:
+    """The ids of three hundred businesses of one name: the first in Ireland, the second Start."""
+    first = offline.bookkeeper.add_business("Example Ltd", country="IE")
+    second = offline.bookkeeper.add_business("Example Ltd", edition="START")
+    more = [offline.bookkeeper.add_business("Example Ltd") for _ in range(298)]
+    return [first, second, *more]
+
+
+def looks(sandbox: Sandbox) -> int:
+    """How often a single business was looked at."""
+    return len(sandbox.calls("sage", "GET", "/businesses/"))
+
+
+@pytest.mark.parametrize("name", ["Example Ltd", " example  ltd "])
+def test_a_name_that_occurs_often_is_refused_with_what_tells_them_apart(
+    offline: Sandbox,
+    psage: Psage,
+    secret: None,
+    port: int,
+    browser: Browser,
+    many: list[str],
+    name: str,
+    memory_keyring: MemoryKeyring,
+) -> None:
+    browser(allow)
+
+    result = psage(*SAGE, "--port", str(port), "--business", name, "--json")
+
+    assert result.code == 3
+    error = result.json["error"]
+    assert "300 businesses called" in error["message"]
+    assert f"Example Ltd ({many[0]}, IE, Plus)" in error["message"]
+    assert f"Example Ltd ({many[1]}, GB, Start)" in error["message"]
+    assert "and 295 more" in error["message"]
+    assert "`--business ID`" in error["hint"]
+    assert len(error["message"] + error["hint"]) < 700
+    assert [one["id"] for one in error["details"]["businesses"]] == many
+    assert looks(offline) == 5
+    assert memory_keyring.entries == {}
+
+
+def test_one_of_a_name_is_taken_by_its_id(
+    offline: Sandbox, psage: Psage, secret: None, port: int, browser: Browser, many: list[str]
+) -> None:
+    browser(allow)
+
+    result = psage(*SAGE, "--port", str(port), "--business", many[0].upper(), "--json")
+
+    assert result.json["sage"] == {
+        "business_id": many[0],
+        "business_name": "Example Ltd",
+        "country": "IE",
+    }
+    assert looks(offline) == 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "near"),
+    [("Harbor & Pine Ltd", MAIN), ("pine", LABS), ("Nobody", "Example Ltd"), ("xample", "and 295")],
+)
+def test_a_business_that_is_not_there_is_refused_with_a_few_that_are(
+    offline: Sandbox,
+    psage: Psage,
+    secret: None,
+    port: int,
+    browser: Browser,
+    many: list[str],
+    wanted: str,
+    near: str,
+) -> None:
+    browser(allow)
+
+    result = psage(*SAGE, "--port", str(port), "--business", wanted, "--json")
+
+    assert result.code == 3
+    error = result.json["error"]
+    assert f"no business `{wanted}`" in error["message"]
+    assert near in error["hint"]
+    assert len(error["hint"]) < 600
+    assert looks(offline) <= 5
+
+
+def test_several_of_one_name_and_nobody_to_ask_are_a_few_in_the_sentence_and_all_in_json(
+    offline: Sandbox, psage: Psage, secret: None, port: int, browser: Browser, many: list[str]
+) -> None:
+    browser(allow)
+
+    result = psage(*SAGE, "--port", str(port), "--json")
+
+    assert result.code == 2
+    error = result.json["error"]
+    assert error["code"] == "input_needed"
+    assert f"{MAIN} (" in error["message"]
+    assert "and 297 more" in error["message"]
+    assert "searches all of them" in error["hint"]
+    assert len(error["details"]["businesses"]) == 302
+    assert looks(offline) == 3
+
+
+def test_on_a_terminal_one_of_hundreds_is_found_by_page_and_by_search(
+    offline: Sandbox,
+    psage: Psage,
+    secret: None,
+    port: int,
+    browser: Browser,
+    answers: list[str],
+    many: list[str],
+) -> None:
+    browser(allow)
+    answers += ["", "xyz", many[77][:12], "1"]
+
+    result = psage(*SAGE, "--port", str(port), "--force")
+
+    assert result.code == 0
+    assert Vault("default").sage().business_id == many[77]
+    assert f"  1  {MAIN}\n" in result.err
+    assert f"  3  Example Ltd ({many[0]}, IE, Plus)" in result.err
+    assert f" 30  Example Ltd ({many[27]}, GB, Plus)" in result.err
+    assert "16 to 30 of 302 are shown" in result.err
+    assert "\n 31  " not in result.err
+    assert "`xyz` is in no name of a business" in result.err
+    assert looks(offline) < 50
+
+
+def test_a_business_that_cannot_be_looked_at_is_listed_all_the_same(
+    offline: Sandbox, psage: Psage, secret: None, port: int, browser: Browser
+) -> None:
+    dead = offline.bookkeeper.add_business("Example Ltd")
+    other = offline.bookkeeper.add_business("Example Ltd")
+    offline.bookkeeper.end_subscription(dead)
+    offline.fault("status", path=f"/businesses/{other}", status=403)
+    browser(allow)
+
+    result = psage(*SAGE, "--port", str(port), "--business", "Example Ltd")
+
+    assert result.code == 3
+    assert f"Example Ltd ({dead}, no active subscription), Example Ltd ({other})" in result.err
+
+
+# --- a subscription that has ended
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_a_business_without_subscription_is_said_to_be_that(
+    offline: Sandbox, psage: Psage, secret: None, port: int, browser: Browser, is_shown: bool
+) -> None:
+    offline.bookkeeper.end_subscription(shown=is_shown)
+    browser(allow)
+
+    result = psage(*SAGE, "--port", str(port), "--business", MAIN, "--json")
+
+    assert result.code == (0 if is_shown else 4)
+    said = result.json["warnings"][0] if is_shown else result.json["error"]
+    assert said["code"] == "no_subscription"
+    assert "No active subscription. (MSE)" in said["message"]
+
+
+def test_another_business_than_the_one_without_subscription_can_be_connected(
+    offline: Sandbox, psage: Psage, secret: None, port: int, browser: Browser
+) -> None:
+    offline.bookkeeper.end_subscription()
+    browser(allow)
+
+    result = psage(*SAGE, "--port", str(port), "--business", LABS, "--json")
+
+    assert (result.code, result.json["warnings"]) == (0, [])
 
 
 # --- the walk through both

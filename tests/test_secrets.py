@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, quote, quote_plus
 
 import pytest
 
-from productive_sage import asking, cli, connection, copying, oauth
+from productive_sage import asking, businesses, cli, connection, copying, oauth
 from productive_sage.http import Http
 from productive_sage.productive import ProductiveClient, Token
 from productive_sage.sage import SageClient
@@ -635,7 +635,7 @@ def test_a_defect_while_connecting_puts_no_secret_into_its_traceback(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PSAGE_SAGE_CLIENT_SECRET", CLIENT_SECRET)
-    monkeypatch.setattr(connection, "_chosen", _stumble)
+    monkeypatch.setattr(businesses, "chosen", _stumble)
 
     result = watched("connect", "sage", "--client-id", CLIENT_ID, "--port", port)
 

@@ -254,7 +254,7 @@ def _talk(port: int, aside: ExitStack) -> "Talk":
         secret=partial(asking.secret, can_ask=_session.can_ask),
         line=partial(asking.line, can_ask=_session.can_ask),
         open_browser=open_browser,
-        ask=_session.ask(),
+        typed=asking.typed if _session.can_ask else None,
     )
 
 

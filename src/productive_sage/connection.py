@@ -8,25 +8,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self, TypeVar
 
-from productive_sage import oauth
+from productive_sage import businesses, oauth, rights
 from productive_sage.callback import Listener
 from productive_sage.config import Home, storage_error
-from productive_sage.desk import Ask
 from productive_sage.errors import (
     DifferentBusiness,
     DifferentOrganization,
-    InputNeeded,
+    NoSubscription,
     NotConnected,
     PsageError,
     RefusedByProductive,
-    ServiceRefused,
     SignInExpired,
     SignInFailed,
     UsageProblem,
 )
 from productive_sage.http import Pool
 from productive_sage.ledger import Ledger
-from productive_sage.models import INVOICE, Endpoints, Notice
+from productive_sage.models import Endpoints, Notice
 from productive_sage.productive import ProductiveClient, Token
 from productive_sage.sage import SageClient, sage_http
 from productive_sage.vault import ProductiveSignIn, SageSignIn, Vault
@@ -71,7 +69,8 @@ class Talk:
     line: Callable[[str], str]
     """Read one line, from a script too."""
     open_browser: Callable[[str], None]
-    ask: Ask | None
+    typed: Callable[[str], str] | None
+    """What is typed at a question, empty for Enter; None where nobody can answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +154,7 @@ def _productive(order: Order, place: Place, talk: Talk) -> Connected:
     place.vault.save(sign_in)
     place.ledger.set_marks({_ORGANIZATION: organization_id})
     place.ledger.remember_sign_in("Productive", sign_in.facts)
-    if not _may_only_read(lambda: client.patch_invoice("0", {})):
-        return Connected.by(sign_in)
-    notice = Notice(
-        "read_only_token",
-        "this token may only read in Productive: invoices can be copied, but not marked there, "
-        "and no payment can be brought back; make one that may write, and run "
-        "`psage connect productive`",
-    )
-    return replace(Connected.by(sign_in), notices=(notice,))
+    return Connected.by(sign_in)
 
 
 _ABOUT_PRODUCTIVE = """\
@@ -228,20 +219,6 @@ def _check_secret(secret: str, what: str) -> None:
         )
 
 
-def _may_only_read(write: Callable[[], object]) -> bool:
-    """Whether a service says so; `write` is to an id that cannot exist, so it changes nothing.
-
-    Whoever may write is told 404. Any other answer tells nothing, and is no reason to warn.
-    """
-    try:
-        write()
-    except ServiceRefused as error:
-        return error.status == 403
-    except PsageError:
-        pass
-    return False
-
-
 def _stored(read: Callable[[], _T]) -> _T | None:
     """A stored sign-in, or None; raises KeyringUnavailable where it cannot tell."""
     try:
@@ -286,7 +263,14 @@ def _sage(order: Order, place: Place, talk: Talk) -> Connected:
             sign_in = listener.wait(request, redeem, _WAIT_S)
         else:
             sign_in = redeem(oauth.code_from(talk.line("That address"), request))
-    return _with_business(sign_in, order, place, talk)
+    try:
+        return _with_business(sign_in, order, place, talk)
+    except NoSubscription as error:
+        error.hint = (
+            "nothing was stored: have the subscription renewed in Sage, or choose another business "
+            "with `--business ID`, then run `psage connect sage` again"
+        )
+        raise
 
 
 def _client(order: Order, stored: SageSignIn | None, talk: Talk) -> tuple[str, str]:
@@ -329,41 +313,50 @@ def _show(request: oauth.Request, order: Order, talk: Talk) -> None:
 
 def _with_business(sign_in: SageSignIn, order: Order, place: Place, talk: Talk) -> Connected:
     """Choose the business, refuse one that the copies do not belong to, and store."""
-    credentials = _JustSignedIn(sign_in.access_token)
-    http = sage_http(place.pool, place.endpoints.sage_api, credentials=credentials)
-    client = SageClient(http, "")
-    businesses = client.businesses()
-    business_id = _chosen(businesses, order.business, talk.ask)
+
+    def client_of(business_id: str) -> SageClient:
+        credentials = _JustSignedIn(sign_in.access_token, business_id)
+        http = sage_http(place.pool, place.endpoints.sage_api, credentials=credentials)
+        return SageClient(http, business_id)
+
+    business_id, name = businesses.chosen(client_of, order.business, talk.say, talk.typed)
     linked = place.ledger.businesses()
     if linked - {business_id}:
         known = place.ledger.sign_ins().get("Sage")
         former = known.name if known and known.id in linked else "another Sage business"
         raise DifferentBusiness(
-            f"this profile holds copies in {former}, and not in {dict(businesses)[business_id]}",
+            f"this profile holds copies in {former}, and not in {name} ({business_id})",
             hint="choose the former business, or use another `--profile` for this one",
             details={"chosen": business_id, "links": sorted(linked)},
         )
+    client = client_of(business_id)
     name, country = client.country(business_id)
-    sign_in = replace(sign_in, business_id=business_id, business_name=name, country=country)
-    oauth.store(place.vault, sign_in, place.token_lock)
-    place.ledger.remember_sign_in("Sage", sign_in.facts)
-    credentials = _JustSignedIn(sign_in.access_token, business_id)
-    http = sage_http(place.pool, place.endpoints.sage_api, credentials=credentials)
-    notices = _sage_notices(sign_in, SageClient(http, business_id))
-    return replace(Connected.by(sign_in), notices=notices)
+    connected = replace(sign_in, business_id=business_id, business_name=name, country=country)
+    oauth.store(place.vault, connected, place.token_lock)
+    place.ledger.remember_sign_in("Sage", connected.facts)
+    return replace(Connected.by(connected), notices=_sage_notices(connected, client))
 
 
 def _sage_notices(sign_in: SageSignIn, client: SageClient) -> tuple[Notice, ...]:
-    """What keeps this sign-in from copying."""
+    """What keeps this sign-in from copying, as far as reading tells."""
     if sign_in.scope == "readonly":
-        why = "Sage lets psage read, but not write"
+        why = "Sage lets psage read, but not write, so nothing can be copied"
         what = "run `psage connect sage` with an app that may have full access"
-    elif _may_only_read(lambda: client.update(INVOICE, "0" * 32, {})):
-        why = f"your user may not write sales documents in {sign_in.business_name}"
-        what = "an administrator of Sage can give it the right (Full in Sales)"
-    else:
-        return ()
-    return (Notice("read_only_sign_in", f"{why}, so nothing can be copied: {what}"),)
+        return (Notice("read_only_sign_in", f"{why}: {what}"),)
+    try:
+        if denied := rights.denied(client.refusal, rights.IN_SAGE):
+            why = f"your user may not read {denied} in {sign_in.business_name}"
+            what = f"so nothing can be copied: {rights.GIVES} Sales, Contacts and Settings"
+            return (Notice("rights_missing", f"{why}, {what}"),)
+        if denied := rights.denied(client.refusal, rights.USEFUL_IN_SAGE):
+            why = f"your user may not read {denied} in {sign_in.business_name}"
+            what = f"{rights.WITHOUT_USEFUL}; {rights.GIVES} Sales, Purchases and Contacts"
+            return (Notice("rights_missing", f"{why}: {what}"),)
+    except NoSubscription as error:
+        return (Notice(error.code, f"{error.message}; {error.hint}"),)
+    except PsageError:
+        pass  # a bad moment tells nothing about rights
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,29 +375,6 @@ class _JustSignedIn:
 
     def __repr__(self) -> str:
         return "_JustSignedIn()"
-
-
-def _chosen(businesses: Sequence[tuple[str, str]], wanted: str | None, ask: Ask | None) -> str:
-    """The id of the business meant: named, the only one, or asked for."""
-    names = ", ".join(f"{name} ({business_id})" for business_id, name in businesses)
-    if wanted is not None:
-        word = wanted.strip().casefold()
-        found = [i for i, name in businesses if word in (i.casefold(), name.casefold())]
-        if len(found) == 1:
-            return found[0]
-        raise SignInFailed(
-            f"this sign-in sees {'no' if not found else 'more than one'} business `{wanted}`",
-            hint=f"it sees: {names}",
-        )
-    if not businesses:
-        raise SignInFailed("this sign-in sees no business in Sage")
-    if len(businesses) == 1:
-        return businesses[0][0]
-    if ask is None:
-        raise InputNeeded(
-            f"this sign-in sees several businesses: {names}", hint="choose one with `--business ID`"
-        )
-    return businesses[ask("Which business?", [name for _, name in businesses], None)][0]
 
 
 def why_no_browser(environment: Mapping[str, str], platform: str = sys.platform) -> str:
