@@ -40,6 +40,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--sequences", type=int, default=SEQUENCES, help="random histories of payments to play"
     )
+    parser.addoption(
+        "--processes", type=int, default=8, help="psage processes that share one keyring file"
+    )
 
 
 def pytest_configure() -> None:
@@ -116,11 +119,14 @@ def sandbox(running_sandbox: Sandbox, request: pytest.FixtureRequest) -> Iterato
 
 
 @pytest.fixture(autouse=True)
-def memory_keyring(request: pytest.FixtureRequest) -> Iterator[MemoryKeyring]:
+def memory_keyring(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[MemoryKeyring]:
     memory = MemoryKeyring()
     if request.config.getoption("--live"):
         yield memory
         return
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))  # where its locks are
     before = keyring.get_keyring()
     keyring.set_keyring(memory)
     yield memory

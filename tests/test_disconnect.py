@@ -312,7 +312,7 @@ def test_purge_removes_links_history_and_settings_of_this_profile_alone(
     assert {"default.db", "default.v2.db", "default.toml"} <= removed
     left = {path.name for path in home.iterdir() if path.is_file()}
     assert left == {
-        *("default.lock", "default.token.lock"),
+        "default.lock",
         *("default-2.db", "default-2.toml", "default2.db"),
     }
     assert memory_keyring.entries == {}

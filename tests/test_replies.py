@@ -48,7 +48,7 @@ class Clients:
 def clients(connected: Sandbox, tmp_path: Path) -> Iterator[Clients]:
     endpoints = config.load(tmp_path / "none.toml", os.environ)[0].endpoints
     pool, vault = connect_pool(), Vault("default")
-    tokens = SageTokens(vault, sage_http(pool, endpoints.sage_token), tmp_path / "lock")
+    tokens = SageTokens(vault, sage_http(pool, endpoints.sage_token))
     sign_in = vault.productive()
     yield Clients(
         SageClient(

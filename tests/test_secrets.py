@@ -643,9 +643,7 @@ def test_a_defect_while_connecting_puts_no_secret_into_its_traceback(
     assert "stumbled over" in log_of(home)
 
 
-def test_objects_that_hold_secrets_do_not_show_them(
-    signed_in: Sandbox, canaries: Canaries, home: Path
-) -> None:
+def test_objects_that_hold_secrets_do_not_show_them(signed_in: Sandbox, canaries: Canaries) -> None:
     vault = Vault("default")
     sage, productive = vault.sage(), vault.productive()
     shown = [
@@ -654,7 +652,7 @@ def test_objects_that_hold_secrets_do_not_show_them(
         vault,
         Token(productive.token, productive.organization_id),
         connection._JustSignedIn(sage.access_token),
-        oauth.SageTokens(vault, Http.__new__(Http), home / "lock"),
+        oauth.SageTokens(vault, Http.__new__(Http)),
         {"in a list": [sage, productive]},
     ]
 

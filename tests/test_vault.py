@@ -3,7 +3,9 @@
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import keyring
@@ -108,6 +110,49 @@ def test_a_keyring_that_does_not_answer_is_told_in_its_own_sentence(
         Vault("default", timeout_s=0.05).sage()
 
     assert "PYTHON_KEYRING_BACKEND" in str(caught.value.hint)
+
+
+def test_the_old_sign_in_counts_until_the_new_one_has_been_read_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vault = Vault("default")
+    vault.save(SIGN_IN)
+    set_password = MemoryKeyring.set_password
+
+    def forgetful(self: MemoryKeyring, service: str, username: str, password: str) -> None:
+        if not service.endswith("/0"):
+            set_password(self, service, username, password)
+
+    monkeypatch.setattr(MemoryKeyring, "set_password", forgetful)
+    with pytest.raises(KeyringUnavailable, match="does not have it"):
+        vault.save(replace(SIGN_IN, access_token="new"))
+
+    assert vault.sage() == SIGN_IN
+
+
+def test_a_keyring_that_answers_too_late_is_asked_nothing_more() -> None:
+    answered = threading.Event()
+
+    class Late(MemoryKeyring):
+        def get_password(self, service: str, username: str) -> str | None:
+            asked.append(service)
+            answered.wait(20)
+            return super().get_password(service, username)
+
+        def set_password(self, service: str, username: str, password: str) -> None:
+            asked.append(service)
+
+    asked: list[str] = []
+    keyring.set_keyring(Late())
+    running = threading.active_count()
+
+    with pytest.raises(KeyringUnavailable, match="did not answer within"):
+        Vault("default", timeout_s=0.05).save(SIGN_IN)
+    answered.set()
+    while threading.active_count() > running:
+        time.sleep(0.01)
+
+    assert len(asked) == 1
 
 
 def test_a_missing_keyring_is_exit_3_before_any_call(services: object, psage: Psage) -> None:

@@ -199,7 +199,7 @@ def connect(
     home = _session.home()
     endpoints = _session.settings(home).endpoints
     with open_pool() as pool, Ledger(home.ledger) as ledger, ExitStack() as aside:
-        place = connection.Place(_session.vault(), pool, endpoints, ledger, home.token_lock)
+        place = connection.Place(_session.vault(), pool, endpoints, ledger)
         try:
             for connected in connection.connect(order, place, _talk(port, aside)):
                 aside.close()
@@ -324,7 +324,7 @@ def disconnect(
     removed: list[Path] = []
     with _session.run_lock(home), open_pool() as pool:
         for name in stored:
-            notices += connection.disconnect(name, vault, pool, endpoints, home.token_lock)
+            notices += connection.disconnect(name, vault, pool, endpoints)
             _forget(home, name.capitalize())
         if purge:
             removed = connection.purge(home)

@@ -51,11 +51,6 @@ class Home:
         return self.folder / f"{self.profile}.lock"
 
     @property
-    def token_lock(self) -> Path:
-        """Held while a token is renewed."""
-        return self.folder / f"{self.profile}.token.lock"
-
-    @property
     def log(self) -> Path:
         """What `--verbose` and defects write to."""
         return self.folder / "logs" / "psage.log"

@@ -81,7 +81,6 @@ class Place:
     pool: Pool
     endpoints: Endpoints
     ledger: Ledger
-    token_lock: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +331,7 @@ def _with_business(sign_in: SageSignIn, order: Order, place: Place, talk: Talk) 
     client = client_of(business_id)
     name, country = client.country(business_id)
     connected = replace(sign_in, business_id=business_id, business_name=name, country=country)
-    oauth.store(place.vault, connected, place.token_lock)
+    oauth.store(place.vault, connected)
     place.ledger.remember_sign_in("Sage", connected.facts)
     return replace(Connected.by(connected), notices=_sage_notices(connected, client))
 
@@ -388,9 +387,7 @@ def why_no_browser(environment: Mapping[str, str], platform: str = sys.platform)
 # --- forgetting
 
 
-def disconnect(
-    service: str, vault: Vault, pool: Pool, endpoints: Endpoints | None, token_lock: Path
-) -> list[Notice]:
+def disconnect(service: str, vault: Vault, pool: Pool, endpoints: Endpoints | None) -> list[Notice]:
     """Delete a sign-in, revoking Sage's; Productive's token can only be deleted in Productive.
 
     `endpoints` is None where the settings that name them cannot be understood.
@@ -402,7 +399,7 @@ def disconnect(
         vault.forget(service)
         trouble = "the settings, which may name its address, cannot be understood"
     else:
-        trouble = oauth.forget(vault, sage_http(pool, endpoints.sage_revoke), token_lock)
+        trouble = oauth.forget(vault, sage_http(pool, endpoints.sage_revoke))
     if not trouble:
         return []
     message = (

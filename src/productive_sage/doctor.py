@@ -442,7 +442,7 @@ class _Examination:
         sign_in = self._sign_in("Sage", self._vault.sage)
         settings = self._reachable("Sage")
         token_http = sage_http(self._pool, settings.endpoints.sage_token)
-        tokens = SageTokens(self._vault, token_http, self._home.token_lock, clock=self._clock)
+        tokens = SageTokens(self._vault, token_http, clock=self._clock)
         http = sage_http(
             self._pool,
             settings.endpoints.sage_api,

@@ -9,19 +9,14 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-import filelock
-
 from productive_sage.errors import (
     DifferentBusiness,
-    Locked,
     NotConnected,
     OutcomeUnknown,
     RefusedBySage,
@@ -35,7 +30,6 @@ from productive_sage.vault import SageSignIn, Vault
 
 _EARLY_S = 20
 """A token this close to its end is renewed before use."""
-_LOCK_S = 60
 _ACCESS_S, _REFRESH_S, _LONGEST_S = 300, 31 * 86_400, 3_650 * 86_400
 """How long Sage's tokens live where it does not say, and the longest that is believed."""
 
@@ -207,18 +201,18 @@ def _token(value: Any) -> str:
     return value
 
 
-def store(vault: Vault, sign_in: SageSignIn, lock: Path) -> None:
+def store(vault: Vault, sign_in: SageSignIn) -> None:
     """Store a new sign-in, not while another process is renewing the old one."""
-    with _locked(lock):
+    with vault.renewing():
         vault.save(sign_in)
 
 
-def forget(vault: Vault, http: Http, lock: Path) -> str:
+def forget(vault: Vault, http: Http) -> str:
     """Revoke the sign-in at Sage and delete it here, not while another process is renewing it.
 
     Returns why Sage may not have revoked it, empty where it has; it is deleted all the same.
     """
-    with _locked(lock):
+    with vault.renewing():
         # In this order, or a kill in between would leave a token that nobody can revoke.
         trouble = _revoke(vault, http)
         vault.forget("sage")
@@ -244,18 +238,6 @@ def _revoke(vault: Vault, http: Http) -> str:
     return "" if done else "Sage's answer does not say that it did"
 
 
-@contextmanager
-def _locked(lock: Path) -> Iterator[None]:
-    try:
-        with filelock.FileLock(lock, timeout=_LOCK_S, mode=0o600):
-            yield
-    except filelock.Timeout:
-        raise Locked(
-            "another psage process has been renewing the Sage sign-in for a minute",
-            hint="run the command again",
-        ) from None
-
-
 class SageTokens:
     """The credentials of every Sage call: a fresh access token and the business it is for."""
 
@@ -263,13 +245,11 @@ class SageTokens:
         self,
         vault: Vault,
         http: Http,
-        lock: Path,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._vault = vault
         self._http = http
-        self._lock = lock
         self._clock = clock
         self.sign_in = vault.sage()
         self.has_ended = False
@@ -292,7 +272,7 @@ class SageTokens:
     def _refresh(self) -> None:
         """Renew once, whichever of the waiting processes comes first."""
         refused, business_id = self.sign_in.access_token, self.sign_in.business_id
-        with _locked(self._lock):
+        with self._vault.renewing():
             stored = self._vault.sage()
             if stored.business_id != business_id:  # the rest of this run would be asked of it
                 raise DifferentBusiness(

@@ -176,9 +176,7 @@ class Session:
             vault = self.vault()
             sign_in = vault.productive()
             pool = stack.enter_context(open_pool())
-            tokens = SageTokens(
-                vault, sage_http(pool, settings.endpoints.sage_token), home.token_lock
-            )
+            tokens = SageTokens(vault, sage_http(pool, settings.endpoints.sage_token))
             stack.callback(_warn_of_the_end, tokens)
             stack.callback(_remember, ledger, sign_in, tokens)
             productive = ProductiveClient(

@@ -4,21 +4,32 @@ A secret is stored in chunks, because Windows Credential Manager holds 1,280 cha
 and in two slots in turn: the new chunks go into the free one, then one pointer entry is flipped. A
 crash between any two calls leaves the old secret whole. Each entry has a service name of its own,
 since the Windows back end moves entries that share one.
+
+Back ends that keep a file read and write all of it, without a lock: of two that write at once one
+is lost, and whoever reads in between finds nothing. So all processes of a user, in whatever profile
+and home folder, ask one after the other, and such a file is replaced in one step.
 """
 
 import hashlib
 import json
+import os
+import shutil
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import filelock
+
 from productive_sage.basics import SignedIn
-from productive_sage.errors import KeyringUnavailable, NotConnected
+from productive_sage.errors import KeyringUnavailable, Locked, NotConnected, PsageError
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -26,6 +37,10 @@ if TYPE_CHECKING:
 _CHUNK = 1200 if sys.platform == "win32" else 16_000
 """Fewer entries elsewhere: an encrypted file takes 0.4 s for each."""
 _USER = "psage"
+_LOCK_S = 60
+"""Longer than any other process needs for its turn, unless it waits for somebody."""
+_RENEWAL_S = 180
+"""The same for a renewal, which is two turns at the keyring and one at Sage."""
 _WAY_OUT = (
     "unlock the keyring, or choose another back end with PYTHON_KEYRING_BACKEND "
     "(see `Servers and cron` in the README)"
@@ -78,7 +93,9 @@ class Vault:
         self._profile = profile
         self._timeout_s = timeout_s
         self._beat = 0.0
-        """When the keyring was last asked for an entry."""
+        """When the keyring was last asked for an entry, or the lock for its turn."""
+        self._left_behind: list[threading.Thread] = []
+        """Threads that took too long; they go no further than the call they are in."""
 
     def productive(self) -> ProductiveSignIn:
         """Raises NotConnected where nothing is stored, KeyringUnavailable where it cannot tell."""
@@ -93,6 +110,7 @@ class Vault:
 
         On failure the old one stays; only a keyring that answers after the time limit may still
         take the new one. `patience` multiplies that limit, where the old one is of no use any more.
+        Raises Locked where another process keeps the keyring to itself.
         """
         name = "productive" if isinstance(sign_in, ProductiveSignIn) else "sage"
         secret = json.dumps(asdict(sign_in))
@@ -119,25 +137,71 @@ class Vault:
         except (ValueError, TypeError):
             raise NotConnected(service) from None
 
+    @contextmanager
+    def renewing(self) -> Iterator[None]:
+        """Held while the sign-in to Sage is renewed, replaced or revoked: by one process at a time.
+
+        Homes with a profile of the same name share its sign-in, and so they share this lock. Raises
+        Locked where another process does not end.
+        """
+        busy = Locked(
+            f"another psage process has been renewing the Sage sign-in for {_RENEWAL_S // 60} "
+            "minutes",
+            hint="run the command again",
+        )
+        with ExitStack() as stack:
+            try:
+                path = _lock_file(self._found, f".{self._profile}.lock")
+                stack.enter_context(_held(path, busy, _RENEWAL_S))
+            except OSError as error:
+                raise KeyringUnavailable(
+                    f"no lock can be made beside the keyring: {error}", hint=_WAY_OUT
+                ) from error
+            yield
+
     @cached_property
-    def _backend(self) -> "KeyringBackend":
+    def _found(self) -> "KeyringBackend":
         import keyring
 
-        backend = keyring.get_keyring()
-        # The encrypted-file back ends leave this to their user: KEYRING_PROPERTY_KEYRING_KEY.
-        backend.set_properties_from_env()
-        return backend
+        return keyring.get_keyring()
+
+    @cached_property
+    def _backend(self) -> "KeyringBackend":
+        # The encrypted-file back ends leave this to their user: KEYRING_PROPERTY_KEYRING_KEY. It
+        # makes them open their file, and write it where there is none.
+        self._found.set_properties_from_env()
+        return self._found
+
+    @contextmanager
+    def _turn(self, limit_s: float) -> Iterator[None]:
+        """Have the keyring to oneself; where no lock can be made, nobody can write either."""
+        busy = Locked(
+            f"another psage process has kept the keyring to itself for {limit_s:.0f} s",
+            hint="it may be waiting for someone to unlock the keyring: see to it, or end it, and "
+            "run the command again",
+        )
+        with ExitStack() as stack:
+            with suppress(OSError):
+                path = _lock_file(self._found, ".lock")
+                stack.enter_context(_held(path, busy, limit_s, self._go_on))
+            yield
+
+    def _go_on(self) -> None:
+        """Say that something moves; end a thread that nobody waits for any more."""
+        self._beat = time.monotonic()
+        if threading.current_thread() in self._left_behind:
+            raise KeyringUnavailable("the keyring answered too late")
 
     def _get(self, *entry: str | int) -> str:
-        self._beat = time.monotonic()
+        self._go_on()
         return self._backend.get_password(self._entry(*entry), _USER) or ""
 
     def _set(self, value: str, *entry: str | int) -> None:
-        self._beat = time.monotonic()
+        self._go_on()
         self._backend.set_password(self._entry(*entry), _USER, value)
 
     def _remove(self, *entry: str | int) -> None:
-        self._beat = time.monotonic()
+        self._go_on()
         self._backend.delete_password(self._entry(*entry), _USER)
 
     def _entry(self, *parts: str | int) -> str:
@@ -148,33 +212,70 @@ class Vault:
         if len(pointer) != 3:
             return None
         slot, count, digest = pointer
-        secret = "".join(self._get(name, slot, n) for n in range(int(count)))
+        secret = self._read_slot(name, slot, int(count))
         return secret if _digest(secret) == digest else None
 
+    def _read_slot(self, name: str, slot: str, count: int) -> str:
+        return "".join(self._get(name, slot, n) for n in range(count))
+
     def _write(self, name: str, secret: str) -> None:
+        """Into the free slot; the old one counts until the new one has been read back."""
         slot = "B" if self._get(name).startswith("A") else "A"
         chunks = [secret[at : at + _CHUNK] for at in range(0, len(secret), _CHUNK)]
-        for n, chunk in enumerate(chunks):
-            self._set(chunk, name, slot, n)
-        self._set(f"{slot} {len(chunks)} {_digest(secret)}", name)
-        if self._read(name) != secret:
-            raise KeyringUnavailable(
-                "the keyring took the sign-in but does not have it; it may be switched off",
-                hint=_WAY_OUT,
-            )
+        pointer = f"{slot} {len(chunks)} {_digest(secret)}"
+        with self._whole():
+            for n, chunk in enumerate(chunks):
+                self._set(chunk, name, slot, n)
+            if self._read_slot(name, slot, len(chunks)) == secret:
+                self._set(pointer, name)
+            if self._get(name) != pointer:
+                raise KeyringUnavailable(
+                    "the keyring took the sign-in but does not have it; it may be switched off",
+                    hint=_WAY_OUT,
+                )
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Have a back end that rewrites its file do so in a copy, which then takes its place.
+
+        Else a process that is killed in between, or a full disk, would cost every sign-in in it.
+        """
+        file = getattr(self._backend, "file_path", None)
+        draft = _copy(Path(file)) if isinstance(file, str) and self._works_on(file) else None
+        if draft is None:
+            yield
+            return
+        self._works_on(str(draft))
+        try:
+            yield
+            with draft.open("rb") as written:
+                os.fsync(written.fileno())
+            _put(draft, Path(str(file)).resolve())
+        finally:
+            self._works_on(str(file))
+            draft.unlink(missing_ok=True)
+
+    def _works_on(self, file: str | None) -> bool:
+        """Point the back end to a file; False where it takes no other than its own."""
+        try:
+            self._backend.file_path = file  # type: ignore[attr-defined]  # as file back ends have
+        except AttributeError:
+            return False
+        return True
 
     def _delete(self, name: str) -> None:
         """Both slots, then the pointer: while it is there, there may be more to delete."""
-        for slot in "AB":
-            # A slot may hold more chunks than its pointer says, of a longer secret before or of a
-            # write that was killed. From the last to the first, so that none is ever out of reach.
-            count = 0
-            while self._get(name, slot, count):
-                count += 1
-            for n in reversed(range(count)):
-                self._remove(name, slot, n)
-        if self._get(name):
-            self._remove(name)
+        with self._whole():
+            for slot in "AB":
+                # A slot may hold more chunks than its pointer says, of a longer secret before or of
+                # a write that was killed. From the last, so that none is ever out of reach.
+                count = 0
+                while self._get(name, slot, count):
+                    count += 1
+                for n in reversed(range(count)):
+                    self._remove(name, slot, n)
+            if self._get(name):
+                self._remove(name)
         if self._get(name):
             raise KeyringUnavailable(
                 "the keyring was told to delete the sign-in, but still has it", hint=_WAY_OUT
@@ -189,15 +290,19 @@ class Vault:
 
         def run() -> None:
             try:
-                results.append((work(), None))
+                with self._turn(_LOCK_S * patience):
+                    results.append((work(), None))
             except Exception as error:  # noqa: BLE001 -- back ends raise whatever they like
                 results.append((None, error))
 
         thread = threading.Thread(target=run, daemon=True)
         self._beat, limit_s = time.monotonic(), self._timeout_s * patience
         thread.start()
-        while thread.is_alive() and (left_s := self._beat + limit_s - time.monotonic()) > 0:
-            thread.join(left_s)
+        try:
+            while thread.is_alive() and (left_s := self._beat + limit_s - time.monotonic()) > 0:
+                thread.join(left_s)
+        finally:
+            self._left_behind += [thread] if thread.is_alive() else []
         if not results:
             raise KeyringUnavailable(
                 f"the keyring did not answer within {self._timeout_s:.0f} s; "
@@ -205,11 +310,76 @@ class Vault:
                 hint=_WAY_OUT,
             )
         value, error = results[0]
-        if isinstance(error, KeyringUnavailable):
+        if isinstance(error, PsageError):
             raise error
         if error is not None:
             raise _unavailable(error) from error
         return value  # type: ignore[no-any-return]  # it came from work()
+
+
+@contextmanager
+def _held(
+    path: Path, busy: Locked, limit_s: float, go_on: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Hold a lock that many may wait for; `busy` is raised where one has it for too long."""
+    lock = filelock.FileLock(path, mode=0o600)
+    holder, since = 0, time.monotonic()
+    while not lock.is_locked:
+        go_on()
+        try:
+            lock.acquire(timeout=0.5)
+        except filelock.Timeout:
+            with suppress(OSError):
+                if (changed := path.stat().st_mtime_ns) != holder:
+                    holder, since = changed, time.monotonic()
+            if time.monotonic() - since > limit_s:
+                raise busy from None
+    try:
+        with suppress(OSError):
+            os.utime(path)  # tells those who wait that another one has it now
+        yield
+    finally:
+        lock.release()
+
+
+def _copy(file: Path) -> Path | None:
+    """A copy of a keyring's file beside it; None where none can be made there."""
+    path = file.resolve()
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError:
+        if os.access(path.parent, os.W_OK):
+            raise
+        return None
+    os.close(handle)
+    if path.exists():
+        shutil.copyfile(path, name)
+        with suppress(OSError, AttributeError):  # root may be at work for another user
+            os.chown(name, path.stat().st_uid, path.stat().st_gid)
+    return Path(name)
+
+
+def _put(draft: Path, path: Path) -> None:
+    try:
+        draft.replace(path)
+    except OSError:  # mounted by itself, as in containers, or open elsewhere on Windows
+        shutil.copyfile(draft, path)
+
+
+def _lock_file(backend: "KeyringBackend", ending: str) -> Path:
+    """A lock beside the file that is to be guarded, or else in the keyring library's own folder.
+
+    There it is the same one for all that use the file: whatever home folder, `HOME` or temporary
+    folder the environment gives them.
+    """
+    from keyring.util import platform_
+
+    if isinstance(file := getattr(backend, "file_path", None), str):
+        path = Path(file).resolve()
+    else:
+        path = Path(platform_.data_root()) / "psage"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path.with_name(f"{path.name}{ending}")
 
 
 def _digest(secret: str) -> str:

@@ -53,10 +53,10 @@ RECORDER = vcr.VCR(
 class Services:
     """Both clients, reading only."""
 
-    def __init__(self, vault: Vault, endpoints: Endpoints, folder: Path) -> None:
+    def __init__(self, vault: Vault, endpoints: Endpoints) -> None:
         pool = connect_pool()
         sign_in = vault.productive()
-        tokens = SageTokens(vault, sage_http(pool, endpoints.sage_token), folder / "lock")
+        tokens = SageTokens(vault, sage_http(pool, endpoints.sage_token))
         self.productive = ProductiveClient(
             pool, endpoints, Token(sign_in.token, sign_in.organization_id), read_only=True
         )
@@ -76,7 +76,7 @@ def services(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service
         request.getfixturevalue("connected")
     folder = Path(os.environ.get("PSAGE_HOME") or typer.get_app_dir("psage"))
     settings, _ = config.load(folder / "default.toml", os.environ)
-    opened = Services(Vault("default"), settings.endpoints, tmp_path)
+    opened = Services(Vault("default"), settings.endpoints)
     name = re.sub(r"\W+", "-", request.node.originalname)
     cassette = (CASSETTES if live else tmp_path) / f"{name}.yaml"
     if request.param == "recording":
@@ -140,7 +140,7 @@ def test_service_types_have_names(services: Services) -> None:
 
 def test_a_recording_holds_no_secret(connected: Sandbox, tmp_path: Path) -> None:
     settings, _ = config.load(tmp_path / "none.toml", os.environ)
-    opened = Services(Vault("default"), settings.endpoints, tmp_path)
+    opened = Services(Vault("default"), settings.endpoints)
     cassette = tmp_path / "all.yaml"
 
     with RECORDER.use_cassette(str(cassette), record_mode="all"):

@@ -26,6 +26,11 @@ class SandboxKeyring(KeyringBackend):
         """Need nothing; the file is found at each call."""
         super().__init__()  # type: ignore[no-untyped-call]  # the library's is not annotated
 
+    @property
+    def file_path(self) -> str:
+        """Say where the entries are, as other file back ends do."""
+        return str(_file())
+
     def get_password(self, service: str, username: str) -> str | None:
         """Give an entry, or None."""
         return self._entries().get(f"{service} {username}")
