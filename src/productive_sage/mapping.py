@@ -7,13 +7,13 @@ sent along, so that a Sage that rounds otherwise refuses the document instead of
 """
 
 import hashlib
+import html
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
-from html.parser import HTMLParser
 from typing import Any
 
 from productive_sage import money
@@ -337,64 +337,81 @@ _CELLS = frozenset(("td", "th"))
 _INLINE = frozenset(
     "a abbr acronym b bdi bdo big body button cite code col colgroup data datalist del dfn em font "
     "head html i iframe img input ins kbd label legend link map mark meta meter noscript object "
-    "option output picture progress q rp rt ruby s samp select small source span strike strong sub "
-    "sup svg template textarea time title tt u var video wbr".split()
+    "option output picture progress q rp rt ruby s samp script select small source span strike "
+    "strong style sub sup svg template textarea time title tt u var video wbr".split()
 )
-_HIDDEN = frozenset(("script", "style"))
+_WITHOUT_END = frozenset(
+    "! br col dd dt hr img input li link meta option p script source style tbody td tfoot th thead "
+    "tr wbr".split()
+)
+"""Elements that are markup without an end as well; any other alone is a word: `<address> field`."""
+_HIDDEN = frozenset(("script", "style", "!--"))
+_TAG = re.compile(
+    r"""<!--|-->|<[!?][A-Za-z\[][^<>]*>|<(/?)([A-Za-z][\w:.-]*)"""
+    r"""((?:\s+[\w:@.-]+\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>=]+))*)\s*/?>"""
+)
+_REFERENCE = re.compile(r"&(?:#[0-9xX][0-9A-Fa-f]*|[A-Za-z][A-Za-z0-9]*);?")
 
 
-class _Text(HTMLParser):
-    """Collects text; block elements and breaks become line breaks, list items get a dash.
+def _name(tag: re.Match[str]) -> str:
+    return "!--" if tag[0] in ("<!--", "-->") else (tag[2] or "!").lower()
 
-    What only looks like a tag is text: `<joe@example.com>`, `a<b and c>d`.
+
+def _markup(tags: Sequence[re.Match[str]]) -> dict[int, int]:
+    """Which tags are markup, not words in angle brackets: those known, and with their other half.
+
+    Each with the last tag of what is left out with it: the end of a comment or a script.
     """
+    markup: dict[int, int] = {}
+    begun: dict[str, list[int]] = {}
+    for at, tag in enumerate(tags):
+        name = _name(tag)
+        if not (":" in name or name in _BLOCKS | _CELLS | _INLINE | _HIDDEN | {"!"}):
+            continue
+        if name in _WITHOUT_END or tag[3] or ":" in name:
+            markup[at] = at
+        if not (tag[1] or tag[0] == "-->"):
+            begun.setdefault(name, []).append(at)
+        elif begun.get(name):
+            start = begun[name].pop()
+            markup |= {start: at if name in _HIDDEN else start, at: at}
+    return markup
 
-    # Or what follows a `<script>` never closed would be lost.
-    CDATA_CONTENT_ELEMENTS = ()  # type: ignore[misc]  # final in the stubs alone
 
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.parts: list[str] = []
-        self._shown: list[str] | None = None
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        is_prose = len(tag) == 1 and any(value is None for _, value in attrs)
-        if tag in _HIDDEN:
-            self._shown, self.parts = self.parts, []
-        elif tag in _BLOCKS and not is_prose:
-            self.parts.append("\n- " if tag == "li" else "\n")
-        elif tag in _CELLS:
-            self.parts.append(" ")
-        elif is_prose or (tag not in _INLINE and ":" not in tag):
-            self.parts.append(self.get_starttag_text() or "")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in _HIDDEN and self._shown is not None:
-            self.parts, self._shown = self._shown, None
-        elif tag in _BLOCKS:
-            self.parts.append("\n")
-
-    def handle_data(self, data: str) -> None:
-        self.parts.append(data)
-
-    def text(self) -> str:
-        """All of it; what follows a tag that was never closed is not lost."""
-        return "".join((self._shown or []) + self.parts)
+def _stands_for(tag: re.Match[str]) -> str:
+    """Blocks and breaks stand for line breaks, list items get a dash."""
+    name = _name(tag)
+    if name in _BLOCKS:
+        return "\n- " if name == "li" and not tag[1] else "\n"
+    return " " if name in _CELLS and not tag[1] else ""
 
 
 def plain_text(value: str) -> str:
     """Text without markup: entities resolved, line breaks kept, spaces folded.
 
-    What still looks like markup or an entity afterwards is defused, since Sage refuses both.
+    What only looks like markup stays as it was typed (`<joe@example.com>`, `a<b and c>d`, `R&D;`),
+    but for `<` before a word and for what is an entity: Sage refuses those, so they are put in
+    characters that look like them.
     """
-    parser = _Text()
-    parser.feed(value)
-    parser.close()
-    lines = clean(parser.text().replace("\xa0", " ")).splitlines()
+    tags = list(_TAG.finditer(value))
+    markup = _markup(tags)
+    parts, done = [], 0
+    for at, tag in enumerate(tags):
+        if at in markup and tag.start() >= done:
+            parts += [value[done : tag.start()], _stands_for(tag)]
+            done = tags[markup[at]].end()
+    parts.append(value[done:])
+    lines = clean("".join(map(html.unescape, parts)).replace("\xa0", " ")).splitlines()
     folded = [re.sub(r"[^\S\n]+", " ", line).strip() for line in lines]
     text = "\n".join(line for line in folded if line and line != "-")
     text = re.sub(r"<(?=[A-Za-z/!?])", "‹", text)
-    return re.sub(r"&(?=#?\w+;)", "＆", text)
+    return _REFERENCE.sub(_as_typed, text)
+
+
+def _as_typed(reference: re.Match[str]) -> str:
+    """What looks like an entity: as it is where it is none (`R&D;`), else so that it stays."""
+    said = reference[0]
+    return said if html.unescape(said) == said else f"＆{said[1:]}"
 
 
 # --- request bodies

@@ -6,6 +6,7 @@ and then silently left out.
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import dataclass, replace
 
@@ -168,7 +169,7 @@ BODIES: dict[tuple[str, str], Fields] = {
 }
 
 _GUID = re.compile(r"^[0-9a-f]{32}$")
-_MARKUP = re.compile(r"<[A-Za-z/!]|&(#\d+|#x[0-9A-Fa-f]+|[A-Za-z][A-Za-z0-9]*);")
+_MARKUP = re.compile(r"<[A-Za-z/!]")
 _PLAIN_TEXT = frozenset({"notes", "description"})
 
 
@@ -231,7 +232,7 @@ def _check_text(value: str, name: str, field: Field, path: str) -> list[Problem]
         return [Problem(path, f"{name} is too long (maximum is {field.limit} characters)")]
     if name == "idempotency_id" and not _GUID.match(value):
         return [Problem(path, "idempotency_id must be 32 hexadecimal digits")]
-    if name in _PLAIN_TEXT and _MARKUP.search(value):
+    if name in _PLAIN_TEXT and (_MARKUP.search(value) or html.unescape(value) != value):
         # The live service names its own inner model here, for whichever line it was.
         inner = "line_items.description" if name == "description" else path
         return [Problem(inner, f"{name} contains invalid characters")]
