@@ -548,7 +548,7 @@ def test_a_role_that_may_not_write_is_told_with_the_way_out(
 
     result = run(*COPY)
 
-    assert_told(result, 4, "refused_by_sage", "You may not do this", "403", "administrator")
+    assert_told(result, 4, "rights_missing", "You may not do this", "403", "administrator")
     assert copies(services, "123") == []
     assert_good_again(psage, services)
 

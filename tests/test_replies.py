@@ -17,10 +17,10 @@ import pytest
 from productive_sage import config
 from productive_sage.errors import (
     AmountsUnclear,
+    NoSubscription,
     RefusedByProductive,
     RefusedBySage,
     ServiceUnavailable,
-    SignInExpired,
 )
 from productive_sage.http import connect_pool
 from productive_sage.models import INVOICE
@@ -98,7 +98,7 @@ def test_an_ended_subscription_is_told_in_sages_words_after_one_renewal(
 ) -> None:
     sandbox = answering("sage-401-no-subscription")
 
-    with pytest.raises(SignInExpired, match=r"No active subscription\. \(MSE\)"):
+    with pytest.raises(NoSubscription, match=r"No active subscription\. \(MSE\)"):
         clients.sage.document(INVOICE, "abc")
 
     assert len(sandbox.calls("sage", "GET")) == 2
