@@ -140,11 +140,13 @@ def test_productive_is_told_and_gives_its_pdf(copied: Sandbox, psage: Psage) -> 
     (attachment,) = [
         row
         for row in copied.sage.attachments.values()
-        if row["attachment_context"]["id"] == note["id"]
+        if row["transaction"]["id"] == note["transaction"]["id"]
     ]
     held = copied.productive.invoices[NOTE]
     assert attachment["file"] == b"%PDF-1.4 the note"
-    assert attachment["attachment_context_type"]["id"] == "SALES_CREDIT_NOTE"
+    (call,) = copied.calls("sage", "POST", "/attachments")
+    sent = json.loads(call.body)["attachment"]
+    assert sent["attachment_context_type_id"] == "SALES_CREDIT_NOTE"
     assert (held["exported"], held["export_id"]) == (True, note["id"])
     assert result.only["pdf"]["attached"] is True
 

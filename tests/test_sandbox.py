@@ -727,6 +727,31 @@ def test_a_draft_is_released_under_the_next_number_or_removed(
     sandbox.clear_calls()  # as after a void
 
 
+@pytest.mark.parametrize(
+    ("status", "number"), [("DRAFT", "SI-DRAFT"), ("PRO_FORMA", "SI-PRO FORMA")]
+)
+def test_what_is_not_posted_is_not_booked(
+    sandbox: Sandbox, sage: Service, status: str, number: str
+) -> None:
+    clerk = sandbox.bookkeeper
+    key = clerk.enter_draft("PRD-7", status=status, amount="321.20")
+
+    row = made(sage("GET", f"/sales_invoices/{key}"))
+    with pytest.raises(ValueError, match="cannot be paid"):
+        clerk.pay(key, "1.00")
+    clerk.release(key)
+    released = made(sage("GET", f"/sales_invoices/{key}"))
+
+    assert (row["status"]["id"], row["invoice_number"], row["transaction"]) == (
+        status,
+        number,
+        None,
+    )
+    assert (money(row["total_amount"]), money(row["outstanding_amount"])) == (Decimal("321.2"), 0)
+    assert (released["status"]["id"], released["displayed_as"]) == ("UNPAID", "SI-1")
+    assert released["transaction"]["id"]
+
+
 # --- customers
 
 
@@ -1214,6 +1239,7 @@ def attachment(bill: Body, **changes: object) -> Body:
             "mime_type": "application/pdf",
             "attachment_context_type_id": "SALES_INVOICE",
             "attachment_context_id": bill["id"],
+            "transaction_id": bill["transaction"]["id"],
         }
         | changes
     }
@@ -1229,6 +1255,7 @@ def attachment(bill: Body, **changes: object) -> Body:
         ({"file_size": 7}, "file_size"),
         ({"attachment_context_type_id": "BANK"}, "attachment_context_type_id"),
         ({"attachment_context_id": "0" * 32}, "attachment_context_id"),
+        ({"transaction_id": "0" * 32}, "transaction_id"),
         ({"idempotency_id": "0" * 32}, "idempotency_id"),
     ],
     ids=lambda value: str(value)[:50],
@@ -1247,9 +1274,9 @@ def test_an_attachment_that_is_wrong_in_one_thing_is_refused_for_it(
 def test_an_attachment_is_found_read_and_removed(sandbox: Sandbox, sage: Service) -> None:
     bill = invoice(sage, sandbox)
     row = made(sage("POST", "/attachments", attachment(bill)))
-    query = f"attachment_context_id={bill['id']}&attachment_context_type_id=SALES_INVOICE"
+    context = f"attachment_context_id={bill['transaction']['id']}"
 
-    found = ids(sage("GET", f"/attachments?{query}"))
+    found = ids(sage("GET", f"/attachments?{context}&attachment_context_type_id=SALES_INVOICE"))
     content = sage("GET", f"{row['$path']}/file", Accept="application/octet-stream")
     as_json = sage("GET", f"{row['$path']}/file", Accept="application/json")
     removed = sage("DELETE", row["$path"])
@@ -1259,8 +1286,29 @@ def test_an_attachment_is_found_read_and_removed(sandbox: Sandbox, sage: Service
     assert sage("GET", row["$path"]).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("by", "context", "transaction"),
+    [("either", True, True), ("transaction", False, True), ("unlinked", False, False)],
+)
+def test_a_201_may_be_an_attachment_that_is_linked_to_nothing(
+    sandbox: Sandbox, sage: Service, by: str, context: bool, transaction: bool
+) -> None:
+    sandbox.attachments = by
+    bill = invoice(sage, sandbox)
+    alone = attachment(bill)
+    del alone["attachment"]["transaction_id"]
+
+    row = made(sage("POST", "/attachments", alone))
+    both = made(sage("POST", "/attachments", attachment(bill)))
+
+    assert (row["attachment_context"] is not None, row["transaction"]) == (context, None)
+    assert (both["transaction"] is not None) is transaction
+    listed = ids(sage("GET", f"/attachments?attachment_context_id={bill['id']}"))
+    assert bool(listed) is context
+
+
 def test_sage_may_take_no_attachments_on_sales(sandbox: Sandbox, sage: Service) -> None:
-    sandbox.attachments_on_sales = False
+    sandbox.attachments = "refused"
 
     reply = sage("POST", "/attachments", attachment(invoice(sage, sandbox)))
 

@@ -46,6 +46,14 @@ _UpdateExisting = Annotated[
 _CreateNew = Annotated[bool, typer.Option("--create-new", help="Make another copy.")]
 _NoTax = Annotated[bool, typer.Option("--no-tax", help="No tax on the copy.")]
 _NoPdf = Annotated[bool, typer.Option("--no-pdf", help="Leave the PDF out.")]
+_PdfFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--pdf-file",
+        metavar="FILE",
+        help="The PDF of the one document, where Productive's API shows none.",
+    ),
+]
 _DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")
 ]
@@ -592,6 +600,7 @@ def copy_invoice(
     ] = None,
     no_tax: _NoTax = False,
     no_pdf: _NoPdf = False,
+    pdf_file: _PdfFile = None,
     dry_run: _DryRun = False,
     as_json: _Json = False,
 ) -> None:
@@ -613,6 +622,7 @@ def copy_invoice(
         no_tax=no_tax,
         again="update" if update_existing else "new" if create_new else None,
         with_pdf=not no_pdf,
+        pdf=_handed_pdf(pdf_file, no_pdf=no_pdf),
     )
     _copy(order, dry_run=dry_run, as_json=as_json)
 
@@ -644,6 +654,7 @@ def credit_note(
     ] = None,
     no_tax: _NoTax = False,
     no_pdf: _NoPdf = False,
+    pdf_file: _PdfFile = None,
     dry_run: _DryRun = False,
     as_json: _Json = False,
 ) -> None:
@@ -665,8 +676,19 @@ def credit_note(
         no_tax=no_tax,
         again="update" if update_existing else "new" if create_new else None,
         with_pdf=not no_pdf,
+        pdf=_handed_pdf(pdf_file, no_pdf=no_pdf),
     )
     _copy(order, dry_run=dry_run, as_json=as_json)
+
+
+def _handed_pdf(path: Path | None, *, no_pdf: bool) -> bytes | None:
+    """The content of `--pdf-file`, read before anything is sent."""
+    from productive_sage.followups import read_pdf
+
+    if path is None:
+        return None
+    _exclude("--pdf-file", True, "--no-pdf", no_pdf)
+    return read_pdf(path)
 
 
 def _copy(order: "Order", *, dry_run: bool, as_json: bool) -> None:
@@ -680,6 +702,11 @@ def _copy(order: "Order", *, dry_run: bool, as_json: bool) -> None:
     def check(settings: "Settings") -> None:
         if not settings.default_ledger_account:
             raise NoDefaultLedger
+        if order.pdf and settings.pdf == "sage":
+            raise UsageProblem(
+                "`--pdf-file` is for PDFs made in Productive, but by the settings Sage makes them",
+                hint="leave it out, or run `psage configure --pdf productive`",
+            )
 
     with _session.desk(check, dry_run=dry_run) as desk:
         try:

@@ -75,6 +75,18 @@ class Order:
     again: str | None = None
     """`update` or `new`; None asks."""
     with_pdf: bool = True
+    pdf: bytes | None = None
+    """A person's file, in place of Productive's PDF."""
+
+    def names(self, productive_id: str, number: str) -> bool:
+        """Whether a document is asked for."""
+        keys = [key.strip() for key in self.keys]
+        return (number if self.by_number else productive_id) in keys
+
+    def handed_pdf(self, invoice: Invoice) -> bytes | None:
+        """The person's file where it is for this document."""
+        is_meant = invoice.kind is self.kind and self.names(invoice.id, invoice.number)
+        return self.pdf if is_meant else None
 
 
 def copy(order: Order, desk: Desk) -> Iterator[Outcome]:
@@ -85,12 +97,18 @@ def copy(order: Order, desk: Desk) -> Iterator[Outcome]:
     """
     if not desk.settings.default_ledger_account:
         raise NoDefaultLedger
+    if order.pdf and len(order.keys) > 1:
+        raise UsageProblem(
+            "`--pdf-file` is the PDF of one document",
+            hint=f"for several, put files with the documents' numbers in their names into "
+            f"`{desk.pdf_folder}`",
+        )
     desk.check_business()
+    desk = replace(desk, handed_pdf=order.handed_pdf)
     held: dict[str, Outcome] = {}
     try:
         for outcome in () if desk.dry_run else settle(desk):
-            name = outcome.number if order.by_number else outcome.productive_id
-            if name in order.keys:
+            if order.names(outcome.productive_id, outcome.number):
                 earlier = held.get(outcome.productive_id)
                 held[outcome.productive_id] = _both(earlier, outcome) if earlier else outcome
             else:
@@ -440,7 +458,9 @@ class _Run:
         done = followups.Done()
         if not self._desk.dry_run:
             self._customers.remember(invoice, present.contact_id, present.contact_name)
-            done = followups.finish(self._desk, link, invoice, present)
+            if self._order.pdf:
+                link = replace(link, pending=link.pending | {"pdf"})
+            done = followups.finish(self._desk, link, invoice, present, again=True)
         outcome = Outcome(
             "adopted",
             invoice.id,
@@ -768,7 +788,7 @@ class _Run:
         done = followups.Done()
         if not desk.dry_run:
             pending = set(link.pending)
-            if self._order.with_pdf and desk.settings.pdf == "productive" and invoice.pdf_url:
+            if self._order.with_pdf and desk.settings.pdf == "productive":
                 pending.add("pdf")
             link = replace(link, pending=frozenset(pending))
             done = followups.finish(desk, link, invoice, present, again=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from productive_sage.errors import ConfigInvalid, DifferentBusiness
 from productive_sage.ledger import Ledger
-from productive_sage.models import Books, Item, LedgerAccount, Settings, TaxRate
+from productive_sage.models import Books, Invoice, Item, LedgerAccount, Settings, TaxRate
 from productive_sage.productive import ProductiveClient
 from productive_sage.sage import SageClient
 
@@ -15,6 +15,8 @@ Ask = Callable[[str, Sequence[str], int | None], int]
 
 The third argument is the index that Enter alone means; None where a slip could cost something.
 """
+HandedPdf = Callable[[Invoice], bytes | None]
+"""The PDF that a person hands over for a document, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class Desk:
     ask: Ask | None = None
     """None where nobody can answer."""
     dry_run: bool = False
+    handed_pdf: HandedPdf = lambda _invoice: None
 
     def check_business(self) -> None:
         """Raises DifferentBusiness where the ledger's links belong to another business."""

@@ -23,6 +23,7 @@ from productive_sage.errors import (
     Refused,
     RefusedBySage,
     ServiceUnavailable,
+    UsageProblem,
 )
 from productive_sage.ledger import Link
 from productive_sage.models import Invoice, Notice, PdfResult, SageDocument
@@ -33,6 +34,9 @@ log = logging.getLogger("psage.followups")
 UNTOLD = {"created": "create", "created-new": "create-new", "updated": "update"}
 """Words in `pending` of a run that has not said yet what it did, and what that was."""
 
+_LAST_TRY = "pdf-again"
+"""In `pending` beside `pdf` where Sage has linked the PDF to nothing once already."""
+
 
 @dataclass
 class Done:
@@ -42,8 +46,13 @@ class Done:
     pdf: PdfResult | None = None
     allocated: Decimal | None = None
     """What of a credit note is set against its invoice; None where that was not looked at."""
-    is_left: bool = False
-    """Whether the next run has something to try again."""
+    left: set[str] = field(default_factory=set)
+    """What the next run tries again, by its word in `pending`."""
+
+    @property
+    def is_left(self) -> bool:
+        """Whether there is something for the next run."""
+        return bool(self.left)
 
 
 def pending(desk: Desk, *, with_pdf: bool) -> frozenset[str]:
@@ -61,7 +70,7 @@ def finish(
 
     Where `invoice` is None only what concerns Sage alone is done.
     """
-    done = Done()
+    done = Done(left=set(link.pending))
 
     def hand_over_pdf() -> None:
         if invoice is None:
@@ -97,7 +106,7 @@ def finish(
             "the PDF was not handed over",
         ),
     }
-    left = set(link.pending)
+    left = done.left
     if "number" not in pending(desk, with_pdf=True):
         left.discard("number")  # wanted by the settings of another day
     latest = desk.ledger.latest(link.productive_id)
@@ -105,11 +114,10 @@ def finish(
         # The invoice in Productive belongs to its latest copy.
         left -= {"mark", "number"} | ({"pdf"} if desk.settings.pdf == "sage" else set())
     for name in [name for name in steps if name in left and (invoice or name == "allocate")]:
-        _step(name, *steps[name], left=left, done=done)
-        _keep(desk, link, left, done)
-    left -= set(UNTOLD)
-    _keep(desk, link, left, done)
-    done.is_left = bool(left)
+        _step(name, *steps[name], done=done)
+        _keep(desk, link, done)
+    left -= set(UNTOLD) | (set() if "pdf" in left else {_LAST_TRY})
+    _keep(desk, link, done)
     return done
 
 
@@ -128,20 +136,20 @@ def _allocate(desk: Desk, link: Link, document: SageDocument, done: Done) -> Non
         )
 
 
-def _step(
-    name: str, work: Callable[[], None], code: str, what: str, *, left: set[str], done: Done
-) -> None:
+def _step(name: str, work: Callable[[], None], code: str, what: str, *, done: Done) -> None:
     """Do one thing; a refusal ends it, any other failure leaves it to the next run.
 
     A credit note is set against its invoice in the end, so that is tried again in any case, unless
     one of the two is gone.
     """
+    done.left.discard(name)
     try:
         work()
     except PsageError as error:
-        if isinstance(error, CopyGone) or (isinstance(error, Refused) and name != "allocate"):
-            left.discard(name)
-        later = "; the next run tries again" if name in left else ""
+        is_no = isinstance(error, Refused | UsageProblem) and name != "allocate"
+        if not (is_no or isinstance(error, CopyGone)):
+            done.left.add(name)
+        later = "; the next run tries again" if name in done.left else ""
         if name == "allocate" and isinstance(error, RefusedBySage):
             later += (
                 " (it needs an edition with allocations and full access to Sales, Purchases and "
@@ -150,16 +158,13 @@ def _step(
         done.notices.append(Notice(code, f"{what}: {error.message}{later}"))
     except Exception:  # the copy stands, whatever happens to what follows it
         log.exception("%s", what)
-        left.discard(name)
         done.notices.append(Notice(code, f"{what}: a defect of psage; the log has the details"))
-    else:
-        left.discard(name)
 
 
-def _keep(desk: Desk, link: Link, left: set[str], done: Done) -> None:
+def _keep(desk: Desk, link: Link, done: Done) -> None:
     """Record what is left; where that fails the next run does some of it again."""
     try:
-        desk.ledger.change_link(link, pending=frozenset(left))
+        desk.ledger.change_link(link, pending=frozenset(done.left))
     except PsageError as error:
         done.notices.append(Notice("not_recorded", f"the ledger was not updated: {error.message}"))
 
@@ -173,16 +178,9 @@ def _from_productive(
     desk: Desk, link: Link, invoice: Invoice, document: SageDocument, *, again: bool, done: Done
 ) -> None:
     """Attach Productive's PDF to the Sage document, in place of the one psage attached before."""
-    if not invoice.pdf_url:
-        done.notices.append(
-            Notice(
-                "pdf_missing",
-                f"Productive has no PDF of this {link.kind.name} yet, so none is attached",
-            )
-        )
+    content = _made_in_productive(desk, link, invoice, done)
+    if content is None:
         return
-    content = desk.productive.pdf(invoice.pdf_url)
-    _check(content)
     digest = hashlib.sha256(content).hexdigest()
     name = _file_name(invoice.number or document.number, mapping.marker(invoice.id, link.copy))
     done.pdf = PdfResult("productive", name, digest, attached=True)
@@ -192,16 +190,98 @@ def _from_productive(
     # An attachment has no key that makes it repeatable, and its content cannot be told from the
     # list: where an earlier try may have got half-way, attach afresh and remove all of ours.
     mine = f"({mapping.marker(invoice.id, link.copy)}).pdf"
-    ours = (
-        [i for i, n in desk.sage.attachments(link.kind, document.id) if n.endswith(mine)]
-        if again
-        else []
-    )
-    attached = desk.sage.attach(link.kind, document.id, name=name, content=content)
+    there = desk.sage.attachments(link.kind, document) if again else {}
+    ours = [attachment for attachment, file in there.items() if file.endswith(mine)]
+    attached, is_linked = desk.sage.attach(link.kind, document, name=name, content=content)
+    if not is_linked:
+        _take_back(desk, link, attached, name, done)
+        return
     for old in {*ours, *filter(None, [link.pdf_attachment_id])} - {attached}:
         desk.sage.delete_attachment(old)
     desk.ledger.change_link(link, pdf_sha256=digest, pdf_attachment_id=attached)
     done.pdf = PdfResult("productive", name, digest, attached=True)
+
+
+def _made_in_productive(desk: Desk, link: Link, invoice: Invoice, done: Done) -> bytes | None:
+    """The PDF a person hands over, else Productive's, else the file named after the document."""
+    if content := desk.handed_pdf(invoice):
+        return content
+    if invoice.pdf_url:
+        content = desk.productive.pdf(invoice.pdf_url)
+        _check(content)
+        return content
+    files = _named_after(desk.pdf_folder, invoice.number)
+    if len(files) == 1:
+        return read_pdf(files[0])
+    if files:
+        names = ", ".join(f"`{file.name}`" for file in files)
+        said = f"several files in `{desk.pdf_folder}` are named after it, so none is attached"
+        done.notices.append(Notice("pdf_ambiguous", f"{said}: {names}"))
+    elif link.pdf_sha256 is None:
+        done.notices.append(
+            Notice(
+                "pdf_missing",
+                "Productive shows no PDF, so none is attached; name a file with `--pdf-file`, or "
+                f"put it into `{desk.pdf_folder}` under a name with the document's number, and run "
+                "the command with `--update-existing`",
+            )
+        )
+    return None
+
+
+def read_pdf(path: Path) -> bytes:
+    """The content of a PDF file. Raises UsageProblem where Sage could not take it."""
+    try:
+        if not path.is_file():
+            raise UsageProblem(f"there is no file `{path}`")
+        size = path.stat().st_size
+        content = path.read_bytes() if size <= PDF_LIMIT else b""
+    except OSError as error:
+        raise UsageProblem(f"`{path}` cannot be read: {error.strerror}") from error
+    if size > PDF_LIMIT:
+        raise UsageProblem(f"`{path}` has {size} bytes, and Sage takes {PDF_LIMIT} at most")
+    if not content.startswith(b"%PDF"):
+        raise UsageProblem(f"`{path}` is not a PDF")
+    return content
+
+
+def _named_after(folder: Path, number: str) -> list[Path]:
+    """The PDF files of a folder whose name holds a document's number as a word of its own.
+
+    `INV-2` is not in `INV-21`, `INV-2-1` or `UK-INV-2`, which are other numbers, but in
+    `Acme_INV-2.pdf` and `invoice-INV-2.pdf`. A sign that no file can have in its name, such as the
+    one in `2026/7`, may be another there. What psage keeps there itself is Sage's.
+    """
+    if not number:
+        return []
+    inner = r"[\W_]+".join(map(re.escape, re.split(r"[^\w.+-]+", number)))
+    before = r"(?:(?<![^\W_])(?<![.+-])|(?<=\binvoice-)|(?<=\bcredit-note-))"
+    word = re.compile(rf"{before}{inner}(?![^\W_]|[.+-]+[^\W_])", re.IGNORECASE)
+    try:
+        files = [one for one in folder.iterdir() if one.suffix.lower() == ".pdf"]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise storage_error(error, folder) from error
+    return sorted(
+        one for one in files if word.search(one.stem) and not re.search(r"\(PRD-.+\)$", one.stem)
+    )
+
+
+def _take_back(desk: Desk, link: Link, attachment_id: str, name: str, done: Done) -> None:
+    """Remove the attachment Sage linked to nothing; the next run tries once more, none after it."""
+    if _LAST_TRY in link.pending:
+        later = "attach it in Sage by hand"
+    else:
+        later = "the next run tries once more"
+        done.left |= {"pdf", _LAST_TRY}
+    try:
+        desk.sage.delete_attachment(attachment_id)
+        gone = "it was taken back"
+    except PsageError as error:
+        gone = f"attachment {attachment_id} could not be taken back ({error.message})"
+    said = f"Sage took the PDF `{name}`, but linked it to no document; {gone}; {later}"
+    done.notices.append(Notice("pdf_not_attached", said))
 
 
 def _from_sage(

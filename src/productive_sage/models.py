@@ -241,6 +241,8 @@ class SageDocument:
     lines: tuple[SageLine, ...] = ()
     settlements: tuple[Settlement, ...] | None = None
     """None where the answer does not carry them."""
+    transaction_id: str = ""
+    """By which the books know it; a draft has none."""
 
 
 # --- Payments

@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `
     from rich.table import Table
 
     from productive_sage.doctor import Check
-    from productive_sage.models import Change, Outcome, Report
+    from productive_sage.models import Change, Notice, Outcome, Report
     from productive_sage.status import Status
 
 _WORDS = {
@@ -296,7 +296,7 @@ def aside() -> Iterator[None]:
 def copies_as_json(outcomes: "Sequence[Outcome]") -> dict[str, Any]:
     """The `results`, `summary` and, on failure, `error` of the public contract."""
     actions = [outcome.action for outcome in outcomes]
-    content = {
+    content: dict[str, Any] = {
         "results": [_copy_as_json(outcome) for outcome in outcomes],
         "summary": {
             "created": sum(map(actions.count, ("created", "would_create"))),
@@ -305,11 +305,41 @@ def copies_as_json(outcomes: "Sequence[Outcome]") -> dict[str, Any]:
             "refused": actions.count("refused"),
             "failed": sum(map(actions.count, ("failed", "unknown", "differs"))),
         },
+        "warnings": _of_the_run(outcomes),
     }
     errors = [outcome.error for outcome in outcomes if outcome.error]
     if errors:
         content["error"] = _as_one(errors, len(outcomes)).as_json()
     return content
+
+
+_ONCE = ("pdf_missing",)
+"""Notices that are said once for all documents of a run."""
+
+
+def _its_own(outcome: "Outcome") -> "list[Notice]":
+    return [notice for notice in outcome.notices if notice.code not in _ONCE]
+
+
+def _of_the_run(outcomes: "Sequence[Outcome]") -> list[dict[str, str]]:
+    """What is to be said once for the whole run, naming the documents it is about."""
+    about: dict[tuple[str, str], list[Outcome]] = {}
+    for outcome in outcomes:
+        for notice in outcome.notices:
+            if notice.code in _ONCE:
+                about.setdefault((notice.code, notice.message), []).append(outcome)
+    return [
+        {"code": code, "message": f"{_labels(those)}: {message}"}
+        for (code, message), those in about.items()
+    ]
+
+
+def _labels(outcomes: "Sequence[Outcome]") -> str:
+    if len(outcomes) == 1:
+        return outcomes[0].label
+    kinds = {outcome.kind.name for outcome in outcomes}
+    names = ", ".join(outcome.number or outcome.productive_id for outcome in outcomes)
+    return f"{_count(len(outcomes), kinds.pop() if len(kinds) == 1 else 'document')} ({names})"
 
 
 def _as_one(errors: Sequence[PsageError], total: int) -> PsageError:
@@ -336,7 +366,7 @@ def _copy_as_json(outcome: "Outcome") -> dict[str, Any]:
         "total": _amount(outcome.total, outcome.currency),
         "currency": outcome.currency,
         "pdf": asdict(outcome.pdf) if outcome.pdf else None,
-        "warnings": [asdict(notice) for notice in outcome.notices],
+        "warnings": [asdict(notice) for notice in _its_own(outcome)],
         "error": outcome.error.as_json() if outcome.error else None,
     }
     if outcome.kind is CREDIT_NOTE:
@@ -354,16 +384,25 @@ def copies(outcomes: "Sequence[Outcome]", *, dry_run: bool, quiet: bool) -> None
         for outcome in shown:
             _print_more(outcome, dry_run=dry_run)
     for outcome in shown if dry_run else ():
-        for request in (outcome.planned or {}).get("requests", []):
-            out().print(f"{request['method']} {request['path']}")
-            out().print(json.dumps(request["body"], ensure_ascii=False, indent=2))
+        _print_requests(outcome)
     for outcome in outcomes:
-        for notice in outcome.notices if not quiet else ():
+        for notice in _its_own(outcome) if not quiet else ():
             warning(f"{outcome.label}: {notice.message}")
         if outcome.error:
             error(outcome.error)
-    if dry_run and not quiet:
+    if quiet:
+        return
+    for one in _of_the_run(outcomes):
+        warning(one["message"])
+    if dry_run:
         err().print("dry run: nothing was sent")
+
+
+def _print_requests(outcome: "Outcome") -> None:
+    """What a real run would send."""
+    for request in (outcome.planned or {}).get("requests", []):
+        out().print(f"{request['method']} {request['path']}")
+        out().print(json.dumps(request["body"], ensure_ascii=False, indent=2))
 
 
 # --- payments

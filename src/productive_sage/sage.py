@@ -321,27 +321,51 @@ class SageClient:
         return reply.body
 
     @understood
-    def attachments(self, kind: Kind, sage_id: str) -> list[tuple[str, str]]:
-        """(id, file name) of what is attached to a document."""
-        params = {
-            "attachment_context_type_id": kind.context,
-            "attachment_context_id": sage_id,
-            "attributes": "file_name",
-        }
-        rows = self._list("/attachments", params)
-        return [(str(row["id"]), str(row.get("file_name") or "")) for row in rows]
+    def attachments(self, kind: Kind, document: SageDocument) -> dict[str, str]:
+        """File name by id of what is attached to a document or to its transaction."""
+        names: dict[str, str] = {}
+        for sage_id in filter(None, (document.id, document.transaction_id)):
+            params = {
+                "attachment_context_type_id": kind.context,
+                "attachment_context_id": sage_id,
+                "attributes": "file_name",
+            }
+            rows = self._list("/attachments", params)
+            names |= {str(row["id"]): str(row.get("file_name") or "") for row in rows}
+        return names
 
-    def attach(self, kind: Kind, sage_id: str, *, name: str, content: bytes) -> str:
-        """Attach a PDF and return the attachment's id. Not idempotent: look before a second try."""
+    def attach(
+        self, kind: Kind, document: SageDocument, *, name: str, content: bytes
+    ) -> tuple[str, bool]:
+        """Attach a PDF; (the attachment's id, whether it is linked to the document).
+
+        Not idempotent: look before a second try. The documents are no contexts Sage's guide knows,
+        and a 201 may be an attachment linked to nothing: what linked for others is the transaction,
+        so that goes along, and alone where the context is refused.
+        """
         attachment = {
             "file": base64.b64encode(content).decode(),
             "file_name": name,
             "mime_type": "application/pdf",
-            "attachment_context_type_id": kind.context,
-            "attachment_context_id": sage_id,
         }
-        body = {"attachment": attachment}
-        return self._written("POST", "/attachments", body, lambda row: str(row["id"]))
+        if document.transaction_id:
+            attachment["transaction_id"] = document.transaction_id
+        context = {
+            "attachment_context_type_id": kind.context,
+            "attachment_context_id": document.id,
+        }
+
+        def send(more: Mapping[str, str]) -> tuple[str, bool]:
+            body = {"attachment": {**attachment, **more}}
+            return self._written("POST", "/attachments", body, partial(_attached, document))
+
+        try:
+            return send(context)
+        except RefusedBySage as error:
+            is_about_it = any("attachment_context" in field for field in error.fields)
+            if not (is_about_it and document.transaction_id):
+                raise
+            return send({})
 
     def delete_attachment(self, attachment_id: str) -> None:
         """Remove an attachment psage made; already gone is fine."""
@@ -516,6 +540,12 @@ def _receipt(row: Mapping[str, Any]) -> Receipt:
     )
 
 
+def _attached(document: SageDocument, row: Mapping[str, Any]) -> tuple[str, bool]:
+    """The id of an attachment, and whether it names the document or its transaction."""
+    linked = {_id(row.get("attachment_context")), _id(row.get("transaction"))} - {""}
+    return str(row["id"]), bool(linked & {document.id, document.transaction_id})
+
+
 def _settlement(row: Mapping[str, Any]) -> Settlement:
     artefact = row.get("artefact") or {}
     return Settlement(
@@ -566,4 +596,5 @@ def _document(kind: Kind, row: Mapping[str, Any]) -> SageDocument:
             for line in row.get(kind.lines) or []
         ),
         settlements=None if settled is None else tuple(_settlement(one) for one in settled),
+        transaction_id=_id(row.get("transaction")),
     )

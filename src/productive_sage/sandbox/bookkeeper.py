@@ -5,8 +5,18 @@ from __future__ import annotations
 from decimal import Decimal
 
 from .amounts import ZERO, digits_of, half_up
-from .books import INVOICE, KINDS, Books, Kind, address_of, percentage_on, sage_id
-from .documents import create, void
+from .books import (
+    CREDIT_NOTE,
+    INVOICE,
+    KINDS,
+    UNPOSTED,
+    Books,
+    Kind,
+    address_of,
+    percentage_on,
+    sage_id,
+)
+from .documents import create, release, void
 from .sage import Sage, allocate
 from .seed import AREAS, empty_books
 from .server import Clock, Record
@@ -55,6 +65,9 @@ class Bookkeeper:
             books, excess, allocated = self._books, ZERO, []
             for invoice_id, amount, discount in shares:
                 invoice = books.table("sales_invoices")[invoice_id]
+                if invoice["status"] in UNPOSTED:
+                    message = "a draft or pro forma cannot be paid"
+                    raise ValueError(message)
                 left = books.outstanding(invoice) - _money(discount)
                 share = min(_money(amount), left)
                 excess += _money(amount) - share
@@ -189,6 +202,48 @@ class Bookkeeper:
         """Void an invoice or credit note; its number stays taken."""
         with self._sage.lock:
             void(self._books, *self._document(document_id), reason)
+
+    def enter_draft(
+        self,
+        reference: str,
+        *,
+        customer: str = "Northwind Traders Ltd",
+        amount: Money = "10.00",
+        status: str = "DRAFT",
+        credit_note: bool = False,
+    ) -> str:
+        """Enter a draft, or a `PRO_FORMA`, of one line under a reference; give its id."""
+        with self._sage.lock:
+            kind = CREDIT_NOTE if credit_note else INVOICE
+            line = {
+                "description": "Entered by hand",
+                "ledger_account_id": self.ledger_account_id(4010),
+                "unit_price": str(amount),
+                "tax_rate_id": "GB_NO_TAX",
+                "tax_amount": "0.00",
+            }
+            body: Record = {
+                "contact_id": self.contact_id(customer),
+                "date": self._clock.today(),
+                "reference": reference,
+                "status_id": "DRAFT",
+                kind.lines: [line],
+            }
+            document = create(self._books, kind, body)
+            document["status"] = status
+            return str(document["id"])
+
+    def release(self, document_id: str) -> None:
+        """Book a draft or pro forma."""
+        with self._sage.lock:
+            release(self._books, *self._document(document_id))
+
+    def mark(self, document_id: str, status: str | None) -> None:
+        """Give a booked document a status of people's own, such as `DISPUTED`; None takes it."""
+        with self._sage.lock:
+            _, document = self._document(document_id)
+            document["marked"] = status
+            self._books.touch(document)
 
     def delete_invoice(self, document_id: str) -> None:
         """Make a document vanish: 404 from now on, and a row in the deletion feed."""

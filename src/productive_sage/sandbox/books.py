@@ -51,6 +51,8 @@ CREDIT_NOTE = Kind(
     "invoicing/sales_credit_notes",
 )
 KINDS = {kind.plural: kind for kind in (INVOICE, CREDIT_NOTE)}
+# What is not booked yet, and what stands in the place of its number.
+UNPOSTED = {"DRAFT": "DRAFT", "PRO_FORMA": "PRO FORMA"}
 
 
 def sage_id(business: str, kind: str, number: int) -> str:
@@ -161,6 +163,14 @@ class Books:
                 return kind, record
         return None
 
+    def transaction(self, key: str) -> Record | None:
+        """Find the document that was booked as this transaction."""
+        for kind in KINDS.values():
+            for record in self.table(kind.plural).values():
+                if key == _transaction_id(record):
+                    return record
+        return None
+
     def artefact(self, key: str) -> tuple[str, Record] | None:
         """Find what can be allocated, with its path: documents, and payments on account."""
         found = self.document(key)
@@ -195,7 +205,7 @@ class Books:
     def outstanding(self, document: Record) -> Decimal:
         """Give what is still open on a document; nothing on drafts and void ones."""
         if document["status"] != "POSTED":
-            return ZERO if document["status"] == "VOID" else Decimal(document["total"])
+            return ZERO
         settled: Decimal = sum(
             (row["amount"] + row["discount"] for row in self.settlements(document["id"])), ZERO
         )
@@ -205,6 +215,8 @@ class Books:
         """Give the status as Sage names it."""
         if document["status"] != "POSTED":
             return str(document["status"])
+        if document.get("marked"):
+            return str(document["marked"])
         if not self.settlements(document["id"]):
             return "UNPAID"
         return "PART_PAID" if self.outstanding(document) else "PAID"
@@ -274,8 +286,8 @@ class Books:
 
     def shown_number(self, kind: Kind, document: Record) -> str:
         """Give the number as a person reads it, prefix included."""
-        if document["status"] == "DRAFT":
-            return f"{self.content['invoicing'][kind.setting]}DRAFT"
+        if document["status"] in UNPOSTED:
+            return f"{self.content['invoicing'][kind.setting]}{UNPOSTED[document['status']]}"
         return f"{document['prefix']}{document['number']}"
 
     def view(self, plural: str, record: Record) -> Record:  # noqa: PLR0911 - one for each kind
@@ -371,7 +383,8 @@ class Books:
         settlements = self.settlements(key)
         paid: Decimal = sum((row["amount"] for row in settlements), ZERO)
         outstanding = self.outstanding(document)
-        draft = document["status"] == "DRAFT"
+        transaction = _transaction_id(document)
+        unposted = transaction is None
         view = reference(kind.plural, key, self.shown_number(kind, document)) | {
             name: document[name]
             for name in (
@@ -386,12 +399,17 @@ class Books:
         return view | {
             "links": [_link(kind.plural, key), _web(kind.web, key)],
             "editable": self.editable(document),
+            "transaction": (
+                reference("transactions", transaction, self.shown_number(kind, document))
+                if transaction
+                else None
+            ),
             "transaction_type": reference(
                 "transaction_types", kind.singular.upper(), kind.singular.replace("_", " ").title()
             ),
             "contact": self._contact_reference(document["contact_id"]),
-            kind.prefix: self.content["invoicing"][kind.setting] if draft else document["prefix"],
-            kind.number: "DRAFT" if draft else document["number"],
+            kind.prefix: None if unposted else document["prefix"],
+            kind.number: (self.shown_number(kind, document) if unposted else document["number"]),
             "main_address": self._address_view(
                 document["main_address"], f"{key[:-2]}a1", "sales_addresses"
             ),
@@ -519,6 +537,10 @@ class Books:
         }
 
 
+def _transaction_id(document: Record) -> str | None:
+    return None if document["status"] in UNPOSTED else f"{document['id'][:-2]}f1"
+
+
 def _settlement(entry: Record, amount: Decimal, kind: str, **by: Record) -> Record:
     return {
         "displayed_as": kind,
@@ -543,8 +565,7 @@ def _web(path: str, key: str) -> Record:
 
 def _attachment_view(attachment: Record) -> Record:
     key = attachment["id"]
-    context = attachment["context_type"]
-    plural = f"{context.lower()}s"
+    context, transaction = attachment["context_type"], attachment["transaction_id"]
     return reference("attachments", key, attachment["file_name"]) | {
         "created_at": attachment["created_at"],
         "updated_at": attachment["updated_at"],
@@ -553,10 +574,15 @@ def _attachment_view(attachment: Record) -> Record:
         "file_extension": "." + attachment["file_name"].rpartition(".")[2].lower(),
         "file_size": len(attachment["file"]),
         "file_name": attachment["file_name"],
-        "attachment_context_type": reference(
-            "attachment_context_types", context, context.replace("_", " ").title()
+        "transaction": reference("transactions", transaction, "") if transaction else None,
+        "attachment_context_type": (
+            reference("attachment_context_types", context, context.replace("_", " ").title())
+            if context
+            else None
         ),
-        "attachment_context": reference(plural, attachment["context_id"], ""),
+        "attachment_context": (
+            reference(f"{context.lower()}s", attachment["context_id"], "") if context else None
+        ),
         "$file_path": f"/attachments/{key}/file",
     }
 

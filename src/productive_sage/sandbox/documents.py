@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import NoReturn
 
 from .amounts import ZERO, decimal_of, digits_of, half_up
-from .books import CREDIT_NOTE, INVOICE, Books, Kind, address_of, percentage_on, sage_id
+from .books import CREDIT_NOTE, INVOICE, UNPOSTED, Books, Kind, address_of, percentage_on, sage_id
 from .dates import days_after
 from .sage_contract import BODIES, Problem, check
 from .server import Record
@@ -78,7 +78,7 @@ def _store(books: Books, kind: Kind, document: Record) -> None:
 def void(books: Books, kind: Kind, document: Record, reason: str) -> Record:
     """Void a posted document, or remove a draft."""
     _check_editable(books, kind, document)
-    if document["status"] == "DRAFT":
+    if document["status"] in UNPOSTED:
         books.bury(kind.plural, document["id"])
         return document
     if not reason or len(reason) > 200:
@@ -89,15 +89,16 @@ def void(books: Books, kind: Kind, document: Record, reason: str) -> Record:
 
 
 def release(books: Books, kind: Kind, document: Record) -> Record:
-    """Post a draft under its number."""
-    if document["status"] != "DRAFT":
+    """Post a draft or pro forma under its number."""
+    before = document["status"]
+    if before not in UNPOSTED:
         refuse(f"{kind.singular}.status", "Only a draft can be released")
     _raise_on(_rules(books, kind, document, {}))
     document["status"] = "POSTED"
     try:
         _number(books, kind, document, document["wanted"] or {})
     except Refusal:
-        document["status"] = "DRAFT"
+        document["status"] = before
         raise
     books.touch(document)
     return document
@@ -133,7 +134,7 @@ def _number(books: Books, kind: Kind, document: Record, body: Record) -> None:
     number = body.get(kind.number) or ""
     if number and f"{prefix}{number}" in taken:
         refuse(f"{kind.singular}.{kind.number}", f"{kind.number} has already been used")
-    if document["status"] == "DRAFT":
+    if document["status"] in UNPOSTED:
         document["wanted"] = {
             name: body[name] for name in (kind.prefix, kind.number) if name in body
         }

@@ -494,13 +494,12 @@ class Sage:
                 refuse("attachment.mime_type", "mime_type is not supported")
             if body.get("file_size", len(content)) != len(content):
                 refuse("attachment.file_size", "file_size does not match the file")
-            context = body.get("attachment_context_type_id", "")
-            kinds = {"SALES_INVOICE": "sales_invoices", "SALES_CREDIT_NOTE": "sales_credit_notes"}
-            if context not in kinds or not self._switches.attachments_on_sales:
-                refuse("attachment.attachment_context_type_id", "context type is not supported")
-            key = body.get("attachment_context_id", "")
-            if key not in books.table(kinds[context]):
-                refuse("attachment.attachment_context_id", "context does not exist")
+            context = self._context(books, body)
+            transaction = body.get("transaction_id")
+            if transaction and books.transaction(transaction) is None:
+                refuse("attachment.transaction_id", "transaction does not exist")
+            if self._switches.attachments == "unlinked":
+                transaction = None
             attachment = books.new(
                 "attachment",
                 {
@@ -508,14 +507,27 @@ class Sage:
                     "file_name": body["file_name"],
                     "mime_type": body["mime_type"],
                     "description": body.get("description"),
-                    "context_type": context,
-                    "context_id": key,
+                    "context_type": context[0],
+                    "context_id": context[1],
+                    "transaction_id": transaction,
                 },
             )
             books.table("attachments")[attachment["id"]] = attachment
             return books.view("attachments", attachment)
 
         return make
+
+    def _context(self, books: Books, body: Record) -> tuple[str | None, str | None]:
+        """Give the type and id of the document an attachment is linked to by its context."""
+        kinds = {kind.singular.upper(): kind.plural for kind in KINDS.values()}
+        context, key = (body.get(f"attachment_context_{name}") for name in ("type_id", "id"))
+        if context is None and key is None:
+            return None, None
+        if context not in kinds or self._switches.attachments == "refused":
+            refuse("attachment.attachment_context_type_id", "context type is not supported")
+        if key not in books.table(kinds[context]):
+            refuse("attachment.attachment_context_id", "context does not exist")
+        return (context, key) if self._switches.attachments == "either" else (None, None)
 
     def _delete(self, books: Books, plural: str, key: str) -> Reply:
         record = self._find(books, plural, key)
@@ -596,7 +608,7 @@ def allocate(books: Books, body: Record) -> Record:
         currencies.add(record["currency"])
         sign = 1 if path == "sales_invoices" else -1
         # The live service does not say which of the artefacts it minds.
-        if not 0 < part["amount"] * sign <= left or record.get("status") == "DRAFT":
+        if not 0 < part["amount"] * sign <= left:
             refuse("", "Amount allocated is more than the outstanding amount")
     if len(currencies) != 1:
         refuse(f"{source}.allocated_artefacts", "artefacts must have one currency")
@@ -719,9 +731,9 @@ def _meets(  # noqa: PLR0911 - one for each filter
             email = record["main_contact_person"]["email"] or ""
             return bool(email.casefold() == value.casefold())
         case "attachment_context_id":
-            return bool(record["context_id"] == value)
+            return value in {record["context_id"], record["transaction_id"]}
         case "attachment_context_type_id":
-            return bool(record["context_type"] == value)
+            return record["context_type"] in {None, value}
         case "transaction_type_id":
             of = {"contact_payments": "CUSTOMER_RECEIPT"}.get(plural, "CUSTOMER_ALLOCATION")
             return value == of

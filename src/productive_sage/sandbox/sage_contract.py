@@ -163,7 +163,8 @@ BODIES: dict[tuple[str, str], Fields] = {
     },
     ("POST", "attachment"): _of(
         "text",
-        "file* file_name* mime_type* description attachment_context_type_id attachment_context_id",
+        "file* file_name* mime_type* description attachment_context_type_id attachment_context_id"
+        " transaction_id",
     )
     | _of("whole", "file_size:2621440"),
 }

@@ -58,8 +58,9 @@ class Switches:
     """Receipts and allocations do not say which documents their rows settle."""
     heavy_rows: int = 0
     """Sage answers 500 to a list of whole records in larger pages than this; 0: never."""
-    attachments_on_sales: bool = True
-    """Whether Sage takes attachments on sales invoices and credit notes."""
+    attachments: str = "transaction"
+    """What links an attachment to a sales document: its `transaction` alone, `either` that or the
+    document, or nothing (`unlinked`); `refused` takes the transaction, but no such context."""
     bad_query_status: int = 400
     """Productive's answer to an unknown filter, sort, include or field: 400 or 422."""
     pages_by_number: bool = False
