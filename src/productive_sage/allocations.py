@@ -55,7 +55,8 @@ def allocate(desk: Desk, link: Link, note: SageDocument) -> Allocated:
     """Allocate what is open of both documents; nothing where that is nothing.
 
     `note` is as Sage has just stated it. Raises CopyGone where one of them was voided or deleted,
-    RefusedBySage where the role or the edition does not allow it.
+    CopyIsDraft where the invoice is not booked, RefusedBySage where the role or the edition does
+    not allow it.
     """
     invoice = _read(desk, link.credited_sage_id or "", INVOICE)
     amount = min(outstanding(invoice), outstanding(note))
@@ -83,4 +84,5 @@ def _read(desk: Desk, sage_id: str, kind: Kind) -> SageDocument:
     if document is None or document.status == "VOID":
         gone = "deleted" if document is None else "voided"
         raise CopyGone(f"the {kind.name} in Sage was {gone}, so nothing can be allocated")
+    document.check_booked(f"the {kind.name}")
     return document

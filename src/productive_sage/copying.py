@@ -301,6 +301,8 @@ class _Run:
             if self._order.again is None:
                 return self._adopted(invoice, link)
         present = self._desk.sage.document(invoice.kind, link.sage_id)
+        if present:
+            present.check_booked(f"the copy of {invoice.label}")
         again = self._again(invoice, link, present)
         if again == "leave":
             return Outcome(
@@ -379,22 +381,29 @@ class _Run:
         """Link copies the ledger does not know; returns the last.
 
         They are found by their markers, or by the id psage left on the Productive invoice where
-        Sage's search does not show a fresh document yet. Raises CopyUnclear where it is not sure.
+        Sage's search does not show a fresh document yet. Raises CopyUnclear where it is not sure,
+        CopyIsDraft for one that is not booked: once it is released, another copy is one too many.
         """
         desk = self._desk
-        known = {link.copy for link in desk.ledger.links(invoice.id)}
+        links = desk.ledger.links(invoice.id)
+        known, own = {link.copy for link in links}, {link.sage_id for link in links}
         seen = self._seen
         if seen is None or known or invoice.kind is not self._order.kind:
             seen = _copies(desk, invoice.kind, mapping.marker(invoice.id, 1))
         found: dict[int, list[SageDocument]] = {}
         for number, sage_id in seen.get(invoice.id, []):
-            if number not in known and (document := desk.sage.document(invoice.kind, sage_id)):
+            if sage_id in own or not (document := desk.sage.document(invoice.kind, sage_id)):
+                continue
+            if number in known:  # somebody duplicated the copy by hand
+                document.check_booked(f"a second copy of {invoice.label}")
+            else:
                 found.setdefault(number, []).append(document)
         if not found and not known and (exported := self._exported(invoice)):
             found[(mapping.marked(exported.reference) or ("", 1))[1]] = [exported]
         # All are checked before any is linked: half of it would hide the question the next time.
         copies = [(n, self._only(invoice, documents)) for n, documents in sorted(found.items())]
         for _, document in copies:
+            document.check_booked(f"the copy of {invoice.label}")
             self._check_fit(invoice, document)
         credited = self._credited(invoice) if copies else None
         adopted = None
@@ -521,6 +530,7 @@ class _Run:
                 "then this again",
                 details={"sage_id": link.sage_id, "sage_number": link.sage_number},
             )
+        copy.check_booked(f"the copy of {credited.label}, which {note.label} credits,")
         if (copy.currency, copy.net) != (credited.currency, credited.net):
             raise CopyOutdated(
                 f"{note.label} credits {credited.net} {credited.currency} net of "

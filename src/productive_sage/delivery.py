@@ -49,11 +49,14 @@ def deliver_create(
 
 
 def find_made(desk: Desk, intent: Intent) -> SageDocument | None:
-    """The document an intent made, found by its marker."""
+    """The document an intent made, found by its marker. Raises CopyIsDraft for a mere draft."""
     wanted, kind = (intent.source_id, intent.context["copy"]), intent.document_kind
     for sage_id, reference in desk.sage.marked(kind, mapping.marker(*wanted)):
         if mapping.marked(reference) == wanted:
-            return desk.sage.document(kind, sage_id)
+            document = desk.sage.document(kind, sage_id)
+            if document:
+                document.check_booked("what carries its reference")
+            return document
     return None
 
 
@@ -240,7 +243,9 @@ def conclude(
         error=TotalsDiffer(
             f"the copy {document.number} is in Sage, but not as planned: "
             + figures(differ, "planned", "Sage has"),
-            hint="look at the copy in Sage; psage has recorded it and will not copy again",
+            hint="release it in Sage, then run this again: psage does what is left to do then"
+            if document.is_draft
+            else "look at the copy in Sage; psage has recorded it and will not copy again",
             details={
                 name: {"planned": planned, "found": found}
                 for name, (planned, found) in differ.items()

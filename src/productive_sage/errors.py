@@ -298,6 +298,21 @@ class CopyGone(Refused):
     code = "copy_gone"
 
 
+class CopyIsDraft(Refused):
+    """What Sage holds is a draft or a pro forma: it is not booked, and a second one may double."""
+
+    code = "copy_is_draft"
+
+    def __init__(self, what: str, *, number: str, status: str, sage_id: str) -> None:
+        kind = "pro forma" if status == "PRO_FORMA" else "draft"
+        super().__init__(
+            f"{what} is a {kind} in Sage (`{number}`), which is not booked",
+            hint=f"release the {kind} in Sage or delete it there, or take `PRD-…` out of its "
+            "reference if it is no copy; then run this again",
+            details={"sage_id": sage_id, "sage_number": number, "status": status},
+        )
+
+
 class CurrencyUnclear(Refused):
     """It is not known how Productive counts this currency, and a guess could be off by 100."""
 

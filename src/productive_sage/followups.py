@@ -71,6 +71,8 @@ def finish(
     Where `invoice` is None only what concerns Sage alone is done.
     """
     done = Done(left=set(link.pending))
+    if document.is_draft:  # what is not booked is no copy yet, so Productive is told nothing
+        return done
 
     def hand_over_pdf() -> None:
         if invoice is None:

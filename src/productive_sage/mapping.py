@@ -601,6 +601,8 @@ def differences(expected: Mapping[str, Any], found: SageDocument) -> dict[str, t
     Amounts are compared exactly.
     """
     differ: dict[str, tuple[str, str]] = {}
+    if found.is_draft:
+        differ["status"] = ("booked", found.status)
     for name, value in (("net", found.net), ("tax", found.tax), ("total", found.total)):
         if Decimal(expected[name]) != value:
             differ[name] = (expected[name], money.text(value))

@@ -21,7 +21,7 @@ from productive_sage.basics import (
     Settings,
     SignedIn,
 )
-from productive_sage.errors import OutcomeUnknown, PsageError
+from productive_sage.errors import CopyIsDraft, OutcomeUnknown, PsageError
 
 __all__ = [  # known by this module's name too
     "CREDIT_NOTE",
@@ -243,6 +243,16 @@ class SageDocument:
     """None where the answer does not carry them."""
     transaction_id: str = ""
     """By which the books know it; a draft has none."""
+
+    @property
+    def is_draft(self) -> bool:
+        """Whether it is not booked: its totals are only planned, and nothing can settle it."""
+        return self.status in ("DRAFT", "PRO_FORMA")
+
+    def check_booked(self, what: str) -> None:
+        """Raises CopyIsDraft about `what` it is where it is not booked."""
+        if self.is_draft:
+            raise CopyIsDraft(what, number=self.number, status=self.status, sage_id=self.id)
 
 
 # --- Payments

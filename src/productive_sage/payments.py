@@ -370,7 +370,7 @@ class _Run:
         """Say in `case.steps` what is to be done; nothing is written."""
         document = case.document
         self._check_copy(case)
-        if document is None:
+        if document is None or document.is_draft:
             return
         if not shares.is_complete(document):
             raise AnswerIncomplete(
@@ -410,6 +410,13 @@ class _Run:
                 "copy_gone",
                 f"its copy was {gone} in Sage; "
                 f"`psage copy-invoice {case.productive_id} --create-new` makes a new one",
+            )
+        elif case.document.is_draft:
+            self._skip(
+                case,
+                "copy_is_draft",
+                f"its copy `{case.document.number}` in Sage is not booked, so nothing can be paid; "
+                "release it there, or delete it",
             )
         for older in case.older:
             if shares.of(older)[0]:
@@ -552,6 +559,8 @@ class _Run:
         document = self._witness(one.sage_id)
         if document is None:
             why = "its copy is gone from Sage, which proves nothing about the payment"
+        elif document.is_draft:
+            why = f"{document.number} in Sage is not booked, which proves nothing about the payment"
         elif not shares.is_complete(document):
             why = "what Sage says of its copy does not add up"
         elif _names(document, one.source_id):

@@ -122,7 +122,8 @@ def _settle_update(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outco
     links = desk.ledger.links(intent.source_id)
     link = next((i for i in links if i.copy == intent.context["copy"]), None)
     present = desk.sage.document(intent.document_kind, str(intent.context["sage_id"]))
-    if link is None or present is None or present.status == "VOID" or _age(intent) > _KEY_LIFE:
+    is_changeable = present and present.status != "VOID" and not present.is_draft
+    if link is None or present is None or not is_changeable or _age(intent) > _KEY_LIFE:
         desk.ledger.close(intent, "lapsed", "not sent again")
         if link:
             desk.ledger.change_link(link, digest=None)
@@ -176,6 +177,9 @@ def _completed(desk: Desk, link: Link) -> Outcome | None:
     if document is None or document.status == "VOID":
         desk.ledger.change_link(link, pending=frozenset())  # there is nothing left to do it to
         return None
+    document.check_booked("it")
+    if document.number != link.sage_number:  # released since
+        desk.ledger.change_link(link, sage_number=document.number)
     invoice = found[0] if found else None
     done = followups.finish(desk, link, invoice, document, again=True)
     if invoice is None:

@@ -29,9 +29,10 @@ _Row = TypeVar("_Row", Payment, Share)
 def is_complete(document: SageDocument) -> bool:
     """Whether the rows that settle a document account for all that it says is settled.
 
-    A document that says nothing of them is complete where nothing of it is settled.
+    A document that says nothing of them is complete where nothing of it is settled. Nothing settles
+    what is void or not booked, whatever is open of it.
     """
-    if document.status == "VOID":
+    if document.status == "VOID" or document.is_draft:
         return not (document.settlements or ())
     if document.outstanding is None:
         return False
