@@ -178,7 +178,7 @@ def test_a_contact_of_references_has_a_currency_and_no_known_country(
     assert contact is not None
     assert (contact.name, contact.reference) == ("Great Example Inc", "GRE0001")
     assert (contact.currency, contact.mark) == ("GBP", "productive-company-1")
-    assert (contact.email, contact.country) == ("", "")
+    assert (contact.email, contact.country, contact.has_address) == ("", "", None)
 
 
 @pytest.mark.parametrize(

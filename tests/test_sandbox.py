@@ -32,6 +32,8 @@ JSON_API = "application/vnd.api+json"
 BULK = f"{JSON_API}; ext=bulk"
 CALLBACK = "http://127.0.0.1:8765/callback"
 MISSING: Any = "(left out)"
+ADDRESS = {"name": "Main Address", "address_line_1": "7 Juniper Street", "country_id": "GB"}
+REFERENCE = {"id", "displayed_as", "$path"}
 # Made once: each client makes its own store of certificates, which takes longer than a call.
 HTTP = httpx.Client(trust_env=False, verify=False)
 
@@ -333,7 +335,7 @@ def test_the_plain_edition_has_neither_currencies_nor_changed_credit_notes(
     sandbox: Sandbox, sage: Service
 ) -> None:
     sage.headers["X-Business"] = LABS_BUSINESS_ID
-    contact = {"name": "Lab Rats", "contact_type_ids": ["CUSTOMER"]}
+    contact = {"name": "Lab Rats", "contact_type_ids": ["CUSTOMER"], "main_address": ADDRESS}
     account = ids(sage("GET", "/ledger_accounts?visible_in=sales"))[0]
     changes = {
         "contact_id": made(sage("POST", "/contacts", {"contact": contact}))["id"],
@@ -770,8 +772,10 @@ def test_what_is_not_posted_is_not_booked(
         ({"tax_number": "no number"}, "tax_number"),
         ({"source_guid": "g" * 256}, "source_guid"),
         ({"currency_id": "XXX"}, "currency_id"),
-        ({"main_address": {"city": "c" * 51}}, "main_address.city"),
-        ({"main_address": {"country_id": "XX"}}, "country_id"),
+        ({"main_address": {**ADDRESS, "city": "c" * 51}}, "main_address.city"),
+        ({"main_address": {**ADDRESS, "country_id": "XX"}}, "country_id"),
+        ({"main_address": {"city": "Leeds"}}, "addresses.name"),
+        ({"main_address": {"name": "", "city": "Leeds"}}, "addresses.name"),
         ({"main_contact_person": {"email": "nobody"}}, "email"),
         ({"main_contact_person": {"name": "n" * 51}}, "main_contact_person.name"),
     ],
@@ -794,7 +798,7 @@ def test_a_contact_that_is_wrong_in_one_thing_is_refused_for_it(
 def test_a_contact_gets_a_reference_and_keeps_its_first_currency(
     sandbox: Sandbox, sage: Service
 ) -> None:
-    body = {"name": "Juniper", "contact_type_ids": ["CUSTOMER"]}
+    body = {"name": "Juniper", "contact_type_ids": ["CUSTOMER"], "main_address": ADDRESS}
     contact = made(sage("POST", "/contacts", {"contact": body}))
     changes = {"contact_id": contact["id"], f"{LINE}tax_amount": "190.00", "currency_id": "EUR"}
     first = invoice(sage, sandbox, **changes)
@@ -921,7 +925,63 @@ def test_a_row_holds_three_fields_unless_more_are_asked_for(sage: Service) -> No
     }  # fmt: skip
     assert fields("attributes=all").keys() >= {"main_address", "currency", "source_guid"}
     assert "city" not in fields("attributes=all")["main_address"]
-    assert "city" in fields("attributes=all&nested_attributes=city")["main_address"]
+
+
+@pytest.mark.parametrize("asked", ["main_address", "all", "main_contact_person,main_address"])
+def test_a_reference_is_opened_one_level_where_it_is_asked_for(
+    sandbox: Sandbox, sage: Service, asked: str
+) -> None:
+    key = sandbox.bookkeeper.contact_id("Northwind Traders Ltd")
+    query = f"nested_attributes={asked}"
+
+    row = made(sage("GET", f"/contacts?attributes=all&{query}"))["$items"][0]
+    whole = made(sage("GET", f"/contacts/{key}?{query}"))
+
+    for contact in (row, whole):
+        assert contact["main_address"]["address_line_1"] == "1 High Street"
+        assert contact["main_address"]["country"].keys() == REFERENCE
+        assert contact["currency"].keys() >= REFERENCE
+
+
+def test_what_a_record_refers_to_has_three_fields_in_every_reply(
+    sandbox: Sandbox, sage: Service
+) -> None:
+    contact = {"name": "Juniper", "contact_type_ids": ["CUSTOMER"], "main_address": ADDRESS}
+    posted = made(sage("POST", "/contacts", {"contact": contact}))
+    path = f"/contacts/{posted['id']}"
+    changed = made(sage("PUT", path, {"contact": {"notes": "Pays on Fridays"}}))
+    bill = invoice(sage, sandbox, contact_id=posted["id"])
+    path = f"/sales_invoices/{bill['id']}"
+    again = made(sage("PUT", path, {"sales_invoice": {"notes": "By post"}}))
+
+    for reply in (posted, changed, made(sage("GET", f"/contacts/{posted['id']}"))):
+        assert reply["main_address"].keys() == REFERENCE
+        assert reply["main_contact_person"].keys() == REFERENCE
+    for reply in (bill, again, made(sage("GET", path))):
+        assert reply["contact"].keys() == reply["main_address"].keys() == REFERENCE
+        (line,) = reply["invoice_lines"]
+        assert line["ledger_account"].keys() == REFERENCE
+        assert line["description"] == "Design"  # a line is the invoice's own
+
+
+def test_a_document_needs_an_address_of_its_own_or_of_its_contact(
+    sandbox: Sandbox, sage: Service
+) -> None:
+    clerk = sandbox.bookkeeper
+    nowhere = clerk.add_contact("Nowhere Ltd", street=None)
+
+    def post(**changes: object) -> httpx.Response:
+        body = draft(sandbox, contact_id=nowhere, **changes)
+        return sage("POST", "/sales_invoices", {"sales_invoice": body})
+
+    for refused in (post(), post(main_address={"country_id": "GB"})):
+        assert sources(refused).count("base") == 2
+        assert "Invoice Address is required." in refused.text
+        assert "Delivery Address is required." in refused.text
+    own = made(post(main_address={"city": "Leeds"}))
+
+    shown = sandbox.sage.invoices[own["id"]]
+    assert shown["main_address"]["city"] == shown["delivery_address"]["city"] == "Leeds"
 
 
 def test_pages_are_followed_by_a_path_without_the_version(sage: Service) -> None:
@@ -1116,7 +1176,7 @@ def test_an_allocation_that_does_not_fit_is_refused(
 
 
 def test_nothing_is_allocated_twice_or_for_another_contact(sandbox: Sandbox, sage: Service) -> None:
-    other = sandbox.bookkeeper.contact_id("Northwind Trading Limited")
+    other = sandbox.bookkeeper.contact_id("Alder & Co")
     small = {f"{LINE}quantity": "1", f"{LINE}tax_amount": "19.00"}
     bill, note = invoice(sage, sandbox, **small), credit_note(sage, sandbox)
     foreign = invoice(sage, sandbox, contact_id=other)

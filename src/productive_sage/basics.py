@@ -67,6 +67,9 @@ class Contact:
     """Two letters, or empty where Sage's answer does not say."""
     mark: str = ""
     """`source_guid`: psage's mark of the Productive company, or another importer's."""
+    tax_number: str = ""
+    has_address: bool | None = None
+    """Whether Sage has an address to put on its invoices; None where the answer does not say."""
 
 
 @dataclass(frozen=True, slots=True)

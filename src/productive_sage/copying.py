@@ -549,14 +549,8 @@ class _Run:
         if credited is None:
             return self._customers.find(invoice)
         copy, wanted = credited.copy, self._order.customer
-        linked = self._desk.ledger.customer(
-            invoice.company.id, invoice.currency, self._desk.sage.business_id
-        )
-        billed = (
-            linked
-            if linked and linked.id == copy.contact_id
-            else self._desk.sage.customer(copy.contact_id)
-            or Contact(copy.contact_id, copy.contact_name, currency=copy.currency)
+        billed = self._customers.seen(
+            invoice, Contact(copy.contact_id, copy.contact_name, currency=copy.currency)
         )
         if wanted is not None and not mapping.named_customers([billed], wanted):
             raise CustomerDiffers(
@@ -587,6 +581,7 @@ class _Run:
             number=invoice.number if owns_number else None,
             original_on=credited.copy.invoiced_on if credited else None,
         )
+        draft = self._addressed(draft, invoice, customer)
         self._check_number(draft, None)
         if desk.dry_run:
             return _planned("would_create", invoice, customer, draft, credited=credited)
@@ -598,6 +593,12 @@ class _Run:
         return self._conclude(
             "created", intent, link, document, invoice=invoice, customer=customer, draft=draft
         )
+
+    def _addressed(self, draft: Draft, invoice: Invoice, customer: Contact | NewCustomer) -> Draft:
+        """The draft with an address where it needs one, and what is to be said of the customer."""
+        said = self._customers.notices(invoice, customer)
+        address = self._customers.address(invoice, customer)
+        return replace(draft, address=address, notices=(*said, *draft.notices))
 
     def _begin(
         self,
@@ -646,7 +647,6 @@ class _Run:
         customer: Contact | NewCustomer,
         draft: Draft,
     ) -> Outcome:
-        new = customer if isinstance(customer, NewCustomer) else None
         contact_id = document.contact_id or str(intent.payload["contact_id"])
         name = document.contact_name or str(intent.context["contact_name"])
         return delivery.conclude(
@@ -656,8 +656,8 @@ class _Run:
             link,
             document,
             invoice=invoice,
-            customer=CustomerResult(contact_id, name, new is not None),
-            notices=[*(new.notices if new else ()), *draft.notices],
+            customer=CustomerResult(contact_id, name, isinstance(customer, NewCustomer)),
+            notices=draft.notices,
         )
 
     def _draft(
@@ -713,11 +713,10 @@ class _Run:
             number=(invoice.number or None) if owns_number else None,
             original_on=credited.copy.invoiced_on if credited else None,
         )
-        is_same = (
-            isinstance(customer, Contact)
-            and customer.id == present.contact_id
-            and draft.number in (None, present.number)
-        )
+        is_for_same = isinstance(customer, Contact) and customer.id == present.contact_id
+        if not is_for_same:
+            draft = self._addressed(draft, invoice, customer)
+        is_same = is_for_same and draft.number in (None, present.number)
         if is_same and mapping.digest(draft) == link.digest:
             return self._unchanged(invoice, link, present, draft)
         self._check_changeable(invoice, link, draft, present)
@@ -892,9 +891,7 @@ def _planned(
 ) -> Outcome:
     """A dry run's outcome: the very bodies a real run would send."""
     requests: list[dict[str, Any]] = []
-    notices = draft.notices
     if isinstance(customer, NewCustomer):
-        notices = (*customer.notices, *notices)
         result = CustomerResult(None, str(customer.body["name"]), created=True)
         body = {"contact": dict(customer.body)}
         requests.append({"method": "POST", "path": "/contacts", "body": body})
@@ -922,7 +919,7 @@ def _planned(
         tax=draft.tax,
         total=draft.total,
         currency=draft.currency,
-        notices=notices,
+        notices=draft.notices,
         planned={"requests": requests},
         kind=kind,
         allocated=allocated,

@@ -7,6 +7,7 @@ from typing import Any
 from productive_sage import journal, mapping
 from productive_sage.desk import Desk
 from productive_sage.errors import (
+    AddressMissing,
     AmbiguousCustomer,
     CustomerNotFound,
     OutcomeUnknown,
@@ -37,6 +38,8 @@ class Customers:
         self._known: dict[tuple[str, str], Contact | NewCustomer] = {}
         self._made: dict[str, Contact] = {}
         self._all: list[Contact] | None = None
+        self._seen: dict[str, Contact] = {}
+        self._has_read_one = False
 
     def find(self, invoice: Invoice) -> Contact | NewCustomer:
         """Say who is billed, without writing anything.
@@ -45,7 +48,8 @@ class Customers:
         """
         key = (invoice.company.id, invoice.currency)
         if key not in self._known:
-            self._known[key] = self._look_up(invoice)
+            found = self._look_up(invoice)
+            self._known[key] = self.seen(invoice, found) if isinstance(found, Contact) else found
         return self._known[key]
 
     def fits(self, invoice: Invoice, contact_id: str, name: str) -> bool:
@@ -104,7 +108,83 @@ class Customers:
 
     def country(self, invoice: Invoice, customer: Contact | NewCustomer) -> str:
         """The customer's two-letter country: Sage's word, else Productive's address."""
+        if isinstance(customer, Contact):
+            customer = self.seen(invoice, customer)
         return customer.country or self._desk.country_code(invoice.bill_to.country)
+
+    def address(
+        self, invoice: Invoice, customer: Contact | NewCustomer
+    ) -> Mapping[str, str] | None:
+        """The address a document must carry itself: Productive's, where the contact has none.
+
+        Raises AddressMissing where nobody has one.
+        """
+        where = f"the billing address of `{invoice.company.name}` in Productive"
+        if isinstance(customer, NewCustomer):
+            if mapping.is_address(customer.body["main_address"]):
+                return None
+        elif self.seen(invoice, customer).has_address:
+            return None
+        else:
+            country = self._desk.country_code(invoice.bill_to.country)
+            address, _ = mapping.address_body(invoice.bill_to, country)
+            if mapping.is_address(address):
+                return address
+            # Somebody may have entered it a moment ago; where Sage does not say, Sage decides.
+            found = self._read(customer.id)
+            if found is None or found.has_address is not False:
+                return None
+            where += f", or the contact `{customer.name}` in Sage"
+        raise AddressMissing(
+            f"there is no address to bill {invoice.label} to, and Sage books no "
+            f"{invoice.kind.name} without one",
+            hint=f"enter it in {where}, then run the command again",
+            details={"company": invoice.company.id},
+        )
+
+    def notices(self, invoice: Invoice, customer: Contact | NewCustomer) -> tuple[Notice, ...]:
+        """What a person should know of the customer."""
+        if isinstance(customer, NewCustomer):
+            return customer.notices
+        in_sage, written = self.seen(invoice, customer).country, invoice.bill_to.country
+        if not in_sage or self._desk.country_code(written) in ("", in_sage):
+            return ()
+        said = (
+            f"the contact `{customer.name}` is in {in_sage} in Sage, but in `{written}` in "
+            "Productive; Sage's country counts"
+        )
+        return (Notice("country_differs", said),)
+
+    def seen(self, invoice: Invoice, contact: Contact) -> Contact:
+        """The contact with what Sage says of it; as given where Sage has it no more.
+
+        What was read earlier today counts where it raises no question: on the country hangs the
+        tax, and somebody may have mended it since.
+        """
+        if contact.id not in self._seen:
+            desk, known = self._desk, contact
+            if contact.has_address is None:
+                elsewhere = desk.country_code(invoice.bill_to.country)
+                earlier = desk.contact(contact.id)
+                is_plain = earlier and earlier.country and elsewhere in ("", earlier.country)
+                known = earlier if earlier and is_plain else self._read(contact.id) or contact
+            elif contact != desk.contact(contact.id):
+                desk.keep_contact(contact)
+            if known.has_address is None:
+                known = replace(known, country=known.country or contact.country)
+            self._seen[contact.id] = known
+        return self._seen[contact.id]
+
+    def _read(self, contact_id: str) -> Contact | None:
+        """Read a contact anew; after the first, all of them at once."""
+        if self._has_read_one and contact_id not in self._seen:
+            found = next((one for one in self._customers() if one.id == contact_id), None)
+        else:
+            found = self._desk.sage.customer(contact_id)
+        self._has_read_one = True
+        if found:
+            self._desk.keep_contact(found)
+        return found
 
     def _look_up(self, invoice: Invoice) -> Contact | NewCustomer:
         base_currency = self._desk.books().base_currency
@@ -215,9 +295,18 @@ def deliver_contact(desk: Desk, intent: Intent, *, is_first: bool = True) -> Con
         look=lambda: find_made(desk, intent),
         is_first=is_first,
     )
-    contact = replace(contact, country=contact.country or str(intent.context["country"]))
+    sent = intent.payload
+    contact = replace(  # Sage's answer holds references, not what is in them
+        contact,
+        currency=contact.currency or str(sent["currency_id"]),
+        country=contact.country or str(intent.context["country"]),
+        mark=contact.mark or str(sent["source_guid"]),
+        tax_number=contact.tax_number or str(sent.get("tax_number", "")),
+        has_address=mapping.is_address(sent["main_address"]),
+    )
     try:
         desk.ledger.finish_contact(intent, contact)
+        desk.keep_contact(contact)
     except PsageError as error:
         raise OutcomeUnknown(
             f"the customer `{contact.name}` is in Sage, but could not be recorded: {error.message}",

@@ -44,6 +44,7 @@ def deliver_create(
             is_first=is_first,
         )
     except RefusedBySage as error:
+        desk.forget_contact(str(intent.payload["contact_id"]))
         raise _explained(error, intent) from None
     return record(desk, intent, document), document
 
@@ -187,6 +188,11 @@ def _explained(error: RefusedBySage, intent: Intent) -> Refused:
         error.hint = "choose the customer with `--customer`"
     elif "ledger" in fields:
         error.hint = "set another account with `psage configure --default-ledger`"
+    elif "Address is required" in error.words:
+        error.hint = (
+            "its contact in Sage had an address when psage last looked: run the command again, and "
+            "the address that Productive has is sent along"
+        )
     return error
 
 

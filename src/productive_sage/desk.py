@@ -6,7 +6,7 @@ from pathlib import Path
 
 from productive_sage.errors import ConfigInvalid, DifferentBusiness
 from productive_sage.ledger import Ledger
-from productive_sage.models import Books, Invoice, Item, LedgerAccount, Settings, TaxRate
+from productive_sage.models import Books, Contact, Invoice, Item, LedgerAccount, Settings, TaxRate
 from productive_sage.productive import ProductiveClient
 from productive_sage.sage import SageClient
 
@@ -67,6 +67,19 @@ class Desk:
             known = [rate.as_row() for rate in self.sage.tax_rates()]
             self.ledger.cache(key, known)
         return [TaxRate.from_row(row) for row in known]
+
+    def contact(self, contact_id: str) -> Contact | None:
+        """What Sage said today of a contact, or None where that is not known."""
+        known = self.ledger.cached(f"contact {self.sage.business_id} {contact_id}")
+        return Contact(**known) if known else None
+
+    def keep_contact(self, contact: Contact) -> None:
+        """Keep what Sage says of a contact, so that its next invoices need not ask again."""
+        self.ledger.cache(f"contact {self.sage.business_id} {contact.id}", asdict(contact))
+
+    def forget_contact(self, contact_id: str) -> None:
+        """Read a contact anew the next time: Sage contradicts what was kept."""
+        self.ledger.cache(f"contact {self.sage.business_id} {contact_id}", None)
 
     def country_code(self, written: str) -> str:
         """The two-letter code of a country as a person wrote it, or empty."""

@@ -268,6 +268,12 @@ class CustomerNotFound(Refused):
     code = "customer_not_found"
 
 
+class AddressMissing(Refused):
+    """Neither service has an address to bill to, and Sage books no document without one."""
+
+    code = "address_missing"
+
+
 class TaxRateInvalid(Refused):
     """The tax rate does not exist in Sage, is hidden, or is not valid on the document's date."""
 

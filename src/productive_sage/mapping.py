@@ -431,6 +431,9 @@ def document_body(draft: Draft, contact_id: str) -> dict[str, Any]:
         body["due_date"] = draft.due_on.isoformat()
     if draft.original_on:
         body["original_invoice_date"] = draft.original_on.isoformat()
+    if draft.address:
+        # Sage asks for both, and takes either from the contact where that has one.
+        body |= {"main_address": dict(draft.address), "delivery_address": dict(draft.address)}
     if draft.number is not None:
         # Productive's number carries its own prefix; Sage's would be put before it.
         body |= {kind.number: draft.number, f"{kind.number}_prefix": ""}
@@ -493,38 +496,55 @@ def contact_body(
     company: Company, bill_to: Address, *, currency: str, base_currency: str, country: str
 ) -> tuple[dict[str, Any], list[Notice]]:
     """The `contact` object of a new customer, cut to Sage's lengths, with what was cut."""
-    notices: list[Notice] = []
-
-    def fit(value: str, limit: int, field: str) -> str:
-        if len(value) > limit:
-            notices.append(
-                Notice("customer_cut", f"the customer's {field} is cut to {limit} characters")
-            )
-        return value[:limit].strip()
-
-    street = [part.strip() for part in re.split(r"[\n,]+", plain_text(bill_to.street))]
-    first, *more = [part for part in street if part] or [""]
-    address = {
-        "address_line_1": fit(first, 50, "street"),
-        "address_line_2": fit(", ".join(more), 50, "street"),
-        "city": fit(bill_to.city, 50, "city"),
-        "region": fit(bill_to.region, 50, "region"),
-        "postal_code": fit(bill_to.postal_code, 10, "postal code"),
-        "country_id": country,
-    }
+    address, notices = address_body(bill_to, country)
     body: dict[str, Any] = {
-        "name": fit(company.name, 100, "name"),
+        "name": _fit(company.name, 100, "name", notices),
         "contact_type_ids": ["CUSTOMER"],
         "currency_id": currency,
         "source_guid": company_mark(company.id, currency, base_currency),
-        "main_address": {key: value for key, value in address.items() if value},
+        "main_address": {"name": "Main Address", **address},
     }
     if tax_number := bill_to.tax_number or company.tax_number:
         body["tax_number"] = tax_number
     if bill_to.email:
-        person = fit(bill_to.name or company.name, 50, "contact person")
-        body["main_contact_person"] = {"name": person, "email": fit(bill_to.email, 100, "e-mail")}
+        person = _fit(bill_to.name or company.name, 50, "contact person", notices)
+        email = _fit(bill_to.email, 100, "e-mail", notices)
+        body["main_contact_person"] = {"name": person, "email": email}
     return body, notices
+
+
+def address_body(bill_to: Address, country: str) -> tuple[dict[str, str], list[Notice]]:
+    """An address in Sage's fields, cut to their lengths, with what was cut; empty parts left out.
+
+    `country` is the two-letter code, or empty where Sage has none for it.
+    """
+    notices: list[Notice] = []
+    street = [part.strip() for part in re.split(r"[\n,]+", plain_text(bill_to.street))]
+    first, *more = [part for part in street if part] or [""]
+    address = {
+        "address_line_1": _fit(first, 50, "street", notices),
+        "address_line_2": _fit(", ".join(more), 50, "street", notices),
+        "city": _fit(bill_to.city, 50, "city", notices),
+        "region": _fit(bill_to.region, 50, "region", notices),
+        "postal_code": _fit(bill_to.postal_code, 10, "postal code", notices),
+        "country_id": country,
+    }
+    return {key: value for key, value in address.items() if value}, notices
+
+
+def is_address(fields: Mapping[str, Any]) -> bool:
+    """Whether a letter could be sent there: Sage wants an address, and a country alone is none."""
+    return any(
+        fields.get(name) for name in ("address_line_1", "address_line_2", "city", "postal_code")
+    )
+
+
+def _fit(value: str, limit: int, field: str, notices: list[Notice]) -> str:
+    if len(value) > limit:
+        notices.append(
+            Notice("customer_cut", f"the customer's {field} is cut to {limit} characters")
+        )
+    return value[:limit].strip()
 
 
 # --- customers
@@ -573,9 +593,9 @@ def digest(draft: Draft) -> str:
     """A fingerprint of what is sent for the source: equal for an unchanged one.
 
     Where it is booked, and who numbers, are settings: a change of those rewrites no copy. Nor does
-    another contact, which somebody chose in Sage.
+    another contact, which somebody chose in Sage, or an address, which is the contact's.
     """
-    body = document_body(replace(draft, number=None), "")
+    body = document_body(replace(draft, number=None, address=None), "")
     settings = ("ledger_account_id", "service_id", "product_id", "eu_goods_services_type_id")
     for line in body[draft.kind.lines]:
         for key in settings:

@@ -362,6 +362,8 @@ class Draft:
     """None lets Sage number the document."""
     original_on: date | None = None
     """The date of the invoice a credit note credits."""
+    address: Mapping[str, str] | None = None
+    """Of the document itself, in Sage's fields; None leaves it to the contact's."""
     notices: tuple[Notice, ...] = ()
 
 

@@ -32,7 +32,7 @@ from productive_sage.http import (
     tell_nobody,
     understood,
 )
-from productive_sage.mapping import clean
+from productive_sage.mapping import clean, is_address
 from productive_sage.models import (
     INVOICE,
     Books,
@@ -65,7 +65,12 @@ _INVOICE_FIELDS = (
 )
 RECEIPTS, ALLOCATIONS = "/contact_payments", "/contact_allocations"
 _CUSTOMERS_OWN = {RECEIPTS: "CUSTOMER_RECEIPT", ALLOCATIONS: "CUSTOMER_ALLOCATION"}
-_CONTACT_FIELDS = "name,reference,currency,email,main_address,main_contact_person,source_guid"
+_CONTACT_FIELDS = {
+    "attributes": "name,reference,currency,email,main_address,main_contact_person,source_guid,"
+    "tax_number,deleted_at",
+    # Or what an address and a person hold would not be shown, in the answer for one contact either.
+    "nested_attributes": "all",
+}
 
 
 def words_of(document: Any) -> tuple[str, tuple[str, ...]]:
@@ -226,13 +231,13 @@ class SageClient:
     @understood
     def customers(self) -> list[Contact]:
         """Every contact of the kind customer; one call for each 200."""
-        params = {"contact_type_id": "CUSTOMER", "attributes": _CONTACT_FIELDS}
+        params = {"contact_type_id": "CUSTOMER", **_CONTACT_FIELDS}
         return [_contact(row) for row in self._list("/contacts", params)]
 
     @understood
     def customer(self, contact_id: str) -> Contact | None:
         """One contact, or None where Sage has no such id."""
-        row = self._get_or_none(f"/contacts/{contact_id}")
+        row = self._get_or_none(f"/contacts/{contact_id}", _CONTACT_FIELDS)
         return None if row is None or day(row.get("deleted_at")) else _contact(row)
 
     def create_customer(self, body: Mapping[str, Any]) -> Contact:
@@ -485,14 +490,18 @@ def _number(kind: Kind, row: Mapping[str, Any]) -> str:
 def _contact(row: Mapping[str, Any]) -> Contact:
     person, address = row.get("main_contact_person"), row.get("main_address")
     email = row.get("email") or (person.get("email") if isinstance(person, dict) else "")
+    address = address if isinstance(address, dict) else {}
     return Contact(
         id=str(row["id"]),
         name=clean(str(row.get("name") or row.get("displayed_as") or "")),
         reference=clean(str(row.get("reference") or "")),
         currency=_id(row.get("currency")),
         email=str(email or ""),
-        country=_id(address.get("country")) if isinstance(address, dict) else "",
+        country=_id(address.get("country")),
         mark=str(row.get("source_guid") or ""),
+        tax_number=clean(str(row.get("tax_number") or "")).strip(),
+        # A mere reference does not say what is in it.
+        has_address=is_address(address) if "city" in address else None,
     )
 
 

@@ -25,6 +25,34 @@ class Agency:
         self._switches = switches
         self._organization_id = organization_id
 
+    def add_company(self, name: str, **address: object) -> str:
+        """Enter a company in London with its billing address; give its id."""
+        productive = self._productive
+        with productive.lock:
+            key = productive.new_id("companies")
+            entry = productive.new_id("contact_entries")
+            organization = {"organization": self._organization_id}
+            productive.table("companies")[key] = {
+                "id": key,
+                "attributes": {"name": name, "billing_name": None, "vat": address.get("vat")},
+                "rel": organization,
+            }
+            productive.table("contact_entries")[entry] = {
+                "id": entry,
+                "attributes": {
+                    "type": "billing",
+                    "name": name,
+                    "address": "2 Low Street",
+                    "city": "London",
+                    "country": "United Kingdom",
+                    "billing_address": True,
+                    "contactable_type": "Client",
+                    **address,
+                },
+                "rel": {"company": key, **organization},
+            }
+            return key
+
     def add_invoice(
         self,
         *,

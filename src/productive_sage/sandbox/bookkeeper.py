@@ -334,13 +334,16 @@ class Bookkeeper:
     def add_contact(
         self,
         name: str,
+        *,
         currency: str = "GBP",
         email: str | None = None,
-        country: str = "GB",
+        country: str | None = "GB",
         reference: str | None = None,
         source_guid: str | None = None,
+        tax_number: str | None = None,
+        street: str | None = "1 High Street",
     ) -> str:
-        """Enter a customer; give its id."""
+        """Enter a customer; give its id. Without a street it has no address."""
         with self._sage.lock:
             books = self._books
             contact = books.new_contact() | {
@@ -348,7 +351,8 @@ class Bookkeeper:
                 "reference": reference or f"H{len(books.content['references']):05d}",
                 "source_guid": source_guid,
                 "currency": currency,
-                "main_address": address_of({"country_id": country}),
+                "tax_number": tax_number,
+                "main_address": address_of({"address_line_1": street, "country_id": country}),
             }
             contact["main_contact_person"] |= {"name": name[:50], "email": email}
             books.add_contact(contact)
@@ -359,6 +363,15 @@ class Bookkeeper:
         with self._sage.lock:
             contact = self._books.table("contacts")[contact_id]
             contact["name"] = name
+            self._books.touch(contact)
+
+    def edit_contact(self, contact_id: str, **fields: object) -> None:
+        """Change a contact's own fields, or parts of its address: `address_line_1`, `city`, ..."""
+        with self._sage.lock:
+            contact = self._books.table("contacts")[contact_id]
+            for name, value in fields.items():
+                place = contact["main_address"] if name in contact["main_address"] else contact
+                place[name] = value
             self._books.touch(contact)
 
     def delete_contact(self, contact_id: str) -> None:

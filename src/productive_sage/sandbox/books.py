@@ -71,6 +71,11 @@ def address_of(given: Record | None, default: Record | None = None) -> Record:
     return base | {name: value for name, value in (given or {}).items() if name in _ADDRESS}
 
 
+def is_address(address: Record) -> bool:
+    """Say whether something could be delivered there; a country alone is no address."""
+    return any(address[name] for name in _ADDRESS if name not in {"region", "country_id"})
+
+
 def percentage_on(rate: Record, day: str) -> Decimal | None:
     """Give a tax rate's percentage on a day; None when it is not in force."""
     if not rate["percentages"]:
@@ -129,6 +134,7 @@ class Books:
                 "type": "CUSTOMER",
                 "locale": "en-GB",
                 "main_address": address_of(None),
+                "address_name": None,
                 "main_contact_person": dict.fromkeys(("name", "email", "telephone", "mobile")),
             },
         )
@@ -363,7 +369,8 @@ class Books:
             ],
             "main_address": self._address_view(
                 contact["main_address"], f"{key[:-2]}a1", "addresses"
-            ),
+            )
+            | {"name": contact["address_name"]},
             "main_contact_person": reference(
                 "contact_persons", f"{key[:-2]}b1", person["name"] or "Main Contact"
             )

@@ -7,7 +7,17 @@ from decimal import Decimal
 from typing import NoReturn
 
 from .amounts import ZERO, decimal_of, digits_of, half_up
-from .books import CREDIT_NOTE, INVOICE, UNPOSTED, Books, Kind, address_of, percentage_on, sage_id
+from .books import (
+    CREDIT_NOTE,
+    INVOICE,
+    UNPOSTED,
+    Books,
+    Kind,
+    address_of,
+    is_address,
+    percentage_on,
+    sage_id,
+)
 from .dates import days_after
 from .sage_contract import BODIES, Problem, check
 from .server import Record
@@ -173,6 +183,8 @@ def _apply(books: Books, kind: Kind, document: Record, body: Record) -> None:
     for name in ("main_address", "delivery_address"):
         if name in body or name not in document or moved:
             document[name] = address_of(body.get(name), contact and contact["main_address"])
+    if not is_address(document["delivery_address"]):
+        document["delivery_address"] = dict(document["main_address"])
     document["currency"] = (
         body.get("currency_id") or document.get("currency") or books.base_currency
     )
@@ -250,6 +262,10 @@ def _rules(books: Books, kind: Kind, document: Record, body: Record) -> list[Pro
     for line in document["lines"]:
         problems += _line_rules(books, kind, document, line)
     problems += _abroad_rules(books, kind, document)
+    if not is_address(document["main_address"]):
+        problems += [
+            Problem("base", f"{which} Address is required.") for which in ("Invoice", "Delivery")
+        ]
     for name in ("main_address", "delivery_address"):
         country = document[name]["country_id"]
         if country and country not in books.content["countries"]:

@@ -34,6 +34,8 @@ _LARGEST_FILE = 2_621_440
 _MIME_TYPES = frozenset({"application/pdf", "image/jpeg", "image/png", "image/gif"})
 _SORTS = frozenset({"updated_at", "created_at", "date"})
 _STATIC = frozenset({"countries", "currencies", "exchange_rates"})
+_REFERENCE = ("id", "displayed_as", "$path")
+_OWNED = frozenset({"payment_on_account"})
 _SINGLE = frozenset({"user", "financial_settings", "invoice_settings"})
 _AREA = {
     "sales_invoices": "sales",
@@ -221,16 +223,16 @@ class Sage:
                 _check_edition(books, kind)
                 record = self._find(books, plural, key)
                 body = self._body(request, kind.singular)
-                return self._show(200, books.view(plural, update(books, kind, record, body)))
+                return self._whole(200, books.view(plural, update(books, kind, record, body)))
             case ("PUT", _) if plural == "contacts":
                 record = self._find(books, plural, key)
                 self._change_contact(books, record, self._body(request, "contact"))
-                return self._show(200, books.view(plural, record))
+                return self._whole(200, books.view(plural, record))
             case ("DELETE", _) if kind:
                 self._check_query(request, frozenset({"void_reason"}))
                 record = self._find(books, plural, key)
                 voided = void(books, kind, record, request.first("void_reason"))
-                return self._show(200, books.view(plural, voided))
+                return self._whole(200, books.view(plural, voided))
             case ("DELETE", _) if plural in {"attachments", "contact_allocations"}:
                 self._check_query(request, frozenset())
                 return self._delete(books, plural, key)
@@ -239,7 +241,7 @@ class Sage:
                 _check_edition(books, kind)
                 record = release(books, kind, self._find(books, plural, key))
                 status = 200 if kind.plural == "sales_invoices" else 201
-                return self._show(status, books.view(plural, record))
+                return self._whole(status, books.view(plural, record))
         known = (plural in LIST_PARAMETERS and len(parts) <= 2) or plural in _SINGLE
         if known:
             refuse("", "The method is not allowed here", 405, "MethodNotAllowed")
@@ -294,6 +296,10 @@ class Sage:
     def _show(self, status: int, content: Record) -> Reply:
         return Reply.of(status, self._amounts(content))
 
+    def _whole(self, status: int, view: Record) -> Reply:
+        """Show all of a record; what it refers to stays a reference, after a write as well."""
+        return self._show(status, _select(view, "all", ""))
+
     def _amounts(self, content: Record) -> object:
         # Strings, numbers, or both by turns: all three are seen live.
         if self._switches.receipts_say_nothing:
@@ -334,11 +340,9 @@ class Sage:
         if kind and "application/pdf" in accept:
             return self._pdf(books, kind, record, request)
         _check_accept(accept)
+        attributes = request.first("attributes") or "all"
         view = books.view(plural, record)
-        attributes = request.first("attributes")
-        if attributes and attributes != "all":
-            view = _select(view, attributes, request.first("nested_attributes"))
-        return self._show(200, view)
+        return self._show(200, _select(view, attributes, request.first("nested_attributes")))
 
     def _pdf(self, books: Books, kind: Kind, record: Record, request: Request) -> Reply:
         if request.first("mark_as_sent", "true") == "true":
@@ -468,7 +472,7 @@ class Sage:
         problems = check(body, BODIES["POST", singular], singular)
         if problems:
             raise Refusal(422, problems)
-        reply = self._show(201, make(body))
+        reply = self._whole(201, make(body))
         if key:
             self.data["idempotency"][place] = {"at": now, "body": reply.body.decode()}
         return reply
@@ -700,20 +704,20 @@ def _without_artefacts(content: Record) -> Record:
 
 
 def _select(view: Record, attributes: str, nested: str) -> Record:
-    """Cut a view down to what a list row carries."""
-    wanted = set(view) if attributes == "all" else set(attributes.split(","))
-    wanted |= {"id", "displayed_as", "$path"}
-    deeper = set(nested.split(",")) - {""}
-    row = {}
-    for name, value in view.items():
-        if name not in wanted:
-            continue
-        if isinstance(value, dict) and "id" in value and "all" not in deeper:
-            keep = {"id", "displayed_as", "$path"} | deeper
-            row[name] = {inner: value[inner] for inner in value if inner in keep}
-        else:
-            row[name] = value
-    return row
+    """Cut a view down to what was asked for.
+
+    What a record refers to has three fields, unless `nested` names it: that opens one level. Owned
+    rows, such as lines, come whole.
+    """
+    wanted = set(view) if attributes == "all" else {*attributes.split(","), *_REFERENCE}
+    opened = set(view) if nested == "all" else set(nested.split(","))
+    return {
+        name: {inner: value[inner] for inner in _REFERENCE}
+        if isinstance(value, dict) and "$path" in value and name not in opened | _OWNED
+        else value
+        for name, value in view.items()
+        if name in wanted
+    }
 
 
 def _meets(  # noqa: PLR0911 - one for each filter
@@ -783,6 +787,8 @@ def _check_contact(books: Books, contact: Record, body: Record) -> None:
         for document in books.table(kind).values()
     ):
         problems.append(Problem("contact.currency_id", "currency cannot be changed any more"))
+    if "main_address" in body and not body["main_address"].get("name"):
+        problems.append(Problem("addresses.name", "This field is required."))
     country = body.get("main_address", {}).get("country_id")
     if country is not None and country not in books.content["countries"]:
         problems.append(Problem("contact.main_address.country_id", "country does not exist"))
@@ -807,6 +813,7 @@ def _apply_contact(contact: Record, body: Record) -> None:
         contact["currency"] = body["currency_id"]
     if "main_address" in body:
         contact["main_address"] = address_of(body["main_address"], contact["main_address"])
+        contact["address_name"] = body["main_address"]["name"]
     contact["main_contact_person"] |= body.get("main_contact_person", {})
 
 

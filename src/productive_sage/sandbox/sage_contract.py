@@ -105,7 +105,7 @@ _CONTACT = (
     | _of("texts", "contact_type_ids*")
     | _of("whole", "credit_days:365")
     | {
-        "main_address": Field("group", inner=_ADDRESS),
+        "main_address": Field("group", inner=_ADDRESS | _of("text", "name:50")),
         "main_contact_person": Field(
             "group", inner=_of("text", "name:50 telephone:50 mobile:50 email:100")
         ),

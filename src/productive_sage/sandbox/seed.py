@@ -6,7 +6,7 @@ Productive, organisation 4200 "Harbour & Pine", subsidiary 71 (its `bill_from` i
  id  company                     currency remarks
 ==== =========================== ======== ================================================
 501  Northwind Traders Ltd       GBP      GB; in Sage
-502  Northwind Trading Limited   GBP      GB; a name much like the first; in Sage
+502  Northwind Trading Limited   GBP      GB; a name much like the first; in Sage, without address
 503  Atelier Lumière SARL        EUR      France, with VAT number; in Sage
 504  Kitsune Works K.K.          JPY      Japan; not in Sage
 505  Blue Fjord Studios AS       GBP      Norway, so outside the country; not in Sage
@@ -109,6 +109,7 @@ _CUSTOMERS = (
     ("O'Brien & Sons", "OBRIEN1", "GBP", "GB", None),
     ("O'Brien & Sons", "OBRIEN2", "GBP", "GB", None),
 )
+_NO_ADDRESS = frozenset({"NORTH002", "OTHER001"})
 _TABLES = (
     "contacts services products stock_items sales_invoices sales_credit_notes attachments"
     " contact_payments contact_allocations"
@@ -261,7 +262,11 @@ def _contact(books: Record, kind: str, row: tuple[str, str, str, str, str | None
             "source_guid": None,
             "credit_days": None,
             "currency": currency,
-            "main_address": address_of({"address_line_1": "1 High Street", "country_id": country}),
+            "main_address": address_of(
+                {} if code in _NO_ADDRESS else {"address_line_1": "1 High Street"},
+                address_of({"country_id": country}),
+            ),
+            "address_name": None if code in _NO_ADDRESS else "Main Address",
             "main_contact_person": {
                 "name": "Main Contact",
                 "email": email,
