@@ -1,8 +1,13 @@
 """The request loop over a wire that does as told: what is tried again, what never is."""
 
+import gzip
 import json
+import socketserver
 import ssl
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -12,7 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from productive_sage import http as transport
 from productive_sage.errors import (
+    ConfigInvalid,
     NetworkDown,
     NoSubscription,
     OutcomeUnknown,
@@ -22,6 +29,7 @@ from productive_sage.errors import (
     RefusedBySage,
     ServiceUnavailable,
     SignInExpired,
+    UsageProblem,
 )
 from productive_sage.http import Http, connect_pool
 from productive_sage.pacing import (
@@ -416,6 +424,195 @@ def test_a_refusal_in_a_shape_nobody_foresaw_is_a_refusal_all_the_same(
 
     with pytest.raises(RefusedBySage, match="422"):
         line.post()
+
+
+# --- answers that are too much
+
+
+def packed(content: bytes, how: str = "gzip") -> httpx.Response:
+    stream = httpx.ByteStream(gzip.compress(content))
+    return httpx.Response(200, headers={"content-encoding": how}, stream=stream)
+
+
+def test_a_packed_answer_is_unpacked(connect: Connect) -> None:
+    assert connect(packed(b'{"id": "1"}')).get() == {"id": "1"}
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        packed(b"[" + b" " * 10_000_000),
+        httpx.Response(200, stream=httpx.ByteStream(b"[" + b" " * 200_000)),
+        packed(gzip.compress(b"[]"), "gzip, gzip"),
+        packed(b"[]", "br"),
+        httpx.Response(
+            200,
+            headers={"content-encoding": "gzip"},
+            stream=httpx.ByteStream(gzip.compress(b"[]" + b" " * 9999)[:-9]),
+        ),
+    ],
+    ids=["a bomb", "too long", "packed twice", "packed in another way", "cut off"],
+)
+def test_an_answer_that_cannot_be_unpacked_within_its_limit_is_none(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, trouble: Answer
+) -> None:
+    monkeypatch.setattr(transport, "LARGEST_ANSWER", 100_000)
+
+    with pytest.raises(ServiceUnavailable, match="broke off"):
+        connect(trouble).get()
+    with pytest.raises(OutcomeUnknown, match="broke off"):
+        connect(trouble).post()
+
+
+class Drip(socketserver.BaseRequestHandler):
+    """Sends what it has byte by byte, without ever coming to an end."""
+
+    head = b""
+
+    def handle(self) -> None:
+        self.request.recv(65_536)
+        with suppress(OSError):
+            self.request.sendall(self.head)
+            while True:
+                self.request.sendall(b"a")
+                time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Long: "],
+    ids=["its body", "its headers"],
+)
+def test_a_request_has_one_deadline_however_slowly_its_answer_drips(
+    monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
+    monkeypatch.setattr(transport, "DEADLINE_S", 0.2)
+    monkeypatch.setattr(Drip, "head", head)
+    with (
+        socketserver.ThreadingTCPServer(("127.0.0.1", 0), Drip) as server,
+        connect_pool() as pool,
+    ):
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        http = Http(
+            pool,
+            f"http://127.0.0.1:{server.server_address[1]}",
+            refused=RefusedBySage,
+            explain=words_of,
+            sleep=lambda seconds: None,
+        )
+
+        with pytest.raises(ServiceUnavailable, match="no whole answer in"):
+            http.get("/contacts", tries=1)
+        with pytest.raises(OutcomeUnknown, match="no whole answer in"):
+            http.write("POST", "/contacts", BODY)
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"a":' * 60 + "1" + "}" * 60,
+        '{"id": NaN}',
+        '{"id": -Infinity}',
+        '{"id": 1e99999999999999999999}',
+        f'{{"id": {"9" * 5000}}}',
+        "\ud83d",
+    ],
+    ids=["deep", "rather deep", "NaN", "Infinity", "huge exponent", "long number", "half a text"],
+)
+def test_json_nobody_can_work_with_is_no_json(connect: Connect, text: str) -> None:
+    answer = httpx.Response(200, content=text.encode(errors="surrogatepass"))
+
+    with pytest.raises(ServiceUnavailable, match="not with JSON"):
+        connect(answer).get()
+    with pytest.raises(OutcomeUnknown, match="not with JSON"):
+        connect(answer).post()
+
+
+UNSEEN = [chr(n) for n in (*range(32), *range(0x7F, 0xA0), 0x200B, 0x200E, 0x200F, 0xFEFF)]
+UNSEEN += [chr(n) for n in (*range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xD83D)]
+
+
+def test_texts_are_cleaned_where_they_are_read(connect: Connect) -> None:
+    osc, direction = "\x1b]52;c;aGk=\x07", "\u202e"
+    document = {"name": f"In{osc}voice", f"k{direction}": [f"a{direction}b\x9b2Jc", "\ud83d"]}
+    text = json.dumps(document)
+
+    read = connect(httpx.Response(200, content=text)).get()
+
+    shown = json.dumps(read, ensure_ascii=False)
+    assert not set(shown) & set(UNSEEN)
+    assert read["name"] == "In]52;c;aGk=voice"
+    assert read["k"][0].startswith("ab")
+
+
+def test_words_of_a_refusal_are_cleaned_and_not_endless(connect: Connect) -> None:
+    answer = httpx.Response(422, json=[{"$message": "\x1b[2J" + "x" * 100_000}])
+
+    with pytest.raises(RefusedBySage) as caught:
+        connect(answer).post()
+
+    assert len(caught.value.message) < 1200
+    assert not set(caught.value.message) & set(UNSEEN)
+
+
+def test_what_joins_letters_and_emojis_stays(connect: Connect) -> None:
+    document = {"name": "👩‍💻 شرکت‌ها שלום"}
+
+    assert connect(ok(document)).get() == document
+
+
+# --- what nothing can be sent with
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SSL_CERT_FILE", "/nowhere/certificates.pem"),
+        ("HTTPS_PROXY", "gopher://user:s3cret@proxy.test"),
+        ("HTTPS_PROXY", "http://user:s3cret@[::1"),
+        ("ALL_PROXY", "socks5://user:s3cret@proxy.test"),
+    ],
+)
+def test_an_environment_that_cannot_be_used_is_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(ConfigInvalid, match=variable) as caught:
+        connect_pool()
+
+    assert caught.value.exit_code == 2
+    assert "s3cret" not in f"{caught.value.message} {caught.value.hint}"
+
+
+@pytest.mark.parametrize("address", ["https://sage..test", f"https://{'x' * 70}.test"])
+def test_an_address_nobody_can_reach_is_a_setting_to_correct(address: str) -> None:
+    with connect_pool() as pool:
+        http = Http(pool, address, refused=RefusedBySage, explain=words_of)
+
+        with pytest.raises(ConfigInvalid, match="cannot be used"):
+            http.get("/contacts")
+
+
+def test_a_next_page_that_is_no_address_is_the_services_fault(connect: Connect) -> None:
+    line = connect(ok())
+
+    with pytest.raises(ServiceUnavailable, match="which is no address"):
+        line.http.get(f"{BASE}/contacts\x00")
+
+
+def test_a_text_of_half_characters_is_not_sent(connect: Connect) -> None:
+    line = connect(ok())
+
+    with pytest.raises(UsageProblem, match="cannot be sent"):
+        line.http.write("POST", "/contacts", {"name": "\udc80"})
+    with pytest.raises(UsageProblem, match="cannot be sent"):
+        line.http.get("/contacts", {"search": "\udc80"})
+
+    assert line.sent == []
 
 
 # --- 401

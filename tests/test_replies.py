@@ -219,6 +219,18 @@ def test_the_next_page_is_below_the_version_of_the_api(
     assert (second.query["page"], second.query["items_per_page"]) == (["2"], ["1"])
 
 
+def test_a_next_page_that_points_to_itself_is_no_list(
+    clients: Clients, answering: Answering
+) -> None:
+    answering("sage-page-again")
+    answering("productive-page-again")
+
+    with pytest.raises(ServiceUnavailable, match="a page comes again"):
+        clients.sage.marked(INVOICE, "PRD-1")
+    with pytest.raises(ServiceUnavailable, match="a page comes again"):
+        clients.productive.service_types()
+
+
 def test_a_receipt_of_references_does_not_say_what_it_settles(
     clients: Clients, answering: Answering
 ) -> None:

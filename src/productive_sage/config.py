@@ -160,6 +160,8 @@ def _address(value: Any) -> str | None:
         host, _ = parts.hostname, parts.port
     except ValueError:
         return "is not an address"
+    if " " in value or not value.isprintable():
+        return "is not an address"
     if not host or parts.username or parts.password:
         return "must be an address with a host and without a user name"
     if parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK):

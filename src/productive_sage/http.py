@@ -8,18 +8,23 @@ caller to find out by looking, so it becomes `OutcomeUnknown`.
 import functools
 import json
 import logging
+import os
+import queue
 import random
 import ssl
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 
 from productive_sage.errors import (
+    ConfigInvalid,
     NetworkDown,
     OutcomeUnknown,
     PsageError,
@@ -28,8 +33,10 @@ from productive_sage.errors import (
     ServiceRefused,
     ServiceUnavailable,
     SignInExpired,
+    UsageProblem,
 )
 from productive_sage.pacing import MAX_ATTEMPTS, Limiter, backoff_s, is_affordable
+from productive_sage.text import clean, quoted
 
 log = logging.getLogger("psage.http")
 
@@ -38,6 +45,16 @@ Pool = httpx.Client
 
 _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _PAUSE_WITHOUT_WORD_S = 60.0
+DEADLINE_S = 120.0
+"""A request and all of its answer take no longer, however slowly they come."""
+_PAUSE_AT_MOST_S = 86_400.0
+LARGEST_ANSWER = 50_000_000
+"""Bytes of an answer at most, after it is unpacked."""
+_EITHER_HEADER = 47
+"""zlib's word for gzip or deflate, whichever it is."""
+_DEEPEST = 50
+"""So many levels of JSON at most; a documented answer has seven."""
+_LONGEST_WORDS = 1000
 _SECRET_LENGTH = 12
 """Shorter values are ids and words, which an error may quote."""
 
@@ -146,13 +163,38 @@ def never_lapsed(_words: str, _body: str) -> PsageError | None:
 
 
 def connect_pool() -> Pool:
-    """Open the connection pool both services share: its TLS context is the expensive part."""
-    return httpx.Client(
-        timeout=httpx.Timeout(30.0, connect=10.0),
-        follow_redirects=False,
-        # A proxy in the environment is for the outside, never for the sandbox or a test.
-        mounts={"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None},
-    )
+    """Open the connection pool both services share: its TLS context is the expensive part.
+
+    Raises ConfigInvalid where the environment names certificates or a proxy that cannot be used.
+    """
+    try:
+        return httpx.Client(
+            timeout=httpx.Timeout(30.0, connect=10.0),
+            follow_redirects=False,
+            # What psage unpacks itself, within its limit.
+            headers={"Accept-Encoding": "gzip, deflate"},
+            # A proxy in the environment is for the outside, never for the sandbox or a test.
+            mounts={"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None},
+        )
+    except OSError as error:
+        _unusable_environment("the certificates", ("SSL_CERT_FILE", "SSL_CERT_DIR"), error)
+    except (ValueError, ImportError, httpx.InvalidURL) as error:
+        names = [
+            name for scheme in ("HTTPS", "HTTP", "ALL") for name in _spelled(f"{scheme}_PROXY")
+        ]
+        _unusable_environment("the proxy", names, error)
+
+
+def _spelled(name: str) -> tuple[str, str]:
+    return name, name.lower()
+
+
+def _unusable_environment(what: str, names: Iterable[str], error: Exception) -> NoReturn:
+    named = [name for name in names if os.environ.get(name)]
+    raise ConfigInvalid(
+        f"{what} of the environment ({', '.join(named) or 'system'}) cannot be used",
+        hint=f"correct {' or '.join(named) or 'it'}, or unset it, and run the command again",
+    ) from error
 
 
 def answer_of(pool: Pool, origin: str) -> Mapping[str, str]:
@@ -160,9 +202,13 @@ def answer_of(pool: Pool, origin: str) -> Mapping[str, str]:
 
     Raises NetworkDown in the words of the network or of TLS.
     """
-    try:
+
+    def headers() -> Mapping[str, str]:
         with pool.stream("GET", f"{origin}/", timeout=10) as answer:
             return answer.headers
+
+    try:
+        return _within(DEADLINE_S, headers)
     except httpx.RequestError as error:
         hint = "check the network connection, and the proxy if there is one"
         if isinstance(_root(error), ssl.SSLError):
@@ -233,7 +279,10 @@ class Http:
         Raises ServiceRefused for a definite no, OutcomeUnknown where the service may have done it.
         """
         headers = {} if body is None else {"Content-Type": self._media_type}
-        content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        try:
+            content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise self._unsendable(path, error) from error
         self._request_id = ""
         tell = self._on_write(Write(self.service, method, path, body))
         try:
@@ -310,23 +359,51 @@ class Http:
         own = self._credentials.headers()
         self._secrets = [*own.values(), *(form or {}).values(), *(params or {}).values()]
         self._request_id = ""
-        try:
-            answer = self._pool.request(
+        address = self._address(path)
+        given = {"Accept": accept or self._media_type, **own, **(headers or {})}
+        files = {"file": file} if file else None
+
+        def exchange() -> _Answer:
+            with self._pool.stream(
                 method,
-                self._address(path),
+                address,
                 params=params,
-                headers={"Accept": accept or self._media_type, **own, **(headers or {})},
+                headers=given,
                 content=content,
                 data=form,
-                files={"file": file} if file else None,
-            )
+                files=files,
+            ) as answer:
+                return _Answer.of(answer)
+
+        try:
+            answer = _within(DEADLINE_S, exchange)
         except httpx.RequestError as error:
             raise self._lost(what, error, writes=writes) from error
+        except (httpx.InvalidURL, UnicodeError, OverflowError) as error:
+            raise self._unsendable(path, error) from error
         failure = self._judge(what, answer, writes=writes, wants_json=wants_json)
         if failure is not None:
             raise failure
-        document = _json(answer) if wants_json and answer.status_code != 204 else None
-        return Reply(answer.status_code, answer.headers, answer.content, document)
+        document = answer.document if wants_json and answer.status != 204 else None
+        return Reply(answer.status, answer.headers, answer.body, document)
+
+    def _unsendable(self, path: str, error: Exception) -> PsageError:
+        """Whose the address or the text is that nothing can be sent with."""
+        if isinstance(error, UnicodeEncodeError) and error.encoding != "idna":
+            return UsageProblem(
+                f"a text in the command or in the settings cannot be sent to {self.service}: it "
+                "holds characters that are none",
+                hint="type it again",
+            )
+        if path.startswith("/") or not path:
+            return ConfigInvalid(
+                f"the address of {self.service}, `{quoted(self.base_url)}`, cannot be used: "
+                f"{quoted(str(error))}",
+                hint="correct it in the settings or in the environment",
+            )
+        return ServiceUnavailable(
+            f"{self.service} pointed to `{quoted(path)}`, which is no address"
+        )
 
     def _address(self, path: str) -> str:
         """Join to the base; an absolute link may only lead to the same host."""
@@ -346,14 +423,14 @@ class Http:
         self._limiter.record(self._clock())
 
     def _judge(
-        self, what: str, answer: httpx.Response, *, writes: bool, wants_json: bool
+        self, what: str, answer: "_Answer", *, writes: bool, wants_json: bool
     ) -> Exception | None:
         """None for a usable answer, else what is wrong with it."""
-        status = answer.status_code
+        status = answer.status
         self._request_id = _request_id(answer) or ""
         log.info("%s %s: %s %s", self.service, what, status, self._request_id)
         if status < 300:
-            if not wants_json or status == 204 or _json(answer) is not _NOT_JSON:
+            if not wants_json or status == 204 or answer.document is not _NOT_JSON:
                 return None
             how = f"answered {status} but not with JSON"
             return self._useless(what, how, writes=writes, status=status)
@@ -368,9 +445,9 @@ class Http:
         how = f"answered {status} {self._words(answer)[0]}".rstrip()
         return self._useless(what, how, writes=writes, status=status)
 
-    def _refusal(self, what: str, answer: httpx.Response) -> Exception:
+    def _refusal(self, what: str, answer: "_Answer") -> Exception:
         """An answer that says nothing was done: wait, sign in again, or no."""
-        status = answer.status_code
+        status = answer.status
         words, fields = self._words(answer)
         if status == 429:
             wait_s = _pause_s(answer)
@@ -379,11 +456,11 @@ class Http:
             return _TryAgain(RateLimited(message, hint=hint), wait_s)
         if status == 401:
             words = words or "401 Unauthorized"
-            lapsed = self._lapsed(words, answer.text)
+            lapsed = self._lapsed(words, answer.body.decode(errors="replace"))
             return _Unauthorised(lapsed or SignInExpired(self.service, words))
         return self._refused.of(status)(
             what,
-            words or answer.reason_phrase,
+            words or answer.reason,
             status=status,
             fields=fields,
             request_id=_request_id(answer),
@@ -418,9 +495,9 @@ class Http:
             return down if isinstance(_root(error), ssl.SSLError) else _TryAgain(down)
         return self._useless(what, f"broke off ({why}) in reply", writes=writes)
 
-    def _words(self, answer: httpx.Response) -> tuple[str, tuple[str, ...]]:
+    def _words(self, answer: "_Answer") -> tuple[str, tuple[str, ...]]:
         """The service's own words, less any secret it quotes, and the fields it names."""
-        document = _json(answer)
+        document = answer.document
         try:
             words, fields = ("", ()) if document is _NOT_JSON else self._explain(document)
         except ODD:
@@ -429,7 +506,7 @@ class Http:
             for secret in value.split():
                 if len(secret) >= _SECRET_LENGTH:
                     words = words.replace(secret, "…")
-        return words, fields
+        return quoted(words, _LONGEST_WORDS), tuple(quoted(one, _LONGEST_WORDS) for one in fields)
 
 
 class _TryAgain(Exception):
@@ -452,25 +529,112 @@ class _Unauthorised(Exception):
 _NOT_JSON = object()
 
 
-def _json(answer: httpx.Response) -> Any:
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """All of an answer, unpacked and parsed once."""
+
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    body: bytes
+    document: Any
+    """The parsed JSON with its texts cleaned, or `_NOT_JSON`."""
+
+    @classmethod
+    def of(cls, answer: httpx.Response) -> "_Answer":
+        """Read to the end, as far as an answer may go."""
+        body = b"".join(_unpacked(answer))
+        reason = clean(answer.reason_phrase)
+        return cls(answer.status_code, reason, answer.headers, body, _json(body))
+
+
+def _unpacked(answer: httpx.Response) -> Iterator[bytes]:
+    """The body piece by piece; a little that unpacks to very much is stopped on the way."""
+    packing, left = answer.headers.get("content-encoding", "").strip().lower(), LARGEST_ANSWER
+    unpack = (
+        zlib.decompressobj(_EITHER_HEADER) if packing in ("gzip", "x-gzip", "deflate") else None
+    )
+    if unpack is None and packing not in ("", "identity"):
+        raise httpx.DecodingError(f"it is packed as `{quoted(packing)}`, which nobody asked for")
+    for piece in answer.iter_raw():
+        try:
+            plain = unpack.decompress(piece, left + 1) if unpack else piece
+        except zlib.error as error:
+            raise httpx.DecodingError(f"it cannot be unpacked: {error}") from error
+        left -= len(plain)
+        if left < 0:
+            raise httpx.DecodingError(f"it is longer than {LARGEST_ANSWER // 1_000_000} MB")
+        yield plain
+    if unpack and not unpack.eof and left < LARGEST_ANSWER:
+        raise httpx.DecodingError("it ends in the middle")
+
+
+def _within(deadline_s: float, exchange: Callable[[], _T]) -> _T:
+    """What it gives, or what is raised; ReadTimeout where all of it takes longer than the deadline.
+
+    A thread of its own, since the time limits of a connection are for each piece: a byte now and
+    then would keep it waiting for ever.
+    """
+    ends: queue.SimpleQueue[Callable[[], _T]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            answer = exchange()
+        except BaseException as error:  # noqa: BLE001 -- raised by whoever waits
+            ends.put(functools.partial(_raise, error))
+        else:
+            ends.put(lambda: answer)
+
+    threading.Thread(target=run, daemon=True).start()
     try:
-        return json.loads(answer.content, parse_float=Decimal)
-    except ValueError:
+        end = ends.get(timeout=deadline_s)
+    except queue.Empty:
+        raise httpx.ReadTimeout(f"no whole answer in {deadline_s:.0f} s") from None
+    return end()
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
+
+
+def _json(body: bytes) -> Any:
+    try:
+        document = json.loads(body, parse_float=Decimal, parse_constant=_no_number)
+        return _cleaned(document, _DEEPEST)
+    except (ValueError, ArithmeticError, RecursionError):
         return _NOT_JSON
 
 
-def _request_id(answer: httpx.Response) -> str | None:
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _cleaned(document: Any, levels: int) -> Any:
+    """A document whose texts are fit to be shown; ValueError where it is nested too deep."""
+    if isinstance(document, str):
+        return clean(document)
+    if levels == 0:
+        raise ValueError("nested too deep")
+    if isinstance(document, list):
+        return [_cleaned(one, levels - 1) for one in document]
+    if isinstance(document, dict):
+        return {clean(name): _cleaned(one, levels - 1) for name, one in document.items()}
+    return document
+
+
+def _request_id(answer: _Answer) -> str | None:
     """Sage spells the header in two ways."""
-    headers: Mapping[str, str] = answer.headers
-    return headers.get("x-request-id") or headers.get("x_request_id")
+    headers = answer.headers
+    found = headers.get("x-request-id") or headers.get("x_request_id")
+    return quoted(found) if found else None
 
 
-def _pause_s(answer: httpx.Response) -> float:
+def _pause_s(answer: _Answer) -> float:
     """How long a 429 asks to wait: Sage's `Retry-After`, Productive's `X-RateLimit-Reset`."""
     for name in ("retry-after", "x-ratelimit-reset"):
         word = answer.headers.get(name, "")
         if word.isascii() and word.isdigit():
-            return float(word)
+            return min(float(word), _PAUSE_AT_MOST_S)
     return _PAUSE_WITHOUT_WORD_S
 
 

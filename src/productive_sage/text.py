@@ -5,26 +5,33 @@ from datetime import date
 from typing import Any
 
 _QUOTED = 40
+# What nobody sees, but a terminal obeys: directions, zero-width spaces, and joiners after plain
+# letters (emojis, and scripts that join their letters, need them).
+_UNSEEN = re.compile(
+    r"[\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]"
+    r"|(?<=[\x00-\u024f])[\u200c\u200d]"
+)
 
 
 def clean(value: str) -> str:
     """Text without control characters and halves of characters, which nobody could send or show.
 
     Odd line breaks become plain ones, and Windows' own characters (an en dash at 0x96) what they
-    were meant to be.
+    were meant to be. What turns the direction of writing or takes no room is left out.
     """
+    if value.isprintable():
+        return value
     value = re.sub(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", "\n", value)
     value = re.sub(
         r"[\x80-\x9f]", lambda c: bytes([ord(c[0])]).decode("cp1252", "ignore") or " ", value
     )
-    return re.sub(r"[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]", "", value)
+    return _UNSEEN.sub("", re.sub(r"[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]", "", value))
 
 
-def quoted(value: Any) -> str:
+def quoted(value: Any, most: int = _QUOTED) -> str:
     """A value as a message may show it: clean, in one line, of at most 40 characters."""
-    said = clean(value[:_QUOTED] if isinstance(value, str) else repr(value))
-    said = " ".join(said.split())
-    return said if len(said) < _QUOTED else said[: _QUOTED - 1] + "…"
+    said = " ".join(clean(value[: 4 * most] if isinstance(value, str) else repr(value)).split())
+    return said if len(said) <= most else said[: most - 1] + "…"
 
 
 def day(value: Any) -> date | None:
