@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from productive_sage import __version__, asking
+from productive_sage import __version__, asking, commandline
 from productive_sage.errors import ConfigInvalid, Interrupted, PsageError, UsageProblem
 from productive_sage.session import Session, open_pool, warn
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from productive_sage.desk import Desk
     from productive_sage.models import Notice, Outcome, Settings
 
-app = typer.Typer(
+app = commandline.App(
     name="psage",
     help="Copy invoices from Productive into Sage Accounting, each exactly once.",
     rich_markup_mode=None,
@@ -843,8 +843,6 @@ def show_history(
     form = "json" if as_json else form
     day = max(date(1970, 1, 1), _date("--since", since) or date.min)  # all there can be
     first = datetime.combine(day, datetime.min.time()).astimezone()
-    if document is not None and not document.strip():
-        raise UsageProblem("`--document` names no document")
     home = _session.home()
     records, last, events, under_way = 0, "", [], None
     if home.ledger.exists():
@@ -1047,9 +1045,8 @@ def _output() -> Iterator[None]:
             with suppress(OSError, ValueError):
                 # Or the interpreter would complain at its end.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            with suppress(OSError):
-                print(f"error: the result cannot be printed: {error.strerror}", file=sys.stderr)
+        with suppress(OSError):
+            print(f"error: the result cannot be printed: {error.strerror}", file=sys.stderr)
 
 
 @contextmanager
@@ -1104,6 +1101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if getattr(sys, name) is None:  # a daemon may have closed them
             stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 -- for good
             setattr(sys, name, stream)
+    sys.stdout, sys.stderr = map(commandline.forgiving, (sys.stdout, sys.stderr))
     for stream in (sys.stdout, sys.stderr):
         # A code page that lacks a character must not cost the result.
         if isinstance(stream, io.TextIOWrapper):

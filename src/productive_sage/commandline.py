@@ -1,0 +1,108 @@
+"""What is typed and where it is printed: no option without a value, and readers that may leave.
+
+An empty value is mostly a variable of a script that is not set; what it would mean, such as "any
+customer", is not what was meant.
+"""
+
+import io
+import os
+import stat
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TextIO, TypeVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from productive_sage.errors import UsageProblem
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_REMOVES = {"--default-tax-rate"}
+"""Options that say something by an empty value."""
+
+
+class _Group(TyperGroup):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _refuse_empty(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+
+class _Command(TyperCommand):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _refuse_empty(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+
+class App(typer.Typer):
+    """A Typer whose commands refuse an empty value of any option or argument, and say of which."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(cls=_Group, **more)
+
+    def command(self, name: str | None = None, **more: Any) -> Callable[[_F], _F]:
+        """As Typer's own."""
+        return super().command(name, cls=_Command, **more)
+
+
+def _refuse_empty(command: TyperCommand | TyperGroup, ctx: Any, args: Sequence[str]) -> None:
+    """Raises UsageProblem; looks at what was typed, before it becomes a number or a path."""
+    if ctx.resilient_parsing:  # the shell is completing it
+        return
+    typed, _, _ = command.make_parser(ctx).parse_args(args=list(args))
+    for param in command.params:
+        value = typed.get(str(param.name))
+        words = value if isinstance(value, list | tuple) else [value]
+        if not any(isinstance(word, str) and not word.strip() for word in words):
+            continue
+        name = max(param.opts, key=len) if param.param_type_name == "option" else param.metavar
+        if name in _REMOVES:
+            continue
+        raise UsageProblem(
+            f"the value of `{name}` is empty",
+            hint=f"give `{name}` a value or leave it out; in a script, look whether the variable "
+            f"behind it is set; `{ctx.command_path} --help` shows what it takes",
+        )
+
+
+# --- readers that may leave
+
+
+class _Forgiving(io.FileIO):
+    """A pipe whose reader may leave before the end, as `head -1` does: the rest goes nowhere.
+
+    What a command does, and the code it ends with, has nothing to do with who reads it.
+    """
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if not _has_left(error):
+                raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+        return len(data)
+
+
+def _has_left(error: OSError) -> bool:
+    # Windows says EINVAL of a pipe whose reader is gone.
+    return isinstance(error, BrokenPipeError) or (sys.platform == "win32" and error.errno == 22)
+
+
+def forgiving(stream: TextIO) -> TextIO:
+    """The stream, or where it is a pipe, one in its place that does not mind a reader who left."""
+    try:
+        mode = os.fstat(stream.fileno()).st_mode
+    except (OSError, ValueError):  # closed, or no file at all
+        return stream
+    is_pipe = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+    if not (is_pipe and isinstance(stream, io.TextIOWrapper)):
+        return stream
+    stream.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Forgiving(stream.fileno(), "w", closefd=False)),
+        encoding=stream.encoding,
+        errors=stream.errors,
+        newline=None,
+        line_buffering=stream.line_buffering or stream.write_through,
+    )
