@@ -372,20 +372,6 @@ def test_a_locked_copy_of_an_unchanged_source_is_simply_unchanged(
     assert (result.code, result.only["action"]) == (0, "unchanged")
 
 
-def test_what_the_bookkeeper_changed_in_an_unchanged_copy_is_told_not_undone(
-    services: Sandbox, psage: Psage
-) -> None:
-    made = psage("copy-invoice", "101", "--json").only
-    services.bookkeeper.edit_invoice(made["sage_id"], unit_price="1.00")
-    services.clear_calls()
-
-    result = psage("copy-invoice", "101", "--update-existing", "--json")
-
-    assert result.only["action"] == "unchanged"
-    assert "changed_in_sage" in [warning["code"] for warning in result.only["warnings"]]
-    assert writes(services) == []
-
-
 # --- no doubles
 
 

@@ -27,6 +27,7 @@ CALLS = {
         "GET /line_items",
         "GET /sales_credit_notes",
         "GET /sales_invoices/*",
+        "GET /sales_credit_notes",
         "POST /sales_credit_notes",
         "GET /sales_invoices/*",
         "POST /contact_allocations",

@@ -171,10 +171,27 @@ def test_productives_number_is_kept_where_it_is_set_so(copied: Sandbox, psage: P
     assert note["displayed_as"] == "CN-2026-001"
 
 
-def test_the_tax_rate_can_be_chosen(copied: Sandbox, psage: Psage) -> None:
-    result = psage("credit-note", NOTE, "--no-tax", "--json")
+@pytest.mark.parametrize("tax", [("--no-tax",), ("--tax-rate", "GB_LOWER")])
+def test_a_tax_that_makes_another_total_is_refused_with_both_figures(
+    copied: Sandbox, psage: Psage, tax: tuple[str, ...]
+) -> None:
+    (invoice,) = copies(copied, INVOICE)
 
-    assert result.only["tax"] == "0.00"
+    result = psage("credit-note", NOTE, *tax, "--json")
+
+    assert result.code == 4
+    error = result.only["error"]
+    assert error["code"] == "tax_rate_invalid"
+    assert error["details"]["copy"] == f"{invoice['total_amount']:.2f}"
+    assert error["details"]["asked"] != error["details"]["copy"]
+    assert writes(copied) == []
+
+
+def test_the_tax_of_the_copy_may_be_named(copied: Sandbox, psage: Psage) -> None:
+    result = psage("credit-note", NOTE, "--tax-rate", "GB_STANDARD", "--json")
+
+    assert result.code == 0
+    assert result.only["tax"] == f"{copies(copied, INVOICE)[0]['tax_amount']:.2f}"
 
 
 def test_a_credit_note_found_by_its_number(copied: Sandbox, psage: Psage) -> None:
@@ -368,15 +385,60 @@ def test_an_allocation_to_something_else_is_not_taken_back(credited: Sandbox, ps
     assert writes(credited) == []
 
 
-def test_a_new_copy_has_a_marker_of_its_own_and_stays_on_account(
+def test_a_second_living_copy_of_a_credit_note_is_refused_and_names_the_first(
     credited: Sandbox, psage: Psage
 ) -> None:
+    (first,) = notes(credited)
+
+    result = psage("credit-note", NOTE, "--create-new", "--json")
+
+    assert (result.code, result.only["error"]["code"]) == (4, "already_credited")
+    assert first["displayed_as"] in result.only["error"]["message"]
+    assert writes(credited) == []
+
+
+def test_after_a_void_a_new_copy_has_a_marker_of_its_own(credited: Sandbox, psage: Psage) -> None:
+    (first,), (allocation,) = notes(credited), credited.sage.allocations
+    credited.bookkeeper.delete_allocation(allocation)
+    credited.bookkeeper.void(first["id"])
+
     result = psage("credit-note", NOTE, "--create-new", "--json")
 
     assert result.code == 0
     assert sorted(row["reference"] for row in notes(credited)) == ["PRD-110", "PRD-110-2"]
-    assert result.only["allocated"] == "0.00"
-    assert [one["code"] for one in result.only["warnings"]] == ["rest_on_account"]
+    assert result.only["allocated"] == f"{first['total_amount']:.2f}"
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+@pytest.mark.parametrize("elsewhere", ["same records", "other records", "not allocated"])
+def test_a_second_credit_note_for_the_same_copy_is_refused(
+    credited: Sandbox, psage: Psage, home: Path, elsewhere: str, deleted: bool
+) -> None:
+    """Productive lets an invoice be credited again once the first credit note is deleted."""
+    (first,) = notes(credited)
+    again = credited.agency.add_invoice(
+        company_id=credited.productive.invoices[NOTE]["company_id"],
+        credits_invoice=INVOICE,
+        lines=[
+            {"unit_price": str(Decimal(row["amount"]) / -100), "quantity": "-1"}
+            for row in credited.productive.line_items.values()
+            if row["invoice_id"] == NOTE
+        ],
+    )
+    if deleted:
+        credited.agency.delete_invoice(NOTE)
+    if elsewhere != "same records":
+        forget(home)
+    if elsewhere == "not allocated":
+        for allocation in list(credited.sage.allocations):
+            credited.bookkeeper.delete_allocation(allocation)
+    credited.clear_calls()
+
+    result = psage("credit-note", again, "--json")
+
+    assert (result.code, result.only["error"]["code"]) == (4, "already_credited")
+    assert first["displayed_as"] in result.only["error"]["message"]
+    assert writes(credited, "sage") == []
 
 
 def test_somebody_at_a_terminal_is_asked(

@@ -61,12 +61,12 @@ def test_a_second_open_intent_for_the_same_source_is_refused(ledger: Ledger) -> 
 def test_finishing_records_the_copy_and_ends_the_intent_together(ledger: Ledger) -> None:
     first = begin(ledger)
     ledger.finish_create(
-        first, sage_id="S1", number="SI-1", digest=None, pending=frozenset({"mark"})
+        first, sage_id="S1", number="SI-1", written=None, pending=frozenset({"mark"})
     )
     second = begin(ledger, copy=2)
 
     link = ledger.finish_create(
-        second, sage_id="S2", number="SI-2", digest=None, pending=frozenset()
+        second, sage_id="S2", number="SI-2", written=None, pending=frozenset()
     )
 
     assert ledger.open_intents() == []
@@ -78,11 +78,11 @@ def test_finishing_records_the_copy_and_ends_the_intent_together(ledger: Ledger)
 
 
 def test_one_sage_document_is_the_copy_of_one_invoice(ledger: Ledger) -> None:
-    ledger.finish_create(begin(ledger), sage_id="S1", number="1", digest=None, pending=frozenset())
+    ledger.finish_create(begin(ledger), sage_id="S1", number="1", written=None, pending=frozenset())
     other = begin(ledger, "124")
 
     with pytest.raises(LedgerConflict):
-        ledger.finish_create(other, sage_id="S1", number="1", digest=None, pending=frozenset())
+        ledger.finish_create(other, sage_id="S1", number="1", written=None, pending=frozenset())
 
     assert ledger.open_intents() == [other]
     assert ledger.links("124") == []

@@ -44,6 +44,13 @@ _UpdateExisting = Annotated[
     bool, typer.Option("--update-existing", help="Bring the latest copy up to date.")
 ]
 _CreateNew = Annotated[bool, typer.Option("--create-new", help="Make another copy.")]
+_Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="With --update-existing: as Productive says, whatever was changed in Sage.",
+    ),
+]
 _NoTax = Annotated[bool, typer.Option("--no-tax", help="No tax on the copy.")]
 _NoPdf = Annotated[bool, typer.Option("--no-pdf", help="Leave the PDF out.")]
 _PdfFile = Annotated[
@@ -588,6 +595,7 @@ def copy_invoice(
     ] = False,
     update_existing: _UpdateExisting = False,
     create_new: _CreateNew = False,
+    overwrite: _Overwrite = False,
     customer: Annotated[
         str | None, typer.Option(help="Sage contact: id, exact name or reference.")
     ] = None,
@@ -611,6 +619,8 @@ def copy_invoice(
     from productive_sage.copying import Order
 
     _exclude("--update-existing", update_existing, "--create-new", create_new)
+    if overwrite and not update_existing:
+        raise UsageProblem("`--overwrite` goes with `--update-existing`")
     _exclude("--tax-rate", tax_rate is not None, "--no-tax", no_tax)
     _exclude("--customer", customer is not None, "--create-customer", create_customer)
     order = Order(
@@ -621,6 +631,7 @@ def copy_invoice(
         tax_rate=tax_rate,
         no_tax=no_tax,
         again="update" if update_existing else "new" if create_new else None,
+        overwrite=overwrite,
         with_pdf=not no_pdf,
         pdf=_handed_pdf(pdf_file, no_pdf=no_pdf),
     )
@@ -642,6 +653,7 @@ def credit_note(
     ] = False,
     update_existing: _UpdateExisting = False,
     create_new: _CreateNew = False,
+    overwrite: _Overwrite = False,
     customer: Annotated[
         str | None, typer.Option(help="Sage contact; that of the credited invoice's copy.")
     ] = None,
@@ -666,6 +678,8 @@ def credit_note(
     from productive_sage.models import CREDIT_NOTE
 
     _exclude("--update-existing", update_existing, "--create-new", create_new)
+    if overwrite and not update_existing:
+        raise UsageProblem("`--overwrite` goes with `--update-existing`")
     _exclude("--tax-rate", tax_rate is not None, "--no-tax", no_tax)
     order = Order(
         keys=tuple(ids),
@@ -675,6 +689,7 @@ def credit_note(
         tax_rate=tax_rate,
         no_tax=no_tax,
         again="update" if update_existing else "new" if create_new else None,
+        overwrite=overwrite,
         with_pdf=not no_pdf,
         pdf=_handed_pdf(pdf_file, no_pdf=no_pdf),
     )

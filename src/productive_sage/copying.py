@@ -7,17 +7,21 @@ means either kind here, since Productive keeps both in one list. Nothing is prin
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import date
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
-from productive_sage import allocations, delivery, followups, mapping
+from productive_sage import allocations, crediting, delivery, followups, mapping, merge, money
+from productive_sage.crediting import Credited
 from productive_sage.customers import Customers, NewCustomer
 from productive_sage.delivery import shown
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     AlreadyCopied,
+    AlreadyCredited,
+    ChangedInSage,
     CopyGone,
     CopyLocked,
     CopyOutdated,
@@ -36,16 +40,19 @@ from productive_sage.errors import (
     RefusedBySage,
     TaxRateInvalid,
     TotalsDiffer,
+    UpdateLapsed,
     UsageProblem,
 )
 from productive_sage.ledger import Intent, Link
 from productive_sage.mapping import Tax
+from productive_sage.merge import Change, Merged, Version, Written
 from productive_sage.models import (
     CREDIT_NOTE,
     INVOICE,
     Contact,
     CustomerResult,
     Draft,
+    FieldChange,
     Invoice,
     Kind,
     Notice,
@@ -74,6 +81,8 @@ class Order:
     no_tax: bool = False
     again: str | None = None
     """`update` or `new`; None asks."""
+    overwrite: bool = False
+    """Whether an update makes the copy as Productive says, whatever was changed in Sage."""
     with_pdf: bool = True
     pdf: bytes | None = None
     """A person's file, in place of Productive's PDF."""
@@ -136,10 +145,12 @@ def _copy_each(order: Order, desk: Desk, held: dict[str, Outcome]) -> Iterator[O
         earlier = held.pop(source.id, None) if isinstance(source, Invoice) else None
         if not isinstance(source, Invoice):
             yield source
-        elif earlier and _is_done(order, earlier):
+        elif earlier and _is_done(order, earlier) and (earlier.error or not _is_new(earlier)):
             yield earlier
         else:
-            outcome = _not_tried(source, stopped_by) if stopped_by else run.attempt(source)
+            # What an earlier run had begun may be of another day: it is held against today's.
+            again = "update" if earlier and _is_done(order, earlier) else order.again
+            outcome = _not_tried(source, stopped_by) if stopped_by else run.attempt(source, again)
             if outcome.error and outcome.error.stops_batch:
                 stopped_by = stopped_by or outcome.error
             if source.id in unknown:
@@ -156,13 +167,22 @@ def _is_done(order: Order, earlier: Outcome) -> bool:
     if order.again == "new":
         return earlier.settled == "create-new"
     if order.again == "update":
-        return earlier.settled == "update" and earlier.error is not None
+        is_final = earlier.error is not None and not isinstance(earlier.error, UpdateLapsed)
+        return earlier.settled == "update" and is_final
     return bool(earlier.settled)
+
+
+def _is_new(earlier: Outcome) -> bool:
+    """Whether the copy an earlier run had begun was not known to be in Sage before."""
+    return earlier.settled.startswith("create")
 
 
 def _both(earlier: Outcome, later: Outcome) -> Outcome:
     """The later outcome of a document, with what the earlier one had to say."""
-    main, other = (earlier, later) if earlier.error and not later.error else (later, earlier)
+    if isinstance(earlier.error, UpdateLapsed):
+        return later
+    is_still_so = earlier.error or (_is_new(earlier) and later.action == "unchanged")
+    main, other = (earlier, later) if is_still_so and not later.error else (later, earlier)
     return replace(
         main,
         notices=(*earlier.notices, *later.notices),
@@ -245,14 +265,6 @@ def _not_tried(invoice: Invoice, stopped_by: PsageError) -> Outcome:
 # --- one invoice
 
 
-@dataclass(frozen=True, slots=True)
-class _Credited:
-    """The copy of the invoice a credit note credits."""
-
-    link: Link
-    copy: SageDocument
-
-
 class _Run:
     """The state of one run: customers, copies seen in Sage, and the tax rate a person chose."""
 
@@ -269,10 +281,10 @@ class _Run:
         if len(unknown) > _SINGLE_SEARCHES:
             self._seen = _copies(self._desk, self._order.kind, "PRD-")
 
-    def attempt(self, invoice: Invoice) -> Outcome:
-        """Copy one invoice; whatever goes wrong is in the outcome."""
+    def attempt(self, invoice: Invoice, again: str | None) -> Outcome:
+        """Copy one invoice, `again` as in the order; whatever goes wrong is in the outcome."""
         try:
-            return self._copy(invoice)
+            return self._copy(invoice, again)
         except PsageError as error:
             outcome = delivery.failed(invoice.kind, invoice.id, invoice.number, error)
         except Exception:  # one document's defect must not stop the others
@@ -289,7 +301,7 @@ class _Run:
         made = self._customers.made(invoice)
         return replace(outcome, customer=made) if made else outcome
 
-    def _copy(self, invoice: Invoice) -> Outcome:
+    def _copy(self, invoice: Invoice, wanted: str | None) -> Outcome:
         self._check_kind(invoice)
         if not invoice.is_finalised:
             raise IsDraft(f"{invoice.label} is a draft", hint="finalise it in Productive first")
@@ -298,12 +310,12 @@ class _Run:
             link = self._adopt(invoice)
             if link is None:
                 return self._create(invoice, copy=1)
-            if self._order.again is None:
+            if wanted is None:
                 return self._adopted(invoice, link)
         present = self._desk.sage.document(invoice.kind, link.sage_id)
         if present:
             present.check_booked(f"the copy of {invoice.label}")
-        again = self._again(invoice, link, present)
+        again = wanted or self._again(invoice, link, present)
         if again == "leave":
             return Outcome(
                 "unchanged",
@@ -314,6 +326,8 @@ class _Run:
                 allocated=delivery.allocated(link, present, followups.Done()) if present else None,
             )
         if again == "new":
+            if invoice.kind is CREDIT_NOTE and present and not mapping.gone(present):
+                raise _still_credited(invoice, present)
             if newer := self._adopt(invoice):
                 raise AlreadyCopied(
                     f"Sage holds another copy of {invoice.label} that was not made by this "
@@ -321,7 +335,8 @@ class _Run:
                     hint="look at it in Sage; run the command again if you want one more",
                 )
             return self._create(invoice, copy=link.copy + 1)
-        return self._update(invoice, link, self._living(invoice, link, present))
+        present = self._living(invoice, link, present)
+        return self._update(invoice, link, present, overwrite=self._order.overwrite)
 
     def _check_kind(self, invoice: Invoice) -> None:
         if invoice.kind is self._order.kind:
@@ -338,9 +353,7 @@ class _Run:
 
     def _again(self, invoice: Invoice, link: Link, present: SageDocument | None) -> str:
         """What to do about an invoice that has a copy: update, new or leave."""
-        gone = _is_gone(present)
-        if self._order.again:
-            return self._order.again
+        gone = mapping.gone(present)
         if self._desk.ask:
             if gone:
                 question = f"The copy of {invoice.label} was {gone} in Sage."
@@ -359,7 +372,7 @@ class _Run:
 
     def _living(self, invoice: Invoice, link: Link, present: SageDocument | None) -> SageDocument:
         """The copy, or CopyGone."""
-        gone = _is_gone(present)
+        gone = mapping.gone(present)
         if present and not gone:
             return present
         command = f"psage {invoice.kind.command} {invoice.id} --create-new"
@@ -415,6 +428,7 @@ class _Run:
                 desk.sage.business_id,
                 document,
                 credited_sage_id=credited.copy.id if credited else None,
+                written=_as_made(document),
             )
             if not desk.dry_run:
                 adopted = desk.ledger.adopt(adopted)
@@ -430,7 +444,7 @@ class _Run:
             return None
 
     def _only(self, invoice: Invoice, documents: list[SageDocument]) -> SageDocument:
-        living = [document for document in documents if not _is_gone(document)]
+        living = [document for document in documents if not mapping.gone(document)]
         if len(living) > 1:
             numbers = ", ".join(document.number for document in living)
             raise CopyUnclear(
@@ -499,7 +513,7 @@ class _Run:
 
     # --- the invoice a credit note credits
 
-    def _credited(self, note: Invoice) -> _Credited | None:
+    def _credited(self, note: Invoice) -> Credited | None:
         """The copy of the invoice that is credited; None for an invoice.
 
         Raises PartialCredit, InvoiceNotCopied, CopyGone, or CopyOutdated where the copy is not what
@@ -521,7 +535,7 @@ class _Run:
                 details={"invoice": credited.id},
             )
         copy = desk.sage.document(INVOICE, link.sage_id)
-        if copy is None or (gone := _is_gone(copy)):
+        if copy is None or (gone := mapping.gone(copy)):
             gone = gone if copy else "deleted"
             raise CopyGone(
                 f"the copy {link.sage_number} of {credited.label}, which {note.label} credits, was "
@@ -542,9 +556,9 @@ class _Run:
             )
         if found and not desk.dry_run:  # adopted just now
             followups.finish(desk, link, found[0], copy)
-        return _Credited(link, copy)
+        return Credited(link, copy)
 
-    def _customer(self, invoice: Invoice, credited: _Credited | None) -> Contact | NewCustomer:
+    def _customer(self, invoice: Invoice, credited: Credited | None) -> Contact | NewCustomer:
         """Who is billed; a credit note is for whom its invoice's copy is for."""
         if credited is None:
             return self._customers.find(invoice)
@@ -565,29 +579,29 @@ class _Run:
     def _create(self, invoice: Invoice, *, copy: int) -> Outcome:
         desk = self._desk
         credited = self._credited(invoice)
+        if credited:
+            crediting.check_first(desk, invoice, credited)
         customer = self._customer(invoice, credited)
-        kept = self._kept_rate(invoice, credited.link, credited.copy) if credited else None
-        tax = self._tax(invoice, self._customers.country(invoice, customer), kept=kept)
         owns_number = desk.settings.numbering == "productive"
         if owns_number and not invoice.number:
             raise Refused(
                 f"{invoice.label} has no number, and Productive numbers documents",
                 hint="give it a number in Productive",
             )
-        draft = self._draft(
-            invoice,
-            tax,
-            copy,
-            number=invoice.number if owns_number else None,
-            original_on=credited.copy.invoiced_on if credited else None,
-        )
+        number = invoice.number if owns_number else None
+        if credited:
+            draft = self._credit_draft(invoice, credited, copy, number=number)
+        else:
+            tax = self._tax(invoice, self._customers.country(invoice, customer), kept=None)
+            draft = self._draft(invoice, tax, copy, number=number)
         draft = self._addressed(draft, invoice, customer)
         self._check_number(draft, None)
         if desk.dry_run:
             return _planned("would_create", invoice, customer, draft, credited=credited)
         contact = self._customers.billed(invoice, customer)
+        said = merge.said_by(draft, contact.id, invoice.company.id)
         intent = self._begin(
-            invoice.kind.code, invoice, draft, tax, contact, copy=copy, credited=credited
+            invoice.kind.code, invoice, draft, contact, copy=copy, said=said, credited=credited
         )
         link, document = delivery.deliver_create(desk, intent)
         return self._conclude(
@@ -605,13 +619,19 @@ class _Run:
         kind: str,
         invoice: Invoice,
         draft: Draft,
-        tax: Tax,
         contact: Contact,
         *,
         copy: int,
+        said: Version,
         sage_id: str = "",
-        credited: _Credited | None = None,
+        before: Version | None = None,
+        theirs: Sequence[tuple[str, str, str]] = (),
+        credited: Credited | None = None,
     ) -> Intent:
+        """Commit what is about to be sent.
+
+        `before` is what an update found in Sage, `theirs` what of it stays (see `Merged.theirs`).
+        """
         desk = self._desk
         payload = mapping.document_body(draft, contact.id)
         pending = followups.pending(desk, with_pdf=self._order.with_pdf)
@@ -620,8 +640,10 @@ class _Run:
             "credited_sage_id": credited.copy.id if credited else None,
             "copy": copy,
             "sage_id": sage_id,
-            "tax_rate_id": tax.rate_id or "",
-            "digest": mapping.digest(draft),
+            "tax_rate_id": draft.tax_rate_id,
+            "said": asdict(said),
+            "before": asdict(before) if before else None,
+            "theirs": theirs,
             "expected": mapping.expectation(draft),
             "pending": sorted(pending | ({"allocate"} if credited else set())),
             "number": invoice.number,
@@ -660,15 +682,7 @@ class _Run:
             notices=draft.notices,
         )
 
-    def _draft(
-        self,
-        invoice: Invoice,
-        tax: Tax,
-        copy: int,
-        *,
-        number: str | None,
-        original_on: date | None = None,
-    ) -> Draft:
+    def _draft(self, invoice: Invoice, tax: Tax, copy: int, *, number: str | None) -> Draft:
         draft = mapping.sales_document(
             invoice,
             tax=tax,
@@ -676,7 +690,6 @@ class _Run:
             default_ledger_account=self._desk.settings.default_ledger_account,
             items=self._desk.items(),
             number=number,
-            original_on=original_on,
         )
         if not tax.goods_or_services:
             return draft
@@ -686,6 +699,19 @@ class _Run:
             f"as {tax.goods_or_services.lower()}",
         )
         return replace(draft, notices=(*draft.notices, notice))
+
+    def _credit_draft(
+        self, note: Invoice, credited: Credited, copy: int, *, number: str | None
+    ) -> Draft:
+        """The whole of the invoice's copy once more; raises where another tax is asked for."""
+        draft = mapping.credit_document(
+            note, credited.copy, marker=mapping.marker(note.id, copy), number=number
+        )
+        order = self._order
+        if order.no_tax or order.tax_rate is not None:
+            tax = self._tax(note, "", kept=None)
+            crediting.check_tax(note, credited, draft, tax)
+        return draft
 
     def _check_number(self, draft: Draft, own: Link | None) -> None:
         """A number psage gave to another copy cannot be used again, not even after a void."""
@@ -698,55 +724,194 @@ class _Run:
 
     # --- update
 
-    def _update(self, invoice: Invoice, link: Link, present: SageDocument) -> Outcome:
-        desk = self._desk
+    def _update(
+        self, invoice: Invoice, link: Link, present: SageDocument, *, overwrite: bool
+    ) -> Outcome:
         credited = self._credited(invoice)
-        customer = self._present_customer(invoice, present, credited)
-        kept = self._kept_rate(invoice, link, present)
-        tax = self._tax(invoice, self._customers.country(invoice, customer), kept=kept)
-        # A number Sage gave stays, whoever numbers the next invoice.
-        owns_number = link.number_sent and desk.settings.numbering == "productive"
-        draft = self._draft(
-            invoice,
-            tax,
-            link.copy,
-            number=(invoice.number or None) if owns_number else None,
-            original_on=credited.copy.invoiced_on if credited else None,
+        written = Written.from_text(link.written) if link.written else None
+        customer, is_asked = self._present_customer(
+            invoice, present, credited, written, overwrite=overwrite
         )
+        draft = self._draft_of_update(invoice, link, present, customer, credited)
         is_for_same = isinstance(customer, Contact) and customer.id == present.contact_id
-        if not is_for_same:
+        if not is_for_same or (written and "address" in written.said.document):
             draft = self._addressed(draft, invoice, customer)
-        is_same = is_for_same and draft.number in (None, present.number)
-        if is_same and mapping.digest(draft) == link.digest:
-            return self._unchanged(invoice, link, present, draft)
+        billed = customer.id if isinstance(customer, Contact) else ""
+        if not is_asked and written and "customer" in written.said.document:
+            billed = written.said.document["customer"]  # Productive says what it said before
+        said = merge.said_by(draft, billed, invoice.company.id)
+        merged = merge.merge(
+            draft,
+            said,
+            present,
+            written,
+            percent=partial(self._percent, invoice, present),
+            overwrite=overwrite,
+        )
+        if merged.conflicts:
+            if self._overwrites(invoice, present, merged):
+                return self._update(invoice, link, present, overwrite=True)
+            return self._conflicting(invoice, present, merged)
+        draft = mapping.retaxed(invoice, merged.draft)
+        notices = [*self._kept(present, customer, merged), *draft.notices]
+        if not merged.changes:
+            own = merge.own_part(merge.held_in(present), merged.theirs)
+            return self._unchanged(invoice, link, present, notices, Written(said, own).as_text())
+        changes = tuple(self._named(present, customer, one) for one in merged.changes)
         self._check_changeable(invoice, link, draft, present)
         self._check_number(draft, link)
-        if desk.dry_run:
-            return _planned("would_update", invoice, customer, draft, present)
+        if not merged.takes_customer:
+            customer = Contact(present.contact_id, present.contact_name, currency=present.currency)
+        draft = replace(draft, notices=tuple(notices))
+        if self._desk.dry_run:
+            planned = _planned("would_update", invoice, customer, draft, present)
+            return replace(planned, changes=changes)
         contact = self._customers.billed(invoice, customer)
-        desk.ledger.change_link(link, digest=None)  # until it is known what Sage holds
+        if merged.takes_customer:
+            said = merge.said_by(merged.draft, contact.id, invoice.company.id)
         intent = self._begin(
-            "update", invoice, draft, tax, contact, copy=link.copy, sage_id=link.sage_id
+            "update",
+            invoice,
+            draft,
+            contact,
+            copy=link.copy,
+            said=said,
+            sage_id=link.sage_id,
+            before=merge.held_in(present),
+            theirs=merged.theirs,
         )
-        link, document = delivery.deliver_update(desk, intent, link, present)
-        return self._conclude(
+        link, document = delivery.deliver_update(self._desk, intent, link, present)
+        outcome = self._conclude(
             "updated", intent, link, document, invoice=invoice, customer=customer, draft=draft
         )
+        return replace(outcome, changes=changes)
+
+    def _draft_of_update(
+        self,
+        invoice: Invoice,
+        link: Link,
+        present: SageDocument,
+        customer: Contact | NewCustomer,
+        credited: Credited | None,
+    ) -> Draft:
+        """The copy as Productive says; a number Sage gave stays, whoever numbers the next one."""
+        owns_number = link.number_sent and self._desk.settings.numbering == "productive"
+        number = (invoice.number or None) if owns_number else None
+        if credited:
+            return self._credit_draft(invoice, credited, link.copy, number=number)
+        kept = self._kept_rate(invoice, link, present)
+        tax = self._tax(invoice, self._customers.country(invoice, customer), kept=kept)
+        return self._draft(invoice, tax, link.copy, number=number)
+
+    def _percent(self, invoice: Invoice, present: SageDocument, rate_id: str) -> Decimal:
+        """The percentage of a rate that a line of the copy has in Sage; none for none."""
+        if not rate_id:
+            return money.ZERO
+        for rate in self._desk.tax_rates():
+            if rate.id == rate_id:
+                day = mapping.date_of(invoice)
+                return mapping.percent_on(replace(rate, is_visible=True), day)
+        raise TaxRateInvalid(
+            f"a line of {present.number}, the copy of {invoice.label}, has a tax rate Sage no "
+            f"longer lists: `{rate_id}`",
+            hint="choose another for the line in Sage, and run this again",
+        )
+
+    def _overwrites(self, invoice: Invoice, present: SageDocument, merged: Merged) -> bool:
+        """Whether a person wants the copy as Productive says although Sage has other things."""
+        if self._desk.ask is None:
+            return False
+        question = (
+            f"The copy {present.number} of {invoice.label} was changed in Sage: "
+            f"{_figures(self._named(present, None, one) for one in merged.conflicts)}"
+        )
+        answers = ["leave the copy as it is", "make it as Productive says"]
+        return self._desk.ask(question, answers, 0) == 1
+
+    def _conflicting(self, invoice: Invoice, present: SageDocument, merged: Merged) -> Outcome:
+        named = [self._named(present, None, one) for one in merged.conflicts]
+        command = f"psage {invoice.kind.command} {invoice.id} --update-existing --overwrite"
+        error = ChangedInSage(
+            f"the copy {present.number} of {invoice.label} was changed in Sage, so nothing was "
+            f"written: {_figures(named)}",
+            hint=f"to have it as Productive says: `{command}`; else put into "
+            "Productive what Sage has",
+            details={
+                one.name: {"sage": name.old, "productive": name.new, "written": one.written}
+                for one, name in zip(merged.conflicts, named, strict=True)
+            },
+        )
+        return Outcome(
+            "differs",
+            invoice.id,
+            number=invoice.number,
+            **shown(present),
+            error=error,
+            kind=invoice.kind,
+        )
+
+    def _kept(
+        self, present: SageDocument, customer: Contact | NewCustomer, merged: Merged
+    ) -> list[Notice]:
+        named = [self._named(present, customer, one) for one in merged.kept]
+        return [
+            Notice("kept", f"kept as it was changed in Sage: {_figures([one])}") for one in named
+        ]
+
+    def _named(
+        self, present: SageDocument, customer: Contact | NewCustomer | None, change: Change
+    ) -> FieldChange:
+        """A change as people read it: names, not ids."""
+        desk, field = self._desk, change.field
+        names: dict[str, str] = {}
+        if field == "tax rate":
+            names = {rate.id: rate.name for rate in desk.tax_rates()}
+        elif field == "ledger account":
+            names = {
+                one.id: f"{one.nominal_code} {one.name}".strip() for one in desk.ledger_accounts()
+            }
+        elif field == "item":
+            names = {one.id: one.name for one in desk.items().values()}
+        elif field == "customer":
+            names = {present.contact_id: present.contact_name}
+            if isinstance(customer, Contact):
+                names.setdefault(customer.id, customer.name)
+            elif customer:
+                names[""] = str(customer.body["name"])
+        old, new = (names.get(value, value) or "none" for value in (change.sage, change.productive))
+        return FieldChange(change.name, old, new)
 
     def _present_customer(
-        self, invoice: Invoice, present: SageDocument, credited: _Credited | None
-    ) -> Contact | NewCustomer:
-        """The customer asked for, else the one the copy is billed to."""
+        self,
+        invoice: Invoice,
+        present: SageDocument,
+        credited: Credited | None,
+        written: Written | None,
+        *,
+        overwrite: bool,
+    ) -> tuple[Contact | NewCustomer, bool]:
+        """Who is billed from now on, and whether Productive or a person now says so.
+
+        The customer the copy has, unless one is asked for, or the company is another one now.
+        """
         if credited:
-            return self._customer(invoice, credited)
-        if self._order.customer is not None or self._order.create_customer:
-            return self._customers.find(invoice)
+            return self._customer(invoice, credited), overwrite
+        company = written.said.document.get("company") if written else None
+        if (
+            self._order.customer is not None
+            or self._order.create_customer
+            or company not in (None, invoice.company.id)
+        ):
+            return self._customers.find(invoice), True
         linked = self._desk.ledger.customer(
             invoice.company.id, invoice.currency, self._desk.sage.business_id
         )
         if linked and linked.id == present.contact_id:
-            return linked
-        return Contact(present.contact_id, present.contact_name, currency=present.currency)
+            return linked, False
+        if overwrite and written and (before := written.said.document.get("customer")):
+            return self._desk.sage.customer(before) or Contact(before, ""), True
+        name, currency = present.contact_name, present.currency
+        return Contact(present.contact_id, name, currency=currency), False
 
     def _kept_rate(self, invoice: Invoice, link: Link, present: SageDocument) -> str | None:
         """The tax rate the copy has, which an update keeps; None where one was asked for."""
@@ -785,17 +950,22 @@ class _Run:
             )
 
     def _unchanged(
-        self, invoice: Invoice, link: Link, present: SageDocument, draft: Draft
+        self,
+        invoice: Invoice,
+        link: Link,
+        present: SageDocument,
+        notices: list[Notice],
+        written: str,
     ) -> Outcome:
-        """Nothing to send; a PDF that changed in Productive is still replaced."""
+        """Nothing to send; a PDF that changed in Productive is still replaced.
+
+        `written` is what psage would have written: both sides may have made the same change.
+        """
         desk = self._desk
-        expected = mapping.expectation(draft)
-        notices = list(draft.notices)
-        if differ := mapping.differences({**expected, "number": None}, present):
-            said = delivery.figures(differ, "the copy psage made", "now")
-            notices.append(Notice("changed_in_sage", f"the copy was changed in Sage: {said}"))
         done = followups.Done()
         if not desk.dry_run:
+            if written != link.written:
+                desk.ledger.change_link(link, written=written)
             pending = set(link.pending)
             if self._order.with_pdf and desk.settings.pdf == "productive":
                 pending.add("pdf")
@@ -862,10 +1032,27 @@ class _Run:
         return self._asked_rate
 
 
-def _is_gone(present: SageDocument | None) -> str | None:
-    if present is None:
-        return "deleted"
-    return "voided" if present.status == "VOID" else None
+def _still_credited(note: Invoice, present: SageDocument) -> AlreadyCredited:
+    """Two living credit notes would credit one invoice twice."""
+    return AlreadyCredited(
+        f"{note.label} has a living copy in Sage, {present.number} over "
+        f"{money.said(present.total, present.currency)}, and an invoice is credited once",
+        hint=f"`psage credit-note {note.id} --update-existing` brings it up to date; or void "
+        f"{present.number} in Sage, and run this again",
+        details={"sage_id": present.id, "sage_number": present.number},
+    )
+
+
+def _as_made(document: SageDocument) -> str | None:
+    """What is in Sage, where psage has no record of it: as it was made, if nobody changed it."""
+    if document.made_at is None or document.changed_at != document.made_at:
+        return None
+    nothing = Version({}, ())
+    return Written(nothing, merge.held_in(document), is_as_planned=False).as_text()
+
+
+def _figures(changes: Iterable[FieldChange]) -> str:
+    return "; ".join(f"{one.field}: Sage {one.old}, Productive {one.new}" for one in changes)
 
 
 def _copies(desk: Desk, kind: Kind, search: str) -> dict[str, list[tuple[int, str]]]:
@@ -887,7 +1074,7 @@ def _planned(
     draft: Draft,
     present: SageDocument | None = None,
     *,
-    credited: _Credited | None = None,
+    credited: Credited | None = None,
 ) -> Outcome:
     """A dry run's outcome: the very bodies a real run would send."""
     requests: list[dict[str, Any]] = []

@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from productive_sage import allocations, followups, journal, mapping
+from productive_sage import allocations, followups, journal, mapping, merge
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     NumberTaken,
@@ -46,7 +46,7 @@ def deliver_create(
     except RefusedBySage as error:
         desk.forget_contact(str(intent.payload["contact_id"]))
         raise _explained(error, intent) from None
-    return record(desk, intent, document), document
+    return record(desk, intent, document, is_answer=True), document
 
 
 def find_made(desk: Desk, intent: Intent) -> SageDocument | None:
@@ -61,8 +61,8 @@ def find_made(desk: Desk, intent: Intent) -> SageDocument | None:
     return None
 
 
-def record(desk: Desk, intent: Intent, document: SageDocument) -> Link:
-    """Record a new copy and end its intent.
+def record(desk: Desk, intent: Intent, document: SageDocument, *, is_answer: bool = False) -> Link:
+    """Record a new copy and end its intent; `is_answer` where nobody can have changed it since.
 
     Raises OutcomeUnknown where that cannot be written: the next run finds the copy by its marker.
     """
@@ -71,7 +71,7 @@ def record(desk: Desk, intent: Intent, document: SageDocument) -> Link:
             intent,
             sage_id=document.id,
             number=document.number,
-            digest=_digest(intent, document),
+            written=_written(intent, document, is_answer=is_answer),
             pending=frozenset({*intent.context["pending"], _told_by("created", intent)}),
         )
     except PsageError as error:
@@ -120,7 +120,7 @@ def deliver_update(
                 "invoice at the moment, and the next `psage credit-note` or `copy-invoice` does it"
             )
         raise final from None
-    return record_update(desk, intent, link, document), document
+    return record_update(desk, intent, link, document, is_answer=True), document
 
 
 def _allocate_again(desk: Desk, link: Link) -> bool:
@@ -131,25 +131,32 @@ def _allocate_again(desk: Desk, link: Link) -> bool:
     return False
 
 
-def record_update(desk: Desk, intent: Intent, link: Link, document: SageDocument) -> Link:
-    """Record what an update changed and end its intent."""
+def record_update(
+    desk: Desk, intent: Intent, link: Link, document: SageDocument, *, is_answer: bool = False
+) -> Link:
+    """Record what an update changed and end its intent; `is_answer` as for `record`."""
     try:
         return desk.ledger.finish_update(
             intent,
             link,
             sage_number=document.number,
             tax_rate_id=intent.context["tax_rate_id"],
-            digest=_digest(intent, document),
+            written=_written(intent, document, is_answer=is_answer),
             pending=frozenset({*intent.context["pending"], *link.pending, "updated"}),
         )
     except PsageError as error:
         raise _not_recorded(document, error) from error
 
 
-def _digest(intent: Intent, document: SageDocument) -> str | None:
-    """None where the answer is not as planned, so that the next update sends it all again."""
-    differ = mapping.differences(intent.context["expected"], document)
-    return None if differ else str(intent.context["digest"])
+def _written(intent: Intent, document: SageDocument, *, is_answer: bool) -> str:
+    """What is now known to be in Sage, for the comparison of the next update."""
+    held = merge.held_in(document)
+    if not is_answer:
+        held = merge.as_sent(intent.document_kind, intent.payload, held) or held
+    is_as_planned = not mapping.differences(intent.context["expected"], document)
+    said = merge.version(intent.context["said"])
+    own = merge.own_part(held, intent.context["theirs"])
+    return merge.Written(said, own, is_as_planned).as_text()
 
 
 def _not_recorded(document: SageDocument, error: PsageError) -> OutcomeUnknown:

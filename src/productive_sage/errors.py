@@ -292,6 +292,18 @@ class CopyLocked(Refused):
     code = "copy_locked"
 
 
+class UpdateLapsed(Refused):
+    """An update an earlier run began did not arrive, and can no longer be sent as it was."""
+
+    code = "update_lapsed"
+
+
+class AlreadyCredited(Refused):
+    """The copy of the invoice has a living credit note already."""
+
+    code = "already_credited"
+
+
 class CopyUnclear(Refused):
     """It is not sure which document in Sage is the copy."""
 
@@ -527,6 +539,12 @@ class TotalsDiffer(PsageError):
 
     code = "totals_differ"
     exit_code = 7
+
+
+class ChangedInSage(TotalsDiffer):
+    """Somebody worked on the copy in Sage, and an update would undo that; nothing was written."""
+
+    code = "changed_in_sage"
 
 
 class HistoryBroken(PsageError):

@@ -142,11 +142,15 @@ MIGRATIONS = (
         SELECT RAISE(ABORT, 'the history is append-only');
     END;
     """,
+    """
+    ALTER TABLE link RENAME COLUMN digest TO written;
+    UPDATE link SET written = NULL;
+    """,
 )
 
 _LINK = (
     "id, productive_id, copy, business_id, sage_id, sage_number, tax_rate_id, number_sent, "
-    "digest, pending, pdf_sha256, pdf_attachment_id, kind, credited_sage_id"
+    "written, pending, pdf_sha256, pdf_attachment_id, kind, credited_sage_id"
 )
 _SIGN_IN = "signed in "
 """Begins the names of the marks that hold what is known of a sign-in, as JSON."""
@@ -173,8 +177,8 @@ class Link:
     """The rate of the copy, empty for none; None where psage adopted the copy."""
     number_sent: bool
     """Whether psage gave the number; Sage's own is never changed."""
-    digest: str | None
-    """Of what was last sent; None where that is not known, or not what Sage holds."""
+    written: str | None
+    """What psage last wrote, as `merge.Written` reads it; None where that is not known."""
     pending: frozenset[str]
     """What is left to do after the copy: `allocate`, `mark`, `number`, `pdf`; and `created` or
     `updated` until the run that did it has said so."""
@@ -194,8 +198,9 @@ class Link:
         document: "SageDocument",
         *,
         credited_sage_id: str | None,
+        written: str | None,
     ) -> "Link":
-        """A copy seen in Sage, not recorded yet: what was sent for it is not known."""
+        """A copy seen in Sage, not recorded yet."""
         return cls(
             id=0,
             productive_id=productive_id,
@@ -205,7 +210,7 @@ class Link:
             sage_number=document.number,
             tax_rate_id=None,
             number_sent=False,
-            digest=None,
+            written=written,
             pending=frozenset({"mark", "allocate"} if credited_sage_id else {"mark"}),
             pdf_sha256=None,
             pdf_attachment_id=None,
@@ -393,6 +398,10 @@ class Ledger:
         condition = "WHERE kind = ? AND sage_number = ? AND business_id = ?"
         return self._links(condition, kind.code, number, business_id)
 
+    def crediting(self, sage_id: str) -> list[Link]:
+        """The copies of credit notes for a copy of an invoice."""
+        return self._links("WHERE credited_sage_id = ? ORDER BY id", sage_id)
+
     def names(self, kind: str = "") -> list[tuple[str, str, str]]:
         """(Productive id, number there, number in Sage) of every copy, the newest first."""
         return self._rows(
@@ -443,7 +452,7 @@ class Ledger:
                 sage_number=link.sage_number,
                 tax_rate_id=None,
                 number_sent=False,
-                digest=None,
+                written=link.written,
                 pending=link.pending,
                 kind=link.kind.code,
                 credited_sage_id=link.credited_sage_id,
@@ -541,7 +550,7 @@ class Ledger:
         *,
         sage_id: str,
         number: str,
-        digest: str | None,
+        written: str | None,
         pending: frozenset[str],
     ) -> Link:
         """Record a new copy and end its intent in one transaction."""
@@ -558,7 +567,7 @@ class Ledger:
                 sage_number=number,
                 tax_rate_id=context["tax_rate_id"],
                 number_sent=context["number_sent"],
-                digest=digest,
+                written=written,
                 pending=pending,
                 kind=intent.document_kind.code,
                 credited_sage_id=context.get("credited_sage_id"),

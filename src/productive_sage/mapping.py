@@ -6,9 +6,7 @@ discount, rounded) cannot give a line's net, as 1 times its net, with a notice. 
 sent along, so that a Sage that rounds otherwise refuses the document instead of booking it.
 """
 
-import hashlib
 import html
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -109,16 +107,12 @@ def sales_document(
     default_ledger_account: str,
     items: Mapping[str, Item],
     number: str | None,
-    original_on: date | None = None,
 ) -> Draft:
-    """Plan the Sage document for a Productive invoice or credit note; amounts are positive.
+    """Plan the Sage invoice for one of Productive.
 
     `items` maps a service type id to the Sage item it is linked to. `number` None lets Sage number.
-    `original_on` is the date of the invoice that is credited.
     Raises AmountsUnclear where the figures do not add up or no Sage document can hold them.
     """
-    if invoice.kind is CREDIT_NOTE:
-        invoice = positive(invoice)
     _check(invoice)
     planned = [
         _line(
@@ -144,9 +138,82 @@ def sales_document(
         tax=planned_tax,
         total=invoice.net + planned_tax,
         number=number,
-        original_on=original_on,
+        tax_rate_id=tax.rate_id or "",
         notices=tuple(_notices(invoice, planned, planned_tax)),
     )
+
+
+def credit_document(note: Invoice, copy: SageDocument, *, marker: str, number: str | None) -> Draft:
+    """Plan the credit note for the whole of an invoice's copy, as that stands in Sage.
+
+    Its lines are those of the copy, with the credit note's own words where the amounts are the same
+    line by line. Raises PartialCredit where they do not make up the copy's total.
+    """
+    note = positive(note)
+    _check(note)
+    nets = _nets(note)
+    by_line = nets == [line.net for line in copy.lines]
+    lines = [
+        _credited_line(line, note.lines[n] if by_line else None, n + 1)
+        for n, line in enumerate(copy.lines)
+    ]
+    net, tax = (sum((getattr(line, of) for line in lines), money.ZERO) for of in ("net", "tax"))
+    if (net, tax, net + tax) != (copy.net, copy.tax, copy.total):
+        raise PartialCredit(
+            f"{note.label} must credit the whole of {copy.number}, which is "
+            f"{money.said(copy.total, copy.currency)}, but the lines Sage shows of it come to "
+            f"{money.said(net + tax, copy.currency)}",
+            hint="something of the copy is not in its lines, such as carriage; enter this credit "
+            "note in Sage by hand",
+            details={"copy": str(copy.total), "lines": str(net + tax)},
+        )
+    return retaxed(
+        note,
+        Draft(
+            kind=note.kind,
+            marker=marker,
+            currency=note.currency,
+            invoiced_on=date_of(note),
+            due_on=None,
+            lines=tuple(lines),
+            net=net,
+            tax=tax,
+            total=net + tax,
+            number=number,
+            original_on=copy.invoiced_on,
+            tax_rate_id=sage_line_tax_rate(copy.lines) or "",
+        ),
+    )
+
+
+def _credited_line(line: SageLine, source: InvoiceLine | None, position: int) -> DraftLine:
+    """A line of a copy once more; quantities of a credit note are never negative."""
+    sign = -1 if line.quantity < 0 else 1
+    words = _description(source, position) if source else line.description
+    return DraftLine(
+        description=words[:DESCRIPTION_LIMIT],
+        ledger_account_id=line.ledger_account_id,
+        quantity=sign * line.quantity,
+        unit_price=sign * line.unit_price,
+        discount=line.discount,
+        net=line.net,
+        tax=line.tax,
+        tax_rate_id=line.tax_rate_id or None,
+        item=line.item,
+        goods_or_services=line.goods_or_services or None,
+        source_id=source.id if source else line.id,
+    )
+
+
+def retaxed(invoice: Invoice, draft: Draft) -> Draft:
+    """The draft with what has to be said of its tax as it is now."""
+    code = "tax_not_mirrored"
+    notices = [notice for notice in draft.notices if notice.code != code]
+    tax = abs(invoice.tax) if invoice.kind is CREDIT_NOTE else invoice.tax
+    if tax != draft.tax:
+        said = f"Productive shows {tax} {invoice.currency} tax, the copy {draft.tax}"
+        notices.append(Notice(code, f"{said} {invoice.currency}"))
+    return replace(draft, notices=tuple(notices))
 
 
 def date_of(invoice: Invoice) -> date:
@@ -289,6 +356,8 @@ def _line(
         # Sage's lines name a service or a product; a stock item is a product there.
         item=("service_id" if item.kind == "service" else "product_id", item.id) if item else None,
         goods_or_services=tax.goods_or_services,
+        source_id=line.id,
+        service_type_id=line.service_type_id or "",
     )
     return planned, figures is None, max(0, len(description) - DESCRIPTION_LIMIT)
 
@@ -442,10 +511,11 @@ def document_body(draft: Draft, contact_id: str) -> dict[str, Any]:
 
 def _line_body(line: DraftLine, currency: str) -> dict[str, Any]:
     body = {
+        **({"id": line.id} if line.id else {}),
         "description": line.description,
         "ledger_account_id": line.ledger_account_id,
         "quantity": money.text(line.quantity.normalize()),
-        "unit_price": money.text(line.unit_price),
+        "unit_price": _price(line.unit_price),
         "discount_amount": money.amount(line.discount, currency),
         "net_amount": money.amount(line.net, currency),
         "tax_amount": money.amount(line.tax, currency),
@@ -457,6 +527,13 @@ def _line_body(line: DraftLine, currency: str) -> dict[str, Any]:
     if line.goods_or_services:
         body["eu_goods_services_type_id"] = line.goods_or_services
     return body
+
+
+def _price(value: Decimal) -> str:
+    """A price in one form, whoever it was read from: two decimals, or all where it has more."""
+    plain = value.normalize()
+    cents = Decimal("0.01")
+    return money.text(plain.quantize(cents) if plain == plain.quantize(cents) else plain)
 
 
 def allocation_body(invoice: SageDocument, note: SageDocument, amount: Decimal) -> dict[str, Any]:
@@ -477,19 +554,28 @@ def allocation_body(invoice: SageDocument, note: SageDocument, amount: Decimal) 
 def update_body(kind: Kind, body: Mapping[str, Any], present: SageDocument) -> dict[str, Any]:
     """Turn a POST body into that of a PUT on `present`.
 
-    Its lines keep their ids in order, so that Sage changes them in place. A number or reference
-    that is right already is left alone: people add to references.
+    Its lines keep their ids, and new ones take those of lines that are to go, so that Sage changes
+    them in place. A number or reference that is right already is left alone: people add to
+    references.
     """
     changed = dict(body)
     if marked(present.reference) == marked(str(body["reference"])):
         del changed["reference"]
     if changed.get(kind.number) == present.number:
         del changed[kind.number], changed[f"{kind.number}_prefix"]
-    ids = [line.id for line in present.lines]
-    changed[kind.lines] = [
-        {"id": ids[n], **line} if n < len(ids) else line for n, line in enumerate(body[kind.lines])
-    ]
+    there = [line.id for line in present.lines]
+    kept = {line.get("id") for line in body[kind.lines]}
+    free = (key for key in there if key not in kept)
+    changed[kind.lines] = [_addressed(line, there, free) for line in body[kind.lines]]
     return changed
+
+
+def _addressed(
+    line: Mapping[str, Any], there: Sequence[str], free: Iterator[str]
+) -> dict[str, Any]:
+    key = line["id"] if line.get("id") in there else next(free, None)
+    unaddressed = {name: value for name, value in line.items() if name != "id"}
+    return {"id": key, **unaddressed} if key else unaddressed
 
 
 def contact_body(
@@ -589,20 +675,6 @@ def _folded(value: str) -> str:
 # --- checking
 
 
-def digest(draft: Draft) -> str:
-    """A fingerprint of what is sent for the source: equal for an unchanged one.
-
-    Where it is booked, and who numbers, are settings: a change of those rewrites no copy. Nor does
-    another contact, which somebody chose in Sage, or an address, which is the contact's.
-    """
-    body = document_body(replace(draft, number=None, address=None), "")
-    settings = ("ledger_account_id", "service_id", "product_id", "eu_goods_services_type_id")
-    for line in body[draft.kind.lines]:
-        for key in settings:
-            line.pop(key, None)
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-
-
 def expectation(draft: Draft) -> dict[str, Any]:
     """What Sage must answer, as plain text for the ledger."""
     return {
@@ -638,6 +710,13 @@ def differences(expected: Mapping[str, Any], found: SageDocument) -> dict[str, t
         n = next(i for i, pair in enumerate(zip(planned, nets, strict=True)) if pair[0] != pair[1])
         differ[f"net of line {n + 1}"] = (str(planned[n]), money.text(nets[n]))
     return differ
+
+
+def gone(document: SageDocument | None) -> str | None:
+    """What became of a document that no longer counts, in a word; None while it does."""
+    if document is None:
+        return "deleted"
+    return "voided" if document.status == "VOID" else None
 
 
 def locked_because(document: SageDocument) -> str | None:

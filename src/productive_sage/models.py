@@ -194,6 +194,15 @@ class SageLine:
     net: Decimal
     tax: Decimal
     tax_rate_id: str = ""
+    description: str = ""
+    quantity: Decimal = Decimal(1)
+    unit_price: Decimal = Decimal(0)
+    discount: Decimal = Decimal(0)
+    """An amount, not a percentage."""
+    ledger_account_id: str = ""
+    item: tuple[str, str] | None = None
+    """(`service_id` or `product_id`, the id)."""
+    goods_or_services: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +252,13 @@ class SageDocument:
     """None where the answer does not carry them."""
     transaction_id: str = ""
     """By which the books know it; a draft has none."""
+    due_on: date | None = None
+    original_on: date | None = None
+    """Of a credit note: the date of the invoice it credits."""
+    made_at: datetime | None = None
+    changed_at: datetime | None = None
+    address: str = ""
+    """As Sage shows it, in one text."""
 
     @property
     def is_draft(self) -> bool:
@@ -343,6 +359,11 @@ class DraftLine:
     item: tuple[str, str] | None = None
     """(`service_id` or `product_id`, the id)."""
     goods_or_services: str | None = None
+    id: str = ""
+    """Of the line in Sage that it changes; empty for a new one."""
+    source_id: str = ""
+    """Of the line in Productive."""
+    service_type_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,6 +386,8 @@ class Draft:
     address: Mapping[str, str] | None = None
     """Of the document itself, in Sage's fields; None leaves it to the contact's."""
     notices: tuple[Notice, ...] = ()
+    tax_rate_id: str = ""
+    """The one rate of all lines, which an update keeps; empty where there is none."""
 
 
 # --- What a command did
@@ -387,6 +410,15 @@ class CustomerResult:
     id: str | None
     name: str
     created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One thing an update changed: its name in words, and both values as text for people."""
+
+    field: str
+    old: str
+    new: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,6 +447,8 @@ class Outcome:
     kind: Kind = INVOICE
     allocated: Decimal | None = None
     """What of a credit note is set against the invoice it credits."""
+    changes: tuple[FieldChange, ...] = ()
+    """What an update changed in Sage, or would."""
 
     @property
     def label(self) -> str:

@@ -367,6 +367,7 @@ def _copy_as_json(outcome: "Outcome") -> dict[str, Any]:
         "currency": outcome.currency,
         "pdf": asdict(outcome.pdf) if outcome.pdf else None,
         "warnings": [asdict(notice) for notice in _its_own(outcome)],
+        "changes": [asdict(change) for change in outcome.changes],
         "error": outcome.error.as_json() if outcome.error else None,
     }
     if outcome.kind is CREDIT_NOTE:
@@ -513,6 +514,10 @@ def _payments_table(rows: "Sequence[tuple[str, Change]]", would: str) -> "Table"
 
 def _print_more(outcome: "Outcome", *, dry_run: bool) -> None:
     """What has no column in the table."""
+    for change in outcome.changes:
+        word = "would change" if dry_run else "changed"
+        new = change.new or "(gone)"
+        out().print(f"{outcome.label}: {change.field} {word}: {change.old or '(new)'} → {new}")
     if outcome.allocated:
         amount = _amount(outcome.allocated, outcome.currency)
         how = "would be" if dry_run else "is"

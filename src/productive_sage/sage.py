@@ -34,6 +34,7 @@ from productive_sage.http import (
 )
 from productive_sage.mapping import clean, is_address
 from productive_sage.models import (
+    CREDIT_NOTE,
     INVOICE,
     Books,
     Contact,
@@ -62,6 +63,9 @@ PDF_LIMIT = 2_621_440
 _INVOICE_FIELDS = (
     "invoice_number,invoice_number_prefix,reference,status,currency,date,contact,contact_name,"
     "net_amount,tax_amount,total_amount,outstanding_amount,payments_allocations"
+)
+_CREDIT_NOTE_FIELDS = _INVOICE_FIELDS.replace("invoice_number", "credit_note_number") + (
+    ",original_invoice_date"
 )
 RECEIPTS, ALLOCATIONS = "/contact_payments", "/contact_allocations"
 _CUSTOMERS_OWN = {RECEIPTS: "CUSTOMER_RECEIPT", ALLOCATIONS: "CUSTOMER_ALLOCATION"}
@@ -261,6 +265,16 @@ class SageClient:
         """The whole document, or None where Sage answers 404: deleted, or of another business."""
         row = self._get_or_none(f"{kind.path}/{sage_id}", {"show_payments_allocations": "true"})
         return None if row is None else _document(kind, row)
+
+    @understood
+    def credit_notes(self, contact_id: str) -> list[SageDocument]:
+        """The credit notes of a customer, without their lines."""
+        params = {
+            "contact_id": contact_id,
+            "attributes": _CREDIT_NOTE_FIELDS,
+            "show_payments_allocations": "true",
+        }
+        return [_document(CREDIT_NOTE, row) for row in self._list(CREDIT_NOTE.path, params)]
 
     def create(self, kind: Kind, body: Mapping[str, Any]) -> SageDocument:
         """POST a document; see `Http.write` for what is raised."""
@@ -477,6 +491,10 @@ def _id(reference: Any) -> str:
     return str(reference.get("id") or "") if isinstance(reference, dict) else ""
 
 
+def _moment(value: Any) -> datetime | None:
+    return datetime.fromisoformat(str(value)) if value else None
+
+
 def _amount(value: Any) -> Decimal:
     return money.parse(value) if value not in (None, "") else money.ZERO
 
@@ -595,15 +613,37 @@ def _document(kind: Kind, row: Mapping[str, Any]) -> SageDocument:
         is_editable=row.get("editable") is not False,
         is_in_tax_return=bool(row.get("tax_reconciled")),
         url=pages[0] if pages else None,
-        lines=tuple(
-            SageLine(
-                id=str(line["id"]),
-                net=_amount(line.get("net_amount")),
-                tax=_amount(line.get("tax_amount")),
-                tax_rate_id=_id(line.get("tax_rate")),
-            )
-            for line in row.get(kind.lines) or []
-        ),
+        lines=tuple(_sage_line(line) for line in row.get(kind.lines) or []),
         settlements=None if settled is None else tuple(_settlement(one) for one in settled),
         transaction_id=_id(row.get("transaction")),
+        address=_shown_address(row),
+        due_on=day(row.get("due_date")),
+        original_on=day(row.get("original_invoice_date")),
+        made_at=_moment(row.get("created_at")),
+        changed_at=_moment(row.get("updated_at")),
+    )
+
+
+def _shown_address(row: Mapping[str, Any]) -> str:
+    address = row.get("main_address")
+    shown = address.get("displayed_as") if isinstance(address, dict) else None
+    return clean(str(row.get("main_address_free_form") or shown or ""))
+
+
+def _sage_line(row: Mapping[str, Any]) -> SageLine:
+    items = [
+        (name, _id(row.get(name.removesuffix("_id")))) for name in ("service_id", "product_id")
+    ]
+    return SageLine(
+        id=str(row["id"]),
+        net=_amount(row.get("net_amount")),
+        tax=_amount(row.get("tax_amount")),
+        tax_rate_id=_id(row.get("tax_rate")),
+        description=str(row.get("description") or ""),
+        quantity=_amount(row.get("quantity")),
+        unit_price=_amount(row.get("unit_price")),
+        discount=_amount(row.get("discount_amount")),
+        ledger_account_id=_id(row.get("ledger_account")),
+        item=next(((name, key) for name, key in items if key), None),
+        goods_or_services=_id(row.get("eu_goods_services_type")),
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from productive_sage import allocations, customers, delivery, followups, mapping
+from productive_sage import allocations, customers, delivery, followups, merge
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     CopyLocked,
@@ -17,6 +17,7 @@ from productive_sage.errors import (
     PsageError,
     Refused,
     ServiceUnavailable,
+    UpdateLapsed,
 )
 from productive_sage.ledger import Intent, Link
 from productive_sage.models import Invoice, Notice, Outcome
@@ -123,21 +124,30 @@ def _settle_update(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outco
     link = next((i for i in links if i.copy == intent.context["copy"]), None)
     present = desk.sage.document(intent.document_kind, str(intent.context["sage_id"]))
     is_changeable = present and present.status != "VOID" and not present.is_draft
-    if link is None or present is None or not is_changeable or _age(intent) > _KEY_LIFE:
+    if link is None or present is None or not is_changeable:
         desk.ledger.close(intent, "lapsed", "not sent again")
-        if link:
-            desk.ledger.change_link(link, digest=None)
         return None
-    if reason := allocations.locked_because(link, present):
-        if mapping.differences(intent.context["expected"], present):
-            desk.ledger.close(intent, "refused", reason)
-            raise CopyLocked(
-                f"the update of {present.number} begun by an earlier run did not arrive, and it "
-                f"cannot be sent any more: {reason}",
-                hint="either remove the receipt or allocation in Sage and run this again, or "
-                "enter the difference in Sage by hand",
-            )
+    held = merge.held_in(present)
+    before = merge.version(intent.context["before"])
+    has_arrived = merge.has_arrived(intent.document_kind, intent.payload, before, held)
+    if not has_arrived and (held != before or _age(intent) > _KEY_LIFE):
+        desk.ledger.close(intent, "lapsed", "not sent again")
+        command = f"psage {link.kind.command} {link.productive_id} --update-existing"
+        raise UpdateLapsed(
+            f"the update of {present.number} begun by an earlier run did not arrive, and is not "
+            "sent any more, since the copy was changed in Sage meanwhile or a day has passed",
+            hint=f"`{command}` compares both sides anew",
+        )
+    if has_arrived:
         link, document = delivery.record_update(desk, intent, link, present), present
+    elif reason := allocations.locked_because(link, present):
+        desk.ledger.close(intent, "refused", reason)
+        raise CopyLocked(
+            f"the update of {present.number} begun by an earlier run did not arrive, and it "
+            f"cannot be sent any more: {reason}",
+            hint="either remove the receipt or allocation in Sage and run this again, or "
+            "enter the difference in Sage by hand",
+        )
     else:
         link, document = delivery.deliver_update(desk, intent, link, present)
     return delivery.conclude(

@@ -1,0 +1,117 @@
+"""What a credit note must be: the whole of its invoice's copy in Sage, and the first for it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from productive_sage import mapping, money
+from productive_sage.desk import Desk
+from productive_sage.errors import AlreadyCredited, RefusedBySage, TaxRateInvalid
+from productive_sage.ledger import Link
+from productive_sage.mapping import Tax
+from productive_sage.models import CREDIT_NOTE, Draft, Invoice, SageDocument
+from productive_sage.sage import ALLOCATIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Credited:
+    """The copy of the invoice a credit note credits."""
+
+    link: Link
+    copy: SageDocument
+
+
+def check_tax(note: Invoice, credited: Credited, draft: Draft, tax: Tax) -> None:
+    """Raises TaxRateInvalid where a tax that was asked for makes another total than the copy's."""
+    currency = draft.currency
+    asked = sum(
+        (money.round_half_up(line.net * tax.percent / 100, currency) for line in draft.lines),
+        money.ZERO,
+    )
+    if asked == draft.tax:
+        return
+    raise TaxRateInvalid(
+        f"{note.label} credits the whole of {credited.copy.number}, which is "
+        f"{money.said(draft.total, currency)} with {money.said(draft.tax, currency)} tax; with the "
+        f"tax asked for it would be {money.said(draft.net + asked, currency)}",
+        hint="leave `--tax-rate` and `--no-tax` out: a credit note has the tax of its invoice's "
+        "copy",
+        details={"copy": str(draft.total), "asked": str(draft.net + asked)},
+    )
+
+
+def check_first(desk: Desk, note: Invoice, credited: Credited) -> None:
+    """Raises AlreadyCredited where another living credit note is for the same copy.
+
+    It may be known here, or set against the copy in Sage, or, where another machine made it and
+    could not allocate it, carry the marker of a Productive credit note for the same invoice.
+    """
+    for found in _others(desk, note, credited):
+        mark = mapping.marked(found.reference)
+        whose = f"made for Productive credit note {mark[0]}" if mark else "not made by psage"
+        raise AlreadyCredited(
+            f"{credited.copy.number}, the copy of the invoice {note.label} credits, has a credit "
+            f"note in Sage already: {found.number} over "
+            f"{money.said(found.total, found.currency)}, {whose}",
+            hint=f"look at {found.number} in Sage; if it is wrong, void it there and run this "
+            "again",
+            details={
+                "sage_id": found.id,
+                "sage_number": found.number,
+                "reference": found.reference,
+            },
+        )
+
+
+def _others(desk: Desk, note: Invoice, credited: Credited) -> Iterator[SageDocument]:
+    """The living credit notes for a copy, other than those made for `note`."""
+    own = {link.sage_id for link in desk.ledger.links(note.id)}
+    known = {link.sage_id for link in desk.ledger.crediting(credited.copy.id)}
+    known |= _allocated(desk, credited.copy)
+    for sage_id in sorted(known - own):
+        document = desk.sage.document(CREDIT_NOTE, sage_id)
+        if document and not mapping.gone(document):
+            yield document
+    for document in desk.sage.credit_notes(credited.copy.contact_id):
+        mark = mapping.marked(document.reference)
+        if document.id in own | known or mapping.gone(document) or not mark or mark[0] == note.id:
+            continue
+        if document.currency == credited.copy.currency and _is_for(
+            desk, mark[0], credited, document
+        ):
+            yield document
+
+
+def _allocated(desk: Desk, copy: SageDocument) -> set[str]:
+    """The credit notes that are set against a copy."""
+    found = set[str]()
+    for row in copy.settlements or ():
+        if not row.allocation_id:
+            continue
+        paths = {row.artefact_path} if row.artefact_path else _sources(desk, row.allocation_id)
+        found |= {path.rpartition("/")[2] for path in paths if path.startswith(CREDIT_NOTE.path)}
+    return found
+
+
+def _sources(desk: Desk, allocation_id: str) -> frozenset[str]:
+    """Where what an allocation gives away is kept; nothing where this sign-in may not read it."""
+    try:
+        allocation = desk.sage.receipt(ALLOCATIONS, allocation_id)
+    except RefusedBySage:
+        return frozenset()
+    return allocation.from_paths if allocation else frozenset()
+
+
+def _is_for(desk: Desk, productive_id: str, credited: Credited, found: SageDocument) -> bool:
+    """Whether a credit note another machine made credits this copy.
+
+    Productive says which invoice it is for; where it was deleted there, its date and figures do.
+    """
+    notes, unreadable = desk.productive.invoices(ids=[productive_id])
+    if notes and notes[0].credited:
+        return notes[0].credited.id == credited.link.productive_id
+    if notes or productive_id in unreadable:
+        return False
+    copy = credited.copy
+    on = found.original_on
+    is_elsewhere = any(row.artefact_id not in ("", copy.id) for row in found.settlements or ())
+    return not is_elsewhere and found.total == copy.total and on in (None, copy.invoiced_on)
