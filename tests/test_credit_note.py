@@ -1,6 +1,7 @@
 """credit-note on the sandbox: what is refused, what is made, and what is set against what."""
 
 import json
+import random
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,61 @@ def test_a_dry_run_shows_it_all_and_sends_nothing(copied: Sandbox, psage: Psage)
     sent = json.loads(call.body)["sales_credit_note"]
     assert sent.pop("idempotency_id")
     assert sent == request["body"]["sales_credit_note"]
+
+
+def test_each_line_is_credited_at_the_rate_and_account_the_bookkeeper_gave_it(
+    copied: Sandbox, psage: Psage
+) -> None:
+    (invoice,) = copies(copied, INVOICE)
+    account = copied.bookkeeper.ledger_account_id(4900)
+    copied.bookkeeper.edit_invoice(invoice["id"], tax_rate_id="GB_LOWER", ledger_account_id=account)
+
+    result = psage("credit-note", NOTE, "--json")
+
+    (invoice,), (note,) = copies(copied, INVOICE), notes(copied)
+    named = [
+        [(line[of]["id"], line["net_amount"], line["tax_amount"]) for line in lines]
+        for of in ("tax_rate", "ledger_account")
+        for lines in (note["credit_note_lines"], invoice["invoice_lines"])
+    ]
+    assert result.code == 0
+    assert named[0] == named[1]
+    assert named[2] == named[3]
+    assert invoice["outstanding_amount"] == note["outstanding_amount"] == 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_whole_credit_note_of_any_copy_leaves_nothing_open(
+    services: Sandbox, psage: Psage, seed: int
+) -> None:
+    dice = random.Random(seed)
+    lines = [
+        {
+            "unit_price": f"{dice.randrange(1, 99_999) / 100:.2f}",
+            "quantity": f"{dice.randrange(1, 500) / 100:.2f}",
+            "discount": dice.choice([None, "10", "12.5"]),
+        }
+        for _ in range(dice.randrange(1, 6))
+    ]
+    invoice = services.agency.add_invoice(company_id=507, lines=lines)
+    note = services.agency.add_invoice(
+        company_id=507,
+        credits_invoice=invoice,
+        lines=[{**line, "quantity": f"-{line['quantity']}"} for line in lines],
+    )
+    rate = dice.choice(["GB_STANDARD", "GB_LOWER", "GB_ZERO"])
+    psage("copy-invoice", invoice, "--tax-rate", rate, "--no-pdf")
+    copy = copies(services, invoice)[0]["id"]
+    if dice.random() < 0.5:
+        last = len(lines) - 1
+        services.bookkeeper.edit_invoice(copy, line=last, tax_rate_id="GB_LOWER")
+
+    result = psage("credit-note", note, "--no-pdf", "--json")
+
+    made = notes(services, note)[0]
+    assert result.code == 0, result.out
+    assert services.sage.invoices[copy]["outstanding_amount"] == made["outstanding_amount"] == 0
+    assert made["total_amount"] == services.sage.invoices[copy]["total_amount"]
 
 
 # --- what is refused

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from productive_sage.sandbox import Sandbox
+from productive_sage.sandbox.books import address_of
 from tests.conftest import Psage, copies, first_line, forget, writes
 
 UPDATE = ("copy-invoice", "101", "--update-existing")
@@ -176,6 +177,24 @@ def test_another_company_in_productive_is_another_customer_in_sage(
     assert copy_of(copied)["contact"]["id"] != before
     assert "Juniper" in copy_of(copied)["contact_name"]
     assert [one["field"] for one in result.only["changes"]] == ["customer"]
+
+
+def test_an_address_the_copy_carries_itself_follows_productive(
+    services: Sandbox, psage: Psage
+) -> None:
+    bare = services.bookkeeper.contact_id("Northwind Traders Ltd")
+    services.sage.books().table("contacts")[bare]["main_address"] = address_of(None)
+    psage("copy-invoice", "101", "--no-tax", "--no-pdf")
+    before = psage(*UPDATE, "--json")
+    services.agency.edit_contact_entry(501, address="9 New Quay", city="Hull")
+
+    result = psage(*UPDATE, "--json")
+
+    (row,) = services.sage.books().table("sales_invoices").values()
+    assert before.only["action"] == "unchanged"
+    assert (result.code, result.only["action"]) == (0, "updated")
+    assert row["main_address"]["address_line_1"] == "9 New Quay"
+    assert [one["field"] for one in result.only["changes"]] == ["address"]
 
 
 def test_a_lines_service_type_decides_anew_where_it_is_booked(
