@@ -360,6 +360,8 @@ class Payments(RuleBasedStateMachine):
         self._check_nothing_is_lost(before)
         self._check_equal(report)
         self._check_not_paid_twice(report)
+        if report.since is None:
+            self._check_what_waits(report)
         self.sandbox.clear_calls()
         again = self._sync()
         assert again
@@ -419,6 +421,37 @@ class Payments(RuleBasedStateMachine):
             if surplus and report.since is None:
                 assert said[key, "not_proven"] == len(surplus)
                 assert said[key, "several_copies"]
+
+    def _check_what_waits(self, report: Report) -> None:
+        """Where the two sides disagree it is said, and nothing of the kind where they agree."""
+        said = Counter((one.productive_id, one.code) for one in report.skipped)
+        living, ours = self.sandbox.productive.invoices, self._ours()
+        for key in INVOICES:
+            links = self.ledger.links(key)
+            copy = self.sandbox.sage.invoices.get(links[-1].sage_id) if links else None
+            if copy is None or copy["status"]["id"] == "VOID":
+                assert not said[key, "open_in_productive"] + said[key, "no_receipt_in_sage"]
+                continue
+            is_open = copy["outstanding_amount"] > 0
+            if key not in living:
+                is_said = said[key, "deleted_in_productive"] + said[key, "not_found"]
+                assert is_said or not is_open, (key, report.skipped)
+                continue
+            unpaid = Decimal(living[key]["amount_unpaid"]) / 100
+            held = ours.get(key, [])
+            missing = [e for e in self._owed(links[-1].sage_id).values() if e not in held]
+            left = unpaid - sum(entry[1] for entry in missing)
+            by_hand = [r for r in self.by_hand.values() if r["invoice_id"] == key]
+            if said[key, "open_in_productive"]:
+                assert unpaid > 0
+                assert not is_open
+            elif not is_open:
+                assert left <= 0, (key, living[key], missing, report.skipped)
+            if said[key, "no_receipt_in_sage"]:
+                assert by_hand
+                assert is_open
+            elif is_open and not missing:
+                assert not by_hand, (key, by_hand, report.skipped)
 
     def _check_not_paid_twice(self, report: Report) -> None:
         """What a person has entered already was not created beside it."""

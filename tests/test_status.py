@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from productive_sage import ledger as ledgers
-from productive_sage.basics import SignedIn
+from productive_sage.basics import Finding, SignedIn
 from productive_sage.errors import HomeUnusable
 from productive_sage.ledger import Ledger
 from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
@@ -390,18 +390,19 @@ def test_payments_that_failed_and_what_the_sync_found_wait(
 ) -> None:
     with Ledger(home / "default.db") as ledger:
         ledger.keep_waiting("123", "service_unavailable", "invoice `INV-7`: no answer")
-        ledger.replace_reports("124", [("overpaid", "invoice `INV-8`: paid too much")])
+        overpaid = Finding("overpaid", "invoice `INV-8`: paid too much", "look at `psage open 124`")
+        ledger.replace_reports("124", [overpaid])
 
     result = psage("status", "--json")
     said = psage("status").out
 
     assert [(one["code"], one["next"]) for one in result.json["waiting"]] == [
         ("service_unavailable", "psage sync-payments --invoice 123"),
-        ("overpaid", "psage sync-payments --invoice 124"),
+        ("overpaid", "look at `psage open 124`"),
     ]
     assert all(one["since"] for one in result.json["waiting"])
     assert "2 things for you" in said
-    assert "next: psage sync-payments --invoice 124" in said
+    assert "next: psage sync-payments --invoice 123" in said
 
 
 def test_the_missing_account_and_an_unknown_key_wait(home: Path, psage: Psage) -> None:

@@ -295,7 +295,13 @@ SCENARIOS = {
         World.copy, SYNC, (*WHOLE, *[INVOICE] * 4, PAYMENTS, BALANCES), rows_tell=False
     ),
     "quiet": Scenario(
-        World.settle, SYNC, (CHANGED + NONE, RECEIPTS + NONE, RECEIPTS + NONE, *NO_ALLOCATIONS)
+        World.settle,
+        SYNC,
+        (
+            *(CHANGED + NONE, RECEIPTS + NONE, RECEIPTS + NONE, *NO_ALLOCATIONS),
+            # Two have payments by hand that Sage knows nothing of: are they settled meanwhile?
+            *(CHANGED, PAYMENTS, BALANCES),
+        ),
     ),
     "changed": Scenario(World.change, SYNC, (*NEWS, PAYMENTS, BALANCES)),
     "changed, rows tell less": Scenario(
@@ -309,22 +315,27 @@ SCENARIOS = {
     "deleted": Scenario(
         World.delete,
         SYNC,
-        (CHANGED, RECEIPTS + NONE, RECEIPTS, *NO_ALLOCATIONS, PAYMENTS, INVOICE, INVOICE),
+        (
+            *(CHANGED, RECEIPTS + NONE, RECEIPTS, *NO_ALLOCATIONS),
+            *(CHANGED, PAYMENTS, INVOICE, INVOICE, BALANCES),
+        ),
     ),
     "deleted silently": Scenario(
         World.delete_silently,
         SYNC,
         (
             *(CHANGED + NONE, RECEIPTS + NONE, RECEIPTS, *NO_ALLOCATIONS),
-            *(CHANGED, PAYMENTS, INVOICE, INVOICE),
+            *(CHANGED, PAYMENTS, INVOICE, INVOICE, BALANCES),
         ),
     ),
     "deleted long ago": Scenario(
         World.delete_long_ago,
         (*SYNC, "--invoice", "203"),
-        (INVOICE, PAYMENTS, *[RECEIPT + NONE, ALLOCATION + NONE] * 2),
+        (INVOICE, PAYMENTS, *[RECEIPT + NONE, ALLOCATION + NONE] * 2, BALANCES),
     ),
-    "moved": Scenario(World.move, SYNC, (*NEWS, PAYMENTS, INVOICE, RECEIPT, INVOICE, BALANCES)),
+    "moved": Scenario(
+        World.move, SYNC, (*NEWS, INVOICE, PAYMENTS, INVOICE, RECEIPT, INVOICE, BALANCES)
+    ),
     "on account": Scenario(
         World.allocate,
         SYNC,
@@ -571,15 +582,16 @@ def expected(name: str, nth: int, fault: str) -> tuple[int, str | None]:
     read, *later = SCENARIOS[name].reads[nth:]
     service, is_list = read.partition(" ")[0], "*" not in read
     refused = (4, f"refused_by_{service}")
+    denied = (4, "rights_missing") if service == "sage" else refused
     may_be_missed = "/contact_" in read
-    # The record of the deletion is not the last one.
-    may_lack = NOT_FOUND if read == BALANCES else NOT_SEEN
+    # The record of the deletion is the last one. An invoice that is not listed is asked for again.
+    may_lack = NOT_FOUND if read == GONE else NOT_SEEN
     # An invoice read before the payments is what is planned by, later it is a second witness.
     is_the_plan = not is_list and PAYMENTS in later
     is_second_page = (name, nth) == ("two pages", 1)
-    may_be_gone = NOT_FOUND if read in (BALANCES, GONE) else NOT_SEEN
+    may_be_gone = NOT_FOUND if read == GONE else NOT_SEEN
     special = {
-        "403": NOT_FOUND if read == GONE else NOT_SEEN if may_be_missed else refused,
+        "403": NOT_FOUND if read == GONE else NOT_SEEN if may_be_missed else denied,
         "404": {GONE: NOT_FOUND, INVOICE: (4, "copy_gone") if is_the_plan else NOT_SEEN}.get(
             read, refused if is_list else NOT_SEEN
         ),
@@ -760,7 +772,7 @@ def test_invoices_that_are_all_said_to_be_unpaid_are_no_proof(
     if fault in ("", "403"):
         assert_told(result, 0, None)
         codes = [row["code"] for row in result.json["skipped"]]
-        assert codes == ["not_proven"] * len(before)
+        assert sorted(codes) == ["no_receipt_in_sage"] * 2 + ["not_proven"] * len(before)
 
 
 @pytest.mark.parametrize("fault", ["404", "403"])

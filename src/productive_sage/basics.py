@@ -99,6 +99,17 @@ class Mirrored:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """Something about the payments of an invoice that waits for a person."""
+
+    code: str
+    message: str
+    """The same in every run while nothing changes."""
+    next_step: str
+    """What settles it: a sentence with commands in backticks, or one command; may be empty."""
+
+
+@dataclass(frozen=True, slots=True)
 class SignedIn:
     """What is no secret of a sign-in, which the ledger keeps for `status`."""
 

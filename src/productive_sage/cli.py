@@ -929,6 +929,10 @@ def status(
     all_profiles: Annotated[
         bool, typer.Option("--all-profiles", help="Show every profile of the home folder.")
     ] = False,
+    seen: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ITEM", help="Take a waiting item off until it changes. Repeatable."),
+    ] = None,
     as_json: _Json = False,
 ) -> None:
     """Show what is connected, what is copied, and what waits for you.
@@ -940,12 +944,16 @@ def status(
     from productive_sage import config, render
     from productive_sage import status as statuses
 
+    _exclude("--seen", bool(seen), "--all-profiles", all_profiles)
     profiles = (config.profiles(_session.folder) if all_profiles else []) or [_session.profile]
     answers = {profile: _answers(profile) for profile in profiles} if check else {}
     now, found = datetime.now(UTC), []
     for profile in profiles:
         home = config.named_home(_session.folder, profile, _session.config)
         found.append(statuses.look(home, os.environ, now=now, answers=answers.get(profile)))
+    if seen:
+        items = [one.strip().lower() for one in seen]
+        statuses.tick_off(found[0], items, make=_session.home)
     errors = [error for one in found for error in one.errors]
     code = statuses.exit_code(errors)
     with _output():

@@ -10,7 +10,7 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from productive_sage import audit
 from productive_sage.audit import Event
-from productive_sage.basics import INVOICE, KINDS, Contact, Kind, Mirrored, SignedIn
+from productive_sage.basics import INVOICE, KINDS, Contact, Finding, Kind, Mirrored, SignedIn
 from productive_sage.errors import (
     DiskFull,
     HomeUnusable,
@@ -146,6 +146,11 @@ MIGRATIONS = (
     ALTER TABLE link RENAME COLUMN digest TO written;
     UPDATE link SET written = NULL;
     """,
+    """
+    ALTER TABLE waiting ADD COLUMN next_step TEXT NOT NULL DEFAULT '';
+    ALTER TABLE report ADD COLUMN next_step TEXT NOT NULL DEFAULT '';
+    CREATE TABLE seen (item TEXT PRIMARY KEY, at TEXT NOT NULL) STRICT;
+    """,
 )
 
 _LINK = (
@@ -248,6 +253,8 @@ class Waiting:
     code: str
     message: str
     since: datetime
+    next_step: str
+    """What settles it; empty where the next run does, or where an older psage recorded it."""
 
 
 @contextmanager
@@ -410,6 +417,11 @@ class Ledger:
             "ON document = productive_id WHERE ? IN ('', kind) ORDER BY id DESC",
             (kind,),
         )
+
+    def number(self, productive_id: str) -> str:
+        """The number of a document in Productive when it was last copied, or empty."""
+        with _spoken(self._path):
+            return self._known_of(self._db, productive_id)[0]
 
     def unfinished(self) -> list[Link]:
         """The copies with something left to do."""
@@ -680,6 +692,10 @@ class Ledger:
         """The payments psage wrote for a receipt or an allocation."""
         return self._mirrored("source_id", source_id)
 
+    def is_mirrored(self, payment_id: str) -> bool:
+        """Whether psage wrote a payment, on whatever invoice."""
+        return bool(self._rows("SELECT 1 FROM mirrored WHERE payment_id = ?", (payment_id,)))
+
     def _mirrored(self, column: str, value: str) -> list[Mirrored]:
         rows = self._rows(
             f"SELECT marker, productive_id, payment_id, reference FROM mirrored "
@@ -714,21 +730,32 @@ class Ledger:
 
     def waiting(self) -> list[Waiting]:
         """The invoices whose payments could not be synchronised, the longest wait first."""
+        return self._waiting("waiting")
+
+    def reports(self) -> list[Waiting]:
+        """What the sync found that a person should look at, the oldest first."""
+        return self._waiting("report")
+
+    def _waiting(self, table: str) -> list[Waiting]:
         rows = self._rows(
-            "SELECT productive_id, code, message, since FROM waiting ORDER BY since, productive_id"
+            f"SELECT productive_id, code, message, since, next_step FROM {table} "
+            "ORDER BY since, productive_id"
         )
         return [
-            Waiting(productive, code, message, datetime.fromisoformat(since))
-            for productive, code, message, since in rows
+            Waiting(productive, code, message, datetime.fromisoformat(since), step)
+            for productive, code, message, since, step in rows
         ]
 
-    def keep_waiting(self, productive_id: str, code: str, message: str) -> None:
+    def keep_waiting(
+        self, productive_id: str, code: str, message: str, *, next_step: str = ""
+    ) -> None:
         """Have the next run try an invoice again."""
         with self.write() as db:
             db.execute(
-                "INSERT INTO waiting (productive_id, code, message, since) VALUES (?, ?, ?, ?) "
-                "ON CONFLICT DO UPDATE SET code = excluded.code, message = excluded.message",
-                (productive_id, code, message, _text(_now())),
+                "INSERT INTO waiting (productive_id, code, message, next_step, since) "
+                "VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET code = excluded.code, "
+                "message = excluded.message, next_step = excluded.next_step",
+                (productive_id, code, message, next_step, _text(_now())),
             )
 
     def stop_waiting(self, productive_id: str) -> None:
@@ -736,18 +763,8 @@ class Ledger:
         with self.write() as db:
             db.execute("DELETE FROM waiting WHERE productive_id = ?", (productive_id,))
 
-    def reports(self) -> list[Waiting]:
-        """What the sync found that a person should look at, the oldest first."""
-        rows = self._rows(
-            "SELECT productive_id, code, message, since FROM report ORDER BY since, productive_id"
-        )
-        return [
-            Waiting(productive, code, message, datetime.fromisoformat(since))
-            for productive, code, message, since in rows
-        ]
-
-    def replace_reports(self, productive_id: str, found: Sequence[tuple[str, str]]) -> None:
-        """Keep what is found now, as (code, message), and forget what no longer is."""
+    def replace_reports(self, productive_id: str, found: Sequence[Finding]) -> None:
+        """Keep what is found now, and forget what no longer is."""
         with self.write() as db:
             rows = db.execute(
                 "SELECT code, message, since FROM report WHERE productive_id = ?", (productive_id,)
@@ -755,10 +772,32 @@ class Ledger:
             since = {(code, message): day for code, message, day in rows}
             db.execute("DELETE FROM report WHERE productive_id = ?", (productive_id,))
             db.executemany(
-                "INSERT OR IGNORE INTO report (productive_id, code, message, since) "
-                "VALUES (?, ?, ?, ?)",
-                [(productive_id, *one, since.get(one, _text(_now()))) for one in found],
+                "INSERT OR IGNORE INTO report (productive_id, code, message, next_step, since) "
+                "VALUES (?, ?, ?, ?, ?)",
+                [
+                    (
+                        *(productive_id, one.code, one.message, one.next_step),
+                        since.get((one.code, one.message), _text(_now())),
+                    )
+                    for one in found
+                ],
             )
+
+    # --- what somebody has looked at
+
+    def seen(self) -> set[str]:
+        """The waiting items that somebody has looked at; those that changed since are others."""
+        return {str(row[0]) for row in self._rows("SELECT item FROM seen")}
+
+    def see(self, items: Collection[str], *, of: Collection[str]) -> None:
+        """Take items off, and forget those that are no more among all `of` what waits."""
+        known = [(item, _text(_now())) for item in items]
+        with self.write() as db:
+            left = [row[0] for row in db.execute("SELECT item FROM seen") if row[0] not in of]
+            db.executemany("DELETE FROM seen WHERE item = ?", [(item,) for item in left])
+            db.executemany("INSERT OR IGNORE INTO seen (item, at) VALUES (?, ?)", known)
+
+    # --- how far things have got
 
     def mark(self, name: str) -> str | None:
         """How far something has got."""

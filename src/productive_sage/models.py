@@ -16,6 +16,7 @@ from productive_sage.basics import (
     KINDS,
     Contact,
     Endpoints,
+    Finding,
     Kind,
     Mirrored,
     Settings,
@@ -29,6 +30,7 @@ __all__ = [  # known by this module's name too
     "KINDS",
     "Contact",
     "Endpoints",
+    "Finding",
     "Kind",
     "Mirrored",
     "Settings",
@@ -293,9 +295,17 @@ class Balance:
     invoice_id: str
     number: str
     currency: str
+    net: Decimal
+    tax: Decimal
     paid: Decimal
     written_off: Decimal
     unpaid: Decimal
+    deleted_on: date | None = None
+
+    @property
+    def total(self) -> Decimal:
+        """What the invoice asks for, tax included."""
+        return self.net + self.tax
 
 
 @dataclass(frozen=True, slots=True)
@@ -479,6 +489,7 @@ class Skipped:
     number: str
     code: str
     message: str
+    next_step: str
     is_new: bool = True
     """Whether no earlier run has said so."""
 

@@ -34,6 +34,7 @@ from productive_sage.models import (
     Balance,
     Change,
     Failed,
+    Finding,
     Mirrored,
     Notice,
     Payment,
@@ -53,6 +54,20 @@ OVERLAP = timedelta(hours=48)
 _FULL_EVERY = timedelta(days=7)
 _LOST_AT_MOST = 20
 """So many linked invoices may be missing from a whole list and are looked up; more is no list."""
+_IN_PRODUCTIVE = frozenset(
+    {
+        "currency_differs",
+        "deleted_in_productive",
+        "doubled",
+        "no_receipt_in_sage",
+        "not_found",
+        "open_in_productive",
+        "overpaid",
+        "paid_in_productive",
+        "payment_moved",
+    }
+)
+"""What may be settled by what somebody does in Productive alone."""
 UNTIL, FULL, BEGIN = "payments until", "payments full", "payments from"
 
 
@@ -77,6 +92,8 @@ class _Case:
     older: list[SageDocument] = field(default_factory=list)
     """Earlier copies that somebody or something touched."""
     payments: list[Payment] = field(default_factory=list)
+    balance: Balance | None = None
+    """None where Productive does not show the invoice."""
     intents: dict[str, Intent] = field(default_factory=dict)
     """New payments of an earlier run whose outcome is not known, by marker."""
     wanted: list[Share] = field(default_factory=list)
@@ -92,7 +109,8 @@ class _Case:
     @property
     def label(self) -> str:
         """The same in every run, or what was said once would be said again."""
-        return f"invoice `{self.productive_id}` ({self.link.sage_number} in Sage)"
+        number = self.number or self.productive_id
+        return f"invoice `{number}` ({self.link.sage_number} in Sage)"
 
 
 def sync(order: Order, desk: Desk, report: Report) -> None:
@@ -139,6 +157,7 @@ class _Run:
         """Read one by one in this run, with everything: a witness."""
         self._deleted: set[str] = set()
         self._gone: set[str] | None = None
+        self._deletions: dict[str, date] | None = None
         self._removals = 0
         self._mark = desk.ledger.mark(UNTIL)
         self._is_full = self._must_be_full()
@@ -159,7 +178,7 @@ class _Run:
 
     def cases(self) -> list[_Case]:
         """The invoices that may have changed, with what Sage says of their copies."""
-        desk, ledger = self._desk, self._desk.ledger
+        ledger = self._desk.ledger
         intents = ledger.open_payments()
         if self._order.invoices:
             touched, asked = set[str](), set(self._order.invoices)
@@ -173,6 +192,8 @@ class _Run:
             touched, asked = self._changed()
         if not self._order.invoices:
             asked |= {one.productive_id for one in ledger.waiting()}
+            # No feed shows what people do in Productive, so what they may settle there is read.
+            asked |= {one.productive_id for one in ledger.reports() if one.code in _IN_PRODUCTIVE}
             asked |= {str(intent.context["productive_id"]) for intent in intents}
         links = {sage_id: ledger.linked(sage_id) for sage_id in touched}
         asked |= {link.productive_id for link in links.values() if link and link.kind is INVOICE}
@@ -191,7 +212,8 @@ class _Run:
                 if copy.sage_id in touched | kept and (found := self._document(copy.sage_id)):
                     case.older.append(found)
             case.document = self._document(case.link.sage_id)
-        payments, unreadable = desk.productive.payments([case.productive_id for case in cases])
+        ids = [case.productive_id for case in cases]
+        payments, unreadable = self._desk.productive.payments(ids)
         for case in cases:
             case.payments = payments[case.productive_id]
             if error := unreadable.get(case.productive_id):
@@ -201,7 +223,7 @@ class _Run:
     def _case(self, productive_id: str) -> _Case | None:
         link = self._desk.ledger.latest(productive_id)
         if link and link.kind is INVOICE:
-            return _Case(productive_id, link)
+            return _Case(productive_id, link, number=self._desk.ledger.number(productive_id))
         if productive_id in self._order.invoices:
             error: PsageError = InvoiceNotCopied(
                 f"invoice {productive_id} has no copy in Sage",
@@ -359,11 +381,14 @@ class _Run:
             error = error.reworded(f"{case.label}: {error.message}")
         self._report.failed.append(Failed(case.productive_id, case.number, error))
         if not self._desk.dry_run:
-            self._desk.ledger.keep_waiting(case.productive_id, error.code, error.message)
+            self._desk.ledger.keep_waiting(
+                case.productive_id, error.code, error.message, next_step=_step_after(error, case)
+            )
 
-    def _skip(self, case: _Case, code: str, message: str) -> None:
+    def _skip(self, case: _Case, one: Finding) -> None:
+        message = f"{case.label}: {one.message}"
         self._report.skipped.append(
-            Skipped(case.productive_id, case.number, code, f"{case.label}: {message}")
+            Skipped(case.productive_id, case.number, one.code, message, one.next_step)
         )
 
     def plan(self, case: _Case) -> None:
@@ -378,19 +403,19 @@ class _Run:
                 "is paid, so nothing is changed",
                 hint="look at the invoice in Sage; the next run tries again",
             )
-        wanted, notices = shares.of(document)
+        wanted, unclear = shares.of(document)
         case.wanted = wanted
         case.steps = steps = shares.plan(
             wanted,
             case.payments,
             self._desk.ledger.mirrored(case.productive_id),
             copies={link.sage_id for link in self._desk.ledger.links(case.productive_id)},
-            currency=case.currency,
             begin=self._begin,
             write_off=self._desk.settings.settlement_discount == "write_off",
         )
         self._report.older += len(steps.older)
-        steps.notices += notices
+        steps.findings += unclear
+        steps.moved = [one for one in steps.by_hand if self._desk.ledger.is_mirrored(one.id)]
         self._look_for_vanished(case)
         steps.removes = [pair for pair in steps.removes if self._is_proven(case, *pair)]
         self._removals += len(steps.removes)
@@ -403,28 +428,27 @@ class _Run:
                 "deletion either",
                 hint="look for it in Sage; the next run tries again",
             )
-        if case.document is None or case.document.status == "VOID":
-            gone = "deleted" if case.document is None else "voided"
+        if case.document is not None and case.document.is_draft:
             self._skip(
                 case,
-                "copy_gone",
-                f"its copy was {gone} in Sage; "
-                f"`psage copy-invoice {case.productive_id} --create-new` makes a new one",
-            )
-        elif case.document.is_draft:
-            self._skip(
-                case,
-                "copy_is_draft",
-                f"its copy `{case.document.number}` in Sage is not booked, so nothing can be paid; "
-                "release it there, or delete it",
+                Finding(
+                    "copy_is_draft",
+                    f"its copy `{case.document.number}` in Sage is not booked, so nothing can be "
+                    "paid",
+                    f"release `{case.document.number}` in Sage, or delete it there",
+                ),
             )
         for older in case.older:
             if shares.of(older)[0]:
                 self._skip(
                     case,
-                    "several_copies",
-                    f"the latest copy is followed, but the older {older.number} has payments in "
-                    "Sage too; move them there to the latest",
+                    Finding(
+                        "several_copies",
+                        f"the latest copy is followed, but the older {older.number} has payments "
+                        "in Sage too",
+                        f"move the receipts of {older.number} to {case.link.sage_number} in Sage, "
+                        f"and void {older.number}",
+                    ),
                 )
 
     def _deleted_copies(self) -> set[str]:
@@ -447,27 +471,29 @@ class _Run:
                     hint="the next run tries again",
                 )
             else:
-                said = (
-                    f"somebody moved psage's payment {one.payment_id} to another invoice in "
-                    "Productive; move it back, or remove it there"
+                case.steps.findings.append(
+                    Finding(
+                        "payment_moved",
+                        f"somebody moved psage's payment {one.payment_id} to another invoice in "
+                        "Productive",
+                        f"move payment {one.payment_id} back in Productive, or remove it there",
+                    )
                 )
-                case.steps.notices.append(Notice("payment_moved", said))
 
     def weigh(self, cases: list[_Case]) -> None:
         """Hold the plans against what Productive says of the invoices, and against the limit.
 
         Raises TooManyDeletes where the run would remove more than it may.
         """
-        needed = [c for c in cases if c.steps.creates or c.steps.changes or c.intents]
-        found, unreadable = self._desk.productive.balances([c.productive_id for c in needed])
-        for case in needed:
-            if error := unreadable.get(case.productive_id):
-                self._fail(case, error)
-            else:
-                self.attempt(case, self._weigh, found.get(case.productive_id))
+        self._read_balances(cases)
+        # A list that lacks an invoice proves nothing.
+        missing = [c for c in cases if not (c.is_failed or c.balance or self._deleted_on(c))]
+        self._read_balances(missing)
         for case in cases:
-            for notice in case.steps.notices:
-                self._skip(case, notice.code, notice.message)
+            if not case.is_failed:
+                self.attempt(case, self._weigh)
+            for finding in case.steps.findings:
+                self._skip(case, finding)
         limit = self._order.max_deletes
         if self._removals <= limit:
             return
@@ -484,73 +510,59 @@ class _Run:
             details={"invoices": ids, "removals": self._removals},
         )
 
-    def _weigh(self, case: _Case, balance: Balance | None) -> None:
-        """Keep what Productive can take without being paid twice; say what is not kept."""
-        steps, currency = case.steps, case.currency
-        if balance is None:
-            steps.creates, steps.changes = [], []
-            steps.notices.append(Notice("not_found", self._why_missing(case)))
-            return  # the deletion is on record
-        case.number = balance.number
-        if balance.currency != currency:
-            steps.creates, steps.changes = [], []
-            said = f"it is in {balance.currency} in Productive, its copy in {currency}"
-            steps.notices.append(Notice("currency_differs", f"{said}; no payment is copied"))
-            return
-        listed = sum((one.amount for one in case.payments), money.ZERO)
-        settled = balance.paid + balance.written_off
-        if listed < settled:
-            raise AnswerIncomplete(
-                f"Productive says {money.said(settled, currency)} are paid, but lists payments of "
-                f"{money.said(listed, currency)}",
-                hint="the next run tries again",
-            )
-        free = balance.unpaid + sum((payment.amount for payment, _ in steps.removes), money.ZERO)
-        free -= sum(
-            (share.amount - payment.amount for payment, share, _ in steps.changes), money.ZERO
-        )
-        for change in list(steps.changes):
-            payment, share, _ = change
-            grown = share.amount - payment.amount
-            parts = shares.adding_up(steps.by_hand, grown) if grown > 0 else ()
-            if parts:
-                steps.changes.remove(change)
-                more = money.said(grown, currency)
-                said = f"the {more} by which its receipt grew is not added, since {_ids(parts)}"
-                steps.notices.append(Notice("paid_in_productive", f"{said} may be the same"))
-        kept, by_hand = [], shares.paid_by_hand(steps, case.wanted)
-        for share in steps.creates:
-            same = by_hand.get(share.marker)
-            if same or (steps.by_hand and share.amount > free):
-                held = f"payment {same}" if same else "payments made by hand"
-                steps.notices.append(
-                    Notice(
-                        "paid_in_productive",
-                        f"the receipt of {money.said(share.amount, currency)} on {share.on} in "
-                        f"Sage is not copied, since Productive has {held} that may be the same; "
-                        "remove that there if psage shall mirror the receipt",
-                    )
-                )
-            else:
-                kept.append(share)
-                free -= share.amount
-        steps.creates = kept
-        if free < 0 and (kept or steps.changes):
-            more = money.said(-free, currency)
-            said = f"what Sage says is paid is {more} more than Productive has due"
-            steps.notices.append(Notice("overpaid", said))
+    def _read_balances(self, cases: list[_Case]) -> None:
+        """What Productive says of the invoices; nothing of those it does not show."""
+        balances, unreadable = self._desk.productive.balances([one.productive_id for one in cases])
+        for case in cases:
+            case.balance = balances.get(case.productive_id)
+            if case.balance and case.balance.number:
+                case.number = case.balance.number
+            if error := unreadable.get(case.productive_id):
+                self._fail(case, error)
 
-    def _why_missing(self, case: _Case) -> str:
-        try:
-            day = self._desk.productive.deleted_on(case.productive_id)
-        except Refused:
-            day = None
-        if day is None:  # a list that lacks it proves nothing, so the next run looks again
+    def _weigh(self, case: _Case) -> None:
+        document, balance, steps = case.document, case.balance, case.steps
+        gone = self._deleted_on(case)
+        if not gone and (document is None or document.status == "VOID"):
+            how = "deleted" if document is None else "voided"
+            anew = f"`psage copy-invoice {case.productive_id} --create-new`"
+            said = f"its copy was {how} in Sage; {anew} makes a new one"
+            steps.findings.append(Finding("copy_gone", said, anew))
+        if document is None:
+            return
+        if balance and not gone:
+            shares.weigh(steps, document, case.wanted, case.payments, balance)
+            return
+        has_work = bool(steps.creates or steps.changes or case.intents)
+        steps.creates, steps.changes = [], []
+        if has_work and gone is None:  # which proves nothing: the next run looks again
             raise NotFound(
                 "Productive does not show it, so its payments in Sage have no place there",
                 hint="see whether the token may see the invoice, or whether it was deleted",
             )
-        return f"it was deleted in Productive on {day}, so its payments in Sage have no place there"
+        if has_work:
+            said = (
+                f"it was deleted in Productive on {gone}, so its payments in Sage have no place "
+                "there"
+            )
+            step = (
+                "restore the invoice in Productive, or take the receipts off "
+                f"{case.link.sage_number} in Sage"
+            )
+            steps.findings.append(Finding("not_found", said, step))
+        elif document.status != "VOID" and document.outstanding:
+            steps.findings.append(shares.no_invoice(document, gone))
+
+    def _deleted_on(self, case: _Case) -> date | None:
+        """When an invoice was deleted in Productive, as far as this token may see that."""
+        if case.balance:
+            return case.balance.deleted_on
+        if self._deletions is None:
+            try:
+                self._deletions = self._desk.productive.deleted_invoices()
+            except Refused:
+                self._deletions = {}
+        return self._deletions.get(case.productive_id)
 
     # --- proof of a removal
 
@@ -573,9 +585,13 @@ class _Run:
             why = f"whether its receipt `{one.source_id}` is gone cannot be seen in Sage"
         self._skip(
             case,
-            "not_proven",
-            f"psage's payment {payment.id} of {money.said(payment.amount, case.currency)} in "
-            f"Productive is not removed: {why}",
+            Finding(
+                "not_proven",
+                f"psage's payment {payment.id} of {money.said(payment.amount, case.currency)} in "
+                f"Productive is not removed: {why}",
+                f"look at {case.link.sage_number} and its receipts in Sage; if the receipt is "
+                f"gone, remove payment {payment.id} in Productive by hand",
+            ),
         )
         return False
 
@@ -704,9 +720,10 @@ class _Run:
             replace(one, is_new=(one.productive_id, one.code, one.message) not in said)
             for one in report.skipped
         ]
-        now: dict[str, list[tuple[str, str]]] = {}
+        now: dict[str, list[Finding]] = {}
         for one in report.skipped:
-            now.setdefault(one.productive_id, []).append((one.code, one.message))
+            found = Finding(one.code, one.message, one.next_step)
+            now.setdefault(one.productive_id, []).append(found)
         before = {productive_id for productive_id, _, _ in said}
         for case in cases:
             # Written only where something is or was to be said: a quiet run writes nothing.
@@ -742,8 +759,14 @@ def _changed(case: _Case, share: Share, payment_id: str | None) -> Change:
     )
 
 
-def _ids(payments: Iterable[Payment]) -> str:
-    return "payment " + ", ".join(one.id for one in payments) + " in Productive"
+def _step_after(error: PsageError, case: _Case) -> str:
+    """What settles an invoice that failed; empty where the next run will by itself."""
+    again = f"`psage sync-payments --invoice {case.productive_id}`"
+    if error.hint:
+        return error.hint.replace("run the command again", f"run {again}")
+    if isinstance(error, Refused):
+        return f"look at the invoice and its payments in Productive, then run {again}"
+    return ""
 
 
 def _names(document: SageDocument, source_id: str) -> bool:

@@ -174,16 +174,20 @@ class ProductiveClient:
                 unreadable |= dict.fromkeys(_names(row), odd)
         return found, unreadable
 
-    @understood
     def deleted_on(self, invoice_id: str) -> date | None:
         """When the invoice was deleted, as far as this token may see deletions."""
-        params = {"filter[item_type]": "invoice", "sort": "-created_at", "page[size]": "200"}
-        reply = self._http.get("/deleted_items", params)
-        for row in reply.document.get("data", []):
+        return self.deleted_invoices().get(invoice_id)
+
+    @understood
+    def deleted_invoices(self) -> dict[str, date]:
+        """When invoices were deleted, by their ids, as far as this token may see deletions."""
+        found: dict[str, date] = {}
+        for row, _ in self._list("/deleted_items", {"filter[item_type]": "invoice"}):
             deletion = row["attributes"]
-            if str(deletion.get("item_id")) == invoice_id and not day(deletion.get("recovered_at")):
-                return day(deletion.get("created_at"))
-        return None
+            on = day(deletion.get("created_at"))
+            if on and not day(deletion.get("recovered_at")):
+                found[str(deletion["item_id"])] = on
+        return found
 
     # --- writing back
 
@@ -428,9 +432,12 @@ class ProductiveClient:
             invoice_id=str(row["id"]),
             number=clean(str(said.get("number") or "")),
             currency=currency,
+            net=_minor(said, "amount", digits, missing=0),
+            tax=_minor(said, "amount_tax", digits, missing=0),
             paid=_minor(said, "amount_paid", digits, missing=0),
             written_off=_minor(said, "amount_written_off", digits, missing=0),
             unpaid=_minor(said, "amount_unpaid", digits, missing=0),
+            deleted_on=day(said.get("deleted_at")),
         )
 
     def _payment(self, row: dict[str, Any], included: _Included) -> Payment:

@@ -19,7 +19,7 @@ from productive_sage import money
 from productive_sage.audit import Event
 from productive_sage.basics import CREDIT_NOTE
 from productive_sage.errors import PsageError, SomeFailed
-from productive_sage.text import clean
+from productive_sage.text import bare, clean
 
 if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `status` go without
     from rich.console import Console
@@ -211,13 +211,17 @@ def status(found: Sequence["Status"], *, now: datetime, quiet: bool) -> None:
         for name, sentence in statuses.lines(one, now=now, is_brief=quiet):
             _print_hanging(f"{name:<12}{clean(sentence)}", 12)
         waiting = list(statuses.errands(one))
+        seen = f"; {len(one.seen)} seen before" if one.seen else ""
         if waiting:
-            print(f"{'Waiting':<12}{_count(len(waiting), 'thing')} for you:")
+            print(f"{'Waiting':<12}{_count(len(waiting), 'thing')} for you{seen}:")
         elif not quiet:
-            print(f"{'Waiting':<12}nothing")
-        for sentence, step in waiting:
-            _print_hanging(f"  {clean(sentence)}", 4)
-            _print_hanging(f"    next: {clean(step)}", 6)
+            print(f"{'Waiting':<12}nothing{seen}")
+        for item, sentence, step in waiting:
+            _print_hanging(f"  {item}  {clean(sentence)}", 9)
+            _print_hanging(f"         next: {clean(step)}", 11)
+        if waiting and not quiet:
+            how = f"`{one.command} status --seen ITEM` takes one off until it changes"
+            _print_hanging(f"{'':<12}{how}", 12)
         for problem in one.errors:
             if all(problem is not asked.error for asked in one.connections):
                 error(problem)
@@ -421,6 +425,7 @@ def payments_as_json(report: "Report") -> dict[str, Any]:
                 "number": one.number or None,
                 "code": one.code,
                 "message": one.message,
+                "next": bare(str(_named(one.next_step))),
             }
             for one in report.skipped
         ],
@@ -479,6 +484,7 @@ def payments(report: "Report", *, dry_run: bool, quiet: bool) -> None:
     for skipped in report.skipped:
         if skipped.is_new or not quiet:
             warning(skipped.message)
+            _say("next: ", "bold", _runnable(skipped.next_step))
     for failed in report.failed:
         error(failed.error)
     if dry_run and not quiet:

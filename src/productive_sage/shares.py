@@ -6,7 +6,7 @@ note is none. A settlement discount settles the invoice but was never received.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -14,7 +14,16 @@ from itertools import combinations
 from typing import Any, TypeVar
 
 from productive_sage import money
-from productive_sage.models import Mirrored, Notice, Payment, SageDocument, Settlement, Share
+from productive_sage.errors import AnswerIncomplete
+from productive_sage.models import (
+    Balance,
+    Finding,
+    Mirrored,
+    Payment,
+    SageDocument,
+    Settlement,
+    Share,
+)
 
 _MARKER = re.compile(r"psage (\w+)/(\w+)( discount)?")
 _OUR_LINE = "Sage receipt"
@@ -41,27 +50,38 @@ def is_complete(document: SageDocument) -> bool:
     return document.total - document.outstanding == settled
 
 
-def of(document: SageDocument) -> tuple[list[Share], list[Notice]]:
+def of(document: SageDocument) -> tuple[list[Share], list[Finding]]:
     """The shares that settle an invoice, and what of it cannot be told to be a payment or not.
 
     Several shares of one receipt are one.
     """
     found: dict[str, Share] = {}
-    notices: list[Notice] = []
+    findings: list[Finding] = []
     for row in document.settlements or ():
-        if row.allocation_id and not row.receipt_id and "credit_note" in row.artefact_path:
+        if _is_credit(row):
             continue
         unclear = _unclear(row) if row.on else ("settlement_unclear", "has no date")
         if row.on is None or unclear:
             code, why = unclear or ("", "")
-            said = f"{money.said(row.amount, document.currency)} on {row.on}"
-            notices.append(Notice(code, f"what Sage says of {said} is unclear: it {why}"))
+            said = money.said(row.amount, document.currency)
+            findings.append(
+                Finding(
+                    code,
+                    f"what Sage says of {said} on {row.on} is unclear: it {why}",
+                    f"look at {document.number} in Sage; if it is a payment, enter the {said} in "
+                    "Productive by hand",
+                )
+            )
             continue
         for share in _of_row(document, row, row.on):
             before = found.get(share.marker)
             amount = share.amount + (before.amount if before else money.ZERO)
             found[share.marker] = replace(share, amount=amount)
-    return [share for share in found.values() if share.amount], notices
+    return [share for share in found.values() if share.amount], findings
+
+
+def _is_credit(row: Settlement) -> bool:
+    return bool(row.allocation_id and not row.receipt_id and "credit_note" in row.artefact_path)
 
 
 def _unclear(row: Settlement) -> tuple[str, str] | None:
@@ -143,7 +163,13 @@ class Steps:
     found: list[Mirrored] = field(default_factory=list)
     """Payments known by their marker alone, to be recorded."""
     by_hand: list[Payment] = field(default_factory=list)
-    notices: list[Notice] = field(default_factory=list)
+    moved: list[Payment] = field(default_factory=list)
+    """Those of `by_hand` that psage wrote for another invoice, where that is said."""
+    findings: list[Finding] = field(default_factory=list)
+    discounts: list[Share] = field(default_factory=list)
+    """Settlement discounts that the settings do not make write-offs."""
+    mirrored: list[Share] = field(default_factory=list)
+    """Those that have their payment, be it as it should be or not."""
     older: list[Share] = field(default_factory=list)
     """Those of a day before the sync begins."""
 
@@ -154,7 +180,6 @@ def plan(
     mirrored: Sequence[Mirrored],
     *,
     copies: Collection[str],
-    currency: str,
     begin: date,
     write_off: bool,
 ) -> Steps:
@@ -176,18 +201,13 @@ def plan(
             ours.pop(share.marker, None)
         elif share.marker in ours:
             payment, one = ours.pop(share.marker)
+            steps.mirrored.append(share)
             if changes := _changes(payment, share, one):
                 steps.changes.append((payment, share, changes))
         elif share.marker in vanished:
             steps.vanished.append((share, vanished.pop(share.marker)))
         elif share.is_discount and not write_off:
-            steps.notices.append(
-                Notice(
-                    "settlement_discount",
-                    f"a settlement discount of {money.said(share.amount, currency)} was granted on "
-                    f"{share.on}; it is no payment, and the settings do not make it a write-off",
-                )
-            )
+            steps.discounts.append(share)
         else:
             steps.creates.append(share)
     steps.vanished += [(None, one) for one in vanished.values()]
@@ -208,11 +228,12 @@ def _ours(
         if marker is None or (payment.id not in known and one.sage_id not in copies):
             steps.by_hand.append(payment)
         elif marker in ours:
-            steps.notices.append(
-                Notice(
+            steps.findings.append(
+                Finding(
                     "doubled",
                     f"the payments {ours[marker][0].id} and {payment.id} in Productive stand for "
-                    f"the same receipt; look at them, and remove {payment.id} there",
+                    "the same receipt",
+                    f"look at both, and remove {payment.id} in Productive if it is one too many",
                 )
             )
         else:
@@ -238,18 +259,232 @@ def _changes(payment: Payment, share: Share, one: Mirrored) -> dict[str, Any]:
     return changes
 
 
-def paid_by_hand(steps: Steps, wanted: Sequence[Share]) -> dict[str, str]:
-    """The new shares that a person may have entered already: the payments' ids, by marker.
+# --- what Productive can take, and where the two sides disagree
+
+
+def weigh(
+    steps: Steps,
+    document: SageDocument,
+    wanted: Sequence[Share],
+    payments: Sequence[Payment],
+    balance: Balance,
+) -> None:
+    """Keep of the steps what Productive can take without being paid twice; say what is not kept.
+
+    `document` is the copy, settled by the shares `wanted`; `payments` and `balance` are what
+    Productive says of its invoice. Raises AnswerIncomplete where these two contradict each other.
+    """
+    if balance.currency != document.currency:
+        steps.creates, steps.changes = [], []
+        steps.findings.append(_other_currency(document, balance))
+        return
+    listed, settled = _sum(payments), balance.paid + balance.written_off
+    if listed < settled:
+        raise AnswerIncomplete(
+            f"Productive says {money.said(settled, balance.currency)} are paid, but lists payments "
+            f"of {money.said(listed, balance.currency)}",
+            hint="the next run tries again",
+        )
+    stands_for_growth = _hold_back_changes(steps, document)
+    free = balance.unpaid + _sum(payment for payment, _ in steps.removes)
+    free -= sum((share.amount - payment.amount for payment, share, _ in steps.changes), money.ZERO)
+    unwritten = [*steps.older, *steps.creates, *steps.discounts]
+    by_hand = paid_by_hand(steps, wanted)
+    held = _hold_back_creates(steps, by_hand, free, document)
+    free -= _sum(steps.creates)
+    steps.findings += [
+        _granted(share, document) for share in steps.discounts if share.marker not in by_hand
+    ]
+    paid = listed + balance.unpaid - free
+    if free < 0 and (steps.creates or steps.changes or paid > balance.total):
+        steps.findings.append(_overpaid(document, -free))
+    open_in_sage = document.outstanding or money.ZERO
+    if document.status == "VOID" or document.is_draft:
+        return
+    covered = [
+        share
+        for share in wanted
+        if share in steps.mirrored or share in steps.creates or share.marker in by_hand
+    ]
+    if not open_in_sage and (left := free - _said_already(document, covered)) > 0:
+        steps.findings.append(_still_open(document, balance, left))
+    used = {one.id for share in unwritten for one in by_hand.get(share.marker, ())}
+    used |= {one.id for one in stands_for_growth}
+    alone = [one for one in steps.by_hand if one.id not in used and one not in steps.moved]
+    if not held and open_in_sage > 0 and _sum(alone) > 0:
+        was_received = any(one.written_off_on is None for one in alone)
+        if was_received or open_in_sage > free:
+            steps.findings.append(_no_receipt(document, alone))
+
+
+def _sum(rows: Iterable[Payment | Share]) -> Decimal:
+    return sum((one.amount for one in rows), money.ZERO)
+
+
+def _hold_back_changes(steps: Steps, document: SageDocument) -> list[Payment]:
+    """Drop the changes that a person may have entered as payments of their own; gives these."""
+    found: list[Payment] = []
+    for change in list(steps.changes):
+        payment, share, _ = change
+        grown = share.amount - payment.amount
+        parts = adding_up(steps.by_hand, grown) if grown > 0 else ()
+        if parts:
+            found += parts
+            steps.changes.remove(change)
+            more = money.said(grown, document.currency)
+            said = f"the {more} by which its receipt grew is not added, since {_ids(parts)}"
+            steps.findings.append(
+                Finding("paid_in_productive", f"{said} may be the same", _either(parts))
+            )
+    return found
+
+
+def _hold_back_creates(
+    steps: Steps, by_hand: Mapping[str, Sequence[Payment]], free: Decimal, document: SageDocument
+) -> list[Share]:
+    """Drop the new payments that people may have entered; gives those nobody knows a match for."""
+    kept: list[Share] = []
+    held: list[Share] = []
+    for share in steps.creates:
+        same = by_hand.get(share.marker, ())
+        if not same and not (steps.by_hand and share.amount > free):
+            kept.append(share)
+            free -= share.amount
+            continue
+        if not same:
+            held.append(share)
+        steps.findings.append(
+            Finding(
+                "paid_in_productive",
+                f"the receipt of {money.said(share.amount, document.currency)} on {share.on} in "
+                f"Sage is not copied, since {_ids(same or steps.by_hand)} may be the same",
+                _either(same or steps.by_hand),
+            )
+        )
+    steps.creates = kept
+    return held
+
+
+def _said_already(document: SageDocument, covered: Sequence[Share]) -> Decimal:
+    """What settles the copy without a payment in Productive, for a reason that is told elsewhere.
+
+    Credit notes are not in it: Productive has its own.
+    """
+    rows = document.settlements or ()
+    credited = sum((row.settled for row in rows if _is_credit(row)), money.ZERO)
+    return document.total - (document.outstanding or money.ZERO) - credited - _sum(covered)
+
+
+def _ids(payments: Sequence[Payment]) -> str:
+    return "payment " + ", ".join(one.id for one in payments) + " in Productive"
+
+
+# --- what waits for a person
+
+
+def _either(payments: Sequence[Payment]) -> str:
+    return (
+        f"remove {_ids(payments)}, and the next run copies the receipt; if it is the same and "
+        "shall stay, there is nothing to do"
+    )
+
+
+def _other_currency(document: SageDocument, balance: Balance) -> Finding:
+    return Finding(
+        "currency_differs",
+        f"it is in {balance.currency} in Productive, its copy in {document.currency}; no payment "
+        "is copied",
+        f"put the currency right in Productive; or void {document.number} in Sage, and run `psage "
+        f"copy-invoice {balance.invoice_id} --create-new`",
+    )
+
+
+def _granted(share: Share, document: SageDocument) -> Finding:
+    amount = money.said(share.amount, document.currency)
+    return Finding(
+        "settlement_discount",
+        f"a settlement discount of {amount} was granted on {share.on}; it is no payment, and the "
+        "settings do not make it a write-off",
+        f"write the {amount} off in Productive, or have psage do so from now on: `psage configure "
+        "--settlement-discount write_off`",
+    )
+
+
+def _overpaid(document: SageDocument, amount: Decimal) -> Finding:
+    more = money.said(amount, document.currency)
+    return Finding(
+        "overpaid",
+        f"what is paid is {more} more than Productive has due",
+        "remove the payment in Productive that is one too many; or correct the receipt of "
+        f"{document.number} in Sage",
+    )
+
+
+def _still_open(document: SageDocument, balance: Balance, amount: Decimal) -> Finding:
+    """The copy is paid, and Productive's invoice is not, as it asks for more."""
+    currency, left = document.currency, money.said(amount, document.currency)
+    why, step = "what settles its copy there is no payment", f"credit the {left} in Productive"
+    if balance.total != document.total:
+        asked, copied = ("tax", balance.tax), ("tax", document.tax)
+        if balance.net != document.net:
+            asked, copied = ("total", balance.total), ("total", document.total)
+        why = (
+            f"the {asked[0]} is {money.said(asked[1], currency)} in Productive and "
+            f"{money.said(copied[1], currency)} in Sage"
+        )
+        step = f"write the {left} off in Productive"
+    return Finding(
+        "open_in_productive",
+        f"its copy is paid in full in Sage, but {left} stay open in Productive: {why}",
+        f"{step}, or enter there how they were paid; if the copy has to change, take its receipt "
+        f"off {document.number} in Sage, run `psage copy-invoice {balance.invoice_id} "
+        "--update-existing --tax-rate RATE`, and enter the receipt again",
+    )
+
+
+def _no_receipt(document: SageDocument, payments: Sequence[Payment]) -> Finding:
+    paid = money.said(_sum(payments), document.currency)
+    left = money.said(document.outstanding or money.ZERO, document.currency)
+    return Finding(
+        "no_receipt_in_sage",
+        f"{paid} are paid by hand in Productive ({_ids(payments)}), but Sage has no receipt for "
+        f"them: {left} of its copy are open there",
+        f"enter the receipt for {document.number} in Sage; or remove {_ids(payments)} if nothing "
+        "was received",
+    )
+
+
+def no_invoice(document: SageDocument, gone: date | None) -> Finding:
+    """Productive does not show the invoice of an open copy; `gone` is when it was deleted."""
+    left = money.said(document.outstanding or money.ZERO, document.currency)
+    if gone is None:
+        return Finding(
+            "not_found",
+            f"Productive does not show it, but {left} of its copy are open in Sage",
+            "see whether it was deleted in Productive, or whether the token may not see it; void "
+            f"or credit {document.number} in Sage if it is not owed",
+        )
+    return Finding(
+        "deleted_in_productive",
+        f"it was deleted in Productive on {gone}, but {left} of its copy are open in Sage",
+        f"void or credit {document.number} in Sage if it is not owed; else restore the invoice in "
+        "Productive",
+    )
+
+
+def paid_by_hand(steps: Steps, wanted: Sequence[Share]) -> dict[str, tuple[Payment, ...]]:
+    """The payments of people that may stand for a share psage has not written, by its marker.
 
     One for one of the same amount, best of the same day, after those of earlier days had their
     turn; else a share that is the sum of some payments, or shares whose sum is one payment.
     """
-    left, found = list(steps.by_hand), dict[str, str]()
+    left, found = list(steps.by_hand), dict[str, tuple[Payment, ...]]()
     for shares, on_the_day in (
         (steps.older, True),
         (steps.older, False),
         (steps.creates, True),
         (steps.creates, False),
+        (steps.discounts, False),
     ):
         for share in shares:
             same = [
@@ -259,15 +494,15 @@ def paid_by_hand(steps: Steps, wanted: Sequence[Share]) -> dict[str, str]:
                 and (not on_the_day or share.on in (one.paid_on, one.written_off_on))
             ]
             if same and share.marker not in found:
-                found[share.marker] = same[0].id
+                found[share.marker] = (same[0],)
                 left.remove(same[0])
     for share in steps.creates:
         parts = adding_up(left, share.amount)
         if share.marker not in found and parts:
-            found[share.marker] = ", ".join(one.id for one in parts)
+            found[share.marker] = parts
     for payment in left:
         together = adding_up([one for one in wanted if one not in steps.older], payment.amount)
-        found |= {one.marker: payment.id for one in together if one.marker not in found}
+        found |= {one.marker: (payment,) for one in together if one.marker not in found}
     return found
 
 

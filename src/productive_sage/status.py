@@ -4,8 +4,10 @@ Opens no keyring and no connection: what is no secret of the sign-ins is in the 
 start quickly, so it imports neither the clients nor the vault.
 """
 
+import base64
+import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,8 +15,18 @@ from typing import Any
 from productive_sage import config
 from productive_sage.basics import KINDS, Settings, SignedIn
 from productive_sage.config import Home
-from productive_sage.errors import NoDefaultLedger, PsageError, code_of_a_look
-from productive_sage.ledger import Intent, Ledger, Link
+from productive_sage.errors import (
+    NetworkDown,
+    NoDefaultLedger,
+    NotFound,
+    OutcomeUnknown,
+    PsageError,
+    RateLimited,
+    ServiceUnavailable,
+    code_of_a_look,
+)
+from productive_sage.ledger import Intent, Ledger, Link, Waiting
+from productive_sage.text import bare
 
 SERVICES = ("Productive", "Sage")
 _SOON = timedelta(days=7)
@@ -28,6 +40,10 @@ _LEFT = {
     "pdf": "has no PDF yet",
 }
 """What is left to do after a copy, by its word in the ledger."""
+_PASSING = frozenset(
+    error.code for error in (NetworkDown, OutcomeUnknown, RateLimited, ServiceUnavailable)
+)
+"""What is said of these differs from run to run: it is the same thing all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +74,13 @@ class Errand:
     productive_id: str | None = None
     since: datetime | None = None
 
+    @property
+    def item(self) -> str:
+        """The name by which somebody ticks it off: another one as soon as anything changes."""
+        said = re.sub(r" \(request [^)]*\)", "", self.message) if self.code not in _PASSING else ""
+        content = "\n".join((self.code, self.productive_id or "", said, str(self.since)))
+        return base64.b32encode(hashlib.sha256(content.encode()).digest()).decode()[:5].lower()
+
 
 @dataclass
 class Status:
@@ -75,6 +98,8 @@ class Status:
     compared_at: datetime | None = None
     """When the payments of every copied invoice were last compared."""
     waiting: list[Errand] = field(default_factory=list)
+    seen: list[Errand] = field(default_factory=list)
+    """What waits still, but was looked at."""
     errors: list[PsageError] = field(default_factory=list)
     """What kept something from being read, or a service from answering."""
 
@@ -120,6 +145,7 @@ def look(
             with Ledger(home.ledger, read_only=True) as ledger:
                 known = ledger.sign_ins()
                 _read_ledger(status, ledger, psage)
+                _part(status, ledger.seen())
     except (PsageError, OSError) as error:  # or a folder nobody may look into
         known, status.copied = {}, {}
         if isinstance(error, OSError):
@@ -135,6 +161,30 @@ def look(
             status.errors.append(one.error)
         status.connections.append(one)
     return status
+
+
+def tick_off(status: Status, items: Sequence[str], *, make: Callable[[], Home]) -> None:
+    """Take items off what waits, until they change; all of them or none.
+
+    `make` makes the home where there is none yet. Raises NotFound, naming those that wait, where
+    one does not.
+    """
+    every = {one.item for one in (*status.waiting, *status.seen)}
+    if unknown := [item for item in items if item not in every]:
+        waiting = ", ".join(f"`{one.item}`" for one in status.waiting)
+        raise NotFound(
+            f"nothing that waits is called {', '.join(f'`{one}`' for one in unknown)}",
+            hint=f"these wait: {waiting}" if waiting else "nothing waits",
+            details={"unknown": unknown, "known": [one.item for one in status.waiting]},
+        )
+    with Ledger(make().ledger) as ledger:
+        ledger.see(items, of=every)
+        _part(status, ledger.seen())
+
+
+def _part(status: Status, seen: set[str]) -> None:
+    status.seen += [one for one in status.waiting if one.item in seen]
+    status.waiting = [one for one in status.waiting if one.item not in seen]
 
 
 def _read_settings(status: Status, environment: Mapping[str, str], psage: str) -> None:
@@ -184,9 +234,14 @@ def _read_ledger(status: Status, ledger: Ledger, psage: str) -> None:
     waiting += [_unknown_write(intent, psage) for intent in ledger.open_intents()]
     waiting += [_unknown_payment(intent, psage) for intent in ledger.open_payments()]
     waiting += filter(None, (_unfinished(link, psage) for link in ledger.unfinished()))
-    for one in (*ledger.waiting(), *ledger.reports()):
-        step = f"{psage} sync-payments --invoice {one.productive_id}"
-        waiting.append(Errand(one.code, one.message, step, one.productive_id, one.since))
+    waiting += [_found(one, psage) for one in (*ledger.waiting(), *ledger.reports())]
+
+
+def _found(one: Waiting, psage: str) -> Errand:
+    """What a sync could not do, or found; where it says no step, the next run settles it."""
+    step = bare(one.next_step.replace("`psage ", f"`{psage} "))
+    again = f"{psage} sync-payments --invoice {one.productive_id}"
+    return Errand(one.code, one.message, step or again, one.productive_id, one.since)
 
 
 def _moment(ledger: Ledger, mark: str) -> datetime | None:
@@ -247,6 +302,7 @@ def as_json(status: Status) -> dict[str, Any]:
             "last_full_comparison": _instant(status.compared_at),
         },
         "waiting": [_errand_as_json(one) for one in status.waiting],
+        "seen": [_errand_as_json(one) for one in status.seen],
     }
     if error := worst(status.errors):
         content["error"] = error.as_json()
@@ -276,6 +332,7 @@ def _connection_as_json(one: Connection) -> dict[str, Any]:
 
 def _errand_as_json(one: Errand) -> dict[str, Any]:
     return {
+        "item": one.item,
         "code": one.code,
         "productive_id": one.productive_id,
         "message": one.message,
@@ -379,9 +436,9 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def errands(status: Status) -> Iterator[tuple[str, str]]:
-    """(sentence, next step) of everything that waits."""
+def errands(status: Status) -> Iterator[tuple[str, str, str]]:
+    """(item, sentence, next step) of everything that waits."""
     for one in status.waiting:
         message = one.message.replace("`psage ", f"`{status.command} ")
         since = f" (since {_when(one.since)})" if one.since else ""
-        yield message + since, one.next_step
+        yield one.item, message + since, one.next_step

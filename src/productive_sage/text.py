@@ -58,3 +58,8 @@ def marked(reference: str) -> tuple[str, int] | None:
     """
     found = re.findall(r"(?i)(?<![\w-])PRD-(\d+)(?:-([1-9]\d*))?(?![\w-])", reference)
     return (found[-1][0], int(found[-1][1] or 1)) if found else None
+
+
+def bare(step: str) -> str:
+    """A step that is just one command, without its backticks, to be run; others as they are."""
+    return step[1:-1] if re.fullmatch("`[^`]+`", step) else step
