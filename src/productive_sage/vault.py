@@ -39,6 +39,8 @@ _CHUNK = 1200 if sys.platform == "win32" else 16_000
 _USER = "psage"
 _LOCK_S = 60
 """Longer than any other process needs for its turn, unless it waits for somebody."""
+_BUSY_S = 120
+"""So long a back end may compute, or wait for a processor, beyond its time limit."""
 _RENEWAL_S = 180
 """The same for a renewal, which is two turns at the keyring and one at Sage."""
 _WAY_OUT = (
@@ -284,7 +286,8 @@ class Vault:
     def _in_time(self, work: Callable[[], _T], *, patience: int = 1) -> _T:
         """Run in a thread that may be left behind: a locked keyring can wait for ever.
 
-        The limit is for each entry, since a slow keyring is not a silent one.
+        The limit is for each entry, since a slow keyring is not a silent one; and what computes is
+        not silent either, or a busy machine would be told that its keyring is locked.
         """
         results: list[Any] = []
 
@@ -297,10 +300,13 @@ class Vault:
 
         thread = threading.Thread(target=run, daemon=True)
         self._beat, limit_s = time.monotonic(), self._timeout_s * patience
+        latest, computed = self._beat + _BUSY_S, time.process_time()
         thread.start()
         try:
             while thread.is_alive() and (left_s := self._beat + limit_s - time.monotonic()) > 0:
-                thread.join(left_s)
+                thread.join(min(left_s, 1))
+                if time.process_time() > computed + 0.02 and time.monotonic() < latest:
+                    self._beat, computed = time.monotonic(), time.process_time()
         finally:
             self._left_behind += [thread] if thread.is_alive() else []
         if not results:
