@@ -1,11 +1,16 @@
 """The PDF travels with the copy, and never in its way."""
 
 import hashlib
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from productive_sage import followups
+from productive_sage.followups import _file_name
+from productive_sage.ledger import Ledger
 from productive_sage.sandbox import PRODUCTIVE_TOKEN, Sandbox
 from tests.conftest import Psage, Result, copies, writes
 
@@ -545,3 +550,75 @@ def test_a_folder_that_cannot_be_written_is_a_warning(
 
     assert (result.code, result.only["action"]) == (0, "created")
     assert "pdf_failed" in [warning["code"] for warning in result.only["warnings"]]
+
+
+@pytest.mark.parametrize("number", ["N" * 5000, "\u20ac/\u00fc" * 900, "../../etc/passwd", ""])
+def test_the_name_of_a_pdf_fits_every_file_system(number: str) -> None:
+    name = _file_name(number, "PRD-123-2")
+
+    assert len(name.encode()) <= 150
+    assert name.endswith("(PRD-123-2).pdf")
+    assert "/" not in name + _file_name("7", "PRD-../../x")
+
+
+def test_a_pdf_with_an_endless_number_is_kept_at_once(
+    services: Sandbox, psage: Psage, sage_makes_pdfs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = followups.finish
+    monkeypatch.setattr(
+        followups,
+        "finish",
+        lambda desk, link, invoice, document, **how: finish(
+            desk, link, invoice, replace(document, number="9" * 400), **how
+        ),
+    )
+
+    result = psage("copy-invoice", "123", "--no-tax", "--json")
+
+    assert "pdf_failed" not in [warning["code"] for warning in result.only["warnings"]]
+    assert Path(result.only["pdf"]["file"]).read_bytes().startswith(b"%PDF")
+
+
+def test_a_pdf_is_for_its_owner_alone_and_follows_no_link(
+    services: Sandbox, psage: Psage, sage_makes_pdfs: Path, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    name = "SI-1 (PRD-123).pdf"
+    sage_makes_pdfs.mkdir(mode=0o777)
+    for place in (name, f".{name}.part"):
+        (sage_makes_pdfs / place).symlink_to(victim)
+
+    result = psage("copy-invoice", "123", "--no-tax", "--json")
+
+    path = Path(result.only["pdf"]["file"])
+    assert path == sage_makes_pdfs / name
+    assert not path.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert victim.read_text() == "mine"
+
+
+def test_what_fails_for_a_week_is_not_tried_for_ever(
+    services: Sandbox, psage: Psage, home: Path
+) -> None:
+    def run_again() -> list[str]:
+        services.clear_calls()
+        result = psage("copy-invoice", "101", "--no-pdf", "--update-existing", "--json")
+        assert result.code == 0
+        of_the_other = [one for one in result.results if one["productive_id"] == "123"]
+        return [warning["code"] for one in of_the_other for warning in one["warnings"]]
+
+    services.files_redirect = True
+    psage("copy-invoice", "123")
+    psage("copy-invoice", "101", "--no-pdf")
+    first = run_again()
+    with Ledger(home / "default.db") as ledger:
+        (link,) = ledger.unfinished()
+        since = datetime.fromisoformat(ledger.mark(f"left {link.id}") or "")
+        ledger.set_marks({f"left {link.id}": (since - timedelta(days=8)).isoformat()})
+    last = run_again()
+
+    assert first == ["pdf_failed"]
+    assert last == ["pdf_failed", "given_up"]
+    assert run_again() == []
+    assert services.calls("files") == []

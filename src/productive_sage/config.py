@@ -3,9 +3,8 @@
 The only module that imports tomlkit; reading uses the standard library.
 """
 
-import os
 import re
-import shutil
+import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from productive_sage import money
+from productive_sage import files, money
 from productive_sage.basics import Endpoints, Settings
 from productive_sage.errors import ConfigInvalid, DiskFull, HomeUnusable, PsageError, UsageProblem
 from productive_sage.text import clean
@@ -147,7 +146,7 @@ def _folder(value: Any) -> str | None:
 
 
 def _sage_item(value: Any) -> str | None:
-    if isinstance(value, str) and re.fullmatch(r"(service|product|stock_item):\S+", value):
+    if isinstance(value, str) and re.fullmatch(r"(service|product|stock_item):[\w-]+", value):
         return None
     return 'must be "service:ID", "product:ID" or "stock_item:ID"'
 
@@ -376,21 +375,9 @@ def _comment(entry: Any) -> str:
 
 
 def _replace(path: Path, content: str) -> None:
-    """Write beside the file, then rename: a crash leaves the old file or the new one."""
-    import tempfile  # here, since reading needs none and `status` is in a hurry
-
-    path = path.resolve()  # a link to the file stays one
-    temporary: str | None = None
+    path = path.resolve()  # a person's link to the file stays one
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            shutil.copymode(path, temporary)
-        Path(temporary).replace(path)
+        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o600
+        files.put(path, content.encode(), mode=mode)
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise storage_error(error, path) from error

@@ -4,17 +4,15 @@ None of it can undo the copy. What a service refuses becomes a notice; what fail
 stays `pending` in the ledger, and the next run does it.
 """
 
-import contextlib
 import hashlib
 import logging
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from productive_sage import allocations, mapping, money
+from productive_sage import allocations, files, mapping, money
 from productive_sage.config import storage_error
 from productive_sage.desk import Desk
 from productive_sage.errors import (
@@ -30,6 +28,9 @@ from productive_sage.models import Invoice, Notice, PdfResult, SageDocument
 from productive_sage.sage import PDF_LIMIT
 
 log = logging.getLogger("psage.followups")
+
+_NAME_BYTES = 120
+"""Of a number in a file name: a file system takes 255 in all."""
 
 UNTOLD = {"created": "create", "created-new": "create-new", "updated": "update"}
 """Words in `pending` of a run that has not said yet what it did, and what that was."""
@@ -316,18 +317,14 @@ def _check(content: bytes) -> None:
 
 def _file_name(number: str, marker: str) -> str:
     """A name that is safe on every system and tells psage's own file: `INV-7 (PRD-123).pdf`."""
-    safe = re.sub(r"[^\w.+-]+", "-", number).strip(".-")
-    return f"{safe} ({marker}).pdf".strip()
+    safe, mark = (re.sub(r"[^\w.+-]+", "-", word).strip(".-") for word in (number, marker))
+    short = safe.encode()[:_NAME_BYTES].decode(errors="ignore")
+    return f"{short} ({mark}).pdf".strip()
 
 
 def _save(path: Path, content: bytes) -> None:
-    """Replace the file in one step."""
-    temporary = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, path)  # noqa: PTH105 -- says that it replaces
+        files.put(path, content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise storage_error(error, path) from error

@@ -11,6 +11,7 @@ import logging
 import os
 import queue
 import random
+import re
 import ssl
 import threading
 import time
@@ -57,6 +58,10 @@ _DEEPEST = 50
 _LONGEST_WORDS = 1000
 _SECRET_LENGTH = 12
 """Shorter values are ids and words, which an error may quote."""
+
+
+_NO_PATH = re.compile(r"(?i)[\s#\\\x00-\x20\x7f-\x9f\ud800-\udfff]|/$|/(\.|%2e){1,2}(/|$)|.{2000}")
+"""What an id that is none would make of an address: a list, another place, or no address at all."""
 
 
 ODD = (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError)
@@ -408,6 +413,11 @@ class Http:
     def _address(self, path: str) -> str:
         """Join to the base; an absolute link may only lead to the same host."""
         if not path or path.startswith("/"):
+            if _NO_PATH.search(path.partition("?")[0]):
+                raise ServiceUnavailable(
+                    f"an id {self.service} gave is none: `{path[:80]}` is no address there",
+                    hint=f"nothing was sent; look at the record in {self.service}",
+                )
             return self.base_url + path
         here, there = urlsplit(self.base_url), urlsplit(path)
         if (here.scheme, here.netloc) != (there.scheme, there.netloc):

@@ -61,11 +61,11 @@ class Session:
 
     def home(self) -> "Home":
         """The files of the profile; the folder is made where it is missing."""
-        from productive_sage import config, render
+        from productive_sage import config, logs, render
 
         render.name_profile(self.profile)
         home = config.open_home(self.folder, self.profile, self.config)
-        log_to(home, verbose=self.verbose)
+        logs.log_to(home.log, verbose=self.verbose)
         return home
 
     def home_as_it_is(self, profile: str) -> "Home":
@@ -78,7 +78,9 @@ class Session:
         home = config.named_home(self.folder, profile, self.config)
         with suppress(PsageError, OSError):
             if home.log.parent.is_dir():
-                log_to(home, verbose=self.verbose)
+                from productive_sage import logs
+
+                logs.log_to(home.log, verbose=self.verbose)
         return home
 
     def settings(self, home: "Home") -> "Settings":
@@ -127,6 +129,7 @@ class Session:
         """Let one writing run at a time work on a profile; the next one says who holds it."""
         import filelock
 
+        from productive_sage import files
         from productive_sage.config import storage_error
 
         holder = home.lock.with_suffix(".holder")
@@ -148,7 +151,8 @@ class Session:
             stack.callback(lock.release)
             since = datetime.now(UTC).isoformat(timespec="seconds")
             try:
-                holder.write_text(f"`psage {self.command}` (process {os.getpid()}) since {since}")
+                who = f"`psage {self.command}` (process {os.getpid()}) since {since}"
+                files.put(holder, who.encode())
             except OSError as error:
                 raise storage_error(error, holder) from error
             stack.callback(holder.unlink, missing_ok=True)
@@ -238,28 +242,3 @@ def _remember(ledger: "Ledger", productive: "ProductiveSignIn", tokens: "SageTok
     with suppress(PsageError):  # what the run did counts more
         ledger.remember_sign_in("Productive", productive.facts)
         ledger.remember_sign_in("Sage", sage.facts)
-
-
-def log_to(home: "Home", *, verbose: bool) -> None:
-    """Write psage's own log, never that of the HTTP library, whose lines hold addresses.
-
-    The file is made by its first record: without `--verbose` only defects are recorded.
-    """
-    import logging
-    from logging.handlers import RotatingFileHandler
-
-    try:
-        home.log.parent.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise HomeUnusable(f"the log `{home.log}` cannot be written: {error.strerror}") from error
-    handler = RotatingFileHandler(
-        home.log, maxBytes=1_000_000, backupCount=3, encoding="utf-8", delay=True
-    )
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s %(message)s"))
-    logger = logging.getLogger("psage")
-    for old in logger.handlers:
-        old.close()
-    logger.handlers = [handler]
-    logger.setLevel(logging.INFO if verbose else logging.ERROR)
-    logger.propagate = False
-    logging.raiseExceptions = False  # a log that cannot be written is no reason to complain

@@ -28,6 +28,8 @@ _KEY_LIFE = timedelta(days=1)
 """Sage keeps a key for days; psage relies on one."""
 _SEARCH_LAG = timedelta(minutes=5)
 """A search may miss a fresh document; after so long, not found is not there."""
+_TRIED = timedelta(days=7)
+"""So long is tried, at each run, what follows a copy; an outage is over by then."""
 _SETTLED = Notice("settled", "begun by an earlier run and completed now")
 
 
@@ -46,7 +48,7 @@ def settle(desk: Desk) -> Iterator[Outcome]:
             yield outcome
     for link in desk.ledger.unfinished():
         if (link.productive_id, link.copy) in unfinished and (outcome := _complete(desk, link)):
-            yield outcome
+            yield _within_reason(desk, link, outcome)
 
 
 def _age(intent: Intent) -> timedelta:
@@ -177,6 +179,26 @@ def _complete(desk: Desk, link: Link) -> Outcome | None:
         notices=(Notice("not_completed", said),),
         kind=link.kind,
     )
+
+
+def _within_reason(desk: Desk, link: Link, outcome: Outcome) -> Outcome:
+    """Give up what has failed for a week; a credit note's money is tried until it is done."""
+    name, now = f"left {link.id}", datetime.now(UTC)
+    since = desk.ledger.mark(name)
+    (left,) = [one.pending for one in desk.ledger.links(link.productive_id) if one.id == link.id]
+    if not left or not since:
+        if left or since:
+            desk.ledger.set_marks({name: now.isoformat() if left else ""})
+        return outcome
+    if now - datetime.fromisoformat(since) < _TRIED:
+        return outcome
+    desk.ledger.change_link(link, pending=left & {"allocate"})
+    said = (
+        f"what was left to do after the copy has failed for {_TRIED.days} days and is not tried "
+        f"again; where it is the PDF, `psage {link.kind.command} {link.productive_id} "
+        "--update-existing` tries once more"
+    )
+    return replace(outcome, notices=(*outcome.notices, Notice("given_up", said)))
 
 
 def _completed(desk: Desk, link: Link) -> Outcome | None:

@@ -1,0 +1,25 @@
+"""Files that are for their owner alone, and put in place in one step."""
+
+import os
+from pathlib import Path
+
+
+def put(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Write beside the file, then rename: a crash leaves the old file or the new one.
+
+    A link in its place is replaced, not followed. Raises OSError.
+    """
+    import tempfile  # here, since `status` writes nothing and is in a hurry
+
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # 0600, and new
+    draft = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.chmod(mode)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
