@@ -579,6 +579,81 @@ def test_a_keyring_that_breaks_while_storing_shows_no_secret(
     assert "the keyring is gone" in result.err
 
 
+@pytest.mark.parametrize(
+    "quoted",
+    [str, repr, json.dumps, quote, lambda held: base64.b64encode(held.encode()), lambda h: h[900:]],
+    ids=["as it is", "repr", "JSON", "address", "base64", "half"],
+)
+@pytest.mark.parametrize("call", ["get_password", "set_password"])
+def test_a_keyring_that_quotes_what_it_holds_shows_no_secret(
+    signed_in: Sandbox,
+    watched: Psage,
+    memory_keyring: MemoryKeyring,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    quoted: Callable[[str], Any],
+) -> None:
+    def fail(self: MemoryKeyring, service: str, username: str, password: str = "") -> str | None:
+        held = password or self.entries.get((service, username), "")
+        if "access_token" not in held:  # the first thing that is asked for is no secret
+            return held
+        raise ValueError(f"the entry cannot be taken: {quoted(held)}")
+
+    signed_in.sign_in.expire_access_tokens()
+    monkeypatch.setattr(MemoryKeyring, call, fail)
+
+    results = [watched(*COPY), watched(*COPY, "--json"), watched("doctor", "--json")]
+
+    assert {result.code for result in results} <= {3, 4}
+    assert "the entry cannot be taken" in results[0].err
+
+
+def test_a_service_that_quotes_a_secret_anywhere_shows_none(
+    signed_in: Sandbox, watched: Psage
+) -> None:
+    secret = Vault("default").sage().access_token
+    said = {"$severity": "error", "$message": f"Bearer {secret[:200]}?", "$source": secret}
+    for status in (422, 403, 404):
+        signed_in.fault(
+            kind="status",
+            status=status,
+            method="POST",
+            path="/sales_invoices",
+            body=[said],
+            headers={"X-Request-Id": secret},
+        )
+
+        results = [watched(*COPY, "--json"), watched("history", "--json"), watched("history")]
+
+        assert results[0].code == 4
+    assert results[1].json["events"]
+
+
+@pytest.mark.parametrize("secret", ["hunter-22", "hun@ter22", "hun/ter22", "hun%2Fter22"])
+def test_a_password_in_an_address_is_not_shown(
+    signed_in: Sandbox,
+    psage: Psage,
+    watched: Psage,
+    canaries: Canaries,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    secret: str,
+) -> None:
+    canaries.productive |= {secret, "ter22"}
+    address = f"https://user:{secret}@sage.example/v3.1"
+    with monkeypatch.context() as there:
+        there.setenv("PSAGE_SAGE_API_URL", address)
+        results = [watched(*COPY, *form) for form in ((), ("--json",))]
+        results += [watched("doctor", "--json"), watched("status", "--json")]
+    assert {result.code for result in results} == {2}
+    assert "PSAGE_SAGE_API_URL" in results[0].err
+
+    (home / "default.toml").write_text(f'[endpoints]\nsage_token = "{address}"\n')
+    results = [psage(*COPY), psage(*COPY, "--json"), psage("configure", "--show", "--json")]
+    assert "endpoints.sage_token" in results[0].err
+    assert held("".join(one.out + one.err for one in results).encode(), canaries.all) == []
+
+
 # --- defects
 
 
@@ -624,6 +699,21 @@ def test_a_defect_puts_no_secret_into_its_traceback(
     assert "Traceback" not in result.out + result.err
     assert "stumbled over" in log_of(home)
     assert "Traceback" in log_of(home)
+
+
+def test_a_traceback_that_quotes_a_secret_is_written_without_it(
+    signed_in: Sandbox, watched: Psage, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def quote_it(client: SageClient, *_: Any) -> None:
+        headers = client._http._credentials.headers()
+        raise RuntimeError(f"{headers} {headers['Authorization'][60:160]}")
+
+    monkeypatch.setattr(SageClient, "books", quote_it)
+
+    result = watched(*COPY)
+
+    assert result.code in {1, 8}
+    assert "RuntimeError: {'Authorization': 'Bearer …" in log_of(home)
 
 
 def test_a_defect_while_connecting_puts_no_secret_into_its_traceback(

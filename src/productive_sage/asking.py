@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from productive_sage.errors import InputNeeded, Interrupted, NotConfirmed
+from productive_sage.redaction import keep, redacted
 
 if TYPE_CHECKING:
     from productive_sage.config import Home
@@ -23,9 +24,9 @@ def choose(question: str, answers: Sequence[str], default: int | None) -> int:
 
 
 def _choose(question: str, answers: Sequence[str], default: int | None) -> int:
-    typer.echo(question, err=True)
+    typer.echo(redacted(question), err=True)
     for n, answer in enumerate(answers, start=1):
-        typer.echo(f"  {n}  {answer}", err=True)
+        typer.echo(f"  {n}  {redacted(answer)}", err=True)
     while True:
         usual = None if default is None else str(default + 1)
         try:
@@ -73,6 +74,7 @@ def given(variable: str, flag: str, *, from_stdin: bool) -> str:
     if not from_stdin:
         return os.environ.get(variable, "").strip()
     secret = sys.stdin.readline().strip()
+    keep(secret)
     if not secret:
         raise InputNeeded("stdin ended before the secret", hint=f"pipe it in with `{flag}`")
     return secret
@@ -83,6 +85,7 @@ def secret(what: str, variable: str, flag: str, *, can_ask: bool) -> str:
     secret = ""
     if can_ask:
         secret = str(typer.prompt(what, hide_input=True, err=True)).strip()
+        keep(secret)
     if not secret:
         raise InputNeeded(
             f"no {what} was given",
@@ -129,6 +132,7 @@ def _nothing_done() -> Iterator[None]:
 
 def say(text: str) -> None:
     """Tell a person something; an address stays in one piece, so that it can be copied."""
+    text = redacted(text)
     if " " in text.strip() and sys.stderr.isatty():
         from productive_sage import render
 

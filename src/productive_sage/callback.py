@@ -20,6 +20,7 @@ from typing import Any, Generic, TypeVar
 
 from productive_sage import oauth
 from productive_sage.errors import PsageError, SignInFailed
+from productive_sage.redaction import redacted
 
 _T = TypeVar("_T")
 
@@ -107,7 +108,7 @@ class Listener(ThreadingTCPServer, Generic[_T]):
             self._results.append(redeem(oauth.code_from(address, request)))
         except PsageError as error:
             self._error = error
-            text = f"{error.message[:1].upper()}{error.message[1:]}."
+            text = redacted(f"{error.message[:1].upper()}{error.message[1:]}.")
         except BaseException as error:  # noqa: BLE001 -- raised in the thread that waits
             self._error = error
         else:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from productive_sage import __version__, asking, commandline
+from productive_sage import __version__, asking, commandline, redaction
 from productive_sage.errors import ConfigInvalid, Interrupted, PsageError, UsageProblem
 from productive_sage.session import Session, open_pool, warn
 
@@ -1120,6 +1120,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     global _session  # noqa: PLW0603 -- typer's callback has no other place for the root options
     _session = Session()
+    redaction.forget()
+    redaction.keep_environment(os.environ)
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # a daemon may have closed them
             stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 -- for good

@@ -45,6 +45,7 @@ from productive_sage.ledger import Ledger
 from productive_sage.models import Item, LedgerAccount, Settings
 from productive_sage.oauth import SageTokens
 from productive_sage.productive import ProductiveClient, Token
+from productive_sage.redaction import redacted
 from productive_sage.sage import SageClient, sage_http
 from productive_sage.vault import ProductiveSignIn, SageSignIn, Vault
 
@@ -774,6 +775,6 @@ def answer_for_cron(profile: str) -> None:
                 read()
                 answer["stored"].append(service)
     except PsageError as unavailable:
-        answer["error"] = unavailable.message
+        answer["error"] = redacted(unavailable.message)
     print(json.dumps(answer), flush=True)
     os._exit(0)  # a keyring that waits for somebody would keep the process

@@ -37,6 +37,7 @@ from productive_sage.errors import (
     UsageProblem,
 )
 from productive_sage.pacing import MAX_ATTEMPTS, Limiter, backoff_s, is_affordable
+from productive_sage.redaction import redacted
 from productive_sage.text import clean, quoted
 
 log = logging.getLogger("psage.http")
@@ -415,7 +416,7 @@ class Http:
         if not path or path.startswith("/"):
             if _NO_PATH.search(path.partition("?")[0]):
                 raise ServiceUnavailable(
-                    f"an id {self.service} gave is none: `{path[:80]}` is no address there",
+                    f"an id {self.service} gave is none: `{quoted(path, 80)}` is no address there",
                     hint=f"nothing was sent; look at the record in {self.service}",
                 )
             return self.base_url + path
@@ -506,17 +507,16 @@ class Http:
         return self._useless(what, f"broke off ({why}) in reply", writes=writes)
 
     def _words(self, answer: "_Answer") -> tuple[str, tuple[str, ...]]:
-        """The service's own words, less any secret it quotes, and the fields it names."""
+        """The service's own words and the fields it names, less any secret in them."""
         document = answer.document
         try:
             words, fields = ("", ()) if document is _NOT_JSON else self._explain(document)
         except ODD:
             return "", ()  # a refusal stays one, however oddly it is worded
-        for value in self._secrets:
-            for secret in value.split():
-                if len(secret) >= _SECRET_LENGTH:
-                    words = words.replace(secret, "…")
-        return quoted(words, _LONGEST_WORDS), tuple(quoted(one, _LONGEST_WORDS) for one in fields)
+        own = {part for value in self._secrets for part in value.split()}
+        own = {part for part in own if len(part) >= _SECRET_LENGTH}
+        said = [quoted(redacted(one, own), _LONGEST_WORDS) for one in (words, *fields)]
+        return said[0], tuple(said[1:])
 
 
 class _TryAgain(Exception):

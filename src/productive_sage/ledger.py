@@ -28,6 +28,7 @@ from productive_sage.errors import (
     OutcomeUnknown,
     PsageError,
 )
+from productive_sage.redaction import redacted
 from productive_sage.text import marked
 
 if TYPE_CHECKING:
@@ -617,7 +618,7 @@ class Ledger:
         """End an intent; `path` and `answer` say what it made."""
         db.execute(
             "UPDATE intent SET state = ?, words = ?, ended_at = ? WHERE id = ?",
-            (state, words, _text(_now()), intent.id),
+            (state, redacted(words), _text(_now()), intent.id),
         )
         try:
             self._log_end(db, intent, state, path, answer or {"words": words})
@@ -952,6 +953,8 @@ class Ledger:
         """Tie an event to the last one, by the note of that: what is cut off stays missed."""
         noted, previous = self._noted_end() or (0, "")
         (last,) = db.execute("SELECT coalesce(max(id), 0) FROM event").fetchone()
+        said = {key: redacted(value) for key, value in event.answer.items()}
+        event = replace(event, answer=said, request_id=redacted(event.request_id))
         columns = audit.sealed(self._signed(event), max(noted, last) + 1, previous)
         marks = ", ".join("?" * len(columns))
         db.execute(f"INSERT INTO event ({_EVENT}) VALUES ({marks})", tuple(columns.values()))

@@ -8,6 +8,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from productive_sage.errors import HomeUnusable
+from productive_sage.redaction import redacted
 
 
 def log_to(file: Path, *, verbose: bool) -> None:
@@ -17,7 +18,7 @@ def log_to(file: Path, *, verbose: bool) -> None:
     except OSError as error:
         raise HomeUnusable(f"the log `{file}` cannot be written: {error.strerror}") from error
     handler = _OwnersFile(file, maxBytes=1_000_000, backupCount=3, encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(name)s %(message)s"))
+    handler.setFormatter(_Redacted("%(asctime)s %(process)d %(name)s %(message)s"))
     logger = logging.getLogger("psage")
     for old in logger.handlers:
         old.close()
@@ -25,6 +26,13 @@ def log_to(file: Path, *, verbose: bool) -> None:
     logger.setLevel(logging.INFO if verbose else logging.ERROR)
     logger.propagate = False
     logging.raiseExceptions = False  # a log that cannot be written is no reason to complain
+
+
+class _Redacted(logging.Formatter):
+    """Lines and tracebacks without secrets, whatever an exception quotes."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
 
 
 class _OwnersFile(RotatingFileHandler):

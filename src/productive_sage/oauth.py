@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from productive_sage import redaction
 from productive_sage.errors import (
     DifferentBusiness,
     NotConnected,
@@ -52,6 +53,7 @@ def redirect_uri(port: int) -> str:
 def begin(authorize_url: str, client_id: str, port: int) -> Request:
     """Make the address a person opens to sign in to Sage, with a fresh state and PKCE verifier."""
     state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
+    redaction.keep(verifier)
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest())
     query = urlencode(
         {
@@ -133,6 +135,7 @@ def exchange(
     Raises SignInFailed with Sage's words where it is refused, ServiceUnavailable where it may work
     another time.
     """
+    redaction.keep(code, client_secret)
     try:
         reply = http.post_form(
             "",
@@ -174,6 +177,7 @@ def _with_tokens(sign_in: SageSignIn, answer: Any, now: float) -> SageSignIn:
         raise SignInFailed(
             "Sage's answer holds no tokens", hint="run `psage connect sage` again"
         ) from None
+    redaction.keep(access, refresh)
     scope = answer.get("scope")
     return replace(
         sign_in,

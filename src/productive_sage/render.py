@@ -19,6 +19,7 @@ from productive_sage import money
 from productive_sage.audit import Event
 from productive_sage.basics import CREDIT_NOTE
 from productive_sage.errors import PsageError, SomeFailed
+from productive_sage.redaction import redacted
 from productive_sage.text import bare, clean
 
 if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `status` go without
@@ -81,17 +82,24 @@ def document(
         "dry_run": dry_run,
     }
     # Plain ASCII: every terminal, pipe and code page can take it.
-    print(json.dumps({**head, **_runnable_all(content)}, indent=2, default=str))
+    print(json.dumps({**head, **_fit_all(content)}, indent=2))
 
 
-def _runnable_all(value: Any) -> Any:
-    """A JSON value whose messages and hints name commands that work on their profile."""
+def _fit_all(value: Any) -> Any:
+    """A JSON value without secrets, whose messages and hints name commands for their profile."""
     if isinstance(value, Mapping):
         return {
-            key: _named(one) if key in ("message", "hint") else _runnable_all(one)
+            str(key): _fit_all(_named(one) if key in ("message", "hint") else one)
             for key, one in value.items()
         }
-    return [_runnable_all(one) for one in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple | set):
+        return [_fit_all(one) for one in value]
+    return value if value is None or isinstance(value, bool | int | float) else redacted(str(value))
+
+
+def _fit(text: str) -> str:
+    """What people and services wrote, fit to be seen: nothing that acts, no secret."""
+    return redacted(clean(text))
 
 
 def name_profile(profile: str) -> None:
@@ -107,7 +115,7 @@ def _told(message: str) -> str:
 
 def _runnable(text: str) -> str:
     """A text whose commands work on the profile it is about."""
-    return clean(_named(text))
+    return _fit(_named(text))
 
 
 def _named(text: Any) -> Any:
@@ -167,7 +175,7 @@ def settings(rows: Mapping[str, tuple[str, str]]) -> None:
 
 def _fitted(text: str, first: str, later: str) -> Iterable[str]:
     """The lines of a result: as `_wrapped` makes them for a terminal, else one."""
-    return _wrapped(text, first, later) if sys.stdout.isatty() else [first + clean(text)]
+    return _wrapped(text, first, later) if sys.stdout.isatty() else [first + _fit(text)]
 
 
 def _wrapped(text: str, first: str, later: str) -> Iterator[str]:
@@ -176,7 +184,7 @@ def _wrapped(text: str, first: str, later: str) -> Iterator[str]:
 
     width = shutil.get_terminal_size().columns - max(cell_len(first), cell_len(later))
     begin = first
-    for one in Text(_held_together(clean(text))).wrap(err(), max(width, 10)):
+    for one in Text(_held_together(_fit(text))).wrap(err(), max(width, 10)):
         yield f"{begin}{_let_go(one.plain)}".rstrip()
         begin = later
 
@@ -209,7 +217,7 @@ def status(found: Sequence["Status"], *, now: datetime, quiet: bool) -> None:
             print()
         name_profile(one.home.profile)
         for name, sentence in statuses.lines(one, now=now, is_brief=quiet):
-            _print_hanging(f"{name:<12}{clean(sentence)}", 12)
+            _print_hanging(f"{name:<12}{_fit(sentence)}", 12)
         waiting = list(statuses.errands(one))
         seen = f"; {len(one.seen)} seen before" if one.seen else ""
         if waiting:
@@ -217,8 +225,8 @@ def status(found: Sequence["Status"], *, now: datetime, quiet: bool) -> None:
         elif not quiet:
             print(f"{'Waiting':<12}nothing{seen}")
         for item, sentence, step in waiting:
-            _print_hanging(f"  {item}  {clean(sentence)}", 9)
-            _print_hanging(f"         next: {clean(step)}", 11)
+            _print_hanging(f"  {item}  {_fit(sentence)}", 9)
+            _print_hanging(f"         next: {_fit(step)}", 11)
         if waiting and not quiet:
             how = f"`{one.command} status --seen ITEM` takes one off until it changes"
             _print_hanging(f"{'':<12}{how}", 12)
@@ -406,8 +414,8 @@ def copies(outcomes: "Sequence[Outcome]", *, dry_run: bool, quiet: bool) -> None
 def _print_requests(outcome: "Outcome") -> None:
     """What a real run would send."""
     for request in (outcome.planned or {}).get("requests", []):
-        out().print(f"{request['method']} {request['path']}")
-        out().print(json.dumps(request["body"], ensure_ascii=False, indent=2))
+        out().print(redacted(f"{request['method']} {request['path']}"))
+        out().print(json.dumps(_fit_all(request["body"]), ensure_ascii=False, indent=2))
 
 
 # --- payments
@@ -508,7 +516,7 @@ def _payments_table(rows: "Sequence[tuple[str, Change]]", would: str) -> "Table"
         kind = " (write-off)" if change.is_write_off else ""
         table.add_row(
             Text(change.productive_id),
-            Text(clean(change.sage_number)),
+            Text(_fit(change.sage_number)),
             Text(change.payment_id or ""),
             Text(f"{would}{word}{kind}"),
             Text(change.on.isoformat() if change.on else ""),
@@ -529,7 +537,7 @@ def _print_more(outcome: "Outcome", *, dry_run: bool) -> None:
         how = "would be" if dry_run else "is"
         out().print(f"{amount} {outcome.currency} {how} set against the credited invoice")
     if outcome.sage_url and not dry_run:
-        out().print(f"{outcome.sage_number}: {outcome.sage_url}")
+        out().print(_fit(f"{outcome.sage_number}: {outcome.sage_url}"))
 
 
 def _table(outcomes: "Sequence[Outcome]") -> "Table":
@@ -548,10 +556,10 @@ def _table(outcomes: "Sequence[Outcome]") -> "Table":
         customer = outcome.customer
         name = f"{customer.name}{' (new)' if customer.created else ''}" if customer else ""
         table.add_row(
-            Text(clean(outcome.number or outcome.productive_id)),
+            Text(_fit(outcome.number or outcome.productive_id)),
             Text(_WORDS[outcome.action]),
-            Text(clean(outcome.sage_number or "")),
-            Text(clean(name)),
+            Text(_fit(outcome.sage_number or "")),
+            Text(_fit(name)),
             *(
                 Text(_amount(figure, outcome.currency) or "")
                 for figure in (outcome.net, outcome.tax, outcome.total)
@@ -591,7 +599,7 @@ def history(events: Sequence[Event]) -> None:
             f"{_deed(event)}\n{_figures(event)}",
             f"{_answer(event)}\n{event.request_id}",
         )
-        table.add_row(*(Text(clean(cell).strip("\n")) for cell in cells))
+        table.add_row(*(Text(_fit(cell).strip("\n")) for cell in cells))
     out().print(table)
 
 
@@ -665,4 +673,4 @@ def _harmless(cell: Any) -> str:
     """Text that a spreadsheet takes for text: `'=1+1`."""
     if isinstance(cell, Decimal):
         return money.text(cell)
-    return _ACTIVE.sub(r"\1'", clean(str(cell)))
+    return _ACTIVE.sub(r"\1'", _fit(str(cell)))

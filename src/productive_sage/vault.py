@@ -13,6 +13,7 @@ and home folder, ask one after the other, and such a file is replaced in one ste
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -20,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import filelock
 
+from productive_sage import redaction
 from productive_sage.basics import SignedIn
 from productive_sage.errors import KeyringUnavailable, Locked, NotConnected, PsageError
 
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 _CHUNK = 1200 if sys.platform == "win32" else 16_000
 """Fewer entries elsewhere: an encrypted file takes 0.4 s for each."""
 _USER = "psage"
+_WORDS_LIMIT = 200
+"""Of what a keyring says where it fails."""
 _LOCK_S = 60
 """Longer than any other process needs for its turn, unless it waits for somebody."""
 _BUSY_S = 120
@@ -115,6 +119,7 @@ class Vault:
         Raises Locked where another process keeps the keyring to itself.
         """
         name = "productive" if isinstance(sign_in, ProductiveSignIn) else "sage"
+        _keep(sign_in)
         secret = json.dumps(asdict(sign_in))
         self._in_time(lambda: self._write(name, secret), patience=patience)
 
@@ -135,9 +140,11 @@ class Vault:
         if secret is None:
             raise NotConnected(service)
         try:
-            return kind(**json.loads(secret))
+            sign_in = kind(**json.loads(secret))
         except (ValueError, TypeError):
             raise NotConnected(service) from None
+        _keep(sign_in)
+        return sign_in
 
     @contextmanager
     def renewing(self) -> Iterator[None]:
@@ -388,6 +395,11 @@ def _lock_file(backend: "KeyringBackend", ending: str) -> Path:
     return path.with_name(f"{path.name}{ending}")
 
 
+def _keep(sign_in: Any) -> None:
+    """Have the secrets of a sign-in never shown: what its own text leaves out."""
+    redaction.keep(*(getattr(sign_in, one.name) for one in fields(sign_in) if not one.repr))
+
+
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()[:16]
 
@@ -399,6 +411,8 @@ def _unavailable(error: Exception) -> KeyringUnavailable:
         return KeyringUnavailable("there is no keyring on this machine", hint=_WAY_OUT)
     if isinstance(error, KeyringLocked):
         return KeyringUnavailable("the keyring is locked", hint=_WAY_OUT)
-    return KeyringUnavailable(
-        f"the keyring does not work: {str(error) or type(error).__name__}", hint=_WAY_OUT
-    )
+    # A back end may quote what it holds, in any encoding: of that no long word is shown but a path.
+    long = r"(?<![\w/.-])(?!/)[\w+/=%-]{32,}|[\w+=%-]{32,}"
+    said = re.sub(long, redaction.GONE, str(error).strip().partition("\n")[0])
+    said = redaction.redacted(said)[:_WORDS_LIMIT] or type(error).__name__
+    return KeyringUnavailable(f"the keyring does not work: {said}", hint=_WAY_OUT)
