@@ -80,7 +80,7 @@ def outstanding(document: SageDocument) -> Decimal:
 
 
 def _read(desk: Desk, sage_id: str, kind: Kind) -> SageDocument:
-    document = desk.sage.document(kind, sage_id)
+    document = desk.sage.known(kind, sage_id)
     if document is None or document.status == "VOID":
         gone = "deleted" if document is None else "voided"
         raise CopyGone(f"the {kind.name} in Sage was {gone}, so nothing can be allocated")

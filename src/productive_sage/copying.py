@@ -312,7 +312,7 @@ class _Run:
                 return self._create(invoice, copy=1)
             if wanted is None:
                 return self._adopted(invoice, link)
-        present = self._desk.sage.document(invoice.kind, link.sage_id)
+        present = self._desk.sage.known(invoice.kind, link.sage_id)
         if present:
             present.check_booked(f"the copy of {invoice.label}")
         again = wanted or self._again(invoice, link, present)
@@ -477,7 +477,7 @@ class _Run:
         )
 
     def _adopted(self, invoice: Invoice, link: Link) -> Outcome:
-        present = self._living(invoice, link, self._desk.sage.document(link.kind, link.sage_id))
+        present = self._living(invoice, link, self._desk.sage.known(link.kind, link.sage_id))
         done = followups.Done()
         if not self._desk.dry_run:
             self._customers.remember(invoice, present.contact_id, present.contact_name)
@@ -534,7 +534,7 @@ class _Run:
                 hint=f"copy that first: `psage copy-invoice {credited.id}`",
                 details={"invoice": credited.id},
             )
-        copy = desk.sage.document(INVOICE, link.sage_id)
+        copy = desk.sage.known(INVOICE, link.sage_id)
         if copy is None or (gone := mapping.gone(copy)):
             gone = gone if copy else "deleted"
             raise CopyGone(

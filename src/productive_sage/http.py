@@ -451,6 +451,9 @@ class Http:
                 "follow: its sign-in is for the configured host alone",
                 hint="check the configured addresses",
             )
+        if status == 404 and not self._words(answer)[0]:
+            # A gateway on the way has pages of its own; what is gone, the service says itself.
+            return self._useless(what, "answered 404, but not in its own words", writes=writes)
         if 400 <= status < 500 and status != 408:
             return self._refusal(what, answer)
         how = f"answered {status} {self._words(answer)[0]}".rstrip()

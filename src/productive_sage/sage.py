@@ -67,6 +67,8 @@ _INVOICE_FIELDS = (
 _CREDIT_NOTE_FIELDS = _INVOICE_FIELDS.replace("invoice_number", "credit_note_number") + (
     ",original_invoice_date"
 )
+_EVER = datetime(2000, 1, 1, tzinfo=UTC)
+"""Before any deletion that Sage could list."""
 RECEIPTS, ALLOCATIONS = "/contact_payments", "/contact_allocations"
 _CUSTOMERS_OWN = {RECEIPTS: "CUSTOMER_RECEIPT", ALLOCATIONS: "CUSTOMER_ALLOCATION"}
 _CONTACT_FIELDS = {
@@ -266,6 +268,21 @@ class SageClient:
         row = self._get_or_none(f"{kind.path}/{sage_id}", {"show_payments_allocations": "true"})
         return None if row is None else _document(kind, row)
 
+    def known(self, kind: Kind, sage_id: str) -> SageDocument | None:
+        """A document psage knows to have been there, or None where Sage says it was deleted.
+
+        Raises ServiceUnavailable where Sage does not show it and has no record of its deletion.
+        """
+        document = self.document(kind, sage_id)
+        if document is None and sage_id not in self.deleted(kind.path, _EVER):
+            raise ServiceUnavailable(
+                f"Sage does not show the {kind.name} `{sage_id}`, but has no record of its "
+                "deletion either",
+                hint="try again later; if it stays so, see whether the sign-in still reaches the "
+                "business, and look for the document in Sage",
+            )
+        return document
+
     @understood
     def credit_notes(self, contact_id: str) -> list[SageDocument]:
         """The credit notes of a customer, without their lines."""
@@ -429,6 +446,11 @@ class SageClient:
         except RefusedBySage as error:
             if error.status != 404:
                 raise
+            if self.business_id and not error.headers.get("x-business"):
+                raise ServiceUnavailable(
+                    f"the answer to GET {path} was 404, but does not say of which business",
+                    hint="try again in a few minutes",
+                ) from None
             self._check_business(error.headers)  # missing from another business is not missing
             return None
 

@@ -124,7 +124,7 @@ def _settle_create(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outco
 def _settle_update(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outcome | None:
     links = desk.ledger.links(intent.source_id)
     link = next((i for i in links if i.copy == intent.context["copy"]), None)
-    present = desk.sage.document(intent.document_kind, str(intent.context["sage_id"]))
+    present = desk.sage.known(intent.document_kind, str(intent.context["sage_id"]))
     is_changeable = present and present.status != "VOID" and not present.is_draft
     if link is None or present is None or not is_changeable:
         desk.ledger.close(intent, "lapsed", "not sent again")
@@ -205,7 +205,7 @@ def _completed(desk: Desk, link: Link) -> Outcome | None:
     found, unreadable = desk.productive.invoices(ids=[link.productive_id])
     if link.productive_id in unreadable:
         raise unreadable[link.productive_id]
-    document = desk.sage.document(link.kind, link.sage_id)
+    document = desk.sage.known(link.kind, link.sage_id)
     if document is None or document.status == "VOID":
         desk.ledger.change_link(link, pending=frozenset())  # there is nothing left to do it to
         return None
