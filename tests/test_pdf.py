@@ -1,6 +1,7 @@
 """The PDF travels with the copy, and never in its way."""
 
 import hashlib
+import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -133,6 +134,18 @@ def test_the_pdf_is_linked_to_the_document_however_sage_links_it(
     assert is_linked(services, attachment, result.only["sage_id"])
     assert attachment["file"] == b"%PDF-1.4 changed"
     assert (result.only["pdf"]["attached"], codes(result)) == (True, [])
+
+
+def test_a_context_refused_without_a_field_named_is_left_out_too(
+    services: Sandbox, psage: Psage
+) -> None:
+    services.fault("status", path="/attachments", status=422)
+
+    result = psage("copy-invoice", "123", "--json")
+
+    assert (result.only["pdf"]["attached"], codes(result)) == (True, [])
+    (call,) = [call for call in services.calls("sage", "POST", "/attachments") if not call.faulted]
+    assert "attachment_context_id" not in json.loads(call.body)["attachment"]
 
 
 def test_an_attachment_linked_to_nothing_is_taken_back_and_tried_once_more(
@@ -442,7 +455,8 @@ def test_a_file_in_the_folder_that_is_no_pdf_is_a_warning(
 @pytest.mark.parametrize(
     "fault",
     [
-        {"kind": "status", "service": "sage", "path": "/attachments", "status": 422},
+        {"kind": "status", "service": "sage", "path": "/attachments", "status": 422, "times": 2},
+        {"kind": "status", "service": "sage", "path": "/attachments", "status": 403},
         {"kind": "status", "service": "files", "path": "/", "status": 404},
         {"kind": "html", "service": "files", "path": "/", "times": 9},
         {"kind": "cut_after", "service": "sage", "path": "/attachments"},

@@ -1347,6 +1347,32 @@ def test_an_attachment_is_found_read_and_removed(sandbox: Sandbox, sage: Service
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "accept"),
+    [
+        ("GET", "/user", "text/html"),
+        ("GET", "/sales_invoices", "application/pdf"),
+        ("POST", "/sales_invoices", "application/pdf"),
+        ("PUT", "/sales_invoices/*", "application/vnd.api+json"),
+        ("DELETE", "/attachments/*", "application/octet-stream"),
+        ("GET", "/attachments/*/file", "*/*"),
+    ],
+)
+def test_what_an_address_does_not_give_is_refused_before_anything_is_done(
+    sandbox: Sandbox, sage: Service, method: str, path: str, accept: str
+) -> None:
+    bill = invoice(sage, sandbox)
+    file = made(sage("POST", "/attachments", attachment(bill)))
+    path = path.replace("*", (file if "attach" in path else bill)["id"])
+    body = {"sales_invoice": draft(sandbox)} if method in {"POST", "PUT"} else None
+
+    reply = sage(method, path, body, Accept=accept)
+
+    assert reply.status_code == 406
+    assert (len(sandbox.sage.invoices), len(sandbox.sage.attachments)) == (1, 1)
+    sandbox.clear_calls()  # the contract lists no 406
+
+
+@pytest.mark.parametrize(
     ("by", "context", "transaction"),
     [("either", True, True), ("transaction", False, True), ("unlinked", False, False)],
 )

@@ -398,8 +398,9 @@ class SageClient:
         try:
             return send(context)
         except RefusedBySage as error:
-            is_about_it = any("attachment_context" in field for field in error.fields)
-            if not (is_about_it and document.transaction_id):
+            # Not every refusal names a field; where one names another, that is what is wrong.
+            may_be_it = all("attachment_context" in field for field in error.fields)
+            if error.status != 422 or not (may_be_it and document.transaction_id):
                 raise
             return send({})
 

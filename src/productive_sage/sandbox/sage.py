@@ -131,6 +131,7 @@ class Sage:
                 books = self._business(request)
                 self._check_subscription(books, request)
                 self._check_role(request)
+                _check_accept(request)
                 reply = self._route(books, request)
             except Refusal as refusal:
                 reply = self._refused(refusal)
@@ -210,7 +211,7 @@ class Sage:
                 return self._one(books, plural, key, request)
             case ("GET", _, "file") if plural == "attachments":
                 self._check_query(request, frozenset())
-                return self._file(books, key, request)
+                return self._file(books, key)
             case ("POST",) if kind:
                 return self._post(books, kind.singular, request, _create_document(books, kind))
             case ("POST",) if plural == "contacts":
@@ -339,7 +340,6 @@ class Sage:
         accept = request.headers.get("accept", "*/*")
         if kind and "application/pdf" in accept:
             return self._pdf(books, kind, record, request)
-        _check_accept(accept)
         attributes = request.first("attributes") or "all"
         view = books.view(plural, record)
         return self._show(200, _select(view, attributes, request.first("nested_attributes")))
@@ -356,14 +356,11 @@ class Sage:
         ]
         return Reply(200, one_page(lines), {"Content-Type": "application/pdf"})
 
-    def _file(self, books: Books, key: str, request: Request) -> Reply:
+    def _file(self, books: Books, key: str) -> Reply:
         record = self._find(books, "attachments", key)
-        if "application/octet-stream" not in request.headers.get("accept", ""):
-            refuse("", "Accept must be application/octet-stream", 406, "NotAcceptable")
         return Reply(200, record["file"], {"Content-Type": "application/octet-stream"})
 
     def _list(self, books: Books, plural: str, request: Request) -> Reply:
-        _check_accept(request.headers.get("accept", "*/*"))
         if plural == "businesses":
             # All on one page, with a key of its own for its size, and no names.
             rows = [
@@ -656,9 +653,17 @@ def _instant(text: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _check_accept(accept: str) -> None:
-    if not any(kind in accept for kind in ("*/*", "application/json", "application/*")):
-        refuse("", "Only application/json is available", 406, "NotAcceptable")
+def _check_accept(request: Request) -> None:
+    """Refuse what wants something else than the address gives: JSON, a file, a document's PDF."""
+    accept = request.headers.get("accept", "*/*")
+    parts = request.path.strip("/").split("/")
+    available = ["*/*", "application/*", "application/json"]
+    if parts[0] == "attachments" and parts[2:] == ["file"]:
+        available = ["application/octet-stream"]
+    elif request.method == "GET" and parts[0] in KINDS and len(parts) == 2:
+        available.append("application/pdf")
+    if not any(kind in accept for kind in available):
+        refuse("", f"Only {available[-1]} is available", 406, "NotAcceptable")
 
 
 def _page_path(request: Request, number: int, size: int) -> str:
