@@ -1,8 +1,11 @@
 """What is not booked in Sage, a draft or a pro forma, is never taken for a copy."""
 
+from pathlib import Path
+
 import pytest
 
 from productive_sage import mapping
+from productive_sage.ledger import Ledger
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, copies, first_line, writes
 
@@ -95,19 +98,21 @@ def test_a_person_is_not_asked_what_to_do_with_a_draft(
 
 
 def test_what_is_left_to_do_waits_until_the_draft_is_released(
-    services: Sandbox, psage: Psage
+    services: Sandbox, psage: Psage, home: Path
 ) -> None:
     services.fault("status", service="productive", method="PATCH", status=503)
     psage("copy-invoice", "124")
     key = unbook(services, "124")
 
     waiting = psage("copy-invoice", "125", "--json").results
+    with Ledger(home / "default.db") as ledger:
+        assert [ledger.mark(f"left {link.id}") for link in ledger.unfinished()] == [None]
     marked = services.productive.invoices["124"]["exported"]
     services.bookkeeper.release(key)
     done = psage("copy-invoice", "101", "--json").results
 
     (said,) = [one for one in waiting if one["productive_id"] == "124"]
-    assert [warning["code"] for warning in said["warnings"]] == ["not_completed"]
+    assert [warning["code"] for warning in said["warnings"]] == ["copy_is_draft"]
     assert not marked
     assert services.productive.invoices["124"]["export_id"] == key
     (said,) = [one for one in done if one["productive_id"] == "124"]

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from productive_sage import allocations, customers, delivery, followups, merge
 from productive_sage.desk import Desk
 from productive_sage.errors import (
+    CopyIsDraft,
     CopyLocked,
     OutcomeUnknown,
     PsageError,
@@ -161,9 +162,11 @@ def _complete(desk: Desk, link: Link) -> Outcome | None:
     """Do what is left to do for a copy that is in Sage; what cannot be done is told."""
     if link.business_id != desk.sage.business_id:
         return None
+    code = "not_completed"
     try:
         return _completed(desk, link)
     except (Refused, ServiceUnavailable) as error:
+        code = error.code if isinstance(error, CopyIsDraft) else code
         why = error.message
     except PsageError:
         raise
@@ -176,13 +179,18 @@ def _complete(desk: Desk, link: Link) -> Outcome | None:
         link.productive_id,
         sage_id=link.sage_id,
         sage_number=link.sage_number,
-        notices=(Notice("not_completed", said),),
+        notices=(Notice(code, said),),
         kind=link.kind,
     )
 
 
 def _within_reason(desk: Desk, link: Link, outcome: Outcome) -> Outcome:
-    """Give up what has failed for a week; a credit note's money is tried until it is done."""
+    """Give up what has failed for a week; a credit note's money is tried until it is done.
+
+    What waits until somebody releases a draft has not failed.
+    """
+    if any(notice.code == CopyIsDraft.code for notice in outcome.notices):
+        return outcome
     name, now = f"left {link.id}", datetime.now(UTC)
     since = desk.ledger.mark(name)
     (left,) = [one.pending for one in desk.ledger.links(link.productive_id) if one.id == link.id]
