@@ -3,11 +3,14 @@
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
@@ -18,6 +21,7 @@ import keyring
 import pytest
 
 from productive_sage import doctor as doctors
+from productive_sage.http import connect_pool
 from productive_sage.ledger import MIGRATIONS, Ledger
 from productive_sage.models import Mirrored
 from productive_sage.sandbox import Sandbox
@@ -955,3 +959,142 @@ def test_another_profile_is_named_in_what_to_do(
 def test_modes_are_as_psage_itself_makes_them(well: Sandbox, home: Path) -> None:
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
     assert stat.S_IMODE((home / "default.toml").stat().st_mode) & 0o022 == 0
+
+
+# --- what cannot be read
+
+
+def without_ledger(home: Path) -> Path:
+    for file in home.glob("default.db*"):
+        file.unlink()
+    return home / "default.db"
+
+
+def whole_ledger(home: Path) -> bytearray:
+    """Its bytes, with nothing left beside the file."""
+    with closing(sqlite3.connect(home / "default.db")) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return bytearray((home / "default.db").read_bytes())
+
+
+def cut(home: Path) -> None:
+    content = whole_ledger(home)
+    without_ledger(home).write_bytes(content[: len(content) // 2])
+
+
+def eaten(home: Path) -> None:
+    content = whole_ledger(home)
+    for place in range(4096, len(content), 997):
+        content[place] ^= 0xFF
+    without_ledger(home).write_bytes(content)
+
+
+def in_place_of_a_file(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+        path.write_text("x")
+    else:
+        path.unlink(missing_ok=True)
+        path.mkdir()
+
+
+def in_a_circle(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "check"),
+    [
+        (lambda home: in_place_of_a_file(home / "default.toml"), "settings"),
+        (lambda home: in_a_circle(home / "default.toml"), "settings"),
+        (lambda home: (home / "default.toml").write_bytes(b"\xff\xfe\x00"), "settings"),
+        (lambda home: (home / "default.toml").write_text("a = [[["), "settings"),
+        (lambda home: (home / "default.toml").write_text(f"a = {'[' * 5000}"), "settings"),
+        (lambda home: without_ledger(home).mkdir(), "ledger"),
+        (lambda home: without_ledger(home).write_bytes(b"x" * 4096), "ledger"),
+        (cut, "ledger"),
+        (eaten, "ledger"),
+        (in_place_of_a_file, "home"),
+    ],
+    ids=(
+        "settings-folder settings-circle settings-bytes settings-broken settings-deep "
+        "ledger-folder ledger-bytes ledger-cut ledger-eaten home-file"
+    ).split(),
+)
+def test_what_cannot_be_read_is_told_in_its_check_and_without_a_traceback(
+    well: Sandbox, psage: Psage, home: Path, spoil: Callable[[Path], object], check: str
+) -> None:
+    spoil(home)
+
+    for_scripts, for_people = examined(psage), psage("doctor")
+
+    assert for_scripts.code == for_people.code == 2
+    assert amiss(for_scripts)[check] == "failure"
+    assert for_scripts.err == for_people.err == ""
+    assert "does not expect" not in for_scripts.out
+    assert "Traceback" not in for_people.out
+
+
+@pytest.mark.parametrize(
+    "body", [[], "null", 5, {"$items": [None], "data": [None]}, {"$items": "ab", "data": "ab"}]
+)
+@pytest.mark.parametrize(
+    ("service", "path"),
+    [("sage", "/"), ("sage", "/financial"), ("sage", "/sales"), ("productive", "/"), ("auth", "/")],
+)
+def test_an_odd_answer_is_told_in_its_check(
+    well: Sandbox,
+    psage: Psage,
+    monkeypatch: pytest.MonkeyPatch,
+    service: str,
+    path: str,
+    body: object,
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    well.sign_in.expire_access_tokens()
+    well.fault("status", service=service, path=path, status=200, body=body, times=99)
+
+    result = examined(psage)
+    well.clear_calls()  # whose odd answers are not the contract's
+
+    assert result.code in (0, 3, 5)
+    assert "does not expect" not in result.out
+    assert result.err == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("SSL_CERT_FILE", "/nowhere"), ("HTTPS_PROXY", "ftp://nowhere")]
+)
+def test_an_environment_that_lets_nothing_out_hides_no_other_check(
+    well: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setattr("productive_sage.session.open_pool", connect_pool)
+    monkeypatch.setattr("productive_sage.cli.open_pool", connect_pool)
+    monkeypatch.setenv(name, value)
+
+    result = examined(psage)
+
+    assert result.code == 2
+    assert amiss(result) == {
+        "network_to_productive": "failure",
+        "network_to_sage": "failure",
+    }
+    assert name in said(result, "network_to_sage")
+
+
+def test_a_defect_prints_no_traceback_where_there_is_no_log(home: Path) -> None:
+    program = (
+        "from productive_sage import cli, doctor\n"
+        "def stumble(self):\n    raise RuntimeError('stumbled')\n"
+        "doctor._Examination.python = stumble\n"
+        "print(cli.main(['doctor']))\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert "psage met something it does not expect (RuntimeError)" in done.stdout
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == "1"

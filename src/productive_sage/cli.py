@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from productive_sage.connection import Connected, Talk
     from productive_sage.copying import Order
     from productive_sage.desk import Desk
+    from productive_sage.http import Pool
     from productive_sage.models import Notice, Outcome, Settings
 
 app = commandline.App(
@@ -1001,7 +1002,12 @@ def doctor(
     home = _session.home_as_it_is(_session.profile)
     render.name_profile(home.profile)
     checks: list[doctors.Check] = []
-    with open_pool() as pool:
+    with ExitStack() as stack:
+        pool: Pool | PsageError
+        try:
+            pool = stack.enter_context(open_pool())
+        except PsageError as error:  # which is told among the rest
+            pool = error
         for check in doctors.examine(home, _session.vault(), pool, os.environ, with_cron=cron):
             checks.append(check)
             if not as_json:

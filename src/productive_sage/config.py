@@ -261,7 +261,7 @@ def _invalid(path: Path, problems: list[str]) -> ConfigInvalid:
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(_text(path))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigInvalid(
             f"`{path}` is not valid TOML: {error}",
             hint=f"mend the file, or move it away and run `psage configure`: `{path}`",

@@ -127,13 +127,16 @@ def summary(checks: Sequence[Check]) -> str:
 def examine(
     home: Home,
     vault: Vault,
-    pool: Pool,
+    pool: Pool | PsageError,
     environment: Mapping[str, str],
     *,
     with_cron: bool = False,
     clock: Callable[[], float] = time.time,
 ) -> Iterator[Check]:
-    """Try everything; `clock` gives seconds since 1970 UTC."""
+    """Try everything; `clock` gives seconds since 1970 UTC.
+
+    `pool` is what keeps a connection from being made at all where something does.
+    """
     run = _Examination(home, vault, pool, environment, clock)
     for name, check in run.checks(with_cron=with_cron):
         yield _tried(name, check)
@@ -174,6 +177,9 @@ def _tried(name: str, check: Callable[[], str]) -> Check:
     except PsageError as error:
         message = "; ".join(line.removeprefix("- ") for line in error.message.splitlines())
         return Check(name, FAILURE, message.replace(":; ", ": "), _remedy(error.hint), error)
+    except OSError as error:  # a folder nobody may look into, or a file in the place of one
+        unusable = config.storage_error(error, Path(error.filename or "the home folder"))
+        return Check(name, FAILURE, unusable.message, _remedy(unusable.hint), unusable)
     except Exception as error:  # a defect in one check must not hide the others
         log.exception("check %s", name)
         defect = PsageError(
@@ -200,7 +206,7 @@ class _Examination:
         self,
         home: Home,
         vault: Vault,
-        pool: Pool,
+        pool: Pool | PsageError,
         environment: Mapping[str, str],
         clock: Callable[[], float],
         settings: Settings | None = None,
@@ -347,6 +353,7 @@ class _Examination:
     def network(self, service: str) -> str:
         """Every host of a service answers, whatever it says, with a certificate that is trusted."""
         urls = self._addresses(service)
+        self._connections()
         origins = list(dict.fromkeys(map(_origin, urls)))
         with ThreadPoolExecutor(len(origins)) as threads:
             failures = list(filter(None, threads.map(self._look_at, origins)))
@@ -377,7 +384,7 @@ class _Examination:
 
     def _look_at(self, origin: str) -> NetworkDown | None:
         try:
-            headers = answer_of(self._pool, origin)
+            headers = answer_of(self._connections(), origin)
         except NetworkDown as error:
             error.details["origin"] = origin
             return error
@@ -408,7 +415,7 @@ class _Examination:
         sign_in = self._sign_in("Productive", self._vault.productive)
         settings = self._reachable("Productive")
         client = ProductiveClient(
-            self._pool,
+            self._connections(),
             settings.endpoints,
             Token(sign_in.token, sign_in.organization_id),
             read_only=True,
@@ -442,10 +449,10 @@ class _Examination:
         """Sage takes or renews the sign-in, which is for the business of the copies."""
         sign_in = self._sign_in("Sage", self._vault.sage)
         settings = self._reachable("Sage")
-        token_http = sage_http(self._pool, settings.endpoints.sage_token)
+        token_http = sage_http(self._connections(), settings.endpoints.sage_token)
         tokens = SageTokens(self._vault, token_http, clock=self._clock)
         http = sage_http(
-            self._pool,
+            self._connections(),
             settings.endpoints.sage_api,
             credentials=tokens,
             calls_per_second=settings.sage_calls_per_second,
@@ -639,9 +646,15 @@ class _Examination:
 
     def _reachable(self, service: str) -> Settings:
         self._addresses(service)
-        if self._settings is None or service in self._unreachable:
+        is_closed = service in self._unreachable or isinstance(self._pool, PsageError)
+        if self._settings is None or is_closed:
             raise _not_tried(f"network_to_{service.lower()}")
         return self._settings
+
+    def _connections(self) -> Pool:
+        if isinstance(self._pool, PsageError):
+            raise self._pool
+        return self._pool
 
     def _client(self) -> SageClient:
         if self._sage is None:

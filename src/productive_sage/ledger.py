@@ -263,11 +263,11 @@ def _spoken(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into ours."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # text that is none any more
         raise _storage_error(error, path) from error
 
 
-def _storage_error(error: sqlite3.Error, path: Path) -> PsageError:
+def _storage_error(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> PsageError:
     said = str(error)
     if "full" in said or "disk I/O" in said:
         return DiskFull(

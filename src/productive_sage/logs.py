@@ -19,13 +19,22 @@ def log_to(file: Path, *, verbose: bool) -> None:
         raise HomeUnusable(f"the log `{file}` cannot be written: {error.strerror}") from error
     handler = _OwnersFile(file, maxBytes=1_000_000, backupCount=3, encoding="utf-8", delay=True)
     handler.setFormatter(_Redacted("%(asctime)s %(process)d %(name)s %(message)s"))
+    _hand_to(handler).setLevel(logging.INFO if verbose else logging.ERROR)
+    logging.raiseExceptions = False  # a log that cannot be written is no reason to complain
+
+
+def log_nothing() -> None:
+    """Have nobody take the records: Python would print them, tracebacks and all."""
+    _hand_to(logging.NullHandler())
+
+
+def _hand_to(handler: logging.Handler) -> logging.Logger:
     logger = logging.getLogger("psage")
     for old in logger.handlers:
         old.close()
     logger.handlers = [handler]
-    logger.setLevel(logging.INFO if verbose else logging.ERROR)
     logger.propagate = False
-    logging.raiseExceptions = False  # a log that cannot be written is no reason to complain
+    return logger
 
 
 class _Redacted(logging.Formatter):

@@ -178,6 +178,7 @@ class SageClient:
         """The last day of the period that is closed, or None where none is."""
         return day(self._get("/financial_settings").get("year_end_lockdown_date"))
 
+    @understood
     def refusal(self, path: str) -> str | None:
         """Sage's words where this sign-in may not read a list or the settings, else None."""
         try:

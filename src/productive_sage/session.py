@@ -73,13 +73,12 @@ class Session:
 
         For commands that change nothing, and work where a home cannot be used.
         """
-        from productive_sage import config
+        from productive_sage import config, logs
 
         home = config.named_home(self.folder, profile, self.config)
+        logs.log_nothing()
         with suppress(PsageError, OSError):
             if home.log.parent.is_dir():
-                from productive_sage import logs
-
                 logs.log_to(home.log, verbose=self.verbose)
         return home
 
