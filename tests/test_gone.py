@@ -8,7 +8,10 @@ import pytest
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, copies, first_line, writes
 
-GATEWAY: dict[str, Any] = {"status": 404, "body": "<html><h1>404 Not Found</h1><p>edge-7</p></html>"}
+GATEWAY: dict[str, Any] = {
+    "status": 404,
+    "body": "<html><h1>404 Not Found</h1><p>edge-7</p></html>",
+}
 
 
 @pytest.fixture(autouse=True)
