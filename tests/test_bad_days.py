@@ -14,6 +14,7 @@ import resource
 import socket
 import sqlite3
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -791,6 +792,20 @@ def test_a_pause_too_long_for_this_run_is_left_to_the_next(
 
 
 # --- several at once
+
+
+def test_a_number_that_looks_like_markup_is_shown_as_it_is(
+    services: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.agency.edit_invoice(123, number="INV[/]7")
+    services.agency.edit_invoice(124, number="[bold]\\[/bold")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)  # for the progress
+
+    result = psage("copy-invoice", "123", "124", "--no-pdf")
+
+    assert result.code == 0, result.err
+    assert "INV[/]7" in result.out
+    assert "[bold]\\[/bold" in result.out
 
 
 class Cable(httpx.BaseTransport):
