@@ -19,6 +19,39 @@ def test_what_is_not_a_whole_number_of_minor_units_is_refused(sent: object) -> N
         money.from_minor(sent, 2)
 
 
+@pytest.mark.parametrize("sent", ["150.00", "15000.00", Decimal("15000.00"), "0.00", "15000.000"])
+def test_what_is_written_like_major_units_is_refused(sent: object) -> None:
+    with pytest.raises(AmountsUnclear, match="not a whole number of minor units"):
+        money.from_minor(sent, 2)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "1e30",
+        "1e999999999",
+        "1e-999999999",
+        Decimal("1e999999"),
+        "9" * 2_000_000,
+        10**4000,
+        "0.3e-40",
+    ],
+    ids=lambda sent: repr(sent)[:12] if isinstance(sent, (str, Decimal)) else "long number",
+)
+def test_absurd_numbers_are_refused_and_quoted_in_brief(sent: object) -> None:
+    with pytest.raises(AmountsUnclear) as caught:
+        money.parse(sent)
+    with pytest.raises(AmountsUnclear):
+        money.from_minor(sent, 2)
+
+    assert len(caught.value.message) < 100
+
+
+def test_a_product_too_large_to_be_counted_is_refused() -> None:
+    with pytest.raises(AmountsUnclear, match="of a size psage does not take"):
+        money.round_half_up(Decimal("1e27") * 3, "GBP")
+
+
 @pytest.mark.parametrize(
     ("value", "currency", "rounded"),
     [

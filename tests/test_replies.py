@@ -18,6 +18,7 @@ from productive_sage import config
 from productive_sage.errors import (
     AmountsUnclear,
     NoSubscription,
+    OutcomeUnknown,
     RefusedByProductive,
     RefusedBySage,
     ServiceUnavailable,
@@ -88,6 +89,54 @@ def answering(connected: Sandbox) -> Callable[[str], Sandbox]:
 
 Answering = Callable[[str], Sandbox]
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+ODD_IDS: list[object] = [
+    None,
+    True,
+    0,
+    7,
+    "",
+    " ",
+    "0",
+    "../x",
+    "a/b",
+    "a b",
+    "é",
+    {},
+    ["a"],
+    "a" * 2_000_000,
+]
+CUSTOMER = {
+    "name": "Great Example Inc",
+    "contact_type_ids": ["CUSTOMER"],
+    "source_guid": "productive-company-1",
+}
+
+
+def short(value: object) -> str:
+    return repr(value)[:20]
+
+
+def sage_row(sage_id: str, **fields: object) -> dict[str, object]:
+    """Enough of a record of Sage for every reader."""
+    row: dict[str, object] = {"id": sage_id, "invoice_number": "SI-1", "name": "Great Example Inc"}
+    return row | fields
+
+
+def a_body(sandbox: Sandbox) -> dict[str, object]:
+    """An invoice to be posted."""
+    return {
+        "contact_id": "c",
+        "date": "2026-03-01",
+        "reference": "PRD-123",
+        "invoice_lines": [
+            {
+                "description": "Work",
+                "ledger_account_id": sandbox.bookkeeper.ledger_account_id(4010),
+                "unit_price": "1.00",
+                "quantity": "1",
+            }
+        ],
+    }
 
 
 # --- Sage
@@ -160,9 +209,7 @@ def test_a_new_contact_is_read_though_sage_says_little_of_it(
 ) -> None:
     answering("sage-contact-created")
 
-    contact = clients.sage.create_customer(
-        {"name": "Great Example Inc", "contact_type_ids": ["CUSTOMER"]}
-    )
+    contact = clients.sage.create_customer(CUSTOMER)
 
     assert (contact.id, contact.name) == ("14d93840783b11e8990a122c8428e4b2", "Great Example Inc")
     assert (contact.currency, contact.email, contact.country, contact.mark) == ("", "", "", "")
@@ -266,7 +313,163 @@ def test_tax_rates_have_their_percentages(clients: Clients, answering: Answering
     assert all(rate.is_visible for rate in rates.values())
 
 
+@pytest.mark.parametrize("sent", ODD_IDS, ids=short)
+def test_what_is_no_id_is_never_read_as_one(
+    clients: Clients, connected: Sandbox, sent: object
+) -> None:
+    row = sage_row("abc", id=sent)
+    for path in ("/contacts", "/sales_invoices", "/contact_payments", "/contact_allocations"):
+        page = {"$total": 1, "$page": 1, "$itemsPerPage": 200, "$next": None, "$items": [row]}
+        connected.fault("status", path=path, status=200, body=page, times=1, method="GET")
+        connected.fault("status", path=path, status=200, body=row, times=EVER, nth=2, method="GET")
+        connected.fault("status", path=path, status=201, body=row, times=EVER, method="POST")
+    allocation = {"contact_id": "c", "transaction_type_id": "CUSTOMER_ALLOCATION"}
+    parts = [{"artefact_id": "a", "amount": "1.00"}, {"artefact_id": "b", "amount": "-1.00"}]
+
+    for read in (
+        clients.sage.customers,
+        lambda: clients.sage.customer("abc"),
+        clients.sage.invoices,
+        lambda: clients.sage.document(INVOICE, "abc"),
+        lambda: clients.sage.receipts(RECEIPTS, SINCE),
+        lambda: clients.sage.receipt(RECEIPTS, "abc"),
+    ):
+        with pytest.raises(ServiceUnavailable, match="is no id") as caught:
+            read()
+        assert len(caught.value.message) < 300
+    for write in (
+        lambda: clients.sage.create_customer(CUSTOMER),
+        lambda: clients.sage.create(INVOICE, a_body(connected)),
+        lambda: clients.sage.allocate({**allocation, "allocated_artefacts": parts}),
+    ):
+        with pytest.raises(OutcomeUnknown, match="is no id"):
+            write()
+
+
+def test_an_answer_about_another_record_is_no_answer(clients: Clients, connected: Sandbox) -> None:
+    other = sage_row("other", reference="PRD-999", source_guid="productive-company-999")
+    for path in ("/contacts", "/sales_invoices", "/contact_payments"):
+        connected.fault("status", path=path, status=200, body=other, times=EVER)
+    body = a_body(connected)
+
+    for read in (
+        lambda: clients.sage.customer("abc"),
+        lambda: clients.sage.document(INVOICE, "abc"),
+        lambda: clients.sage.receipt(RECEIPTS, "abc"),
+    ):
+        with pytest.raises(ServiceUnavailable, match="about `other`, not `abc`"):
+            read()
+    with pytest.raises(OutcomeUnknown, match="productive-company-999"):
+        clients.sage.create_customer(CUSTOMER)
+    with pytest.raises(OutcomeUnknown, match="about `PRD-999`, not `PRD-123`"):
+        clients.sage.create(INVOICE, body)
+    with pytest.raises(OutcomeUnknown, match="about `other`, not `abc`"):
+        clients.sage.update(INVOICE, "abc", body)
+
+
+def test_a_customer_without_a_mark_in_reply_is_known_by_its_name(
+    clients: Clients, connected: Sandbox
+) -> None:
+    connected.fault(
+        "status", method="POST", path="/contacts", status=201, body={"id": "c", "name": "Another"}
+    )
+
+    with pytest.raises(OutcomeUnknown, match="about `Another`, not `Great Example Inc`"):
+        clients.sage.create_customer(CUSTOMER)
+
+
+@pytest.mark.parametrize(
+    "amount", ["1e30", "1e999999999", "9" * 2_000_000, "1" + "0" * 4000, "12 pounds"], ids=short
+)
+def test_an_absurd_amount_of_sage_is_no_answer(
+    clients: Clients, connected: Sandbox, amount: str
+) -> None:
+    row = sage_row("abc", total_amount=amount)
+    connected.fault("status", path="/sales_invoices", status=200, body=row, times=EVER)
+
+    with pytest.raises(ServiceUnavailable, match="amount") as caught:
+        clients.sage.document(INVOICE, "abc")
+    with pytest.raises(OutcomeUnknown, match="amount"):
+        clients.sage.create(INVOICE, a_body(connected))
+
+    assert len(caught.value.message) < 300
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        "data:text/html,x",
+        "//sage.test/x",
+        "https://",
+        "https://sage.test/\u202ex\x1b]8;;y",
+        "https://sage.test/a b",
+        f"https://sage.test/{'x' * 3000}",
+        7,
+        None,
+    ],
+    ids=short,
+)
+def test_only_http_and_https_are_web_addresses(
+    clients: Clients, connected: Sandbox, address: object
+) -> None:
+    link = {"href": address, "rel": "alternate", "type": "text/html"}
+    row = sage_row("abc", links=[link])
+    connected.fault("status", path="/sales_invoices", status=200, body=row)
+
+    document = clients.sage.document(INVOICE, "abc")
+
+    assert document is not None
+    assert document.url is None or document.url == "https://sage.test/x]8;;y"
+
+
 # --- Productive
+
+
+@pytest.mark.parametrize("sent", ODD_IDS, ids=short)
+def test_what_is_no_id_of_productive_is_never_read_as_one(
+    clients: Clients, connected: Sandbox, sent: object
+) -> None:
+    row = {"id": sent, "type": "payments", "attributes": {"note": "psage r/i"}}
+    connected.fault(
+        "status", service="productive", method="GET", status=200, body={"data": [row]}, times=4
+    )
+    connected.fault("status", service="productive", method="POST", status=201, body={"data": row})
+
+    for read in (
+        clients.productive.service_types,
+        lambda: clients.productive.invoices(ids=["77"]),
+        lambda: clients.productive.balances(["77"]),
+    ):
+        with pytest.raises(ServiceUnavailable, match="is no id"):
+            read()
+    with pytest.raises(OutcomeUnknown, match="is no id"):
+        clients.productive.create_payment({"invoice_id": 77, "amount": 1, "note": "psage r/i"})
+
+
+def test_an_answer_of_productive_about_another_record_is_no_answer(
+    clients: Clients, connected: Sandbox
+) -> None:
+    invoice = {"data": {"type": "invoices", "id": "78"}}
+    row = {
+        "id": "901",
+        "type": "payments",
+        "attributes": {"amount": 100, "currency": "GBP", "note": "psage other/i"},
+        "relationships": {"invoice": invoice},
+    }
+    for nth, body in enumerate(({"data": row}, {"data": [row]}), 1):
+        connected.fault(
+            "status", service="productive", method="GET", nth=nth, status=200, body=body
+        )
+    connected.fault("status", service="productive", method="POST", status=201, body={"data": row})
+
+    with pytest.raises(ServiceUnavailable, match="payment 900 was answered with 901"):
+        clients.productive.payment("900")
+    with pytest.raises(ServiceUnavailable, match="`78`, which was not asked for"):
+        clients.productive.payments(["77"])
+    with pytest.raises(OutcomeUnknown, match="psage other/i"):
+        clients.productive.create_payment({"invoice_id": 77, "amount": 1, "note": "psage r/i"})
 
 
 def test_a_pause_without_a_header_is_a_minute(

@@ -82,7 +82,7 @@ def understood(read: Callable[_P, _T]) -> Callable[_P, _T]:
         except ODD as error:
             raise ServiceUnavailable(
                 f"an answer of {getattr(args[0], 'service', 'the service')} is not what its "
-                f"documentation says ({type(error).__name__}: {error})",
+                f"documentation says ({type(error).__name__}: {quoted(str(error), 200)})",
                 hint="try again; if it stays so, report it to psage",
             ) from error
 

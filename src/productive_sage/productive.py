@@ -35,7 +35,7 @@ from productive_sage.models import (
     Payment,
 )
 from productive_sage.pacing import Limiter, Window
-from productive_sage.text import day
+from productive_sage.text import day, identity, quoted, web_address
 
 MEDIA_TYPE = "application/vnd.api+json"
 _IDS_A_CALL = 50
@@ -124,7 +124,7 @@ class ProductiveClient:
         params = {"include": "organization"}
         for row, included in self._list("/organization_memberships", params):
             found = _related(row, "organization", included)
-            if found and str(found["id"]) == self._token.organization_id:
+            if found and identity(found["id"]) == self._token.organization_id:
                 return str(found["attributes"].get("name") or "")
         return None
 
@@ -142,7 +142,7 @@ class ProductiveClient:
     def service_types(self) -> dict[str, str]:
         """Name by id of the service types in use."""
         rows = self._list("/service_types", {"filter[status]": "1"})
-        return {str(row["id"]): str(row["attributes"].get("name") or "") for row, _ in rows}
+        return {identity(row["id"]): str(row["attributes"].get("name") or "") for row, _ in rows}
 
     @understood
     def invoices(
@@ -154,15 +154,15 @@ class ProductiveClient:
         """
         rows: list[tuple[dict[str, Any], _Included]] = []
         for some in _chunks(ids):
-            rows += self._list("/invoices", {**_INVOICE_READ, "filter[id]": ",".join(some)})
+            rows += self._asked(some, "/invoices", "filter[id]", **_INVOICE_READ)
         for number in numbers:
             rows += self._list("/invoices", {**_INVOICE_READ, "filter[number]": number})
-        lines = self._lines([str(row["id"]) for row, _ in rows])
+        lines = self._lines([identity(row["id"]) for row, _ in rows])
         found: list[Invoice] = []
         unreadable: dict[str, PsageError] = {}
         for row, included in rows:
             try:
-                found.append(self._invoice(row, included, lines.get(str(row["id"]), [])))
+                found.append(self._invoice(row, included, lines.get(identity(row["id"]), [])))
             except PsageError as error:
                 unreadable |= dict.fromkeys(_names(row), error)
             except ODD as error:
@@ -209,8 +209,9 @@ class ProductiveClient:
         found: dict[str, list[Payment]] = {key: [] for key in invoice_ids}
         unreadable: dict[str, PsageError] = {}
         for some in _chunks(invoice_ids):
-            params = {"filter[invoice_id]": ",".join(some), "include": "invoice"}
-            for row, included in self._list("/payments", params):
+            for row, included in self._asked(
+                some, "/payments", "filter[invoice_id]", include="invoice"
+            ):
                 invoice_id = _invoice_of(row, included)
                 try:
                     found.setdefault(invoice_id, []).append(self._payment(row, included))
@@ -223,13 +224,17 @@ class ProductiveClient:
     def payment(self, payment_id: str) -> Payment | None:
         """One payment, or None where Productive answers 404."""
         try:
-            reply = self._http.get(f"/payments/{payment_id}", {"include": "invoice"})
+            path = f"/payments/{identity(payment_id)}"
+            reply = self._http.get(path, {"include": "invoice"})
         except RefusedByProductive as error:
             if error.status != 404:
                 raise
             return None
-        included = {(r["type"], str(r["id"])): r for r in reply.document.get("included") or []}
-        return self._payment(reply.document["data"], included)
+        included = {(r["type"], identity(r["id"])): r for r in reply.document.get("included") or []}
+        payment = self._payment(reply.document["data"], included)
+        if payment.id != payment_id:
+            raise ValueError(f"payment {payment_id} was answered with {payment.id}")
+        return payment
 
     @understood
     def balances(
@@ -242,11 +247,11 @@ class ProductiveClient:
         found: dict[str, Balance] = {}
         unreadable: dict[str, PsageError] = {}
         for some in _chunks(invoice_ids):
-            for row, _ in self._list("/invoices", {"filter[id]": ",".join(some)}):
+            for row, _ in self._asked(some, "/invoices", "filter[id]"):
                 try:
-                    found[str(row["id"])] = self._balance(row)
+                    found[identity(row["id"])] = self._balance(row)
                 except PsageError as error:
-                    unreadable[str(row["id"])] = error
+                    unreadable[identity(row["id"])] = error
         return found, unreadable
 
     def create_payment(self, attributes: Mapping[str, Any]) -> str:
@@ -254,11 +259,15 @@ class ProductiveClient:
         data = {"type": "payments", "attributes": dict(attributes)}
         reply = self._http.write("POST", "/payments", {"data": data})
         try:
-            return str(reply.document["data"]["id"])
+            made = reply.document["data"]
+            note = str(made["attributes"].get("note") or "")
+            if any(line not in note for line in str(attributes.get("note") or "").splitlines()):
+                raise ValueError(f"it is about the payment noted `{quoted(note)}`")
+            return identity(made["id"])
         except ODD as error:
             raise OutcomeUnknown(
-                f"Productive's answer to POST /payments cannot be read ({error}): "
-                "it may have been done or not"
+                "Productive's answer to POST /payments cannot be read "
+                f"({quoted(str(error), 200)}): it may have been done or not"
             ) from None
 
     def change_payment(self, payment_id: str, attributes: Mapping[str, Any]) -> None:
@@ -316,7 +325,7 @@ class ProductiveClient:
         stored = self._store.post_form("", policy, file=(name, content, "application/pdf"))
         data = {
             "type": "attachments",
-            "id": made["id"],
+            "id": identity(made["id"]),
             "attributes": {"temp_url": stored.headers.get("location", "")},
         }
         path = f"/attachments/{made['id']}"
@@ -335,7 +344,9 @@ class ProductiveClient:
         page = self._http.get(path, {"page[after]": "", "page[size]": "200", **params}).document
         seen, rows = set[str](), 0
         while True:
-            included = {(row["type"], str(row["id"])): row for row in page.get("included") or []}
+            included = {
+                (row["type"], identity(row["id"])): row for row in page.get("included") or []
+            }
             for row in page["data"]:
                 yield row, included
             rows += len(page["data"])
@@ -358,19 +369,28 @@ class ProductiveClient:
                 hint="try again in a few minutes",
             )
 
+    def _asked(
+        self, ids: Sequence[str], path: str, by: str, **params: str
+    ) -> Iterator[tuple[dict[str, Any], _Included]]:
+        """The rows of a list that is asked for by ids, and for nothing else."""
+        for row, included in self._list(path, {by: ",".join(ids), **params}):
+            found = identity(row["id"]) if by == "filter[id]" else _invoice_of(row, included)
+            if found not in ids:
+                raise ValueError(f"the list {path} holds `{found}`, which was not asked for")
+            yield row, included
+
     def _lines(
         self, invoice_ids: Sequence[str]
     ) -> dict[str, list[tuple[dict[str, Any], _Included]]]:
         lines: dict[str, list[tuple[dict[str, Any], _Included]]] = {}
         for some in _chunks(invoice_ids):
-            params = {
-                "filter[invoice_id]": ",".join(some),
-                "include": "invoice,service,service_type",
-            }
-            for row, included in self._list("/line_items", params):
+            include = "invoice,service,service_type"
+            for row, included in self._asked(
+                some, "/line_items", "filter[invoice_id]", include=include
+            ):
                 invoice = _related(row, "invoice", included)
                 if invoice:
-                    lines.setdefault(str(invoice["id"]), []).append((row, included))
+                    lines.setdefault(identity(invoice["id"]), []).append((row, included))
         return lines
 
     def _invoice(
@@ -390,7 +410,7 @@ class ProductiveClient:
             lines, key=lambda pair: (pair[0]["attributes"].get("position") or 0, int(pair[0]["id"]))
         )
         return Invoice(
-            id=str(row["id"]),
+            id=identity(row["id"]),
             number=clean(str(said.get("number") or "")),
             currency=currency,
             invoiced_on=day(said.get("invoiced_on")),
@@ -403,7 +423,7 @@ class ProductiveClient:
             tax=_minor(said, "amount_tax", digits, missing=0),
             discount_percent=_number(said.get("discount")),
             lines=tuple(_line(line, found, digits) for line, found in in_order),
-            pdf_url=attachment["attributes"].get("url") if attachment else None,
+            pdf_url=web_address(attachment["attributes"].get("url")) if attachment else None,
             export_id=said.get("export_id"),
             credited=self._credited(_related(row, "parent_invoice", included)),
         )
@@ -417,7 +437,7 @@ class ProductiveClient:
         digits = self._digits(currency, said)
         net = _minor(said, "amount", digits)
         return Credited(
-            id=str(row["id"]),
+            id=identity(row["id"]),
             number=clean(str(said.get("number") or "")),
             currency=currency,
             net=net,
@@ -429,7 +449,7 @@ class ProductiveClient:
         currency = str(said.get("currency") or "")
         digits = self._digits(currency, said)
         return Balance(
-            invoice_id=str(row["id"]),
+            invoice_id=identity(row["id"]),
             number=clean(str(said.get("number") or "")),
             currency=currency,
             net=_minor(said, "amount", digits, missing=0),
@@ -444,7 +464,7 @@ class ProductiveClient:
         said = row["attributes"]
         digits = self._digits(str(said.get("currency") or ""), said)
         return Payment(
-            id=str(row["id"]),
+            id=identity(row["id"]),
             invoice_id=_invoice_of(row, included),
             amount=_minor(said, "amount", digits),
             paid_on=day(said.get("paid_on")),
@@ -487,7 +507,7 @@ def _related(row: Mapping[str, Any], name: str, included: _Included) -> dict[str
     pointer = (row.get("relationships", {}).get(name) or {}).get("data")
     if not pointer:
         return None
-    key = (str(pointer["type"]), str(pointer["id"]))
+    key = (str(pointer["type"]), identity(pointer["id"]))
     return included.get(key, {"type": key[0], "id": key[1], "attributes": {}})
 
 
@@ -496,12 +516,12 @@ def _invoice_of(row: Mapping[str, Any], included: _Included) -> str:
     invoice = _related(row, "invoice", included)
     if invoice is None:
         raise TypeError(f"payment {row['id']} has no invoice")
-    return str(invoice["id"])
+    return identity(invoice["id"])
 
 
 def _names(row: Mapping[str, Any]) -> list[str]:
     """The invoice's id and, where it has one, its number."""
-    return [str(row["id"]), *filter(None, [row["attributes"].get("number")])]
+    return [identity(row["id"]), *map(str, filter(None, [row["attributes"].get("number")]))]
 
 
 def _number(value: Any) -> Decimal:
@@ -525,7 +545,7 @@ def _minor(
 def _company(row: Mapping[str, Any]) -> Company:
     said = row["attributes"]
     return Company(
-        id=str(row["id"]),
+        id=identity(row["id"]),
         name=clean(str(said.get("billing_name") or said.get("name") or "")).strip(),
         tax_number=clean(str(said.get("vat") or "")).strip(),
     )
@@ -554,13 +574,13 @@ def _line(row: Mapping[str, Any], included: _Included, digits: int) -> InvoiceLi
     service = _related(row, "service", included)
     service_type = _related(row, "service_type", included)
     return InvoiceLine(
-        id=str(row["id"]),
+        id=identity(row["id"]),
         description=str(said.get("description") or ""),
         quantity=_number(said.get("quantity")),
         unit_price=_minor(said, "unit_price", digits, missing=0),
         discount_percent=_number(said.get("discount")),
         amount=_minor(said, "amount", digits),
-        service_type_id=str(service_type["id"]) if service_type else None,
+        service_type_id=identity(service_type["id"]) if service_type else None,
         service_type_name=str(service_type["attributes"].get("name") or "") if service_type else "",
         service_name=str(service["attributes"].get("name") or "") if service else "",
     )

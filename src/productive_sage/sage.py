@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from productive_sage import money
 from productive_sage.errors import (
+    AmountsUnclear,
     DifferentBusiness,
     NoSubscription,
     OutcomeUnknown,
@@ -48,7 +49,7 @@ from productive_sage.models import (
     TaxRate,
 )
 from productive_sage.pacing import MAX_ATTEMPTS, Limiter, Window
-from productive_sage.text import day
+from productive_sage.text import day, identity, marked, quoted, web_address
 
 ITEM_LISTS = {"service": "services", "product": "products", "stock_item": "stock_items"}
 _T = TypeVar("_T")
@@ -140,33 +141,33 @@ class SageClient:
     def businesses(self) -> list[tuple[str, str]]:
         """(id, name) of every business this sign-in sees, on one page; there can be hundreds."""
         rows = self._http.get("/businesses").document["$items"]
-        return [(str(row["id"]), str(row.get("name") or row["displayed_as"])) for row in rows]
+        return [(identity(row["id"]), str(row.get("name") or row["displayed_as"])) for row in rows]
 
     @understood
     def traits(self, business_id: str) -> tuple[str, list[str]]:
         """(country, editions) of a business, as far as Sage shows them."""
         row = self._get(f"/businesses/{business_id}")
-        editions = [str(one["id"]) for one in row.get("subscriptions") or []]
+        editions = [identity(one["id"]) for one in row.get("subscriptions") or []]
         return _id(row.get("country")), editions
 
     @understood
     def country(self, business_id: str) -> tuple[str, str]:
         """(name, two-letter country) of a business."""
         row = self._get(f"/businesses/{business_id}")
-        return str(row["name"]), str(row["country"]["id"])
+        return str(row["name"]), identity(row["country"]["id"])
 
     @understood
     def books(self) -> Books:
         """The facts every copy needs: country and base currency."""
         _, country = self.country(self.business_id)
         row = self._get("/financial_settings")
-        return Books(self.business_id, country, str(row["base_currency"]["id"]))
+        return Books(self.business_id, country, identity(row["base_currency"]["id"]))
 
     @understood
     def subscriptions(self) -> list[tuple[str, bool]]:
         """(edition, whether it is active) of the business: START, ACCOUNTS, ACCOUNTING or older."""
         rows = self._get(f"/businesses/{self.business_id}").get("subscriptions") or []
-        return [(str(row["id"]), row.get("active") is not False) for row in rows]
+        return [(identity(row["id"]), row.get("active") is not False) for row in rows]
 
     @understood
     def is_registered_for_tax(self) -> bool:
@@ -201,7 +202,7 @@ class SageClient:
         rows = self._list("/ledger_accounts", {"attributes": fields})
         return [
             LedgerAccount(
-                id=str(row["id"]),
+                id=identity(row["id"]),
                 name=str(row.get("display_name") or row.get("name") or row["displayed_as"]),
                 nominal_code=str(row.get("nominal_code") or ""),
                 is_for_sales=bool(row.get("visible_in_sales")),
@@ -214,7 +215,7 @@ class SageClient:
         """Country code by lower-case name and by lower-case code; Sage shows `France (FR)`."""
         codes: dict[str, str] = {}
         for row in self._list("/countries", {}):
-            code, name = str(row["id"]), str(row["displayed_as"])
+            code, name = identity(row["id"]), str(row["displayed_as"])
             codes |= dict.fromkeys((code.lower(), name.removesuffix(f" ({code})").lower()), code)
         return codes
 
@@ -230,7 +231,11 @@ class SageClient:
     @understood
     def item(self, kind: str, item_id: str) -> Item | None:
         """One item, or None where Sage has no such id."""
-        row = self._get_or_none(f"/{ITEM_LISTS[kind]}/{item_id}")
+        try:
+            identity(item_id)
+        except ValueError:
+            return None  # somebody wrote it into the settings
+        row = self._one(f"/{ITEM_LISTS[kind]}", item_id)
         return None if row is None else _item(kind, row)
 
     # --- customers
@@ -244,12 +249,20 @@ class SageClient:
     @understood
     def customer(self, contact_id: str) -> Contact | None:
         """One contact, or None where Sage has no such id."""
-        row = self._get_or_none(f"/contacts/{contact_id}", _CONTACT_FIELDS)
+        row = self._one("/contacts", contact_id, _CONTACT_FIELDS)
         return None if row is None or day(row.get("deleted_at")) else _contact(row)
 
     def create_customer(self, body: Mapping[str, Any]) -> Contact:
         """POST /contacts; see `Http.write` for what is raised."""
-        return self._written("POST", "/contacts", {"contact": body}, _contact)
+
+        def read(row: Mapping[str, Any]) -> Contact:
+            contact = _contact(row)
+            # Sage's own sample of an answer does not repeat the mark.
+            sent = ("source_guid", contact.mark) if contact.mark else ("name", contact.name)
+            _is_about(sent[1], str(body.get(sent[0]) or ""))
+            return contact
+
+        return self._written("POST", "/contacts", {"contact": body}, read)
 
     # --- sales invoices and credit notes
 
@@ -261,12 +274,12 @@ class SageClient:
         checks each reference for the exact marker.
         """
         rows = self._list(kind.path, {"search": search, "attributes": "reference"})
-        return [(str(row["id"]), str(row.get("reference") or "")) for row in rows]
+        return [(identity(row["id"]), str(row.get("reference") or "")) for row in rows]
 
     @understood
     def document(self, kind: Kind, sage_id: str) -> SageDocument | None:
         """The whole document, or None where Sage answers 404: deleted, or of another business."""
-        row = self._get_or_none(f"{kind.path}/{sage_id}", {"show_payments_allocations": "true"})
+        row = self._one(kind.path, sage_id, {"show_payments_allocations": "true"})
         return None if row is None else _document(kind, row)
 
     def known(self, kind: Kind, sage_id: str) -> SageDocument | None:
@@ -296,12 +309,26 @@ class SageClient:
 
     def create(self, kind: Kind, body: Mapping[str, Any]) -> SageDocument:
         """POST a document; see `Http.write` for what is raised."""
-        return self._written("POST", kind.path, {kind.field: body}, partial(_document, kind))
+
+        def read(row: Mapping[str, Any]) -> SageDocument:
+            document = _document(kind, row)
+            sent = str(body.get("reference") or "")
+            if marked(document.reference) != marked(sent):  # people add to references
+                _is_about(document.reference, sent)
+            return document
+
+        return self._written("POST", kind.path, {kind.field: body}, read)
 
     def update(self, kind: Kind, sage_id: str, body: Mapping[str, Any]) -> SageDocument:
         """PUT a document; see `Http.write` for what is raised."""
-        path = f"{kind.path}/{sage_id}"
-        return self._written("PUT", path, {kind.field: body}, partial(_document, kind))
+
+        def read(row: Mapping[str, Any]) -> SageDocument:
+            document = _document(kind, row)
+            _is_about(document.id, sage_id)
+            return document
+
+        path = f"{kind.path}/{identity(sage_id)}"
+        return self._written("PUT", path, {kind.field: body}, read)
 
     # --- receipts and allocations
 
@@ -329,19 +356,25 @@ class SageClient:
     @understood
     def receipt(self, path: str, source_id: str) -> Receipt | None:
         """One receipt or allocation, or None where Sage answers 404."""
-        row = self._get_or_none(f"{path}/{source_id}")
+        row = self._one(path, source_id)
         return None if row is None or day(row.get("deleted_at")) else _receipt(row)
 
     @understood
     def deleted(self, path: str, since: datetime) -> set[str]:
         """The ids of what was deleted after an instant."""
         rows = self._list(path, {"deleted_since": _instant(since)})
-        return {str(row["id"]) for row in rows}
+        return {identity(row["id"]) for row in rows}
 
     def allocate(self, body: Mapping[str, Any]) -> None:
         """POST /contact_allocations; see `Http.write` for what is raised."""
-        content = {"contact_allocation": body}
-        self._written("POST", "/contact_allocations", content, lambda row: str(row["id"]))
+
+        def read(row: Mapping[str, Any]) -> None:
+            settled = _receipt(row).document_ids
+            sent = {part["artefact_id"] for part in body["allocated_artefacts"]}
+            if settled is not None and settled != sent:
+                raise ValueError("it is about other documents")
+
+        self._written("POST", "/contact_allocations", {"contact_allocation": body}, read)
 
     def delete_allocation(self, allocation_id: str) -> None:
         """Take an allocation back; already gone is fine."""
@@ -368,7 +401,7 @@ class SageClient:
                 "attributes": "file_name",
             }
             rows = self._list("/attachments", params)
-            names |= {str(row["id"]): str(row.get("file_name") or "") for row in rows}
+            names |= {identity(row["id"]): str(row.get("file_name") or "") for row in rows}
         return names
 
     def attach(
@@ -427,9 +460,9 @@ class SageClient:
         answered = headers.get("x-business", self.business_id)
         if self.business_id and answered != self.business_id:
             raise DifferentBusiness(
-                f"Sage answered for business `{answered}`, not for `{self.business_id}`",
+                f"Sage answered for business `{quoted(answered)}`, not for `{self.business_id}`",
                 hint="run `psage connect sage` and choose the business of this profile",
-                details={"asked": self.business_id, "answered": answered},
+                details={"asked": self.business_id, "answered": quoted(answered)},
             )
 
     def _get(
@@ -455,6 +488,15 @@ class SageClient:
                 ) from None
             self._check_business(error.headers)  # missing from another business is not missing
             return None
+
+    def _one(
+        self, path: str, sage_id: str, params: Mapping[str, str] | None = None
+    ) -> dict[str, Any] | None:
+        """The record of this id, or None where Sage answers 404; another's is no answer."""
+        row = self._get_or_none(f"{path}/{identity(sage_id)}", params)
+        if row is not None:
+            _is_about(identity(row["id"]), sage_id)
+        return row
 
     def _list(self, path: str, params: Mapping[str, str]) -> list[dict[str, Any]]:
         """Every row of a list; raises ServiceUnavailable where it is shorter than it says."""
@@ -502,7 +544,7 @@ class SageClient:
             return parse(self._checked(reply).document)
         except (PsageError, *ODD) as error:
             raise OutcomeUnknown(
-                f"Sage's answer to {method} {path} cannot be read ({error}): "
+                f"Sage's answer to {method} {path} cannot be read ({quoted(str(error), 200)}): "
                 "it may have been done or not"
             ) from None
 
@@ -511,8 +553,9 @@ class SageClient:
 
 
 def _id(reference: Any) -> str:
-    """The id of a reference object, or empty."""
-    return str(reference.get("id") or "") if isinstance(reference, dict) else ""
+    """The id of a reference object, or empty where there is none."""
+    found = reference.get("id") if isinstance(reference, dict) else None
+    return "" if found is None else identity(found)
 
 
 def _moment(value: Any) -> datetime | None:
@@ -520,7 +563,16 @@ def _moment(value: Any) -> datetime | None:
 
 
 def _amount(value: Any) -> Decimal:
-    return money.parse(value) if value not in (None, "") else money.ZERO
+    try:
+        return money.parse(value) if value not in (None, "") else money.ZERO
+    except AmountsUnclear as error:
+        raise ValueError(error.message) from None
+
+
+def _is_about(found: str, sent: str) -> None:
+    """Raises ValueError where an answer carries another mark than was sent, so is about another."""
+    if sent and " ".join(found.split()) != " ".join(sent.split()):
+        raise ValueError(f"it is about `{quoted(found)}`, not `{quoted(sent)}`")
 
 
 def _number(kind: Kind, row: Mapping[str, Any]) -> str:
@@ -534,7 +586,7 @@ def _contact(row: Mapping[str, Any]) -> Contact:
     email = row.get("email") or (person.get("email") if isinstance(person, dict) else "")
     address = address if isinstance(address, dict) else {}
     return Contact(
-        id=str(row["id"]),
+        id=identity(row["id"]),
         name=clean(str(row.get("name") or row.get("displayed_as") or "")),
         reference=clean(str(row.get("reference") or "")),
         currency=_id(row.get("currency")),
@@ -555,7 +607,7 @@ def _tax_rate(row: Mapping[str, Any]) -> TaxRate:
     if not dated and row.get("percentage") is not None:
         dated = [(_amount(row["percentage"]), None, None)]
     return TaxRate(
-        id=str(row["id"]),
+        id=identity(row["id"]),
         name=str(row.get("name") or row.get("displayed_as") or ""),
         is_visible=row.get("is_visible") is not False,
         percentages=tuple(dated),
@@ -565,7 +617,7 @@ def _tax_rate(row: Mapping[str, Any]) -> TaxRate:
 def _item(kind: str, row: Mapping[str, Any]) -> Item:
     return Item(
         kind=kind,
-        id=str(row["id"]),
+        id=identity(row["id"]),
         code=str(row.get("item_code") or ""),
         name=str(row.get("description") or row.get("displayed_as") or ""),
         ledger_account_id=_id(row.get("sales_ledger_account")) or None,
@@ -580,10 +632,10 @@ def _instant(moment: datetime) -> str:
 def _receipt(row: Mapping[str, Any]) -> Receipt:
     settled = row.get("allocated_artefacts")
     if settled is None or not all(_id(one.get("artefact")) for one in settled):
-        return Receipt(str(row["id"]), None)  # a row that names no artefact may settle any
+        return Receipt(identity(row["id"]), None)  # a row that names no artefact may settle any
     artefacts = [(one["artefact"], _amount(one.get("amount"))) for one in settled]
     return Receipt(
-        id=str(row["id"]),
+        id=identity(row["id"]),
         document_ids=frozenset(_id(artefact) for artefact, _ in artefacts),
         from_paths=frozenset(
             str(artefact.get("$path") or "") for artefact, amount in artefacts if amount < 0
@@ -594,7 +646,7 @@ def _receipt(row: Mapping[str, Any]) -> Receipt:
 def _attached(document: SageDocument, row: Mapping[str, Any]) -> tuple[str, bool]:
     """The id of an attachment, and whether it names the document or its transaction."""
     linked = {_id(row.get("attachment_context")), _id(row.get("transaction"))} - {""}
-    return str(row["id"]), bool(linked & {document.id, document.transaction_id})
+    return identity(row["id"]), bool(linked & {document.id, document.transaction_id})
 
 
 def _settlement(row: Mapping[str, Any]) -> Settlement:
@@ -615,14 +667,14 @@ def _settlement(row: Mapping[str, Any]) -> Settlement:
 def _document(kind: Kind, row: Mapping[str, Any]) -> SageDocument:
     links = row.get("links") or []
     pages = [
-        link["href"]
+        web_address(link.get("href"))
         for link in links
         if link.get("rel") == "alternate" and link.get("type") == "text/html"
     ]
     contact = row.get("contact") or {}
     outstanding, settled = row.get("outstanding_amount"), row.get("payments_allocations")
     return SageDocument(
-        id=str(row["id"]),
+        id=identity(row["id"]),
         number=_number(kind, row),
         reference=str(row.get("reference") or ""),
         status=_id(row.get("status")),
@@ -659,7 +711,7 @@ def _sage_line(row: Mapping[str, Any]) -> SageLine:
         (name, _id(row.get(name.removesuffix("_id")))) for name in ("service_id", "product_id")
     ]
     return SageLine(
-        id=str(row["id"]),
+        id=identity(row["id"]),
         net=_amount(row.get("net_amount")),
         tax=_amount(row.get("tax_amount")),
         tax_rate_id=_id(row.get("tax_rate")),

@@ -3,7 +3,10 @@
 import re
 from datetime import date
 from typing import Any
+from urllib.parse import urlsplit
 
+_ID = re.compile(r"(?!0$)[A-Za-z0-9][\w.:-]{0,99}", re.ASCII)
+_LONGEST_ADDRESS = 2000
 _QUOTED = 40
 # What nobody sees, but a terminal obeys: directions, zero-width spaces, and joiners after plain
 # letters (emojis, and scripts that join their letters, need them).
@@ -32,6 +35,31 @@ def quoted(value: Any, most: int = _QUOTED) -> str:
     """A value as a message may show it: clean, in one line, of at most 40 characters."""
     said = " ".join(clean(value[: 4 * most] if isinstance(value, str) else repr(value)).split())
     return said if len(said) <= most else said[: most - 1] + "…"
+
+
+def identity(value: Any) -> str:
+    """An id a service gave: a word of a sane length. Raises ValueError for anything else.
+
+    So null, true, 0, `../x` or a megabyte of letters are never remembered, nor become a path.
+    """
+    if isinstance(value, str) and _ID.fullmatch(value):
+        return value
+    raise ValueError(f"`{quoted(value)}` is no id")
+
+
+def web_address(value: Any) -> str | None:
+    """An address a browser may be sent to, or None: http and https alone."""
+    if (
+        not isinstance(value, str)
+        or len(value) > _LONGEST_ADDRESS
+        or re.search(r"[\s<>\"`]", value)
+    ):
+        return None
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return None
+    return value if parts.scheme in ("http", "https") and parts.hostname else None
 
 
 def day(value: Any) -> date | None:
