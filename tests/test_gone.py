@@ -93,7 +93,7 @@ def test_a_gateways_404_makes_and_removes_no_payment(
     receipt = services.bookkeeper.pay(made["sage_id"], "10.00")
     psage("sync-payments")
     (payment,) = services.productive.payments
-    gone: dict[str, Callable[[], None]] = {
+    gone: dict[str, Callable[[], object]] = {
         "a payment": lambda: services.fault(
             "empty_page", service="productive", method="GET", path="/payments"
         ),
