@@ -267,7 +267,8 @@ def test_every_outcome_is_told_with_the_services_words_and_the_request_id(
         if isinstance(answer, BaseException):
             raise answer
         answer.headers["X-Request-Id"] = "r-1"
-        return answer
+        # A response can be read once, and this one was when it was made.
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=answer.stream)
 
     with (
         Ledger(tmp_path / HOME) as ledger,
