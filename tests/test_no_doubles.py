@@ -33,7 +33,7 @@ def lose_the_answer_twice(sandbox: Sandbox, path: str = "/sales_invoices") -> No
 def set_clock(monkeypatch: pytest.MonkeyPatch, moved: timedelta) -> None:
     """Let settling read a clock that was moved."""
     age = settling._age
-    monkeypatch.setattr(settling, "_age", lambda intent: age(intent) + moved)
+    monkeypatch.setattr(settling, "_age", lambda desk, intent: age(desk, intent) + moved)
 
 
 # --- finding what is there
@@ -89,7 +89,7 @@ def test_a_write_that_never_arrived_is_closed_after_a_day_and_copied_afresh(
         json.loads(call.body)["sales_invoice"]["idempotency_id"]
         for call in services.calls("sage", "POST", "/sales_invoices")
     }
-    assert len(keys) == 2
+    assert len(keys) == 1  # should the first arrive after all, Sage makes nothing new of it
     assert len(copies(services, "101")) == 1
 
 

@@ -305,7 +305,7 @@ class _Run:
         self._check_kind(invoice)
         if not invoice.is_finalised:
             raise IsDraft(f"{invoice.label} is a draft", hint="finalise it in Productive first")
-        link = self._desk.ledger.latest(invoice.id)
+        link = self._latest(invoice)
         if link is None:
             link = self._adopt(invoice)
             if link is None:
@@ -442,6 +442,14 @@ class _Run:
             return self._desk.sage.document(invoice.kind, str(invoice.export_id))
         except RefusedBySage:
             return None
+
+    def _latest(self, invoice: Invoice) -> Link | None:
+        """The latest copy psage knows; where Productive names another one, the records are old."""
+        links = self._desk.ledger.links(invoice.id)
+        is_sages = re.fullmatch("[0-9a-f]{32}", invoice.export_id or "")
+        if links and is_sages and invoice.export_id not in {link.sage_id for link in links}:
+            return self._adopt(invoice) or links[-1]
+        return links[-1] if links else None
 
     def _only(self, invoice: Invoice, documents: list[SageDocument]) -> SageDocument:
         living = [document for document in documents if not mapping.gone(document)]
@@ -655,7 +663,12 @@ class _Run:
             "country": contact.country,
         }
         return desk.ledger.begin(
-            kind, invoice.id, desk.sage.business_id, payload=payload, context=context
+            kind,
+            invoice.id,
+            desk.sage.business_id,
+            payload=payload,
+            context=context,
+            at=desk.sage.now(),
         )
 
     def _conclude(

@@ -94,6 +94,7 @@ class Customers:
                 "currency": new.currency,
                 "country": new.country,
             },
+            at=desk.sage.now(),
         )
         contact = deliver_contact(desk, intent)
         self._known[new.company_id, new.currency] = contact

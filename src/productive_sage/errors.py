@@ -244,6 +244,12 @@ class CustomerDiffers(Refused):
     code = "customer_differs"
 
 
+class NotAnInvoice(Refused):
+    """What Productive sent is neither plainly an invoice nor a credit note."""
+
+    code = "not_an_invoice"
+
+
 class NumberAmbiguous(Refused):
     """Several Productive invoices carry the number asked for."""
 

@@ -18,7 +18,9 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -264,6 +266,11 @@ class Http:
         self._jitter = jitter
         self._secrets: list[str] = []
         self._request_id = ""
+        self._ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        """The service's time, by its last answer; this machine's before the first."""
+        return datetime.now(UTC) + self._ahead
 
     def get(
         self,
@@ -387,6 +394,7 @@ class Http:
             raise self._lost(what, error, writes=writes) from error
         except (httpx.InvalidURL, UnicodeError, OverflowError) as error:
             raise self._unsendable(path, error) from error
+        self._ahead = _ahead(answer.headers.get("date", ""), self._ahead)
         failure = self._judge(what, answer, writes=writes, wants_json=wants_json)
         if failure is not None:
             raise failure
@@ -537,6 +545,14 @@ class _Unauthorised(Exception):
     def __init__(self, final: PsageError) -> None:
         super().__init__(final.message)
         self.final = final
+
+
+def _ahead(date: str, otherwise: timedelta) -> timedelta:
+    """How far a service's clock is ahead of this one, by the `Date` of its answer."""
+    try:
+        return parsedate_to_datetime(date) - datetime.now(UTC)
+    except (TypeError, ValueError):  # none, or one without a time zone
+        return otherwise
 
 
 _NOT_JSON = object()

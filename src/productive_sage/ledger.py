@@ -6,6 +6,7 @@ power cut is just what must not happen. The file can be lost: copies are found a
 their markers.
 """
 
+import itertools
 import json
 import logging
 import sqlite3
@@ -504,14 +505,14 @@ class Ledger:
         *,
         payload: Mapping[str, Any],
         context: Mapping[str, Any],
+        at: datetime | None = None,
     ) -> Intent:
-        """Commit that a write is about to be sent.
+        """Commit that a write is about to be sent, `at` the service's time where that is known.
 
         Raises OutcomeUnknown where one of the same kind for the same source is still open.
         """
-        import uuid  # here, since reading needs none and `status` is in a hurry
-
-        intent = Intent(0, kind, source_id, business_id, uuid.uuid4().hex, payload, context, _now())
+        key = self._key(kind, business_id, payload)
+        intent = Intent(0, kind, source_id, business_id, key, payload, context, at or _now())
         values = (
             kind,
             source_id,
@@ -534,6 +535,23 @@ class Ledger:
                 hint="run the command again: it settles that first",
             ) from None
         return replace(intent, id=row.lastrowid or 0)
+
+    def _key(self, kind: str, business_id: str, payload: Mapping[str, Any]) -> str:
+        """What makes a write repeatable: the same on every machine that would send the same.
+
+        So Sage itself makes one document of two POSTs. Another generation where the service has
+        answered one already: with a no, or with something that shall be made anew.
+        """
+        import hashlib  # here, since reading needs none and `status` is in a hurry
+
+        content = json.dumps([business_id, kind, payload], sort_keys=True)
+        answered = "SELECT 1 FROM intent WHERE idempotency_id = ? AND state IN ('done', 'refused')"
+        generations = itertools.count()
+        while True:
+            text = f"{next(generations)} {content}"
+            key = hashlib.sha256(text.encode()).hexdigest()[:32]
+            if not self._rows(answered, (key,)):
+                return key
 
     def open_intents(self) -> list[Intent]:
         """The writes to Sage whose end nobody knows, oldest first."""

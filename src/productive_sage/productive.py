@@ -15,6 +15,8 @@ from productive_sage import money
 from productive_sage.errors import (
     AmountsUnclear,
     CurrencyUnclear,
+    NotAnInvoice,
+    NotFound,
     OutcomeUnknown,
     PsageError,
     RefusedByProductive,
@@ -32,6 +34,7 @@ from productive_sage.models import (
     Endpoints,
     Invoice,
     InvoiceLine,
+    Kind,
     Payment,
 )
 from productive_sage.pacing import Limiter, Window
@@ -39,6 +42,7 @@ from productive_sage.text import day, identity, quoted, web_address
 
 MEDIA_TYPE = "application/vnd.api+json"
 _IDS_A_CALL = 50
+_KINDS: Mapping[Any, Kind] = {1: INVOICE, 2: CREDIT_NOTE}
 
 _Included = Mapping[tuple[str, str], dict[str, Any]]
 
@@ -416,7 +420,7 @@ class ProductiveClient:
             invoiced_on=day(said.get("invoiced_on")),
             pay_on=day(said.get("pay_on")),
             is_finalised=bool(day(said.get("finalized_on")) or day(said.get("finalized_at"))),
-            kind=CREDIT_NOTE if said.get("invoice_type_id") == 2 else INVOICE,
+            kind=_kind(row),
             company=_company(company),
             bill_to=_address(_related(row, "bill_to", included)),
             net=_minor(said, "amount", digits),
@@ -495,6 +499,21 @@ class ProductiveClient:
 
 
 _INVOICE_READ = {"include": "company,bill_to,attachment,parent_invoice"}
+
+
+def _kind(row: Mapping[str, Any]) -> Kind:
+    """What a row plainly is; raises NotFound where it was deleted, NotAnInvoice for all else."""
+    said, name = row["attributes"], _names(row)[-1]
+    if day(said.get("deleted_at")):
+        raise NotFound(f"`{name}` was deleted in Productive on {day(said['deleted_at'])}")
+    kind = said.get("invoice_type_id")
+    if isinstance(kind, bool) or kind not in _KINDS:
+        raise NotAnInvoice(
+            f"Productive does not say plainly whether `{name}` is an invoice or a credit note "
+            f"(`invoice_type_id` {quoted(repr(kind))})",
+            hint="look at it in Productive; if it is an invoice, report this to psage",
+        )
+    return _KINDS[kind]
 
 
 def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:

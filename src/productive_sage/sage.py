@@ -135,6 +135,10 @@ class SageClient:
         self._http = http
         self.business_id = business_id
 
+    def now(self) -> datetime:
+        """Sage's time, by its last answer: the clock of this machine may be set meanwhile."""
+        return self._http.now()
+
     # --- the business and its lists
 
     @understood

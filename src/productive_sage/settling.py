@@ -52,9 +52,9 @@ def settle(desk: Desk) -> Iterator[Outcome]:
             yield _within_reason(desk, link, outcome)
 
 
-def _age(intent: Intent) -> timedelta:
-    """Negative where the clock was set back: such an intent is young."""
-    return datetime.now(UTC) - intent.began_at
+def _age(desk: Desk, intent: Intent) -> timedelta:
+    """By Sage's clock, once it has answered; negative where that was set back: so it is young."""
+    return desk.sage.now() - intent.began_at
 
 
 def _settle_contact(desk: Desk, intent: Intent) -> None:
@@ -62,8 +62,8 @@ def _settle_contact(desk: Desk, intent: Intent) -> None:
     try:
         if found := customers.find_made(desk, intent):
             desk.ledger.finish_contact(intent, found)
-        elif _age(intent) < _KEY_LIFE:
-            customers.deliver_contact(desk, intent, is_first=_age(intent) > _SEARCH_LAG)
+        elif _age(desk, intent) < _KEY_LIFE:
+            customers.deliver_contact(desk, intent, is_first=_age(desk, intent) > _SEARCH_LAG)
         else:
             desk.ledger.close(intent, "lapsed", "never arrived")
     except (Refused, OutcomeUnknown) as error:
@@ -106,10 +106,12 @@ def _settle_create(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outco
     document = delivery.find_made(desk, intent)
     if document:
         link = delivery.record(desk, intent, document)
-    elif invoice and _age(intent) < _KEY_LIFE:
-        is_first = _age(intent) > _SEARCH_LAG  # not found after so long: the first never arrived
+    elif invoice and _age(desk, intent) < _KEY_LIFE:
+        is_first = (
+            _age(desk, intent) > _SEARCH_LAG
+        )  # not found after so long: the first never arrived
         link, document = delivery.deliver_create(desk, intent, is_first=is_first)
-    elif _age(intent) > _SEARCH_LAG:
+    elif _age(desk, intent) > _SEARCH_LAG:
         desk.ledger.close(intent, "lapsed", "never arrived")
         return None
     else:
@@ -133,7 +135,7 @@ def _settle_update(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outco
     held = merge.held_in(present)
     before = merge.version(intent.context["before"])
     has_arrived = merge.has_arrived(intent.document_kind, intent.payload, before, held)
-    if not has_arrived and (held != before or _age(intent) > _KEY_LIFE):
+    if not has_arrived and (held != before or _age(desk, intent) > _KEY_LIFE):
         desk.ledger.close(intent, "lapsed", "not sent again")
         command = f"psage {link.kind.command} {link.productive_id} --update-existing"
         raise UpdateLapsed(
