@@ -445,6 +445,40 @@ def test_a_receipt_dated_back_before_the_start_is_still_followed(
     assert held(books, "101") == [("20.00", "2025-12-31")]
 
 
+def test_what_was_dated_back_before_the_start_stays_psages_own(
+    books: Sandbox, psage: Psage
+) -> None:
+    copy = copy_of(books, "101")
+    receipt = books.bookkeeper.pay(copy, "50.00", "2026-03-01")
+    psage("sync-payments")
+    books.bookkeeper.edit_receipt(receipt, date="2025-12-31")
+    psage("sync-payments")
+    books.bookkeeper.edit_receipt(receipt, amount="20.00")
+    assert psage("sync-payments").code == 0
+    assert held(books, "101") == [("20.00", "2025-12-31")]
+    books.bookkeeper.delete_receipt(receipt)
+
+    result = psage("sync-payments", "--json")
+
+    assert [one["amount"] for one in result.json["deleted"]] == ["20.00"]
+    assert held(books, "101") == []
+
+
+def test_a_later_beginning_leaves_nothing_of_psages_own_behind(
+    books: Sandbox, psage: Psage
+) -> None:
+    receipt = books.bookkeeper.pay(copy_of(books, "101"), "50.00", "2026-03-01")
+    books.bookkeeper.pay(copy_of(books, "105"), "60.00", "2026-03-01")
+    psage("sync-payments")
+    psage("configure", "--sync-payments-from", "2026-06-01")
+    books.bookkeeper.delete_receipt(receipt)
+
+    result = psage("sync-payments", "--json")
+
+    assert (result.json["left_alone"], len(result.json["deleted"])) == (0, 1)
+    assert held(books, "105") == [("60.00", "2026-03-01")]
+
+
 def test_a_replacing_payment_waits_for_the_removal_of_the_old_one(
     books: Sandbox, psage: Psage
 ) -> None:

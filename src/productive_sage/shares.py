@@ -187,7 +187,8 @@ def plan(
 
     `mirrored` is what the ledger knows of the invoice; it comes first, since people edit notes. A
     marker in a note counts for the invoice's own `copies` (Sage ids): people copy payments, too.
-    `write_off` makes settlement discounts write-offs; one that was written before is kept right in
+    `begin` limits new payments alone: psage's own are followed, back before it too. `write_off`
+    makes settlement discounts write-offs; one that was written before is kept right in
     any case. Attributes of changes are `amount` (a `Decimal`), `paid_on`, `written_off_on` (dates
     or None) and `note`.
     """
@@ -195,15 +196,13 @@ def plan(
     ours = _ours(payments, mirrored, copies, steps)
     vanished = {one.marker: one for one in mirrored if one.marker not in ours}
     for share in shares:
-        is_earlier = share.marker not in ours or _is_before(ours[share.marker][0], begin)
-        if share.on < begin and is_earlier:
-            steps.older.append(share)
-            ours.pop(share.marker, None)
-        elif share.marker in ours:
+        if share.marker in ours:
             payment, one = ours.pop(share.marker)
             steps.mirrored.append(share)
             if changes := _changes(payment, share, one):
                 steps.changes.append((payment, share, changes))
+        elif share.on < begin:
+            steps.older.append(share)
         elif share.marker in vanished:
             steps.vanished.append((share, vanished.pop(share.marker)))
         elif share.is_discount and not write_off:
@@ -211,7 +210,7 @@ def plan(
         else:
             steps.creates.append(share)
     steps.vanished += [(None, one) for one in vanished.values()]
-    steps.removes = [pair for pair in ours.values() if not _is_before(pair[0], begin)]
+    steps.removes = [*ours.values()]
     return steps
 
 
@@ -240,11 +239,6 @@ def _ours(
             ours[marker] = payment, known.get(payment.id) or as_mirrored(payment, marker)
     steps.found = [one for payment, one in ours.values() if payment.id not in known]
     return ours
-
-
-def _is_before(payment: Payment, begin: date) -> bool:
-    on = payment.written_off_on or payment.paid_on
-    return on is not None and on < begin
 
 
 def _changes(payment: Payment, share: Share, one: Mirrored) -> dict[str, Any]:
