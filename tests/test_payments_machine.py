@@ -186,6 +186,7 @@ class Payments(RuleBasedStateMachine):
             self.enter_a_payment: 2,
             self.take_a_payment_back: 1,
             self.meddle: 2,
+            self.copy_a_payment: 2,
             self.delete_an_invoice: 1,
             self.sync_on_a_bad_day: 7,
             self.sync: 6,
@@ -305,7 +306,8 @@ class Payments(RuleBasedStateMachine):
 
     def meddle(self, chance: random.Random) -> None:
         """Somebody changes what psage wrote."""
-        if ours := [key for key, row in self._payments().items() if _marker(row)]:
+        found = self._payments().items()
+        if ours := [k for k, row in found if _marker(row) and k not in self.by_hand]:
             key, how = chance.choice(ours), chance.choice(["delete", "amount", "note"])
             self.must_be_full = True
             if how == "delete":
@@ -315,6 +317,18 @@ class Payments(RuleBasedStateMachine):
             else:
                 note = self._payments()[key]["note"]
                 self.sandbox.agency.edit_payment(key, note=f"checked by Ann\n{note}\nthanks")
+
+    def copy_a_payment(self, chance: random.Random) -> None:
+        """Somebody copies psage's, note and all: it is theirs."""
+        ours = [row for key, row in self._payments().items() if _marker(row)]
+        if ours:
+            row = chance.choice(ours)
+            amount = chance.choice([Decimal(row["amount"]) / 100, Decimal("7.77")])
+            made = self.sandbox.agency.add_payment(
+                row["invoice_id"], amount, chance.choice([row["paid_on"], *DAYS]), row["note"]
+            )
+            self.by_hand[made] = self._payments()[made]
+            self.must_be_full = True
 
     def delete_an_invoice(self, chance: random.Random) -> None:
         if "106" in self.sandbox.productive.invoices:
@@ -378,8 +392,8 @@ class Payments(RuleBasedStateMachine):
     def _ours(self) -> dict[str, list[Entry]]:
         """psage's payments in Productive by invoice."""
         found: dict[str, list[Entry]] = {}
-        for row in self._payments().values():
-            if marker := _marker(row):
+        for key, row in self._payments().items():
+            if key not in self.by_hand and (marker := _marker(row)):
                 amount = Decimal(row["amount"]) / 100
                 entry = (marker, amount, row["paid_on"], row["written_off_on"])
                 found.setdefault(row["invoice_id"], []).append(entry)
@@ -458,7 +472,7 @@ class Payments(RuleBasedStateMachine):
             if said[key, "no_receipt_in_sage"]:
                 assert by_hand
                 assert is_open
-            elif is_open and not missing:
+            elif is_open and not missing and not said[key, "doubled"]:
                 assert not by_hand, (key, by_hand, report.skipped)
 
     def _check_not_paid_twice(self, report: Report) -> None:

@@ -248,7 +248,8 @@ class World:
 
     def lose_the_ledger(self) -> None:
         """The copies were found again in Sage; that they have payments is not known."""
-        self.change()
+        self.settle()
+        self.sandbox.bookkeeper.pay(self.sage_ids["204"], "60.00", "2026-03-12", "BACS 4")
         forget(self.home)
         assert self.psage(*COPY, "--json").code == 0
         self.age()

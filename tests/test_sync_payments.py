@@ -577,6 +577,73 @@ def test_a_doubled_payment_is_reported_and_left_alone(books: Sandbox, psage: Psa
     assert len(books.productive.payments) == 2
 
 
+def test_a_copy_of_a_payment_is_a_persons_and_outlives_the_receipt(
+    books: Sandbox, psage: Psage
+) -> None:
+    receipt = books.bookkeeper.pay(copy_of(books, "101"), "50.00", "2026-03-01")
+    psage("sync-payments")
+    payment = only_payment(books)
+    twin = books.agency.add_payment("101", "50.00", "2026-03-01", payment["note"])
+    books.bookkeeper.edit_receipt(receipt, reference="BACS 9")
+    psage("sync-payments")
+    books.bookkeeper.delete_receipt(receipt)
+
+    results = [psage(*FULL) for _ in range(3)]
+
+    assert [len(result.json["deleted"]) for result in results] == [1, 0, 0]
+    assert only_payment(books)["id"] == twin
+    assert only_payment(books)["note"] == payment["note"]
+    assert codes(results[-1]) == ["no_receipt_in_sage"]
+
+
+def test_a_copy_of_a_payment_stands_for_the_next_instalment(books: Sandbox, psage: Psage) -> None:
+    books.bookkeeper.pay(copy_of(books, "101"), "50.00", "2026-03-01")
+    psage("sync-payments")
+    note = only_payment(books)["note"]
+    books.agency.add_payment("101", "50.00", "2026-04-01", note)
+    books.bookkeeper.pay(copy_of(books, "101"), "50.00", "2026-04-01")
+
+    result = psage("sync-payments", "--json")
+
+    assert codes(result) == ["paid_in_productive"]
+    assert held(books, "101") == [("50.00", "2026-03-01"), ("50.00", "2026-04-01")]
+
+
+def test_a_copy_takes_no_place_of_the_payment_it_was_made_of(books: Sandbox, psage: Psage) -> None:
+    receipt = books.bookkeeper.pay(copy_of(books, "101"), "50.00", "2026-03-01")
+    psage("sync-payments")
+    payment = only_payment(books)
+    twin = books.agency.add_payment("101", "50.00", "2026-03-01", payment["note"])
+    books.agency.delete_payment(payment["id"])
+
+    first = psage(*FULL)
+    books.bookkeeper.delete_receipt(receipt)
+    psage(*FULL)
+
+    assert (codes(first), only_payment(books)["id"]) == (["paid_in_productive"], twin)
+
+
+@pytest.mark.parametrize("edit", [{"amount": "49.00"}, {"date": "2026-03-09"}])
+def test_a_marker_alone_adopts_only_what_is_just_the_receipt(
+    books: Sandbox, psage: Psage, home: Path, edit: dict[str, str]
+) -> None:
+    receipt = books.bookkeeper.pay(copy_of(books, "101"), "50.00", "2026-03-01")
+    psage("sync-payments")
+    before = only_payment(books)
+    forget(home)
+    psage("copy-invoice", "101", "105", "123")
+    books.bookkeeper.edit_receipt(receipt, **edit)
+
+    result = psage("sync-payments", "--json")
+
+    assert codes(result) == ["paid_in_productive"]
+    assert only_payment(books) == before
+    books.bookkeeper.edit_receipt(receipt, amount="50.00", date="2026-03-01")
+    psage("sync-payments")
+    books.bookkeeper.edit_receipt(receipt, **edit)
+    assert len(psage("sync-payments", "--json").json["updated"]) == 1
+
+
 def test_an_overpaid_invoice_is_reported(books: Sandbox, psage: Psage) -> None:
     line = next(
         key for key, row in books.productive.line_items.items() if row["invoice_id"] == "101"

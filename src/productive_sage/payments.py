@@ -410,6 +410,7 @@ class _Run:
             case.payments,
             self._desk.ledger.mirrored(case.productive_id),
             copies={link.sage_id for link in self._desk.ledger.links(case.productive_id)},
+            sent=case.intents.keys(),
             begin=self._begin,
             write_off=self._desk.settings.settlement_discount == "write_off",
         )

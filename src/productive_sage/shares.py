@@ -6,7 +6,7 @@ note is none. A settlement discount settles the invoice but was never received.
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -168,8 +168,8 @@ class Steps:
     findings: list[Finding] = field(default_factory=list)
     discounts: list[Share] = field(default_factory=list)
     """Settlement discounts that the settings do not make write-offs."""
-    mirrored: list[Share] = field(default_factory=list)
-    """Those that have their payment, be it as it should be or not."""
+    mirrored: dict[str, Payment] = field(default_factory=dict)
+    """The payments of those that have one, be it as it should be or not, by marker."""
     older: list[Share] = field(default_factory=list)
     """Those of a day before the sync begins."""
 
@@ -180,25 +180,35 @@ def plan(
     mirrored: Sequence[Mirrored],
     *,
     copies: Collection[str],
+    sent: Collection[str],
     begin: date,
     write_off: bool,
 ) -> Steps:
     """Compare what Sage says with what Productive holds.
 
-    `mirrored` is what the ledger knows of the invoice; it comes first, since people edit notes. A
-    marker in a note counts for the invoice's own `copies` (Sage ids): people copy payments, too.
-    `begin` limits new payments alone: psage's own are followed, back before it too. `write_off`
-    makes settlement discounts write-offs; one that was written before is kept right in
-    any case. Attributes of changes are `amount` (a `Decimal`), `paid_on`, `written_off_on` (dates
-    or None) and `note`.
+    `mirrored` is what the ledger knows of the invoice; it comes first, since people edit notes, and
+    copy payments with them. A marker in a note alone makes a payment psage's own only for one of
+    the invoice's own `copies` (Sage ids), where no other payment is known for it, and where it was
+    `sent` and never answered for, or stands for just what Sage says. `begin` limits new payments
+    alone: psage's own are followed, back before it too. `write_off` makes settlement discounts
+    write-offs; one that was written before is kept right in any case. Attributes of changes are
+    `amount` (a `Decimal`), `paid_on`, `written_off_on` (dates or None) and `note`.
     """
     steps = Steps()
-    ours = _ours(payments, mirrored, copies, steps)
+    due = {share.marker: share for share in shares}
+    taken = {one.marker for one in mirrored}
+
+    def is_ours(payment: Payment, marker: str) -> bool:
+        if marker in taken or as_mirrored(payment, marker).sage_id not in copies:
+            return False
+        return marker in sent or (marker in due and not _figures(payment, due[marker]))
+
+    ours = _ours(payments, mirrored, is_ours, steps)
     vanished = {one.marker: one for one in mirrored if one.marker not in ours}
     for share in shares:
         if share.marker in ours:
             payment, one = ours.pop(share.marker)
-            steps.mirrored.append(share)
+            steps.mirrored[share.marker] = payment
             if changes := _changes(payment, share, one):
                 steps.changes.append((payment, share, changes))
         elif share.on < begin:
@@ -215,39 +225,38 @@ def plan(
 
 
 def _ours(
-    payments: Sequence[Payment], mirrored: Sequence[Mirrored], copies: Collection[str], steps: Steps
+    payments: Sequence[Payment],
+    mirrored: Sequence[Mirrored],
+    is_ours: Callable[[Payment, str], bool],
+    steps: Steps,
 ) -> dict[str, tuple[Payment, Mirrored]]:
-    """Our own payments by marker; says in `steps` which are a person's, found, or doubled."""
+    """Our own payments by marker; says in `steps` which are found, or a person's."""
     known = {one.payment_id: one for one in mirrored}
     ours: dict[str, tuple[Payment, Mirrored]] = {}
-    # Of two with one marker the one the ledger knows comes first, then the older.
-    for payment in sorted(payments, key=lambda one: one.id not in known):
-        marker = known[payment.id].marker if payment.id in known else marked(payment.note)
-        one = Mirrored(marker or "", payment.invoice_id, payment.id, "")
-        if marker is None or (payment.id not in known and one.sage_id not in copies):
-            steps.by_hand.append(payment)
-        elif marker in ours:
-            steps.findings.append(
-                Finding(
-                    "doubled",
-                    f"the payments {ours[marker][0].id} and {payment.id} in Productive stand for "
-                    "the same receipt",
-                    f"look at both, and remove {payment.id} in Productive if it is one too many",
-                )
-            )
+    for payment in payments:
+        marker = marked(payment.note)
+        if payment.id in known:
+            ours[known[payment.id].marker] = payment, known[payment.id]
+        elif marker and marker not in ours and is_ours(payment, marker):
+            ours[marker] = payment, as_mirrored(payment, marker)
+            steps.found.append(ours[marker][1])
         else:
-            ours[marker] = payment, known.get(payment.id) or as_mirrored(payment, marker)
-    steps.found = [one for payment, one in ours.values() if payment.id not in known]
+            steps.by_hand.append(payment)
     return ours
 
 
-def _changes(payment: Payment, share: Share, one: Mirrored) -> dict[str, Any]:
+def _figures(payment: Payment, share: Share) -> dict[str, Any]:
+    """What of the amount and the days of a payment is not the share's."""
     wanted: dict[str, Any] = {
         "amount": share.amount,
         "paid_on": None if share.is_discount else share.on,
         "written_off_on": share.on if share.is_discount else None,
     }
-    changes = {name: value for name, value in wanted.items() if getattr(payment, name) != value}
+    return {name: value for name, value in wanted.items() if getattr(payment, name) != value}
+
+
+def _changes(payment: Payment, share: Share, one: Mirrored) -> dict[str, Any]:
+    changes = _figures(payment, share)
     if " ".join(share.reference.split()) != " ".join(one.reference.split()):
         changes["note"] = _renewed(payment.note, one.reference, share)
     return changes
@@ -298,13 +307,16 @@ def weigh(
     covered = [
         share
         for share in wanted
-        if share in steps.mirrored or share in steps.creates or share.marker in by_hand
+        if share.marker in steps.mirrored or share in steps.creates or share.marker in by_hand
     ]
     if not open_in_sage and (left := free - _said_already(document, covered)) > 0:
         steps.findings.append(_still_open(document, balance, left))
     used = {one.id for share in unwritten for one in by_hand.get(share.marker, ())}
     used |= {one.id for one in stands_for_growth}
     alone = [one for one in steps.by_hand if one.id not in used and one not in steps.moved]
+    twins = [one for one in alone if marked(one.note) in steps.mirrored]
+    steps.findings += [_doubled(steps.mirrored[marked(one.note) or ""], one) for one in twins]
+    alone = [one for one in alone if one not in twins]
     if not held and open_in_sage > 0 and _sum(alone) > 0:
         was_received = any(one.written_off_on is None for one in alone)
         if was_received or open_in_sage > free:
@@ -436,6 +448,14 @@ def _still_open(document: SageDocument, balance: Balance, amount: Decimal) -> Fi
     )
 
 
+def _doubled(own: Payment, twin: Payment) -> Finding:
+    return Finding(
+        "doubled",
+        f"the payments {own.id} and {twin.id} in Productive stand for the same receipt",
+        f"look at both, and remove {twin.id} in Productive if it is one too many",
+    )
+
+
 def _no_receipt(document: SageDocument, payments: Sequence[Payment]) -> Finding:
     paid = money.said(_sum(payments), document.currency)
     left = money.said(document.outstanding or money.ZERO, document.currency)
@@ -469,10 +489,15 @@ def no_invoice(document: SageDocument, gone: date | None) -> Finding:
 def paid_by_hand(steps: Steps, wanted: Sequence[Share]) -> dict[str, tuple[Payment, ...]]:
     """The payments of people that may stand for a share psage has not written, by its marker.
 
-    One for one of the same amount, best of the same day, after those of earlier days had their
-    turn; else a share that is the sum of some payments, or shares whose sum is one payment.
+    One that carries its marker; else one for one of the same amount, best of the same day, after
+    those of earlier days had their turn; else a share that is the sum of some payments, or shares
+    whose sum is one payment.
     """
     left, found = list(steps.by_hand), dict[str, tuple[Payment, ...]]()
+    for share in (*steps.older, *steps.creates, *steps.discounts):
+        if twin := next((one for one in left if marked(one.note) == share.marker), None):
+            found[share.marker] = (twin,)
+            left.remove(twin)
     for shares, on_the_day in (
         (steps.older, True),
         (steps.older, False),
