@@ -115,3 +115,107 @@ def test_nothing_said_is_a_usage_error_that_shows_how(services: Sandbox, psage: 
 
     assert result.code == 2
     assert "--default-ledger" in result.err
+
+
+# --- names beside ids
+
+
+def changed_by_hand(home: Path, old: str, new: str) -> None:
+    text = (home / "default.toml").read_text()
+    assert old in text
+    (home / "default.toml").write_text(text.replace(old, new))
+
+
+@pytest.fixture
+def named(connected: Sandbox, psage: Psage) -> dict[str, str]:
+    """Everything configured by psage; the ids it wrote, and others that Sage has."""
+    rates = ("--default-tax-rate", "GB_STANDARD", "--map-item", "Design=DESIGN")
+    assert psage("configure", "--default-ledger", "4010", *rates).code == 0
+    assert psage("configure", "--map-item", "Development=DEV").code == 0
+    account = connected.bookkeeper.ledger_account_id
+    items = connected.sage.books().table("services")
+    by_code = {row["item_code"]: f"service:{key}" for key, row in items.items()}
+    connected.clear_calls()
+    return {"old": account(4010), "new": account(4000), **by_code}
+
+
+def test_the_name_of_an_account_changed_by_hand_is_that_of_sages_list(
+    connected: Sandbox, psage: Psage, home: Path, named: dict[str, str]
+) -> None:
+    changed_by_hand(home, named["old"], named["new"])
+
+    status, shown = psage("status").out, psage("configure", "--show").out
+
+    assert "sales to Sales - Products (4000)" in status
+    assert f"Sales - Products (4000) [{named['new']}]" in shown
+    assert "Sales - Services" not in status + shown
+    assert connected.calls() == []
+
+
+def test_the_names_of_a_rate_and_of_items_changed_by_hand_follow_too(
+    connected: Sandbox, psage: Psage, home: Path, named: dict[str, str]
+) -> None:
+    changed_by_hand(home, '"GB_STANDARD"', '"GB_ZERO"')
+    changed_by_hand(home, f'"{named["DESIGN"]}"', f'"{named["DEV"]}"')
+
+    status, shown = psage("status").out, psage("configure", "--show").out
+
+    assert "tax Zero Rated 0.00%" in status
+    assert "Zero Rated 0.00% [GB_ZERO]" in shown
+    assert f"items.11: Design -> DEV [{named['DEV']}] (file)" in shown
+    assert "Standard" not in status + shown
+    assert "-> DESIGN" not in shown
+
+
+def test_an_id_nobody_has_read_stands_alone(
+    connected: Sandbox, psage: Psage, home: Path, named: dict[str, str]
+) -> None:
+    changed_by_hand(home, named["old"], "f" * 32)
+    changed_by_hand(home, '"GB_STANDARD"', '"GB_OTHER"')
+    changed_by_hand(home, named["DESIGN"], "service:other")
+
+    status, shown = psage("status").out, psage("configure", "--show").out
+
+    assert f"sales to {'f' * 32}, tax GB_OTHER" in status
+    assert f"default_ledger_account: {'f' * 32} (file)" in shown
+    assert "items.11: service:other (file)" in shown
+
+
+@pytest.mark.parametrize("comment", ["", " # psage: Something else", " # mine"])
+def test_a_comment_in_the_file_names_nothing(
+    connected: Sandbox, psage: Psage, home: Path, named: dict[str, str], comment: str
+) -> None:
+    (home / "default.toml").write_text(
+        f'default_ledger_account = "{named["new"]}"{comment}\ndefault_tax_rate = "X"{comment}\n'
+    )
+
+    said = psage("status").out + psage("configure", "--show").out
+
+    assert "Sales - Products (4000)" in said
+    assert "tax X" in said
+    assert "default_tax_rate: X (file)" in said
+
+
+def test_a_name_that_changed_in_sage_is_the_one_last_read(
+    connected: Sandbox, psage: Psage, named: dict[str, str]
+) -> None:
+    connected.sage.books().table("ledger_accounts")[named["old"]]["name"] = "Fees"
+
+    before = psage("status").out
+    assert psage("configure", "--default-ledger", named["old"]).code == 0
+
+    assert "sales to Sales - Services (4010)" in before
+    assert "sales to Fees (4010)" in psage("status").out
+
+
+def test_a_ledger_that_cannot_be_read_leaves_the_ids(
+    connected: Sandbox, psage: Psage, home: Path, named: dict[str, str]
+) -> None:
+    for file in home.glob("default.db*"):
+        file.unlink()
+    (home / "default.db").write_bytes(b"x" * 4096)
+
+    shown = psage("configure", "--show")
+
+    assert shown.code == 0
+    assert f"default_ledger_account: {named['old']} (file)" in shown.out

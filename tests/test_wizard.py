@@ -20,8 +20,9 @@ import filelock
 import pexpect
 import pytest
 
-from productive_sage import config, session, wizard
+from productive_sage import config, names, session, wizard
 from productive_sage.http import Http
+from productive_sage.ledger import Ledger
 from productive_sage.models import Settings
 from productive_sage.sandbox import Sandbox
 from productive_sage.vault import Vault
@@ -475,12 +476,16 @@ def write_settings(home: Path) -> None:
     home.mkdir(mode=0o700, exist_ok=True)
     (home / "default.toml").write_text(
         'numbering = "sage" # as ever\n'
-        'default_ledger_account = "0123456789abcdef" # mine; psage: Sales - Services (4010)\n'
-        'sync_payments_from = 2026-01-01\nitems.11 = "service:fedcba" # psage: Design -> DESIGN\n'
+        'default_ledger_account = "0123456789abcdef" # mine; psage: Of before (4000)\n'
+        'sync_payments_from = 2026-01-01\nitems.11 = "service:fedcba" # psage: Of -> before\n'
         "[minor_digits]\nJPY = 0\n"
         '[endpoints]\nsage_api = "https://other.example"\n'
         'productive_api = "https://api.productive.io/api/v2"\n'
     )
+    with Ledger(home / "default.db") as ledger:
+        names.keep(ledger, names.ACCOUNT, {"0123456789abcdef": "Sales - Services (4010)"})
+        names.keep(ledger, names.ITEM, {"service:fedcba": "DESIGN"})
+        names.keep(ledger, names.SERVICE_TYPE, {"11": "Design"})
 
 
 def test_show_as_json_names_the_sources(

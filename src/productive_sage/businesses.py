@@ -10,8 +10,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from productive_sage.errors import InputNeeded, NoSubscription, ServiceRefused, SignInFailed
-from productive_sage.mapping import clean
 from productive_sage.sage import SageClient
+from productive_sage.text import one_line
 
 _EDITIONS = {"START": "Start", "ACCOUNTS": "Standard", "ACCOUNTING": "Plus"}
 _FEW = 5
@@ -36,10 +36,7 @@ def chosen(
     Raises SignInFailed where none is, or where the name says too little, and InputNeeded without
     `typed`.
     """
-    rows = [
-        (business_id, " ".join(clean(name).split()))
-        for business_id, name in client_of("").businesses()
-    ]
+    rows = [(business_id, one_line(name)) for business_id, name in client_of("").businesses()]
     if not rows:
         raise SignInFailed(
             "this sign-in sees no business in Sage",

@@ -490,7 +490,7 @@ def configure(
             wizard.configure(home.config, before, answers, desk)
         settings, _ = config.load(home.config, os.environ)
         notice = wizard.numbering_notice(before.numbering, settings.numbering, copied)
-    rows = wizard.shown(home.config, settings, os.environ)
+    rows = wizard.shown(home.config, settings, os.environ, _names(home, settings))
     with _output():
         if as_json:
             render.document(
@@ -509,6 +509,18 @@ def configure(
             print(f"file: {home.config}{there}", file=sys.stderr)
         if notice:
             render.warning(notice.message)
+
+
+def _names(home: "Home", settings: "Settings") -> dict[str, str]:
+    """What the ids in the settings are called, as far as this machine knows."""
+    from productive_sage import names
+    from productive_sage.ledger import Ledger
+
+    with suppress(PsageError, OSError):
+        if home.ledger.exists():
+            with Ledger(home.ledger, read_only=True) as ledger:
+                return names.of(settings, ledger)
+    return {}
 
 
 def _walk(home: "Home", settings: "Settings") -> None:

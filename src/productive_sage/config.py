@@ -298,7 +298,10 @@ def sources(path: Path, environment: Mapping[str, str]) -> dict[str, str]:
 # --- editing
 
 _NAMED = re.compile(r"(?:^|;\s*)psage: (.*)$")
-"""What psage says behind a value, after what a person may have said there."""
+"""What psage says behind a value, after what a person may have said there.
+
+For whoever reads the file; psage itself never does, since a value may be changed by hand.
+"""
 
 
 def edit(path: Path, changes: Mapping[tuple[str, ...], tuple[Any, str]]) -> None:
@@ -355,18 +358,6 @@ def _move_up(body: list[Any], added: set[str]) -> None:
         empty = [n for n in range(end) if not body[n][1].as_string().strip()]
         begin = empty[-1] if empty else end
     body[begin : end + len(new)] = new + body[begin:end]
-
-
-def names(path: Path) -> dict[str, str]:
-    """The name that `edit` wrote behind a key or an entry of `items`."""
-    import tomlkit
-
-    document = tomlkit.parse(_text(path))
-    entries: list[tuple[str, Any]] = [*document.items()]
-    items = document.get("items")
-    if isinstance(items, dict):
-        entries += [(f"items.{key}", value) for key, value in items.items()]
-    return {key: said[1] for key, value in entries if (said := _NAMED.search(_comment(value)))}
 
 
 def _comment(entry: Any) -> str:

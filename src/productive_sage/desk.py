@@ -4,11 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from productive_sage import names
 from productive_sage.errors import ConfigInvalid, DifferentBusiness
 from productive_sage.ledger import Ledger
 from productive_sage.models import Books, Contact, Invoice, Item, LedgerAccount, Settings, TaxRate
 from productive_sage.productive import ProductiveClient
 from productive_sage.sage import SageClient
+from productive_sage.text import one_line
 
 Ask = Callable[[str, Sequence[str], int | None], int]
 """Put a question with its possible answers to a person; returns the index of the answer.
@@ -57,6 +59,7 @@ class Desk:
         accounts = self.sage.ledger_accounts()
         known = [[one.nominal_code or one.id, one.name] for one in accounts if one.is_for_sales]
         self.ledger.cache(f"ledger accounts {self.sage.business_id}", sorted(known))
+        names.keep(self.ledger, names.ACCOUNT, {one.id: one.shown for one in accounts})
         return accounts
 
     def tax_rates(self, *, anew: bool = False) -> list[TaxRate]:
@@ -66,6 +69,8 @@ class Desk:
         if known is None:
             known = [rate.as_row() for rate in self.sage.tax_rates()]
             self.ledger.cache(key, known)
+            rates = map(TaxRate.from_row, known)
+            names.keep(self.ledger, names.TAX_RATE, {one.id: one_line(one.name) for one in rates})
         return [TaxRate.from_row(row) for row in known]
 
     def contact(self, contact_id: str) -> Contact | None:
@@ -114,4 +119,26 @@ class Desk:
             )
         if known is None:
             self.ledger.cache(key, asdict(item))
+            self._keep_names(item)
         return item
+
+    def search_items(self, text: str) -> list[Item]:
+        """What is sold in Sage whose code or description holds the text, active or not."""
+        items = self.sage.items(text)
+        self._keep_names(*items)
+        return items
+
+    def read_item(self, reference: str) -> Item | None:
+        """An item as Sage has it now, by its reference in the settings; None where it is gone."""
+        item = self.sage.item(*reference.split(":", 1))
+        self._keep_names(*filter(None, (item,)))
+        return item
+
+    def _keep_names(self, *items: Item) -> None:
+        names.keep(self.ledger, names.ITEM, {one.reference: one.shown for one in items})
+
+    def service_types(self) -> dict[str, str]:
+        """Name by id of the service types in use in Productive."""
+        types = {key: one_line(name) for key, name in self.productive.service_types().items()}
+        names.keep(self.ledger, names.SERVICE_TYPE, types)
+        return types

@@ -545,9 +545,9 @@ class _Examination:
         if not account.is_for_sales:
             hint += ", or make it visible in sales in Sage under Chart of Accounts"
             raise ConfigInvalid(
-                f"the ledger account {_named(account)} is not for sales any more", hint=hint
+                f"the ledger account {account.shown} is not for sales any more", hint=hint
             )
-        return f"{_named(account)} is there and for sales"
+        return f"{account.shown} is there and for sales"
 
     def tax_rate(self) -> str:
         """The default tax rate can be used today."""
@@ -725,11 +725,6 @@ def _check_modes(folder: Path, files: Sequence[Path]) -> None:
             )
 
 
-def _named(account: LedgerAccount) -> str:
-    name = mapping.clean(account.name)
-    return name if account.nominal_code in name else f"{name} ({account.nominal_code})"
-
-
 def _fault(item: Item | None, reference: str, accounts: Sequence[LedgerAccount]) -> str:
     """Why an item cannot be sold; empty where it can."""
     if item is None:
@@ -739,7 +734,7 @@ def _fault(item: Item | None, reference: str, accounts: Sequence[LedgerAccount])
         return f"({name}) is not active in Sage"
     account = next((one for one in accounts if one.id == item.ledger_account_id), None)
     if account and not account.is_for_sales:
-        return f"({name}) books to {_named(account)}, which is not for sales"
+        return f"({name}) books to {account.shown}, which is not for sales"
     return ""
 
 

@@ -1113,6 +1113,22 @@ class Ledger:
                 (key, json.dumps(value), _text(_now())),
             )
 
+    def keep_names(self, names: Mapping[str, str]) -> None:
+        """Remember what ids are called, for as long as nobody says otherwise."""
+        with self.write() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO cache (key, value, fetched_at) VALUES (?, ?, ?)",
+                [(f"name {key}", json.dumps(name), _text(_now())) for key, name in names.items()],
+            )
+
+    def kept_names(self, keys: Sequence[str]) -> dict[str, str]:
+        """What `keep_names` was last told, by key; what is not known is left out."""
+        found = {
+            key: self._rows("SELECT value FROM cache WHERE key = ?", (f"name {key}",))
+            for key in keys
+        }
+        return {key: str(json.loads(rows[0][0])) for key, rows in found.items() if rows}
+
 
 def _opened_to_read(path: Path) -> sqlite3.Connection:
     """A connection that refuses to write; of an older file, one to a copy in memory."""

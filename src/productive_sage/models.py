@@ -23,6 +23,7 @@ from productive_sage.basics import (
     SignedIn,
 )
 from productive_sage.errors import CopyIsDraft, OutcomeUnknown, PsageError
+from productive_sage.text import one_line
 
 __all__ = [  # known by this module's name too
     "CREDIT_NOTE",
@@ -166,6 +167,13 @@ class LedgerAccount:
     nominal_code: str
     is_for_sales: bool
 
+    @property
+    def shown(self) -> str:
+        """As people see it, on one line: `Sales - Services (4010)`."""
+        name = one_line(self.name)
+        code = one_line(self.nominal_code)
+        return f"{name} ({code})" if code and code not in name else name
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -177,6 +185,16 @@ class Item:
     name: str
     ledger_account_id: str | None
     is_active: bool
+
+    @property
+    def reference(self) -> str:
+        """As the settings name it: `service:<id>`."""
+        return f"{self.kind}:{self.id}"
+
+    @property
+    def shown(self) -> str:
+        """Its code, else its name."""
+        return one_line(self.code) or one_line(self.name)
 
 
 @dataclass(frozen=True, slots=True)

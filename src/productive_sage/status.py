@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from productive_sage import config
+from productive_sage import config, names
 from productive_sage.basics import KINDS, Settings, SignedIn
 from productive_sage.config import Home
 from productive_sage.errors import (
@@ -189,25 +189,11 @@ def _part(status: Status, seen: set[str]) -> None:
 
 def _read_settings(status: Status, environment: Mapping[str, str], psage: str) -> None:
     status.settings, warnings = config.load(status.home.config, environment)
-    status.names = _names(status.home)
     if not status.settings.default_ledger_account:
         step = f"{psage} configure --default-ledger CODE"
         status.waiting.append(Errand(NoDefaultLedger.code, NoDefaultLedger().message, step))
     edit = f"edit {status.home.config}"
     status.waiting += [Errand("unknown_setting", warning, edit) for warning in warnings]
-
-
-def _names(home: Home) -> dict[str, str]:
-    """What `psage configure` wrote behind the ids.
-
-    Not read with the library that edits the file, which takes too long to load.
-    """
-    try:
-        text = home.config.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
-        return {}
-    found = re.findall(r'^\s*(default_\w+)\s*=\s*"[^"]*"\s*#.*?\bpsage: (.*)$', text, re.MULTILINE)
-    return {key: name.strip() for key, name in found}
 
 
 def _connection(
@@ -228,6 +214,8 @@ def _connection(
 
 
 def _read_ledger(status: Status, ledger: Ledger, psage: str) -> None:
+    if status.settings:
+        status.names = names.of(status.settings, ledger)
     status.copied = ledger.copied()
     status.synced_at, status.compared_at = _moment(ledger, _UNTIL), _moment(ledger, _FULL)
     waiting = status.waiting

@@ -74,6 +74,11 @@ def day(value: Any) -> date | None:
     return date.fromisoformat(value.strip()[:10]) if value.strip() else None
 
 
+def one_line(value: str) -> str:
+    """A name as it can stand within a line."""
+    return " ".join(clean(value).split())
+
+
 def marker(invoice_id: str, copy: int) -> str:
     """The reference of a copy: `PRD-123`, the second copy `PRD-123-2`."""
     return f"PRD-{invoice_id}" if copy == 1 else f"PRD-{invoice_id}-{copy}"

@@ -23,9 +23,9 @@ from productive_sage.errors import (
     Temporary,
     UsageProblem,
 )
-from productive_sage.mapping import clean
 from productive_sage.models import Endpoints, Item, LedgerAccount, Notice, Settings, TaxRate
-from productive_sage.sage import ITEM_LISTS, SageClient
+from productive_sage.sage import ITEM_LISTS
+from productive_sage.text import one_line
 
 Key = tuple[str, ...]
 """A key of the settings: (`numbering`,), or (`items`, a service type's id)."""
@@ -248,20 +248,20 @@ def _item_link(
     if not right and left in settings.items:  # also of a service type no longer in use
         return {("items", left): (None, "")}
     types = [
-        Option(type_id, _plain(name), _words(type_id, name))
-        for type_id, name in desk().productive.service_types().items()
+        Option(type_id, name, _words(type_id, name))
+        for type_id, name in desk().service_types().items()
     ]
     service_type = _one(_exact(types, left), left, "service type in Productive")
     if not right:
         return {("items", service_type.value): (None, "")}
-    item = _item(desk().sage, right)
+    item = _item(desk(), right)
     return {("items", service_type.value): (item.value, f"{service_type.label} -> {item.name}")}
 
 
-def _item(sage: SageClient, wanted: str) -> Option:
-    items = sage.items(wanted)
+def _item(desk: Desk, wanted: str) -> Option:
+    items = desk.search_items(wanted)
     if not items and wanted.isalnum():
-        items = [item for kind in ITEM_LISTS if (item := sage.item(kind, wanted))]
+        items = [item for kind in ITEM_LISTS if (item := desk.read_item(f"{kind}:{wanted}"))]
     options = {_item_option(item): item for item in items}
     option = _one(_exact(list(options), wanted), wanted, "item in Sage")
     if not options[option].is_active:
@@ -273,27 +273,24 @@ def _item(sage: SageClient, wanted: str) -> Option:
 
 
 def _account(account: LedgerAccount) -> Option:
-    shown = account.name
-    if account.nominal_code and account.nominal_code not in account.name:
-        shown = f"{account.name} ({account.nominal_code})"
     full = f"{account.name} ({account.nominal_code})"
     words = _words(account.id, account.nominal_code, account.name, full)
-    return Option(account.id, _plain(shown), words, _plain(shown))
+    return Option(account.id, account.shown, words, account.shown)
 
 
 def _rate(rate: TaxRate) -> Option:
-    name = _plain(rate.name)
+    name = one_line(rate.name)
     return Option(rate.id, name, _words(rate.id, rate.name), name)
 
 
 def _item_option(item: Item) -> Option:
-    code, name = _plain(item.code), _plain(item.name)
+    code, name = one_line(item.code), one_line(item.name)
     both = ", ".join(dict.fromkeys(filter(None, (code, name))))
     return Option(
-        f"{item.kind}:{item.id}",
+        item.reference,
         f"{both} ({item.kind.replace('_', ' ')})",
         _words(item.id, item.code, item.name),
-        code or name,
+        item.shown,
     )
 
 
@@ -301,22 +298,17 @@ def _words(*words: str) -> tuple[str, ...]:
     return tuple(word.strip().casefold() for word in words)
 
 
-def _plain(name: str) -> str:
-    """A name of Sage's or Productive's on one line."""
-    return " ".join(clean(name).split())
-
-
 # --- the settings, shown
 
 
 def shown(
-    path: Path, settings: Settings, environment: Mapping[str, str]
+    path: Path, settings: Settings, environment: Mapping[str, str], names: Mapping[str, str]
 ) -> dict[str, tuple[str, str]]:
     """Value and source (`file`, `environment`, `default`) of each setting, for people.
 
-    Names stand beside ids. An address is left out where nobody set it.
+    `names` stand beside ids, by key. An address is left out where nobody set it.
     """
-    names, sources = config.names(path), config.sources(path, environment)
+    sources = config.sources(path, environment)
     plain = asdict(settings)
     for table in ("items", "minor_digits", "endpoints"):
         plain |= {f"{table}.{key}": value for key, value in plain.pop(table).items()}
@@ -373,7 +365,7 @@ class Question:
 class Facts:
     """What the services know that the questions need, read before the first of them."""
 
-    sage: SageClient
+    desk: Desk
     """For items, which are searched for one by one."""
     accounts: tuple[Option, ...]
     business: str = ""
@@ -394,7 +386,7 @@ def read_accounts(desk: Desk) -> Facts:
             hint="make one visible in sales in Sage under Chart of Accounts",
         )
     accounts.sort(key=lambda account: (account.nominal_code.zfill(12), account.name))
-    return Facts(desk.sage, tuple(map(_account, accounts)))
+    return Facts(desk, tuple(map(_account, accounts)))
 
 
 def read_facts(desk: Desk, *, copied: int, today: date) -> Facts:
@@ -403,9 +395,10 @@ def read_facts(desk: Desk, *, copied: int, today: date) -> Facts:
     business, _ = sage.country(sage.business_id)
     accounts = read_accounts(desk).accounts
     rates = [rate for rate in desk.tax_rates(anew=True) if mapping.is_valid(rate, today)]
-    types = {key: _plain(name) for key, name in desk.productive.service_types().items()}
-    in_order = sorted(types.items(), key=lambda entry: entry[1].casefold())
-    return Facts(sage, accounts, _plain(business), tuple(map(_rate, rates)), dict(in_order), copied)
+    in_order = sorted(desk.service_types().items(), key=lambda entry: entry[1].casefold())
+    return Facts(
+        desk, accounts, one_line(business), tuple(map(_rate, rates)), dict(in_order), copied
+    )
 
 
 def _questions(settings: Settings, facts: Facts) -> tuple[Question, ...]:
@@ -574,7 +567,7 @@ def _matching(options: Sequence[Option], typed: str) -> list[Option]:
 
 
 def _active_items(facts: Facts, service_type: str, typed: str) -> list[Option]:
-    found = [_item_option(item) for item in facts.sage.items(typed) if item.is_active]
+    found = [_item_option(item) for item in facts.desk.search_items(typed) if item.is_active]
     facts.items.update({option.value: option.label for option in found})
     return [
         Option(o.value, o.label, o.words, f"{service_type} -> {o.name}")
@@ -586,7 +579,7 @@ def _item_words(facts: Facts, reference: str) -> str:
     """How a linked item reads: by name, or why its lines would be refused."""
     if reference not in facts.items:
         try:
-            item = facts.sage.item(*reference.split(":", 1))
+            item = facts.desk.read_item(reference)
         except PsageError as error:
             if _ends_the_walk(error):
                 raise
