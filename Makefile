@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo check test format clean
+.PHONY: demo check torture bench test format clean
 .DEFAULT_GOAL := check
 
 demo: .venv/psage
@@ -15,6 +15,16 @@ check: .venv/tools
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
+
+# What `make check` has only samples of: all faults, all crash points, long random histories.
+torture: .venv/tools
+	$(BIN)/python -m pytest -m torture
+	$(BIN)/python -m pytest tests/test_payments_machine.py --sequences 1200
+
+# What judges by the clock, on a machine that does nothing else.
+bench: .venv/tools
+	$(BIN)/python scripts/startup.py
+	$(BIN)/python -m pytest -m bench -n 0
 
 test: .venv/tools
 	$(BIN)/python -m pytest

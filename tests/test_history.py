@@ -933,6 +933,7 @@ def test_only_the_newest_are_shown_to_people_and_that_is_said(recorded: Path, ps
     assert len(shown(psage("history", "--json"))) == 302
 
 
+@pytest.mark.bench
 def test_a_few_of_10_000_records_are_shown_in_a_tenth_of_a_second(
     recorded: Path, psage: Psage
 ) -> None:

@@ -50,6 +50,7 @@ def test_status_imports_neither_http_nor_keyring_nor_display(
     assert done.stdout.splitlines()[-1] == "0 []"
 
 
+@pytest.mark.bench
 def test_status_takes_at_most_1_75_times_as_long_as_an_empty_typer_app(
     services: Sandbox,
     psage: Psage,
@@ -89,6 +90,7 @@ def startup() -> Any:
     return module
 
 
+@pytest.mark.bench
 def test_help_starts_within_1_3_times_of_an_empty_typer_app(compiled: None) -> None:
     ratios = []
     for _ in range(3):  # the tests beside this one make a noisy machine
