@@ -100,7 +100,7 @@ def test_nobody_loses_a_sign_in_where_many_renew_at_once(
     homes: tuple[str, ...],
     profiles: tuple[str, ...],
 ) -> None:
-    offline.access_token_lifetime_s = 1  # less than the margin psage keeps: everybody renews
+    offline.access_token_lifetime_s = 19  # less than the margin psage keeps: everybody renews
     sign_in(offline, *profiles)
     places = [(tmp_path / home, profile) for home in homes for profile in profiles]
     for home, profile in places:
@@ -111,9 +111,7 @@ def test_nobody_loses_a_sign_in_where_many_renew_at_once(
     offline.access_token_lifetime_s = 300
     after = at_once(places)
 
-    said = {result.json.get("error", {}).get("code") for result in results + after}
-    assert said == {None}
-    assert [result.code for result in results + after] == [0] * (count + len(places))
+    assert [result for result in results + after if result.code] == []
     for profile in profiles:
         assert Vault(profile).productive().token == PRODUCTIVE_TOKEN
     assert [path.name for path in file.parent.iterdir() if path.name.startswith(".")] == []

@@ -127,7 +127,7 @@ def _nothing_done() -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, typer.Abort):
-        raise Interrupted("interrupted; nothing was changed") from None
+        raise Interrupted("interrupted; nothing was changed", hint=None) from None
 
 
 def say(text: str) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from productive_sage import __version__, asking, commandline, redaction
+from productive_sage import __version__, asking, commandline, interrupts, redaction
 from productive_sage.errors import ConfigInvalid, Interrupted, PsageError, UsageProblem
 from productive_sage.session import Session, open_pool, warn
 
@@ -745,7 +745,7 @@ def _copy(order: "Order", *, dry_run: bool, as_json: bool) -> None:
                 quiet=_session.quiet or as_json,
             )
         except KeyboardInterrupt:
-            failure = _interruption()
+            failure = Interrupted()
         except PsageError as error:
             failure = error
     code = failure.exit_code if failure else copying.verdict(outcomes)
@@ -817,7 +817,7 @@ def sync_payments(
         try:
             payments.sync(order, desk, report)
         except KeyboardInterrupt:
-            failure = _interruption()
+            failure = Interrupted()
         except PsageError as error:
             failure = error
     code = failure.exit_code if failure else report.verdict()
@@ -1075,10 +1075,15 @@ def demo(as_json: _Json = False) -> None:
 
 @contextmanager
 def _output() -> Iterator[None]:
-    """Print a result; that nobody can take it changes nothing about what was done."""
+    """Print a result, whole; that nobody can take it changes nothing about what was done."""
     try:
-        yield
-        sys.stdout.flush()
+        with interrupts.held_back():
+            yield
+            sys.stdout.flush()
+            _session.has_answered = True
+    except interrupts.Twice:
+        _session.has_answered = True  # as far as it got: a second document would mend nothing
+        raise
     except OSError as error:
         try:
             sys.stdout.flush()
@@ -1153,11 +1158,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     with suppress(ValueError):  # not the main thread
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        return _run(args)
+    finally:
+        if argv is None:
+            interrupts.ignore()
+
+
+def _run(args: Sequence[str]) -> int:
+    try:
         result = app(args, prog_name="psage", standalone_mode=False)
     except PsageError as error:
         return _fail(args, error)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail(args, _interruption())
+        return _fail(args, Interrupted())
     except Exception as error:  # noqa: BLE001 -- the one boundary
         if hasattr(error, "format_message"):
             return _fail(args, UsageProblem(error.format_message(), hint=_usage_hint(error)))
@@ -1165,19 +1178,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(result or 0)
 
 
-def _interruption() -> PsageError:
-    return Interrupted(
-        "interrupted; every finished document is recorded",
-        hint="run the command again: what was under way is settled first",
-    )
-
-
 def _fail(args: Sequence[str], error: PsageError) -> int:
     from productive_sage import render
 
     render.name_profile(_session.profile)
-    with _output():
-        if "--json" in args or "--format json" in " ".join(args).replace("=", " "):
+    wants_json = "--json" in args or "--format json" in " ".join(args).replace("=", " ")
+    with suppress(KeyboardInterrupt), _output():
+        if wants_json and not _session.has_answered:
             render.document(
                 _session.command,
                 _session.profile,

@@ -23,6 +23,12 @@ _REMOVES = {"--default-tax-rate"}
 
 
 class _Group(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # Typer would end with 130 and say nothing
+            raise typer.Abort from None
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _refuse_empty(self, ctx, args)
         return super().parse_args(ctx, args)

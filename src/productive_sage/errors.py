@@ -387,6 +387,14 @@ class Interrupted(PsageError):
     code = "interrupted"
     exit_code = 130
 
+    def __init__(
+        self,
+        message: str = "interrupted; every finished document is recorded",
+        *,
+        hint: str | None = "run the command again: what was under way is settled first",
+    ) -> None:
+        super().__init__(message, hint=hint)
+
 
 class TooManyDeletes(Refused):
     """A run would remove more payments than it may."""

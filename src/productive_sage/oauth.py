@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from productive_sage import redaction
+from productive_sage import interrupts, redaction
 from productive_sage.errors import (
     DifferentBusiness,
     NotConnected,
@@ -292,13 +292,15 @@ class SageTokens:
                 and self.sign_in.access_until - _EARLY_S > self._clock()
             ):
                 return
-            try:
-                renewed = self._renewed(self.sign_in)
-            except SignInExpired:
-                self.has_ended = True
-                raise
-            self._vault.save(renewed, patience=12)
-            self.sign_in = renewed
+            # The old token is used up by asking: until the new one is stored, nobody interrupts.
+            with interrupts.held_back():
+                try:
+                    renewed = self._renewed(self.sign_in)
+                except SignInExpired:
+                    self.has_ended = True
+                    raise
+                self._vault.save(renewed, patience=12)
+                self.sign_in = renewed
 
     def _renewed(self, sign_in: SageSignIn) -> SageSignIn:
         now = self._clock()

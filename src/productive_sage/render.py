@@ -15,10 +15,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from productive_sage import money
+from productive_sage import interrupts, money
 from productive_sage.audit import Event
 from productive_sage.basics import CREDIT_NOTE
-from productive_sage.errors import PsageError, SomeFailed
+from productive_sage.errors import Interrupted, PsageError, SomeFailed
 from productive_sage.redaction import redacted
 from productive_sage.text import bare, clean
 
@@ -73,7 +73,9 @@ def err() -> "Console":
 def document(
     command: str, profile: str, *, exit_code: int, dry_run: bool = False, **content: Any
 ) -> None:
-    """Print the one JSON document of a command."""
+    """Print the one JSON document of a command, which says whether that was interrupted so far."""
+    if interrupts.came() and "error" not in content:
+        exit_code, content["error"] = Interrupted.exit_code, Interrupted().as_json()
     head = {
         "command": command,
         "profile": profile,

@@ -41,6 +41,8 @@ class Session:
     quiet: bool = False
     no_input: bool = False
     command: str = ""
+    has_answered: bool = False
+    """Whether the result, or with `--json` the document, is out."""
 
     @property
     def can_ask(self) -> bool:
