@@ -4,10 +4,11 @@ import os
 from pathlib import Path
 
 
-def put(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+def put(path: Path, content: bytes, *, mode: int = 0o600, lasts: bool = True) -> None:
     """Write beside the file, then rename: a crash leaves the old file or the new one.
 
-    A link in its place is replaced, not followed. Raises OSError.
+    A link in its place is replaced, not followed. What need not outlive a power cut is not waited
+    for. Raises OSError.
     """
     import tempfile  # here, since `status` writes nothing and is in a hurry
 
@@ -17,7 +18,8 @@ def put(path: Path, content: bytes, *, mode: int = 0o600) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if lasts:
+                os.fsync(file.fileno())
         draft.chmod(mode)
         draft.replace(path)
     except BaseException:

@@ -153,7 +153,7 @@ class Session:
             since = datetime.now(UTC).isoformat(timespec="seconds")
             try:
                 who = f"`psage {self.command}` (process {os.getpid()}) since {since}"
-                files.put(holder, who.encode())
+                files.put(holder, who.encode(), lasts=False)
             except OSError as error:
                 raise storage_error(error, holder) from error
             stack.callback(holder.unlink, missing_ok=True)
