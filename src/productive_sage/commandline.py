@@ -86,7 +86,9 @@ class _Forgiving(io.FileIO):
         except OSError as error:
             if not _has_left(error):
                 raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.fileno())
+        os.close(nowhere)
         return len(data)
 
 
