@@ -8,6 +8,8 @@ import pytest
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, copies, forget, writes
 
+EMAIL = "bookkeeping@juniper-street.example"
+
 
 def customer_of(sandbox: Sandbox, productive_id: str) -> str:
     (copy,) = copies(sandbox, productive_id)
@@ -67,7 +69,7 @@ def test_a_mark_decides_between_equal_names(services: Sandbox, psage: Psage) -> 
 
 def test_the_customer_of_an_earlier_copy_is_used_again(services: Sandbox, psage: Psage) -> None:
     chosen = services.bookkeeper.contact_id("Northwind Trading Limited")
-    psage("copy-invoice", "123", "--customer", "Northwind Trading Limited")
+    psage("copy-invoice", "123", "--customer", "Northwind Trading Limited", "--remember")
 
     result = psage("copy-invoice", "124", "--json")
 
@@ -75,14 +77,192 @@ def test_the_customer_of_an_earlier_copy_is_used_again(services: Sandbox, psage:
     assert posted_contacts(services) == []
 
 
-def test_a_customer_found_by_email_is_used(services: Sandbox, psage: Psage) -> None:
-    known = services.bookkeeper.add_contact(
-        "Juniper (old name)", email="bookkeeping@juniper-street.example"
-    )
+# --- who is the company, and who is not
+
+
+def test_an_email_address_alone_is_a_question(services: Sandbox, psage: Psage) -> None:
+    services.bookkeeper.add_contact("Juniper (old name)", email=f"Jo <{EMAIL}>, x@y.example")
+
+    result = psage("copy-invoice", "123", "--json")
+
+    assert result.code == 4
+    assert result.only["error"]["code"] == "ambiguous_customer"
+    assert "1 contact in Sage may be" in result.only["error"]["message"]
+    assert "Juniper (old name)" in result.only["error"]["message"]
+    assert writes(services) == []
+
+
+@pytest.mark.parametrize(("answer", "is_old"), [("1", True), ("2", False)])
+def test_a_person_says_whether_an_email_address_tells_who_it_is(
+    services: Sandbox, psage: Psage, answers: list[str], answer: str, is_old: bool
+) -> None:
+    known = services.bookkeeper.add_contact("Juniper (old name)", email=EMAIL)
+    answers += [answer, "1"]  # the customer, then the tax rate
+
+    psage("copy-invoice", "123")
+
+    assert (customer_of(services, "123") == known) is is_old
+    answers += ["1"]
+    psage("copy-invoice", "124")
+    assert customer_of(services, "124") == customer_of(services, "123")
+
+
+@pytest.mark.parametrize(
+    "contact",
+    [
+        {"source_guid": "productive-company-999"},
+        {"source_guid": "productive-company-999-GBP"},
+        {"tax_number": "GB999999973"},
+        {"tax_number": "IE1234567T"},
+    ],
+    ids=str,
+)
+def test_what_is_another_companys_is_never_taken(
+    services: Sandbox, psage: Psage, contact: dict[str, str]
+) -> None:
+    other = services.bookkeeper.add_contact("Juniper Street Coffee Ltd", email=EMAIL, **contact)
+
+    result = psage("copy-invoice", "123", "--json")
+
+    assert result.only["customer"]["created"] is True
+    assert customer_of(services, "123") != other
+
+
+def test_a_tax_number_in_another_dress_is_the_companys(services: Sandbox, psage: Psage) -> None:
+    known = services.bookkeeper.add_contact("Juniper Group", tax_number="123456782")
 
     psage("copy-invoice", "123")
 
     assert customer_of(services, "123") == known
+
+
+def test_psages_mark_with_another_tax_number_is_a_question(services: Sandbox, psage: Psage) -> None:
+    services.bookkeeper.add_contact(
+        "Juniper Street Coffee Ltd",
+        source_guid="productive-company-507",
+        tax_number="GB999999973",
+    )
+
+    result = psage("copy-invoice", "123", "--json")
+
+    assert result.only["error"]["code"] == "ambiguous_customer"
+    assert "GB999999973" in result.only["error"]["message"]
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["one batch", "two runs"])
+def test_two_companies_of_one_name_are_two_customers(
+    services: Sandbox, psage: Psage, at_once: bool
+) -> None:
+    twin = services.agency.add_company("Juniper Street Coffee Ltd", email=EMAIL)
+    bill = services.agency.add_invoice(company_id=twin, lines=[{"unit_price": "10.00"}])
+
+    for ids in [("123", bill)] if at_once else [("123",), (bill,)]:
+        assert psage("copy-invoice", *ids).code == 0
+
+    assert customer_of(services, "123") != customer_of(services, bill)
+    assert len(posted_contacts(services)) == 2
+
+
+@pytest.mark.parametrize(
+    ("in_productive", "in_sage"),
+    [
+        ("Cafe\u0301 Zoe\u0308 Ltd", "Café Zoë Ltd"),
+        ("Kes\u200btrel", "Kestrel"),
+        ("Kestrel", "Kes\u2060trel\ufeff"),
+        ("Smith &amp; Sons", "Smith & Sons"),
+        ("Smith &#38; Sons", "smith & sons"),
+        ("O\u2019Malley \u2013 Sons", "O'Malley - Sons"),
+        ("Ａcme\u00a0\u2009Works", "Acme Works"),
+        ("Straße 5 GmbH", "STRASSE 5 GMBH"),
+    ],
+)
+def test_one_name_written_in_two_ways_is_one_customer(
+    services: Sandbox, psage: Psage, in_productive: str, in_sage: str
+) -> None:
+    known = services.bookkeeper.add_contact(in_sage)
+    services.agency.edit_company(507, name=in_productive, billing_name=None)
+
+    psage("copy-invoice", "123")
+
+    assert customer_of(services, "123") == known
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        ("Smith &amp; Sons", "Smith & Sons"),
+        ("Kes\u200btrel  \u00a0Ltd ", "Kestrel Ltd"),
+        ("Cafe\u0301", "Café"),
+        ("R&D; Works", "R&D; Works"),
+        ("AT&T", "AT&T"),
+        ("O\u2019Malley", "O\u2019Malley"),
+    ],
+)
+def test_the_name_stored_is_the_clean_one(
+    services: Sandbox, psage: Psage, written: str, stored: str
+) -> None:
+    services.agency.edit_company(507, name=written, billing_name="\u200b")
+
+    result = psage("copy-invoice", "123", "--json")
+
+    assert services.sage.contacts[result.only["customer"]["id"]]["name"] == stored
+
+
+def test_a_named_contact_that_is_not_the_company_is_said_and_used_once(
+    services: Sandbox, psage: Psage
+) -> None:
+    other = services.bookkeeper.contact_id("Northwind Trading Limited")
+
+    once = psage("copy-invoice", "123", "--customer", "Northwind Trading Limited", "--json")
+    later = psage("copy-invoice", "124", "--json")
+
+    assert once.only["customer"]["id"] == other
+    (warning,) = [w for w in once.only["warnings"] if w["code"] == "customer_differs"]
+    assert "this once" in warning["message"]
+    assert later.only["customer"]["created"] is True
+    assert "customer_differs" not in [w["code"] for w in later.only["warnings"]]
+
+
+def test_a_named_contact_that_is_the_company_is_remembered(services: Sandbox, psage: Psage) -> None:
+    result = psage("copy-invoice", "114", "--customer", "OBRIEN2", "--json")
+
+    later = services.agency.add_invoice(company_id=506, lines=[{"unit_price": "10.00"}])
+    assert psage("copy-invoice", later).code == 0
+    assert customer_of(services, later) == customer_of(services, "114")
+    assert "customer_differs" not in [w["code"] for w in result.only["warnings"]]
+
+
+@pytest.mark.parametrize(("answer", "kept"), [("1", False), ("2", True)])
+def test_a_person_says_whether_another_contact_is_billed_from_now_on(
+    services: Sandbox, psage: Psage, answers: list[str], answer: str, kept: bool
+) -> None:
+    answers += [answer, "1"]  # then the tax rate
+    psage("copy-invoice", "123", "--customer", "NORTH002")
+    answers += ["1"]
+
+    psage("copy-invoice", "124")
+
+    assert (customer_of(services, "124") == customer_of(services, "123")) is kept
+
+
+def test_to_remember_a_customer_it_has_to_be_named(services: Sandbox, psage: Psage) -> None:
+    result = psage("copy-invoice", "123", "--remember")
+
+    assert result.code == 2
+    assert "--customer" in result.err
+
+
+def test_a_contact_that_somebody_chose_in_sage_is_not_remembered(
+    services: Sandbox, psage: Psage, home: Path
+) -> None:
+    psage("copy-invoice", "101", "--customer", "NORTH002")
+    forget(home)
+
+    adopted = psage("copy-invoice", "101", "--customer", "NORTH002", "--json")
+    later = psage("copy-invoice", "105", "--json")
+
+    assert adopted.only["action"] == "adopted"
+    assert later.only["customer"]["name"] == "Northwind Traders Ltd"
 
 
 @pytest.mark.parametrize("how", ["id", "name", "reference"])

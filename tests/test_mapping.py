@@ -366,31 +366,57 @@ def test_every_marker_fits_sages_reference() -> None:
 COMPANY = Company("507", "Juniper Street Coffee Ltd")
 
 
+NUMBERED = replace(COMPANY, tax_number="GB 123 4567 82")
+OURS, OTHERS = "productive-company-507", "productive-company-508"
+
+
 @pytest.mark.parametrize(
-    ("contacts", "found"),
+    ("contacts", "found", "asked"),
     [
-        ([Contact("1", "juniper street  coffee ltd ")], ["1"]),
-        ([Contact("1", "Juniper Street Coffee")], []),
-        ([Contact("1", COMPANY.name, currency="EUR")], []),
-        ([Contact("1", COMPANY.name), Contact("2", COMPANY.name)], ["1", "2"]),
-        ([Contact("1", COMPANY.name), Contact("2", "Else", mark="productive-company-507")], ["2"]),
-        ([Contact("1", "Else", mark="productive-company-5070")], []),
-        ([Contact("1", "Else", email="A@B.example")], ["1"]),
-        ([Contact("1", COMPANY.name), Contact("2", "Else", email="a@b.example")], ["1"]),
+        ([Contact("1", "juniper street  coffee ltd ")], ["1"], []),
+        ([Contact("1", "Juniper Street Coffee")], [], []),
+        ([Contact("1", COMPANY.name, currency="EUR")], [], []),
+        ([Contact("1", COMPANY.name), Contact("2", COMPANY.name)], ["1", "2"], []),
+        ([Contact("1", COMPANY.name), Contact("2", "Else", mark=OURS)], ["2"], []),
+        ([Contact("1", "Else", mark="productive-company-5070")], [], []),
+        ([Contact("1", "Else", email="A@B.example")], [], ["1"]),
+        ([Contact("1", "Else", email="Jo <a@b.example>, c@d.example")], [], ["1"]),
+        ([Contact("1", COMPANY.name), Contact("2", "Else", email="a@b.example")], ["1"], []),
+        # What is another company's is never taken, whatever else fits.
+        ([Contact("1", COMPANY.name, mark=OTHERS, email="a@b.example")], [], []),
+        ([Contact("1", "Else", mark=OTHERS, tax_number="123456782")], [], []),
+        ([Contact("1", COMPANY.name, tax_number="GB123456783", email="a@b.example")], [], []),
+        # Tax numbers are compared without their dress.
+        ([Contact("1", COMPANY.name, tax_number="gb-123.4567.82")], ["1"], []),
+        ([Contact("1", "Else", tax_number="123456782")], ["1"], []),
+        ([Contact("1", COMPANY.name, tax_number="n/a")], ["1"], []),
+        (
+            [Contact("1", "Else", tax_number="123456782"), Contact("2", COMPANY.name)],
+            ["1", "2"],
+            [],
+        ),
+        (
+            [Contact("1", COMPANY.name), Contact("2", COMPANY.name, tax_number="123456782")],
+            ["2"],
+            [],
+        ),
+        # psage's own mark and another tax number contradict each other.
+        ([Contact("1", "Else", mark=OURS, tax_number="GB123456783")], [], ["1"]),
     ],
 )
-def test_a_customer_is_matched_by_mark_then_name_then_email(
-    contacts: list[Contact], found: list[str]
+def test_a_customer_is_matched_by_mark_then_tax_number_and_name(
+    contacts: list[Contact], found: list[str], asked: list[str]
 ) -> None:
-    matches = mapping.matching_customers(
+    matches, proposals = mapping.matching_customers(
         contacts,
-        COMPANY,
-        Address(email="a@b.example"),
+        NUMBERED,
+        Address(email="a@b.example."),
         currency="GBP",
         base_currency="GBP",
     )
 
     assert [contact.id for contact in matches] == found
+    assert [contact.id for contact in proposals] == asked
 
 
 def test_a_new_customer_is_cut_to_sages_lengths_and_says_so() -> None:

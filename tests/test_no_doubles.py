@@ -211,7 +211,7 @@ def test_the_second_copy_found_by_its_id_stays_the_second(
 def test_the_customer_of_a_settled_copy_is_remembered(services: Sandbox, psage: Psage) -> None:
     services.fault("cut_after", method="POST", path="/sales_invoices", times=2)
     services.search_lag_s = 3600
-    psage("copy-invoice", "123", "--customer", "Northwind Traders Ltd")
+    psage("copy-invoice", "123", "--customer", "Northwind Traders Ltd", "--remember")
     services.search_lag_s = 0
 
     result = psage("copy-invoice", "124", "--json")

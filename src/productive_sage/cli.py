@@ -615,6 +615,9 @@ def copy_invoice(
     create_customer: Annotated[
         bool, typer.Option("--create-customer", help="Make a new contact in Sage.")
     ] = False,
+    remember: Annotated[
+        bool, typer.Option("--remember", help="Bill the company to --customer from now on.")
+    ] = False,
     tax_rate: Annotated[
         str | None,
         typer.Option(help="Sage tax rate: id or name.", autocompletion=_offered("tax rates")),
@@ -636,11 +639,17 @@ def copy_invoice(
         raise UsageProblem("`--overwrite` goes with `--update-existing`")
     _exclude("--tax-rate", tax_rate is not None, "--no-tax", no_tax)
     _exclude("--customer", customer is not None, "--create-customer", create_customer)
+    if remember and customer is None:
+        raise UsageProblem(
+            "`--remember` keeps a customer that `--customer` names, and none is named",
+            hint="add `--customer NAME`, or leave `--remember` out",
+        )
     order = Order(
         keys=tuple(ids),
         by_number=number,
         customer=customer,
         create_customer=create_customer,
+        remember=remember,
         tax_rate=tax_rate,
         no_tax=no_tax,
         again="update" if update_existing else "new" if create_new else None,

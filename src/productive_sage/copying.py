@@ -13,7 +13,15 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from productive_sage import allocations, crediting, delivery, followups, mapping, merge, money
+from productive_sage import (
+    allocations,
+    crediting,
+    delivery,
+    followups,
+    mapping,
+    merge,
+    money,
+)
 from productive_sage.crediting import Credited
 from productive_sage.customers import Customers, NewCustomer
 from productive_sage.delivery import shown
@@ -76,6 +84,8 @@ class Order:
     by_number: bool = False
     customer: str | None = None
     create_customer: bool = False
+    remember: bool = False
+    """Bill the company to `customer` from now on, although it is not the company."""
     tax_rate: str | None = None
     """Id or name; None leaves it to the copy's present rate, the person, or the settings."""
     no_tax: bool = False
@@ -271,7 +281,12 @@ class _Run:
     def __init__(self, order: Order, desk: Desk) -> None:
         self._order = order
         self._desk = desk
-        self._customers = Customers(desk, wanted=order.customer, always_new=order.create_customer)
+        self._customers = Customers(
+            desk,
+            wanted=order.customer,
+            always_new=order.create_customer,
+            remember=order.remember,
+        )
         self._seen: dict[str, list[tuple[int, str]]] | None = None
         self._asked_rate: str | None = None
 
@@ -661,6 +676,7 @@ class _Run:
             "currency": invoice.currency,
             "contact_name": contact.name,
             "country": contact.country,
+            "remember": self._customers.remembers(invoice, contact),
         }
         return desk.ledger.begin(
             kind,

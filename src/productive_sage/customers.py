@@ -31,10 +31,15 @@ class NewCustomer:
 class Customers:
     """The customers of one run; each is looked up and made once, however many invoices it has."""
 
-    def __init__(self, desk: Desk, *, wanted: str | None, always_new: bool) -> None:
+    def __init__(
+        self, desk: Desk, *, wanted: str | None, always_new: bool, remember: bool = False
+    ) -> None:
+        """`wanted` names the contact to bill; `remember` keeps it for later invoices."""
         self._desk = desk
         self._wanted = wanted
         self._always_new = always_new
+        self._remember = remember
+        self._agreed: set[tuple[str, str]] = set()
         self._known: dict[tuple[str, str], Contact | NewCustomer] = {}
         self._made: dict[str, Contact] = {}
         self._all: list[Contact] | None = None
@@ -54,20 +59,30 @@ class Customers:
 
     def fits(self, invoice: Invoice, contact_id: str, name: str) -> bool:
         """Whether a document for this contact can be a copy of the invoice."""
+        if self._is_linked(invoice, contact_id):
+            return True
+        contact = self.seen(invoice, Contact(contact_id, name, currency=invoice.currency))
+        if self._wanted is not None and mapping.named_customers([contact], self._wanted):
+            return True
+        return any(self._matching(invoice, [contact]))
+
+    def remembers(self, invoice: Invoice, contact: Contact) -> bool:
+        """Whether later invoices of the company go to this contact too.
+
+        So they do where mark, tax number or name say that it is the company, or a person did.
+        """
+        return (invoice.company.id, contact.id) in self._agreed or self._is_theirs(invoice, contact)
+
+    def _is_theirs(self, invoice: Invoice, contact: Contact) -> bool:
+        return self._is_linked(invoice, contact.id) or mapping.is_company(
+            self.seen(invoice, contact), invoice.company, invoice.bill_to
+        )
+
+    def _is_linked(self, invoice: Invoice, contact_id: str) -> bool:
         linked = self._desk.ledger.customer(
             invoice.company.id, invoice.currency, self._desk.sage.business_id
         )
-        if linked and linked.id == contact_id:
-            return True
-        contact = Contact(contact_id, name, currency=invoice.currency)
-        if self._matching(invoice, [contact]):
-            return True
-        whole = self._desk.sage.customer(contact_id)
-        if whole is None:
-            return False
-        if self._wanted is not None and mapping.named_customers([whole], self._wanted):
-            return True
-        return bool(self._matching(invoice, [whole]))
+        return linked is not None and linked.id == contact_id
 
     def billed(self, invoice: Invoice, customer: Contact | NewCustomer) -> Contact:
         """The contact to bill, created in Sage now if it has to be; at most once."""
@@ -101,8 +116,10 @@ class Customers:
         return contact
 
     def remember(self, invoice: Invoice, contact_id: str, name: str) -> None:
-        """Bill this company to this contact from now on."""
-        contact = Contact(contact_id, name)
+        """Bill this company to this contact from now on, where it is the company."""
+        contact = Contact(contact_id, name, currency=invoice.currency)
+        if not self.remembers(invoice, contact):
+            return
         self._desk.ledger.remember_customer(
             invoice.company.id, invoice.currency, self._desk.sage.business_id, contact
         )
@@ -127,8 +144,7 @@ class Customers:
         elif self.seen(invoice, customer).has_address:
             return None
         else:
-            country = self._desk.country_code(invoice.bill_to.country)
-            address, _ = mapping.address_body(invoice.bill_to, country)
+            address, _ = mapping.address_body(invoice.bill_to, self._country_id(invoice))
             if mapping.is_address(address):
                 return address
             # Somebody may have entered it a moment ago; where Sage does not say, Sage decides.
@@ -147,14 +163,35 @@ class Customers:
         """What a person should know of the customer."""
         if isinstance(customer, NewCustomer):
             return customer.notices
+        said: list[Notice] = []
+        if not self._is_theirs(invoice, customer):
+            kept = self.remembers(invoice, customer)
+            said.append(
+                Notice(
+                    "customer_differs",
+                    f"the contact `{customer.name}` in Sage is not `{invoice.company.name}` by any "
+                    "mark, tax number or name; "
+                    + ("it is billed from now on" if kept else "it is billed this once"),
+                )
+            )
         in_sage, written = self.seen(invoice, customer).country, invoice.bill_to.country
-        if not in_sage or self._desk.country_code(written) in ("", in_sage):
-            return ()
-        said = (
-            f"the contact `{customer.name}` is in {in_sage} in Sage, but in `{written}` in "
-            "Productive; Sage's country counts"
-        )
-        return (Notice("country_differs", said),)
+        elsewhere = self._desk.country_code(written)
+        if not in_sage and written and not elsewhere:
+            said.append(_country_unknown(written, "it says nothing about tax"))
+        elif in_sage and elsewhere and not _is_same_country(in_sage, elsewhere):
+            said.append(
+                Notice(
+                    "country_differs",
+                    f"the contact `{customer.name}` is in {in_sage} in Sage, but in `{written}` in "
+                    "Productive; Sage's country counts",
+                )
+            )
+        return tuple(said)
+
+    def _country_id(self, invoice: Invoice) -> str:
+        """The country of the billing address in Sage's list, or empty."""
+        code = self._desk.country_code(invoice.bill_to.country)
+        return code if code and self._desk.is_in_sage(code) else ""
 
     def seen(self, invoice: Invoice, contact: Contact) -> Contact:
         """The contact with what Sage says of it; as given where Sage has it no more.
@@ -190,7 +227,10 @@ class Customers:
     def _look_up(self, invoice: Invoice) -> Contact | NewCustomer:
         base_currency = self._desk.books().base_currency
         if self._wanted is not None:
-            return self._named(self._wanted, invoice.currency, base_currency)
+            contact = self._named(self._wanted, invoice.currency, base_currency)
+            if not self._is_theirs(invoice, contact) and self._shall_remember(invoice, contact):
+                self._agreed.add((invoice.company.id, contact.id))
+            return contact
         linked = self._desk.ledger.customer(
             invoice.company.id,
             invoice.currency,
@@ -202,31 +242,43 @@ class Customers:
             return linked
         if self._always_new:
             return self._new(invoice, base_currency)
-        matches = self._matching(invoice, self._customers())
+        matches, proposals = self._matching(invoice, self._customers())
         if len(matches) == 1:
             return matches[0]
-        return self._asked(invoice, matches) if matches else self._new(invoice, base_currency)
+        if matches or proposals:
+            return self._asked(invoice, [*matches, *proposals])
+        return self._new(invoice, base_currency)
 
-    def _asked(self, invoice: Invoice, matches: list[Contact]) -> Contact | NewCustomer:
-        shown = [_shown(contact) for contact in matches]
+    def _asked(self, invoice: Invoice, possible: list[Contact]) -> Contact | NewCustomer:
+        shown = [_shown(contact) for contact in possible]
         if self._desk.ask is None:
+            count = "1 contact" if len(shown) == 1 else f"{len(shown)} contacts"
             raise AmbiguousCustomer(
-                f"{len(matches)} contacts in Sage may be `{invoice.company.name}`: "
-                + "; ".join(shown),
+                f"{count} in Sage may be `{invoice.company.name}`: " + "; ".join(shown),
                 hint=f"choose one: `psage copy-invoice {invoice.id} --customer REFERENCE`, "
                 "or make a new one with `--create-customer`",
                 details={
                     "customers": [
                         {"id": c.id, "name": c.name, "reference": c.reference, "email": c.email}
-                        for c in matches
+                        for c in possible
                     ]
                 },
             )
         question = f"Which contact in Sage is {invoice.company.name}?"
         answer = self._desk.ask(question, [*shown, "none of these: make a new one"], None)
-        if answer < len(matches):
-            return matches[answer]
+        if answer < len(possible):
+            self._agreed.add((invoice.company.id, possible[answer].id))
+            return possible[answer]
         return self._new(invoice, self._desk.books().base_currency)
+
+    def _shall_remember(self, invoice: Invoice, contact: Contact) -> bool:
+        if self._remember or self._desk.ask is None or self._desk.dry_run:
+            return self._remember
+        question = (
+            f"The contact {contact.name} in Sage is not {invoice.company.name} by any mark, tax "
+            "number or name. Shall it be billed for later invoices as well?"
+        )
+        return self._desk.ask(question, ["no, this once", "yes, from now on"], 0) == 1
 
     def _named(self, wanted: str, currency: str, base_currency: str) -> Contact:
         found = mapping.named_customers(self._customers(), wanted)
@@ -258,7 +310,9 @@ class Customers:
             self._all = self._desk.sage.customers()
         return self._all
 
-    def _matching(self, invoice: Invoice, candidates: list[Contact]) -> list[Contact]:
+    def _matching(
+        self, invoice: Invoice, candidates: list[Contact]
+    ) -> tuple[list[Contact], list[Contact]]:
         return mapping.matching_customers(
             candidates,
             invoice.company,
@@ -268,27 +322,24 @@ class Customers:
         )
 
     def _new(self, invoice: Invoice, base_currency: str) -> NewCustomer:
-        country = self._desk.country_code(invoice.bill_to.country)
+        written, code = invoice.bill_to.country, self._desk.country_code(invoice.bill_to.country)
+        country_id = self._country_id(invoice)
         body, notices = mapping.contact_body(
             invoice.company,
             invoice.bill_to,
             currency=invoice.currency,
             base_currency=base_currency,
-            country=country,
+            country=country_id,
         )
-        if invoice.bill_to.country and not country:
-            notices.append(
-                Notice(
-                    "country_unknown",
-                    f"Sage does not know the country `{invoice.bill_to.country}`; the customer "
-                    "goes without one",
-                )
-            )
-        return NewCustomer(invoice.company.id, invoice.currency, country, body, tuple(notices))
+        if written and not country_id:
+            what = "Sage has no such country" if code else "it says nothing about tax"
+            notices.append(_country_unknown(written, f"the customer goes without one, and {what}"))
+        return NewCustomer(invoice.company.id, invoice.currency, code, body, tuple(notices))
 
 
 def deliver_contact(desk: Desk, intent: Intent, *, is_first: bool = True) -> Contact:
     """Send a contact intent, new or left over, and record what came of it."""
+    sent = intent.payload
     contact = journal.deliver(
         desk.ledger,
         intent,
@@ -296,7 +347,6 @@ def deliver_contact(desk: Desk, intent: Intent, *, is_first: bool = True) -> Con
         look=lambda: find_made(desk, intent),
         is_first=is_first,
     )
-    sent = intent.payload
     contact = replace(  # Sage's answer holds references, not what is in them
         contact,
         currency=contact.currency or str(sent["currency_id"]),
@@ -324,7 +374,20 @@ def find_made(desk: Desk, intent: Intent) -> Contact | None:
     return None
 
 
+def _country_unknown(written: str, so: str) -> Notice:
+    return Notice("country_unknown", f"the country `{written}` in Productive is not known: {so}")
+
+
+def _is_same_country(one: str, other: str) -> bool:
+    """Northern Ireland is `XI` in some lists."""
+    return one == other or {one, other} == {"GB", "XI"}
+
+
 def _shown(contact: Contact) -> str:
-    parts = [contact.reference and f"reference {contact.reference}", contact.email]
+    parts = [
+        contact.reference and f"reference {contact.reference}",
+        contact.email,
+        contact.tax_number and f"tax number {contact.tax_number}",
+    ]
     known = ", ".join(part for part in parts if part)
     return f"{contact.name} ({known})" if known else f"{contact.name} ({contact.id})"

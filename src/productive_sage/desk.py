@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from productive_sage import names
+from productive_sage import countries, names
 from productive_sage.errors import ConfigInvalid, DifferentBusiness
 from productive_sage.ledger import Ledger
 from productive_sage.models import Books, Contact, Invoice, Item, LedgerAccount, Settings, TaxRate
@@ -87,14 +87,26 @@ class Desk:
         self.ledger.cache(f"contact {self.sage.business_id} {contact_id}", None)
 
     def country_code(self, written: str) -> str:
-        """The two-letter code of a country as a person wrote it, or empty."""
-        if not written:
+        """The two-letter code of a country as a person wrote it; empty where nobody knows it."""
+        if not written.strip():
             return ""
-        codes = self.ledger.cached("countries")
+        key = f"country {written}"
+        code = self.ledger.cached(key)
+        if code is None:
+            code = countries.code_of(written) or self._countries().get(written.strip().lower(), "")
+            self.ledger.cache(key, code)
+        return str(code)
+
+    def is_in_sage(self, country: str) -> bool:
+        """Whether an address in Sage can have this country."""
+        return country.lower() in self._countries()
+
+    def _countries(self) -> dict[str, str]:
+        codes: dict[str, str] | None = self.ledger.cached("countries")
         if codes is None:
             codes = self.sage.countries()
             self.ledger.cache("countries", codes)
-        return str(codes.get(written.strip().lower(), ""))
+        return codes
 
     def items(self) -> dict[str, Item]:
         """The linked Sage item by Productive service type id.

@@ -1055,8 +1055,10 @@ class Ledger:
             self._remember(db, context, business_id, contact, is_unused=False)
 
     def _remember_billed(self, db: sqlite3.Connection, intent: Intent) -> None:
-        """Bill the company to the contact of this copy from now on."""
+        """Bill the company to the contact of this copy from now on, unless it was meant once."""
         context = intent.context
+        if not context.get("remember", True):
+            return
         contact = Contact(
             str(intent.payload["contact_id"]),
             str(context["contact_name"]),

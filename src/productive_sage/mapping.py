@@ -34,7 +34,7 @@ from productive_sage.models import (
     SageLine,
     TaxRate,
 )
-from productive_sage.text import clean, marked, marker
+from productive_sage.text import clean, emails, folded, marked, marker, same_tax_number
 
 __all__ = ["clean", "marked", "marker"]  # known by this module's name too
 
@@ -584,7 +584,7 @@ def contact_body(
     """The `contact` object of a new customer, cut to Sage's lengths, with what was cut."""
     address, notices = address_body(bill_to, country)
     body: dict[str, Any] = {
-        "name": _fit(company.name, 100, "name", notices),
+        "name": _fit(company.name or bill_to.name, 100, "name", notices),
         "contact_type_ids": ["CUSTOMER"],
         "currency_id": currency,
         "source_guid": company_mark(company.id, currency, base_currency),
@@ -592,10 +592,15 @@ def contact_body(
     }
     if tax_number := bill_to.tax_number or company.tax_number:
         body["tax_number"] = tax_number
-    if bill_to.email:
+    found, rest = emails(bill_to.email)
+    usable = [one for one in found if len(one) <= 100]
+    if usable:
         person = _fit(bill_to.name or company.name, 50, "contact person", notices)
-        email = _fit(bill_to.email, 100, "e-mail", notices)
-        body["main_contact_person"] = {"name": person, "email": email}
+        body["main_contact_person"] = {"name": person, "email": usable[0]}
+    if unused := [*rest, *(one for one in found if one not in usable[:1])]:
+        taken = f"takes `{usable[0]}`" if usable else "has no e-mail address"
+        said = f"the new customer {taken}; left out of what Productive has: {', '.join(unused)}"
+        notices.append(Notice("email_left_out", said))
     return body, notices
 
 
@@ -643,33 +648,88 @@ def matching_customers(
     *,
     currency: str,
     base_currency: str,
-) -> list[Contact]:
-    """The contacts that may be this company in this currency: one is a match, several a question.
+) -> tuple[list[Contact], list[Contact]]:
+    """The contacts that are this company in this currency, and those only a person can tell.
 
-    psage's own mark decides; else an exact name; else an e-mail address.
+    psage's own mark decides; else the tax number and the name. An e-mail address alone is a
+    question, and so is a contact of psage's own that has got another tax number.
     """
-    usable = [contact for contact in contacts if (contact.currency or base_currency) == currency]
-    marks = {company_mark(company.id, currency, base_currency), f"productive-company-{company.id}"}
-    name, email = _folded(company.name), _folded(bill_to.email)
-    by_mark = [contact for contact in usable if contact.mark in marks]
-    by_name = [contact for contact in usable if _folded(contact.name) == name]
-    by_email = [contact for contact in usable if email and _folded(contact.email) == email]
-    return by_mark or by_name or by_email
+    usable = [
+        contact
+        for contact in contacts
+        if (contact.currency or base_currency) == currency and not _is_of_another(contact, company)
+    ]
+    ours: list[Contact] = []
+    odd: list[Contact] = []
+    for contact in usable:
+        if _marked_company(contact) == company.id:
+            (odd if _has_other_tax_number(contact, company, bill_to) else ours).append(contact)
+    if ours:
+        return ours, []
+    alike = [contact for contact in usable if is_company(contact, company, bill_to)]
+    if odd:
+        return [], [*odd, *alike]
+    if alike:
+        sure = [one for one in alike if _has_name(one, company) and _has_tax(one, company, bill_to)]
+        return sure or alike, []
+    known = {email.casefold() for email in emails(bill_to.email)[0]}
+    return [], [
+        contact
+        for contact in usable
+        if known & {email.casefold() for email in emails(contact.email)[0]}
+        and not _has_other_tax_number(contact, company, bill_to)
+    ]
+
+
+def is_company(contact: Contact, company: Company, bill_to: Address) -> bool:
+    """Whether psage's mark, the tax number or the name says so, and none of them otherwise."""
+    if _is_of_another(contact, company) or _has_other_tax_number(contact, company, bill_to):
+        return False
+    return (
+        _marked_company(contact) == company.id
+        or _has_tax(contact, company, bill_to)
+        or _has_name(contact, company)
+    )
+
+
+def _marked_company(contact: Contact) -> str | None:
+    """The Productive id in psage's mark, if the contact has one."""
+    found = re.fullmatch(r"productive-company-(\d+)(?:-[A-Z]{3})?", contact.mark.strip())
+    return found[1] if found else None
+
+
+def _is_of_another(contact: Contact, company: Company) -> bool:
+    return _marked_company(contact) not in (None, company.id)
+
+
+def _has_name(contact: Contact, company: Company) -> bool:
+    return bool(company.name) and folded(contact.name) == folded(company.name)
+
+
+def _has_tax(contact: Contact, company: Company, bill_to: Address) -> bool:
+    return True in _tax_numbers(contact, company, bill_to)
+
+
+def _has_other_tax_number(contact: Contact, company: Company, bill_to: Address) -> bool:
+    """Whether both have tax numbers, and no two of them are one."""
+    same = _tax_numbers(contact, company, bill_to)
+    return False in same and True not in same
+
+
+def _tax_numbers(contact: Contact, company: Company, bill_to: Address) -> set[bool | None]:
+    numbers = (company.tax_number, bill_to.tax_number)
+    return {same_tax_number(contact.tax_number, number) for number in numbers}
 
 
 def named_customers(contacts: Sequence[Contact], wanted: str) -> list[Contact]:
     """The contacts a person means by an id, an exact name or a reference."""
-    word = _folded(wanted)
+    word = folded(wanted)
     by_id = [contact for contact in contacts if contact.id == wanted.strip()]
     return by_id or [
         contact
         for contact in contacts
-        if word in (_folded(contact.name), _folded(contact.reference))
+        if word and word in (folded(contact.name), folded(contact.reference))
     ]
-
-
-def _folded(value: str) -> str:
-    return " ".join(value.split()).casefold()
 
 
 # --- checking

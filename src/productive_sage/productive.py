@@ -38,7 +38,7 @@ from productive_sage.models import (
     Payment,
 )
 from productive_sage.pacing import Limiter, Window
-from productive_sage.text import day, identity, quoted, web_address
+from productive_sage.text import day, identity, quoted, tidy, web_address
 
 MEDIA_TYPE = "application/vnd.api+json"
 _IDS_A_CALL = 50
@@ -565,8 +565,8 @@ def _company(row: Mapping[str, Any]) -> Company:
     said = row["attributes"]
     return Company(
         id=identity(row["id"]),
-        name=clean(str(said.get("billing_name") or said.get("name") or "")).strip(),
-        tax_number=clean(str(said.get("vat") or "")).strip(),
+        name=tidy(str(said.get("billing_name") or "")) or tidy(str(said.get("name") or "")),
+        tax_number=tidy(str(said.get("vat") or "")),
     )
 
 
@@ -574,7 +574,7 @@ def _address(row: Mapping[str, Any] | None) -> Address:
     said = row["attributes"] if row else {}
 
     def part(name: str) -> str:
-        return clean(str(said.get(name) or "")).strip()
+        return tidy(str(said.get(name) or ""))
 
     return Address(
         name=part("name"),

@@ -1,6 +1,8 @@
 """What people and services wrote: made fit to show, and searched for psage's markers."""
 
+import html
 import re
+import unicodedata
 from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
@@ -96,3 +98,83 @@ def marked(reference: str) -> tuple[str, int] | None:
 def bare(step: str) -> str:
     """A step that is just one command, without its backticks, to be run; others as they are."""
     return step[1:-1] if re.fullmatch("`[^`]+`", step) else step
+
+
+# --- names and addresses
+
+
+def tidy(value: str) -> str:
+    """A name, or a line of an address, as people mean it.
+
+    Entities are resolved, letters composed, spaces plain and single, and what nobody can see is
+    gone; line breaks stay.
+    """
+    value = clean(value)
+    for _ in range(3):  # `&amp;amp;`
+        value = re.sub(
+            r"&(#\d+|#[xX][0-9a-fA-F]+|[A-Za-z]\w*);", lambda m: html.unescape(m[0]), value
+        )
+    seen = (one for one in unicodedata.normalize("NFC", value) if unicodedata.category(one) != "Cf")
+    lines = "".join(seen).splitlines()
+    return "\n".join(" ".join(line.split()) for line in lines).strip()
+
+
+_ALIKE = str.maketrans(
+    dict.fromkeys("‘’‚‛′`´ʼ", "'") | dict.fromkeys("“”„‟″«»", '"') | dict.fromkeys("‐‑‒–—―−", "-")
+)
+
+
+def folded(name: str) -> str:
+    """A name to be compared: equal for all ways in which one name is written."""
+    plain = unicodedata.normalize("NFKC", tidy(name).translate(_ALIKE)).casefold()
+    return " ".join(unicodedata.normalize("NFKC", plain).split())
+
+
+def emails(written: str) -> tuple[list[str], list[str]]:
+    """The e-mail addresses in a field, and what else is in it.
+
+    People write several, `Name <a@b.example>`, and a dot at the end.
+    """
+    found: list[str] = []
+    rest: list[str] = []
+    outside_quotes = r'[,;|\n]+(?=(?:[^"]*"[^"]*")*[^"]*$)'
+    for piece in re.split(outside_quotes, tidy(written)):
+        bracketed = re.findall("<([^<>]*)>", piece)
+        for word in bracketed or filter(None, re.split(r"[\s/]+", piece)):
+            address = word.strip().strip("<>()[].\"'").removeprefix("mailto:")
+            if not _is_email(address):
+                rest.append(word)
+            elif address.casefold() not in map(str.casefold, found):
+                found.append(address)
+    return found, rest
+
+
+def _is_email(address: str) -> bool:
+    from email.errors import MessageError  # here, since few runs need them
+    from email.headerregistry import Address
+
+    try:
+        Address(addr_spec=address)
+    except (MessageError, ValueError, IndexError):
+        return False
+    return bool(re.fullmatch(r"[^@\s.]+(?:\.[^@\s.]+)*@(?:[^@\s.]+\.)+[^@\s.]+", address))
+
+
+def same_tax_number(one: str, other: str) -> bool | None:
+    """Whether two tax numbers are one, with or without its country; None where one is missing."""
+    first, second = _tax_number(one), _tax_number(other)
+    if not first or not second:
+        return None
+    bodies = _without_country(first), _without_country(second)
+    return first == second or first == bodies[1] or bodies[0] == second
+
+
+def _tax_number(written: str) -> str:
+    plain = re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", tidy(written))).upper()
+    plain = re.sub(r"^(?:VATREGNO|VATNO|VAT|USTIDNR|USTID)|(?:MWST|TVA|IVA|MVA|VAT)$", "", plain)
+    plain = re.sub("^XI", "GB", re.sub("^EL", "GR", plain))  # one number, two prefixes
+    return plain if sum(one.isdigit() for one in plain) >= 4 else ""  # `n/a` is none
+
+
+def _without_country(number: str) -> str:
+    return re.sub("^(?:CHE|[A-Z]{2})(?=[0-9A-Z]{4})", "", number)
