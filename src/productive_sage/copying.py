@@ -15,6 +15,7 @@ from typing import Any
 
 from productive_sage import (
     allocations,
+    checks,
     crediting,
     delivery,
     followups,
@@ -314,7 +315,11 @@ class _Run:
                 ),
             )
         made = self._customers.made(invoice)
-        return replace(outcome, customer=made) if made else outcome
+        if made is None:
+            return outcome
+        said = f"the customer `{made.name}` was made in Sage before that; the next try bills it"
+        notices = (*outcome.notices, Notice("customer_made", said))
+        return replace(outcome, customer=made, notices=notices)
 
     def _copy(self, invoice: Invoice, wanted: str | None) -> Outcome:
         self._check_kind(invoice)
@@ -619,6 +624,7 @@ class _Run:
             draft = self._draft(invoice, tax, copy, number=number)
         draft = self._addressed(draft, invoice, customer)
         self._check_number(draft, None)
+        checks.check(desk, invoice, draft, is_new_customer=isinstance(customer, NewCustomer))
         if desk.dry_run:
             return _planned("would_create", invoice, customer, draft, credited=credited)
         contact = self._customers.billed(invoice, customer)
@@ -717,7 +723,7 @@ class _Run:
             tax=tax,
             marker=mapping.marker(invoice.id, copy),
             default_ledger_account=self._desk.settings.default_ledger_account,
-            items=self._desk.items(),
+            items=self._desk.items(invoice),
             number=number,
         )
         if not tax.goods_or_services:
@@ -900,7 +906,7 @@ class _Run:
                 one.id: f"{one.nominal_code} {one.name}".strip() for one in desk.ledger_accounts()
             }
         elif field == "item":
-            names = {one.id: one.name for one in desk.items().values()}
+            names = desk.item_names()
         elif field == "customer":
             names = {present.contact_id: present.contact_name}
             if isinstance(customer, Contact):

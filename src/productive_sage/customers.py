@@ -12,6 +12,7 @@ from productive_sage.errors import (
     CustomerNotFound,
     OutcomeUnknown,
     PsageError,
+    RefusedBySage,
 )
 from productive_sage.ledger import Intent
 from productive_sage.models import Contact, CustomerResult, Invoice, Notice
@@ -340,13 +341,27 @@ class Customers:
 def deliver_contact(desk: Desk, intent: Intent, *, is_first: bool = True) -> Contact:
     """Send a contact intent, new or left over, and record what came of it."""
     sent = intent.payload
-    contact = journal.deliver(
-        desk.ledger,
-        intent,
-        send=desk.sage.create_customer,
-        look=lambda: find_made(desk, intent),
-        is_first=is_first,
-    )
+    try:
+        contact = journal.deliver(
+            desk.ledger,
+            intent,
+            send=desk.sage.create_customer,
+            look=lambda: find_made(desk, intent),
+            is_first=is_first,
+        )
+    except RefusedBySage as error:
+        error.what = f"the customer `{sent['name']}`"
+        if values := mapping.blamed(f"{error.words} {' '.join(error.fields)}", sent):
+            error.hint = (
+                f"{' and '.join(values)} came from Productive: mend it in the billing address of "
+                f"`{sent['name']}` there, then run the command again"
+            )
+        elif error.status == 422:
+            error.hint = (
+                "what psage sends of a customer comes from the billing address of "
+                f"`{sent['name']}` in Productive: mend it there, then run the command again"
+            )
+        raise
     contact = replace(  # Sage's answer holds references, not what is in them
         contact,
         currency=contact.currency or str(sent["currency_id"]),

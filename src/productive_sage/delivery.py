@@ -200,6 +200,8 @@ def _explained(error: RefusedBySage, intent: Intent) -> Refused:
             "its contact in Sage had an address when psage last looked: run the command again, and "
             "the address that Productive has is sent along"
         )
+    elif values := mapping.blamed(f"{error.words} {fields}", intent.payload):
+        error.hint = f"{' and '.join(values)} came from Productive: mend it there and try again"
     return error
 
 

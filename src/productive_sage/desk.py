@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from productive_sage import countries, names
-from productive_sage.errors import ConfigInvalid, DifferentBusiness
+from productive_sage.errors import DifferentBusiness, ItemInvalid
 from productive_sage.ledger import Ledger
 from productive_sage.models import Books, Contact, Invoice, Item, LedgerAccount, Settings, TaxRate
 from productive_sage.productive import ProductiveClient
@@ -45,10 +45,10 @@ class Desk:
                 details={"connected": self.sage.business_id, "links": sorted(others)},
             )
 
-    def books(self) -> Books:
-        """Country and base currency of the business."""
+    def books(self, *, anew: bool = False) -> Books:
+        """Country, currencies and open period of the business, read today or `anew`."""
         key = f"books {self.sage.business_id}"
-        if known := self.ledger.cached(key):
+        if (known := self.ledger.cached(key)) and not anew:
             return Books(**known)
         books = self.sage.books()
         self.ledger.cache(key, asdict(books))
@@ -60,7 +60,16 @@ class Desk:
         known = [[one.nominal_code or one.id, one.name] for one in accounts if one.is_for_sales]
         self.ledger.cache(f"ledger accounts {self.sage.business_id}", sorted(known))
         names.keep(self.ledger, names.ACCOUNT, {one.id: one.shown for one in accounts})
+        ids = sorted(one.id for one in accounts if one.is_for_sales)
+        self.ledger.cache(f"sales accounts {self.sage.business_id}", ids)
         return accounts
+
+    def sales_accounts(self, *, anew: bool = False) -> set[str]:
+        """The ids of the ledger accounts a line can be booked to, read today or `anew`."""
+        known = None if anew else self.ledger.cached(f"sales accounts {self.sage.business_id}")
+        if known is None:
+            known = [one.id for one in self.ledger_accounts() if one.is_for_sales]
+        return set(known)
 
     def tax_rates(self, *, anew: bool = False) -> list[TaxRate]:
         """The tax rates of the business, read today or `anew`."""
@@ -108,30 +117,45 @@ class Desk:
             self.ledger.cache("countries", codes)
         return codes
 
-    def items(self) -> dict[str, Item]:
-        """The linked Sage item by Productive service type id.
+    def items(self, invoice: Invoice) -> dict[str, Item]:
+        """The linked Sage item by Productive service type id, of those on the invoice's lines.
 
-        Raises ConfigInvalid where a linked item is gone or inactive: booking its lines to the
-        default account instead would hide the mistake.
+        Raises ItemInvalid where one is gone or inactive: booking its lines to the default account
+        instead would hide the mistake.
         """
+        linked = self.settings.items
+        wanted = {line.service_type_id: line.service_type_name for line in invoice.lines}
         return {
-            service_type: self._item(*reference.split(":", 1))
-            for service_type, reference in self.settings.items.items()
+            key: self._item(invoice, name, linked[key])
+            for key, name in wanted.items()
+            if key is not None and key in linked
         }
 
-    def _item(self, kind: str, item_id: str) -> Item:
-        key = f"item {self.sage.business_id} {kind} {item_id}"
-        known = self.ledger.cached(key)
-        item = Item(**known) if known else self.sage.item(kind, item_id)
+    def item_names(self) -> dict[str, str]:
+        """The names of the linked Sage items by their ids, of those that are there."""
+        found = map(self._item_today, self.settings.items.values())
+        return {item.id: item.name for item in found if item}
+
+    def _item(self, invoice: Invoice, service_type: str, reference: str) -> Item:
+        item = self._item_today(reference)
         if item is None or not item.is_active:
-            raise ConfigInvalid(
-                f"the Sage {kind.replace('_', ' ')} `{item_id}` linked to a service type is "
-                + ("gone" if item is None else "not active"),
-                hint='link another with `psage configure --map-item "SERVICE TYPE=ITEM"`',
+            raise ItemInvalid(
+                f"{invoice.label} has lines of the service type `{service_type}`, and the item "
+                f"`{item.shown if item else reference}` linked to that is "
+                + ("not active in Sage" if item else "gone from Sage"),
+                hint="make it active in Sage, or link another with "
+                f'`psage configure --map-item "{service_type}=ITEM"`',
             )
-        if known is None:
+        return item
+
+    def _item_today(self, reference: str) -> Item | None:
+        """As read today; one that is not active is read anew, in case it was mended."""
+        key = f"item {self.sage.business_id} {reference.replace(':', ' ', 1)}"
+        if known := self.ledger.cached(key):
+            return Item(**known)
+        item = self.read_item(reference)
+        if item and item.is_active:
             self.ledger.cache(key, asdict(item))
-            self._keep_names(item)
         return item
 
     def search_items(self, text: str) -> list[Item]:

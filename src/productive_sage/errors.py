@@ -68,6 +68,12 @@ class ConfigInvalid(PsageError):
     stops_batch = True
 
 
+class ItemInvalid(ConfigInvalid):
+    """A line's service type is linked to an item that is gone from Sage, or not active there."""
+
+    stops_batch = False
+
+
 class NoDefaultLedger(PsageError):
     """The obligatory default ledger account is not set."""
 
@@ -272,6 +278,24 @@ class CustomerNotFound(Refused):
     """The customer named on the command line is not in Sage, or bills another currency."""
 
     code = "customer_not_found"
+
+
+class AccountInvalid(Refused):
+    """A line would be booked to a ledger account that is gone, or not for sales."""
+
+    code = "ledger_account_invalid"
+
+
+class CurrencyNotEnabled(Refused):
+    """The business in Sage books no foreign currency."""
+
+    code = "currency_not_enabled"
+
+
+class DateInvalid(Refused):
+    """A date that no document in these books can have, or two that contradict each other."""
+
+    code = "date_invalid"
 
 
 class AddressMissing(Refused):

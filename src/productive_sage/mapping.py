@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from productive_sage import money
-from productive_sage.errors import AmountsUnclear, PartialCredit, TaxRateInvalid
+from productive_sage.errors import AmountsUnclear, DateInvalid, PartialCredit, TaxRateInvalid
 from productive_sage.models import (
     CREDIT_NOTE,
     INVOICE,
@@ -268,6 +268,12 @@ def _check(invoice: Invoice) -> None:
             f"{invoice.label} is below zero ({invoice.net} {invoice.currency}), which no "
             f"{invoice.kind.name} in Sage can be",
             hint="make it a credit note in Productive" if invoice.kind is INVOICE else None,
+        )
+    if invoice.kind is INVOICE and invoice.pay_on and invoice.pay_on < date_of(invoice):
+        raise DateInvalid(
+            f"{invoice.label} is dated {invoice.invoiced_on}, but due on {invoice.pay_on}, before "
+            "that",
+            hint="mend the due date, or the date, in Productive",
         )
 
 
@@ -636,6 +642,36 @@ def _fit(value: str, limit: int, field: str, notices: list[Notice]) -> str:
             Notice("customer_cut", f"the customer's {field} is cut to {limit} characters")
         )
     return value[:limit].strip()
+
+
+_IN_WORDS = (
+    (r"e-?mail", "e-mail address", ("main_contact_person", "email")),
+    (r"(tax|vat)[ _](number|registration)", "tax number", ("tax_number",)),
+    (r"post(al)?[ _]?code", "postal code", ("main_address", "postal_code")),
+    (r"address[ _]line[ _]?1", "street", ("main_address", "address_line_1")),
+    (r"address[ _]line[ _]?2", "street", ("main_address", "address_line_2")),
+    (r"\bcity\b", "city", ("main_address", "city")),
+    (r"\bregion\b", "region", ("main_address", "region")),
+    (r"country", "country", ("main_address", "country_id")),
+    (r"contact\.name\b", "name", ("name",)),
+    (r"due[ _]date", "due date", ("due_date",)),
+    (r"\.date\b", "date", ("date",)),
+)
+
+
+def blamed(said: str, sent: Mapping[str, Any]) -> list[str]:
+    """What a service's refusal is about, of the values that Productive gave: `the date `…``.
+
+    `said` are its words and the fields it names, `sent` is the object it refused.
+    """
+    found = []
+    for pattern, name, path in _IN_WORDS:
+        value: Any = sent
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if value and re.search(pattern, said, re.IGNORECASE):
+            found.append(f"the {name} `{value}`")
+    return found
 
 
 # --- customers

@@ -204,6 +204,12 @@ class Books:
     business_id: str
     country: str
     base_currency: str
+    is_multi_currency: bool | None = None
+    """Whether documents may be in other currencies; None where Sage does not say."""
+    begins_on: str = ""
+    """The first day of the accounts, as `2026-01-31`; empty where none is set."""
+    locked_until: str = ""
+    """Before this day nothing can be booked; empty where nothing is closed."""
 
 
 @dataclass(frozen=True, slots=True)

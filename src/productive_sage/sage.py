@@ -162,10 +162,17 @@ class SageClient:
 
     @understood
     def books(self) -> Books:
-        """The facts every copy needs: country and base currency."""
+        """The facts every copy needs: country, currencies, and which days can be booked."""
         _, country = self.country(self.business_id)
         row = self._get("/financial_settings")
-        return Books(self.business_id, country, identity(row["base_currency"]["id"]))
+        return Books(
+            self.business_id,
+            country,
+            identity(row["base_currency"]["id"]),
+            is_multi_currency=row.get("multi_currency_enabled"),
+            begins_on=str(day(row.get("accounts_start_date")) or ""),
+            locked_until=str(day(row.get("year_end_lockdown_date")) or ""),
+        )
 
     @understood
     def subscriptions(self) -> list[tuple[str, bool]]:
@@ -310,6 +317,12 @@ class SageClient:
             "show_payments_allocations": "true",
         }
         return [_document(CREDIT_NOTE, row) for row in self._list(CREDIT_NOTE.path, params)]
+
+    @understood
+    def numbers(self, kind: Kind) -> set[str]:
+        """The numbers that documents of a kind have, void ones too."""
+        fields = f"{kind.number},{kind.number}_prefix"
+        return {_number(kind, row) for row in self._list(kind.path, {"attributes": fields})}
 
     def create(self, kind: Kind, body: Mapping[str, Any]) -> SageDocument:
         """POST a document; see `Http.write` for what is raised."""
