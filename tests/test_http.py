@@ -40,7 +40,7 @@ from productive_sage.pacing import (
     backoff_s,
     is_affordable,
 )
-from productive_sage.sage import _lapsed, words_of
+from productive_sage.sage import SageClient, _lapsed, words_of
 
 BASE = "https://sage.test/v3.1"
 HTML = "<!DOCTYPE html><h1>We will be back soon</h1>"
@@ -591,6 +591,19 @@ def test_what_joins_letters_and_emojis_stays(connect: Connect) -> None:
     assert connect(ok(document)).get() == document
 
 
+def test_a_defect_of_ours_is_not_told_as_the_services(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(line: Http) -> None:
+        raise KeyError("typo")
+
+    monkeypatch.setattr(Http, "_pace", broken)
+    client = SageClient(connect(ok({"$items": []})).http, "")
+
+    with pytest.raises(RuntimeError, match="typo"):
+        client.businesses()
+
+
 # --- what nothing can be sent with
 
 
@@ -622,6 +635,8 @@ def test_an_address_nobody_can_reach_is_a_setting_to_correct(address: str) -> No
 
         with pytest.raises(ConfigInvalid, match="cannot be used"):
             http.get("/contacts")
+        with pytest.raises(ConfigInvalid, match="cannot be used"):
+            transport.answer_of(pool, address)
 
 
 def test_a_next_page_that_is_no_address_is_the_services_fault(connect: Connect) -> None:

@@ -48,6 +48,7 @@ Pool = httpx.Client
 """The connections both services share."""
 
 _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_NO_ADDRESS = (httpx.InvalidURL, UnicodeError, OverflowError)
 _PAUSE_WITHOUT_WORD_S = 60.0
 DEADLINE_S = 120.0
 """A request and all of its answer take no longer, however slowly they come."""
@@ -205,6 +206,13 @@ def _unusable_environment(what: str, names: Iterable[str], error: Exception) -> 
     ) from error
 
 
+def _unusable_address(address: str, error: Exception) -> ConfigInvalid:
+    return ConfigInvalid(
+        f"the address `{quoted(address, 80)}` cannot be used: {quoted(str(error), 80)}",
+        hint="correct it in the settings or in the environment",
+    )
+
+
 def answer_of(pool: Pool, origin: str) -> Mapping[str, str]:
     """The headers of whatever answers at `https://host`; no credentials are sent.
 
@@ -226,6 +234,8 @@ def answer_of(pool: Pool, origin: str) -> Mapping[str, str]:
             )
         message = f"`{urlsplit(origin).netloc}` cannot be reached: {_why(error)}"
         raise NetworkDown(message, hint=hint) from error
+    except _NO_ADDRESS as error:
+        raise _unusable_address(origin, error) from error
 
 
 class Http:
@@ -284,7 +294,11 @@ class Http:
 
         No more than `tries` where the service has no usable answer; fewer leave the caller some.
         """
-        return self._send("GET", path, tries=tries, params=params, accept=accept)
+        try:
+            return self._send("GET", path, tries=tries, params=params, accept=accept)
+        except ODD as defect:
+            # Or the caller would take it for an answer of an odd shape.
+            raise RuntimeError(f"{self.service} could not be asked: {defect!r}") from defect
 
     def write(self, method: str, path: str, body: Any) -> Reply:
         """Send a JSON body once; `body` None sends none.
@@ -392,7 +406,7 @@ class Http:
             answer = _within(DEADLINE_S, exchange)
         except httpx.RequestError as error:
             raise self._lost(what, error, writes=writes) from error
-        except (httpx.InvalidURL, UnicodeError, OverflowError) as error:
+        except _NO_ADDRESS as error:
             raise self._unsendable(path, error) from error
         self._ahead = _ahead(answer.headers.get("date", ""), self._ahead)
         failure = self._judge(what, answer, writes=writes, wants_json=wants_json)
@@ -410,11 +424,7 @@ class Http:
                 hint="type it again",
             )
         if path.startswith("/") or not path:
-            return ConfigInvalid(
-                f"the address of {self.service}, `{quoted(self.base_url)}`, cannot be used: "
-                f"{quoted(str(error))}",
-                hint="correct it in the settings or in the environment",
-            )
+            return _unusable_address(self.base_url, error)
         return ServiceUnavailable(
             f"{self.service} pointed to `{quoted(path)}`, which is no address"
         )
