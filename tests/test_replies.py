@@ -266,6 +266,21 @@ def test_the_next_page_is_below_the_version_of_the_api(
     assert (second.query["page"], second.query["items_per_page"]) == (["2"], ["1"])
 
 
+def test_a_list_whose_second_page_is_too_heavy_is_read_whole_and_once(
+    clients: Clients, connected: Sandbox
+) -> None:
+    for n in range(230):
+        connected.bookkeeper.add_contact(f"Customer {n}")
+    connected.fault("status", path="/contacts", nth=2, times=2, status=500)
+
+    found = [contact.name for contact in clients.sage.customers()]
+
+    new = [name for name in found if name.startswith("Customer ")]
+    assert sorted(new) == sorted(f"Customer {n}" for n in range(230))
+    sizes = [call.query["items_per_page"] for call in connected.calls("sage", "GET", "/contacts")]
+    assert sizes[:4] == [["200"], ["200"], ["200"], ["50"]]
+
+
 def test_a_next_page_that_points_to_itself_is_no_list(
     clients: Clients, answering: Answering
 ) -> None:

@@ -16,7 +16,7 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -186,24 +186,18 @@ def connect_pool() -> Pool:
             mounts={"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None},
         )
     except OSError as error:
-        _unusable_environment("the certificates", ("SSL_CERT_FILE", "SSL_CERT_DIR"), error)
+        raise _unusable("the certificates", "SSL_CERT_FILE", "SSL_CERT_DIR") from error
     except (ValueError, ImportError, httpx.InvalidURL) as error:
-        names = [
-            name for scheme in ("HTTPS", "HTTP", "ALL") for name in _spelled(f"{scheme}_PROXY")
-        ]
-        _unusable_environment("the proxy", names, error)
+        raise _unusable("the proxy", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY") from error
 
 
-def _spelled(name: str) -> tuple[str, str]:
-    return name, name.lower()
-
-
-def _unusable_environment(what: str, names: Iterable[str], error: Exception) -> NoReturn:
-    named = [name for name in names if os.environ.get(name)]
-    raise ConfigInvalid(
-        f"{what} of the environment ({', '.join(named) or 'system'}) cannot be used",
-        hint=f"correct {' or '.join(named) or 'it'}, or unset it, and run the command again",
-    ) from error
+def _unusable(what: str, *names: str) -> ConfigInvalid:
+    """Names the variables, never their values: a proxy's may hold a password."""
+    named = " or ".join(one for one in os.environ if one.upper() in names) or "the system's setting"
+    return ConfigInvalid(
+        f"{what} that {named} names cannot be used",
+        hint=f"correct {named}, or unset it, and run the command again",
+    )
 
 
 def _unusable_address(address: str, error: Exception) -> ConfigInvalid:
