@@ -593,15 +593,13 @@ def expected(name: str, nth: int, fault: str) -> tuple[int, str | None]:
     may_be_gone = NOT_FOUND if read == GONE else NOT_SEEN
     special = {
         "403": NOT_FOUND if read == GONE else NOT_SEEN if may_be_missed else denied,
-        "404": {GONE: NOT_FOUND, INVOICE: (4, "copy_gone") if is_the_plan else NOT_SEEN}.get(
-            read, refused if is_list else NOT_SEEN
-        ),
+        "404": refused if is_list and read != GONE else may_be_gone,
         "empty page": may_be_gone if is_list and not is_second_page else UNAVAILABLE,
         "lacks a row": UNAVAILABLE if service == "sage" else may_lack,
         "says half": UNAVAILABLE if is_the_plan else NOT_SEEN,
     }
-    if fault == "half a document" and NONE in read and not is_list:
-        return NOT_SEEN  # half of what is said with a 404
+    if fault == "404" and service == "sage" and not is_list:
+        return UNAVAILABLE  # it does not name the business, so it may be a gateway's
     return special.get(fault) or ALWAYS[fault]
 
 

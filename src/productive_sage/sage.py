@@ -500,7 +500,7 @@ class SageClient:
                 raise
             if self.business_id and not error.headers.get("x-business"):
                 raise ServiceUnavailable(
-                    f"the answer to GET {path} was 404, but does not say of which business",
+                    f"Sage answered GET {path} with 404, but does not say of which business",
                     hint="try again in a few minutes",
                 ) from None
             self._check_business(error.headers)  # missing from another business is not missing
