@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 
 from productive_sage import oauth, render
@@ -160,3 +162,27 @@ def test_a_new_token_is_stored_before_anybody_interrupts(
     assert (result.code, result.json["error"]["code"]) == (130, "interrupted")
     assert vault.sage().access_until > 0
     assert services.calls("sage", "POST") == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such terminal")
+def test_an_interrupt_at_the_keyrings_password_leaves_a_terminal_that_echoes(
+    services: Sandbox, tmp_path: Path
+) -> None:
+    asking = SILENT.replace("import sys, time", "import getpass").replace(
+        'print("asked", file=sys.stderr, flush=True)', 'getpass.getpass("Password of the file: ")'
+    )
+    (tmp_path / "asking.py").write_text(asking)
+    more = {"PYTHONPATH": str(tmp_path), "PYTHON_KEYRING_BACKEND": "asking.Keyring"}
+    psage = f"{shlex.quote(sys.executable)} -m productive_sage copy-invoice 123 --no-tax"
+    shell = f"trap '' INT; (trap - INT; exec {psage}); echo ended with $?; read wait"
+    terminal = pexpect.spawn("/bin/sh", ["-c", shell], env={**os.environ, **more}, timeout=20)
+
+    assert terminal.getecho()
+    terminal.expect("Password of the file: ")
+    terminal.waitnoecho()
+    terminal.sendintr()
+    terminal.expect("ended with 130")
+
+    assert USUAL.encode() in terminal.before
+    assert terminal.getecho()
+    terminal.close(force=True)

@@ -305,6 +305,7 @@ class Vault:
             except Exception as error:  # noqa: BLE001 -- back ends raise whatever they like
                 results.append((None, error))
 
+        restore = _terminal()
         thread = threading.Thread(target=run, daemon=True)
         self._beat, limit_s = time.monotonic(), self._timeout_s * patience
         latest, computed = self._beat + _BUSY_S, time.process_time()
@@ -315,7 +316,9 @@ class Vault:
                 if time.process_time() > computed + 0.02 and time.monotonic() < latest:
                     self._beat, computed = time.monotonic(), time.process_time()
         finally:
-            self._left_behind += [thread] if thread.is_alive() else []
+            if not results:  # an interrupted join() says that the thread has ended
+                self._left_behind.append(thread)
+                restore()
         if not results:
             raise KeyringUnavailable(
                 f"the keyring did not answer within {self._timeout_s:.0f} s; "
@@ -353,6 +356,30 @@ def _held(
         yield
     finally:
         lock.release()
+
+
+def _terminal() -> Callable[[], None]:
+    """What puts the terminal back: a back end that asks for a password switched its echo off."""
+    try:
+        import termios  # not on Windows
+
+        handle = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+    except (ImportError, OSError):
+        return lambda: None
+    try:
+        state = termios.tcgetattr(handle)
+    finally:
+        os.close(handle)
+
+    def restore() -> None:
+        with suppress(OSError, termios.error):
+            handle = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+            try:
+                termios.tcsetattr(handle, termios.TCSANOW, state)
+            finally:
+                os.close(handle)
+
+    return restore
 
 
 def _copy(file: Path) -> Path | None:
