@@ -48,9 +48,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--sequences", type=int, default=SEQUENCES, help="random histories of payments to play"
     )
-    parser.addoption(
-        "--processes", type=int, default=8, help="psage processes that share one keyring file"
-    )
 
 
 @pytest.hookimpl(tryfirst=True)

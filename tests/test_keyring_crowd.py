@@ -1,7 +1,7 @@
 """Many processes, several profiles and homes, and one keyring in one file.
 
 The real encrypted file of `docs/cron.md`, with a cheap way from key to cipher. Every process
-finds its access token at its end and has to renew it; `--processes 64` is the long run.
+finds its access token at its end and has to renew it.
 """
 
 import itertools
@@ -92,20 +92,20 @@ def at_once(runs: list[tuple[Path, str]]) -> list[Result]:
     [(("a",), ("one", "two")), (("a", "b"), ("one",))],
     ids=["two profiles", "two homes"],
 )
+@pytest.mark.parametrize("count", [8, pytest.param(64, marks=pytest.mark.torture)])
 def test_nobody_loses_a_sign_in_where_many_renew_at_once(
     file: Path,
     offline: Sandbox,
     tmp_path: Path,
-    request: pytest.FixtureRequest,
     homes: tuple[str, ...],
     profiles: tuple[str, ...],
+    count: int,
 ) -> None:
     offline.access_token_lifetime_s = 19  # less than the margin psage keeps: everybody renews
     sign_in(offline, *profiles)
     places = [(tmp_path / home, profile) for home in homes for profile in profiles]
     for home, profile in places:
         configure(offline, home, profile)
-    count = request.config.getoption("--processes")
 
     results = at_once([places[n % len(places)] for n in range(count)])
     offline.access_token_lifetime_s = 300
