@@ -52,6 +52,7 @@ FAULTS = (
     ("status", 429),
     ("cut_before", 0),
     ("cut_after", 0),
+    ("cut_late", 0),
     ("cut_mid", 0),
     ("html", 0),
     ("html_after", 0),
@@ -349,6 +350,7 @@ class Payments(RuleBasedStateMachine):
             nth=chance.randint(1, 2 if writes else 6),
             times=chance.choice([1, 2, 8, 8]),
             status=status or 500,
+            seconds=chance.choice([1, 30, 240]),
         )
         before = self._ours()
         self._sync(full=chance.random() < 0.3)
@@ -368,6 +370,8 @@ class Payments(RuleBasedStateMachine):
         return report
 
     def agree(self, *, full: bool = False) -> None:
+        if self.ledger.open_payments():
+            self.sandbox.advance(600)  # nothing that broke off can arrive any more
         before = self._ours()
         report = self._sync(full=full or self.must_be_full)
 

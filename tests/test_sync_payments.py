@@ -1,11 +1,14 @@
 """sync-payments on the sandbox: what acts in Sage become in Productive, and what is left alone."""
 
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from productive_sage import http
+from productive_sage import ledger as ledgers
 from productive_sage.ledger import Ledger
 from productive_sage.sandbox import Sandbox
 from productive_sage.sandbox.books import Books
@@ -693,6 +696,76 @@ def test_an_invoice_deleted_in_productive_is_reported(books: Sandbox, psage: Psa
     assert codes(result) == ["not_found"]
     assert "was deleted in Productive on" in result.json["skipped"][0]["message"]
     assert held(books, "105") == [("20.00", "2026-03-01")]
+
+
+# --- a payment whose answer never came
+
+
+@pytest.mark.parametrize("fault", ["cut_late", "cut_before"])
+def test_a_payment_that_broke_off_is_not_sent_again_while_it_may_still_arrive(
+    books: Sandbox, psage: Psage, fault: str
+) -> None:
+    books.bookkeeper.pay(copy_of(books, "101"), "10.00", "2026-03-01")
+    books.bookkeeper.pay(copy_of(books, "105"), "20.00", "2026-03-01")
+    books.fault(fault, service="productive", method="POST", path="/payments", seconds=200)
+    assert psage("sync-payments").code == 8
+    books.clear_calls()
+
+    soon = psage("sync-payments", "--json")
+    (waits,) = psage("status", "--json").json["waiting"]
+
+    assert (soon.code, soon.json["failed"][0]["code"]) == (8, "outcome_unknown")
+    assert writes(books, "productive") == []
+    assert (waits["code"], waits["next"]) == (
+        "outcome_unknown",
+        "psage sync-payments --invoice 101",
+    )
+    books.advance(240)
+    later = psage("sync-payments", "--json")
+    books.advance(120)
+    at_last = psage("sync-payments", "--json")
+    assert (later.code, at_last.code) == ((0, 0) if fault == "cut_late" else (8, 0))
+    assert held(books, "101") == [("10.00", "2026-03-01")]
+    assert held(books, "105") == [("20.00", "2026-03-01")]
+    assert psage("status", "--json").json["waiting"] == []
+
+
+def test_the_age_of_a_payment_is_told_by_productives_clock(
+    books: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books.bookkeeper.pay(copy_of(books, "101"), "10.00", "2026-03-01")
+    books.fault("cut_late", service="productive", method="POST", path="/payments", seconds=100)
+    assert psage("sync-payments").code == 8
+    real = datetime.now
+
+    class ADayAhead(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return real(tz) + timedelta(days=1)
+
+    for module in (http, ledgers):
+        monkeypatch.setattr(module, "datetime", ADayAhead)
+
+    assert psage("sync-payments").code == 8
+    books.advance(101)
+    assert psage("sync-payments").code == 0
+    assert held(books, "101") == [("10.00", "2026-03-01")]
+
+
+def test_a_payment_that_arrived_late_for_a_receipt_that_is_gone_is_removed(
+    books: Sandbox, psage: Psage
+) -> None:
+    receipt = books.bookkeeper.pay(copy_of(books, "101"), "10.00", "2026-03-01")
+    books.fault("cut_late", service="productive", method="POST", path="/payments", seconds=100)
+    assert psage("sync-payments").code == 8
+    books.bookkeeper.delete_receipt(receipt)
+    assert psage("sync-payments").code == 8
+    books.advance(101)
+
+    result = psage("sync-payments", "--json")
+
+    assert (result.code, len(result.json["deleted"])) == (0, 1)
+    assert books.productive.payments == {}
 
 
 # --- copies

@@ -52,6 +52,8 @@ log = logging.getLogger("psage.payments")
 OVERLAP = timedelta(hours=48)
 """How far each run reads back before the mark: an index may lag, and so may a clock."""
 _FULL_EVERY = timedelta(days=7)
+_ARRIVES_WITHIN = timedelta(minutes=5)
+"""A payment that broke off may still be done so long after; later, not there is never arrived."""
 _LOST_AT_MOST = 20
 """So many linked invoices may be missing from a whole list and are looked up; more is no list."""
 _IN_PRODUCTIVE = frozenset(
@@ -394,6 +396,7 @@ class _Run:
     def plan(self, case: _Case) -> None:
         """Say in `case.steps` what is to be done; nothing is written."""
         document = case.document
+        self._check_sent(case)
         self._check_copy(case)
         if document is None or document.is_draft:
             return
@@ -420,6 +423,18 @@ class _Run:
         self._look_for_vanished(case)
         steps.removes = [pair for pair in steps.removes if self._is_proven(case, *pair)]
         self._removals += len(steps.removes)
+
+    def _check_sent(self, case: _Case) -> None:
+        """Raises OutcomeUnknown where a payment of an earlier run may still arrive."""
+        there = {shares.marked(one.note) for one in case.payments}
+        for marker, intent in case.intents.items():
+            # Negative where the clock was set back: such an intent is young.
+            age = self._desk.productive.now() - intent.began_at
+            if marker not in there and age < _ARRIVES_WITHIN:
+                raise OutcomeUnknown(
+                    "a payment that was sent to Productive is not there yet, and may still arrive",
+                    hint="nothing is sent twice; run the command again in a few minutes",
+                )
 
     def _check_copy(self, case: _Case) -> None:
         """Report what is odd about the copies."""
@@ -682,6 +697,7 @@ class _Run:
             desk.sage.business_id,
             payload=attributes,
             context={"productive_id": case.productive_id},
+            at=desk.productive.now(),
         )
         try:
             payment_id = desk.productive.create_payment(attributes)

@@ -6,7 +6,7 @@ are conversions into other currencies and are never read.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -121,6 +121,10 @@ class ProductiveClient:
         self._store = Http(pool, endpoints.productive_upload, **common)
         self._token = token
         self._minor_digits = dict(minor_digits or {})
+
+    def now(self) -> datetime:
+        """Productive's time, by its last answer: the clock of this machine may be set meanwhile."""
+        return self._http.now()
 
     @understood
     def organization_name(self) -> str | None:

@@ -222,7 +222,14 @@ def _read_ledger(status: Status, ledger: Ledger, psage: str) -> None:
     waiting += [_unknown_write(intent, psage) for intent in ledger.open_intents()]
     waiting += [_unknown_payment(intent, psage) for intent in ledger.open_payments()]
     waiting += filter(None, (_unfinished(link, psage) for link in ledger.unfinished()))
-    waiting += [_found(one, psage) for one in (*ledger.waiting(), *ledger.reports())]
+    # An open payment is told once, by itself.
+    sent = {one.productive_id for one in waiting if one.code == OutcomeUnknown.code}
+    stuck = [
+        one
+        for one in ledger.waiting()
+        if not (one.code == OutcomeUnknown.code and one.productive_id in sent)
+    ]
+    waiting += [_found(one, psage) for one in (*stuck, *ledger.reports())]
 
 
 def _found(one: Waiting, psage: str) -> Errand:

@@ -49,7 +49,7 @@ class Sandbox(Switches):
         self._port = port
         self._state = Path(state) if state else None
         self.clock = Clock()
-        self._desk = Desk(self)
+        self._desk = Desk(self, self.clock)
         self._listeners: list[Listener] = []
         self.sign_in = SignIn(self, self.clock)
         self.sage = Sage(self, self.clock, self.sign_in)
@@ -163,6 +163,7 @@ class Sandbox(Switches):
             setattr(self, name, value)
         self.clock.offset_s = 0.0
         self._desk.clear()
+        self._desk.forget_late_work()
         self.sign_in.clear()
         sage, productive = pickle.loads(_seed())  # noqa: S301 - our own bytes, never from outside
         self.sage.load(sage)
@@ -191,6 +192,7 @@ class Sandbox(Switches):
     def advance(self, seconds: float) -> None:
         """Move the services' clock: token lives, timestamps, idempotency, rate windows."""
         self.clock.offset_s += seconds
+        self._desk.do_late_work()
 
     # -- faults and calls -------------------------------------------------------------------
 
@@ -210,7 +212,8 @@ class Sandbox(Switches):
     ) -> None:
         """Spoil matching requests, from the `nth` on, `times` times.
 
-        Without doing the work: `status`, `cut_before`, `html`, `empty_page`. After doing it:
+        Without doing the work: `status`, `cut_before`, `html`, `empty_page`; `cut_late` does it
+        `seconds` later by the services' clock. After doing it:
         `status_after`, `cut_after`, `cut_mid`, `html_after`, `truncated`. `slow` waits `seconds`,
         then works and answers. `service` is sage, productive, files or auth; `path` is a prefix or
         a pattern of the path without the version.

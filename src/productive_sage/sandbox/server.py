@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -29,7 +30,7 @@ Record = dict[str, Any]
 _ONE_POST_AT_A_TIME = frozenset({"/sales_invoices", "/sales_credit_notes", "/contacts"})
 # Nor may an application ask it for more than this at once.
 _AT_ONCE = 150
-_WITHOUT_WORK = frozenset({"status", "cut_before", "html", "empty_page"})
+_WITHOUT_WORK = frozenset({"status", "cut_before", "cut_late", "html", "empty_page"})
 _AFTER_WORK = frozenset({"status_after", "cut_after", "cut_mid", "slow", "html_after", "truncated"})
 _HTML = b"<!DOCTYPE html><html><body><h1>We will be back soon</h1></body></html>"
 
@@ -210,8 +211,10 @@ class _Outcome:
 class Desk:
     """Stands between the sockets and the services: faults, delays, the log."""
 
-    def __init__(self, switches: Switches) -> None:
+    def __init__(self, switches: Switches, clock: Clock) -> None:
+        self.clock = clock
         self._switches = switches
+        self._late: list[tuple[datetime, Callable[[], Reply]]] = []
         self._lock = threading.Lock()
         self._faults: list[_Fault] = []
         self._calls: list[Call] = []
@@ -223,6 +226,11 @@ class Desk:
         with self._lock:
             self._faults.clear()
             self._calls.clear()
+
+    def forget_late_work(self) -> None:
+        """Let what was cut off never be done."""
+        with self._lock:
+            self._late.clear()
 
     def clear_calls(self) -> None:
         """Forget the calls only."""
@@ -250,8 +258,12 @@ class Desk:
 
     def serve(self, request: Request, app: Callable[[Request], Reply]) -> _Outcome:
         """Answer a request through its service, with whatever fault is arranged for it."""
+        self.do_late_work()
         fault = self._fault_for(request)
         kind = fault.kind if fault else ""
+        if fault and kind == "cut_late":
+            due = self.clock.now() + timedelta(seconds=fault.seconds)
+            self._late.append((due, partial(_answer, app, request)))
         with self._admitted(request) as refusal:
             delay_s = self._switches.latency_ms / 1000
             if fault and kind == "slow":
@@ -262,6 +274,15 @@ class Desk:
         outcome = _spoil(request, reply, fault) if fault else _Outcome(reply)
         self._log(request, outcome.reply, faulted=fault is not None)
         return outcome
+
+    def do_late_work(self) -> None:
+        """Do what was cut off and is due by now."""
+        now = self.clock.now()
+        with self._lock:
+            due = [work for at, work in self._late if at <= now]
+            self._late = [(at, work) for at, work in self._late if at > now]
+        for work in due:
+            work()
 
     def _fault_for(self, request: Request) -> _Fault | None:
         with self._lock:
@@ -327,7 +348,7 @@ def _refusal(status: int, code: str, words: str) -> Reply:
 
 def _spoil(request: Request, reply: Reply, fault: _Fault) -> _Outcome:
     match fault.kind:
-        case "cut_before" | "cut_after":
+        case "cut_before" | "cut_after" | "cut_late":
             return _Outcome(reply, "nothing")
         case "cut_mid":
             return _Outcome(reply, "half")
@@ -482,7 +503,7 @@ class _Handler(BaseHTTPRequestHandler):
             reason = HTTPStatus(reply.status).phrase
         except ValueError:
             reason = "Unknown"
-        head = [f"HTTP/1.1 {reply.status} {reason}", f"Date: {self.date_time_string()}"]
+        head = [f"HTTP/1.1 {reply.status} {reason}", f"Date: {self._date()}"]
         head += [f"{name}: {value}" for name, value in reply.headers.items()]
         if reply.status != HTTPStatus.NO_CONTENT:
             head.append(f"Content-Length: {len(reply.body)}")
@@ -491,6 +512,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = reply.body[: len(reply.body) // 2] if half else reply.body
         # One write: a second small packet would wait for the first to be acknowledged.
         self.wfile.write("\r\n".join([*head, "", ""]).encode("latin-1") + body)
+
+    def _date(self) -> str:
+        """The services' own time, as a header has it."""
+        return self.date_time_string(self.server.desk.clock.now().timestamp())
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Print nothing: stdout and stderr belong to the program under test."""
