@@ -165,4 +165,4 @@ def test_100_changed_invoices_take_at_most_eight_calls(
     assert (result.code, len(result.json["created"])) == (0, 100)
     assert len(sage_calls(synced)) <= 8
     reads = [call for call in synced.calls("productive") if call.method == "GET"]
-    assert len(reads) <= 5
+    assert len(reads) <= 6  # payments and balances, and the payments again after the writes

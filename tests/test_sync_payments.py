@@ -10,6 +10,7 @@ import pytest
 from productive_sage import http
 from productive_sage import ledger as ledgers
 from productive_sage.ledger import Ledger
+from productive_sage.productive import ProductiveClient
 from productive_sage.sandbox import Sandbox
 from productive_sage.sandbox.books import Books
 from productive_sage.sandbox.run import act
@@ -765,6 +766,74 @@ def test_a_payment_that_arrived_late_for_a_receipt_that_is_gone_is_removed(
     result = psage("sync-payments", "--json")
 
     assert (result.code, len(result.json["deleted"])) == (0, 1)
+    assert books.productive.payments == {}
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_a_404_of_a_gateway_is_no_word_of_productive(
+    books: Sandbox, psage: Psage, method: str
+) -> None:
+    receipt = books.bookkeeper.pay(copy_of(books, "101"), "10.00", "2026-03-01")
+    psage("sync-payments")
+    payment = only_payment(books)
+    if method == "DELETE":
+        books.bookkeeper.delete_receipt(receipt)
+    else:  # the list lacks it too
+        gone: dict[str, Any] = {"data": [], "links": {}}
+        books.fault("status", service="productive", path="/payments", status=200, body=gone)
+        paid = books.productive.table("invoices")["101"]["attributes"]
+        paid["amount_paid"] = Decimal(0)
+    how: dict[str, Any] = {
+        "service": "productive",
+        "method": method,
+        "path": "/payments/*",
+        "times": 9,
+    }
+    books.fault("status", status=404, body="<html>nothing here</html>", **how)
+
+    result = psage(*FULL)
+
+    assert result.code in (5, 6, 8)
+    assert only_payment(books) == payment
+    books._desk.clear()
+    books.productive.recompute("101")
+    assert psage(*FULL).code == 0
+    assert len(books.productive.payments) == (method == "GET")
+
+
+# --- two machines at once
+
+
+@pytest.mark.parametrize("first", ["the other", "this one"])
+def test_of_two_payments_for_one_receipt_the_one_with_the_lower_id_stays(
+    books: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    """The other machine's comes between this one's look and its write, or right after that."""
+    copy = copy_of(books, "101")
+    receipt = books.bookkeeper.pay(copy, "10.00", "2026-03-01")
+    send, note = ProductiveClient.create_payment, f"Sage receipt\npsage {receipt}/{copy}"
+
+    def race(self: ProductiveClient, attributes: Any) -> str:
+        made = "" if first == "the other" else send(self, attributes)
+        books.agency.add_payment("101", "10.00", "2026-03-01", note)
+        return made or send(self, attributes)
+
+    monkeypatch.setattr(ProductiveClient, "create_payment", race)
+
+    result = psage("sync-payments", "--json")
+
+    lower, higher = "7001", "7002"
+    assert result.code == 0
+    if first == "the other":
+        assert result.json["created"] == []
+        assert only_payment(books)["id"] == lower
+    else:  # the other machine removes its own
+        assert [one["productive_payment_id"] for one in result.json["created"]] == [lower]
+        assert sorted(books.productive.payments) == [lower, higher]
+        books.agency.delete_payment(higher)
+    monkeypatch.setattr(ProductiveClient, "create_payment", send)
+    books.bookkeeper.delete_receipt(receipt)
+    psage("sync-payments")
     assert books.productive.payments == {}
 
 

@@ -101,6 +101,8 @@ class _Case:
     wanted: list[Share] = field(default_factory=list)
     """What settles the latest copy."""
     steps: shares.Steps = field(default_factory=shares.Steps)
+    made: dict[str, str] = field(default_factory=dict)
+    """The ids of the payments this run has created, by marker."""
     number: str = ""
     is_failed: bool = False
 
@@ -142,6 +144,7 @@ def sync(order: Order, desk: Desk, report: Report) -> None:
     for case in cases:
         if not case.is_failed:
             run.attempt(case, run.apply)
+    run.undouble([case for case in cases if case.made])
     run.remember(cases)
     run.move_marks()
 
@@ -686,6 +689,7 @@ class _Run:
             values = {"amount": share.amount, on: share.on, "note": shares.note_of(share)}
             attributes = {"invoice_id": int(case.productive_id), **self._attributes(case, values)}
             payment_id = self._send(case, share, attributes)
+            case.made[share.marker] = payment_id
         self._report.created.append(_changed(case, share, payment_id))
 
     def _send(self, case: _Case, share: Share, attributes: Mapping[str, Any]) -> str:
@@ -716,6 +720,26 @@ class _Run:
                 hint=f"{error.hint}; the next run finds it by its note",
             ) from error
         return payment_id
+
+    def undouble(self, cases: list[_Case]) -> None:
+        """Look whether another machine created the same payments meanwhile.
+
+        Of two with one marker the lower id stays, and who made the other removes it.
+        """
+        ids = [case.productive_id for case in cases]
+        payments, _ = self._desk.productive.payments(ids) if ids else ({}, {})
+        for case in cases:
+            known = {one.id for one in case.payments}
+            for payment in payments[case.productive_id]:  # the oldest first
+                marker = shares.marked(payment.note) or ""
+                own = case.made.get(marker, payment.id)
+                if payment.id not in known and int(payment.id) < int(own):
+                    self.attempt(case, self._give_way, case.made.pop(marker), payment)
+
+    def _give_way(self, _case: _Case, own: str, other: Payment) -> None:
+        self._desk.productive.delete_payment(own)
+        self._desk.ledger.mirror(shares.as_mirrored(other, shares.marked(other.note) or ""))
+        self._report.created = [one for one in self._report.created if one.payment_id != own]
 
     def _attributes(self, case: _Case, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values as Productive writes them: whole minor units, plain dates."""
