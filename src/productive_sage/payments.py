@@ -656,8 +656,8 @@ class _Run:
             ledger.stop_waiting(case.productive_id)
 
     def _remove(self, case: _Case, payment: Payment, one: Mirrored) -> None:
-        if not self._desk.dry_run:
-            self._desk.productive.delete_payment(payment.id)
+        # One that is said to be gone is forgotten when the next run does not see it either.
+        if not self._desk.dry_run and self._desk.productive.delete_payment(payment.id):
             self._desk.ledger.unmirror(one.marker)
         self._report.deleted.append(
             Change(

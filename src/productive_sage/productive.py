@@ -283,13 +283,15 @@ class ProductiveClient:
         data = {"type": "payments", "id": payment_id, "attributes": dict(attributes)}
         self._http.write("PATCH", f"/payments/{payment_id}", {"data": data})
 
-    def delete_payment(self, payment_id: str) -> None:
-        """Remove a payment psage wrote; already gone is fine."""
+    def delete_payment(self, payment_id: str) -> bool:
+        """Remove a payment psage wrote; False where Productive says that there is none."""
         try:
             self._http.write("DELETE", f"/payments/{payment_id}", None)
         except RefusedByProductive as error:
             if error.status != 404:
                 raise
+            return False
+        return True
 
     def minor(self, amount: Decimal, currency: str) -> int:
         """An amount as Productive counts it. Raises AmountsUnclear where it is no whole number."""
