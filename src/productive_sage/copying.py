@@ -325,7 +325,7 @@ class _Run:
         self._check_kind(invoice)
         if not invoice.is_finalised:
             raise IsDraft(f"{invoice.label} is a draft", hint="finalise it in Productive first")
-        link = self._latest(invoice)
+        link = self._latest(invoice, wanted)
         if link is None:
             link = self._adopt(invoice)
             if link is None:
@@ -463,11 +463,15 @@ class _Run:
         except RefusedBySage:
             return None
 
-    def _latest(self, invoice: Invoice) -> Link | None:
-        """The latest copy psage knows; where Productive names another one, the records are old."""
+    def _latest(self, invoice: Invoice, wanted: str | None) -> Link | None:
+        """The latest copy psage knows; where Productive names another one, the records are old.
+
+        Whoever wants a new one is asked again where that turns up, so it is not looked for here.
+        """
         links = self._desk.ledger.links(invoice.id)
         is_sages = re.fullmatch("[0-9a-f]{32}", invoice.export_id or "")
-        if links and is_sages and invoice.export_id not in {link.sage_id for link in links}:
+        is_strange = is_sages and invoice.export_id not in {link.sage_id for link in links}
+        if links and is_strange and wanted != "new":
             return self._adopt(invoice) or links[-1]
         return links[-1] if links else None
 
