@@ -43,10 +43,10 @@ _WORDS_LIMIT = 200
 """Of what a keyring says where it fails."""
 _LOCK_S = 60
 """Longer than any other process needs for its turn, unless it waits for somebody."""
-_BUSY_S = 120
-"""So long a back end may compute, or wait for a processor, beyond its time limit."""
 _RENEWAL_S = 180
 """The same for a renewal, which is two turns at the keyring and one at Sage."""
+_BUSY_S = 120
+"""So long a back end may compute, or wait for a processor, beyond its time limit."""
 _WAY_OUT = (
     "unlock the keyring, or choose another back end with PYTHON_KEYRING_BACKEND "
     "(see `Servers and cron` in the README)"
@@ -162,7 +162,7 @@ class Vault:
             try:
                 path = _lock_file(self._found, f".{self._profile}.lock")
                 stack.enter_context(_held(path, busy, _RENEWAL_S))
-            except OSError as error:
+            except (OSError, RuntimeError) as error:
                 raise KeyringUnavailable(
                     f"no lock can be made beside the keyring: {error}", hint=_WAY_OUT
                 ) from error
@@ -190,7 +190,7 @@ class Vault:
             "run the command again",
         )
         with ExitStack() as stack:
-            with suppress(OSError):
+            with suppress(OSError, RuntimeError):  # a folder nobody can write, or no home at all
                 path = _lock_file(self._found, ".lock")
                 stack.enter_context(_held(path, busy, limit_s, self._go_on))
             yield
@@ -251,7 +251,7 @@ class Vault:
         """
         file = getattr(self._backend, "file_path", None)
         draft = _copy(Path(file)) if isinstance(file, str) and self._works_on(file) else None
-        if draft is None:
+        if not isinstance(file, str) or draft is None:
             yield
             return
         self._works_on(str(draft))
@@ -259,12 +259,12 @@ class Vault:
             yield
             with draft.open("rb") as written:
                 os.fsync(written.fileno())
-            _put(draft, Path(str(file)).resolve())
+            _put(draft, Path(file).resolve())
         finally:
-            self._works_on(str(file))
+            self._works_on(file)
             draft.unlink(missing_ok=True)
 
-    def _works_on(self, file: str | None) -> bool:
+    def _works_on(self, file: str) -> bool:
         """Point the back end to a file; False where it takes no other than its own."""
         try:
             self._backend.file_path = file  # type: ignore[attr-defined]  # as file back ends have
@@ -375,7 +375,9 @@ def _terminal() -> Callable[[], None]:
         with suppress(OSError, termios.error):
             handle = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
             try:
-                termios.tcsetattr(handle, termios.TCSANOW, state)
+                # In the background it is another program's, and this one would be stopped.
+                if os.tcgetpgrp(handle) == os.getpgrp():
+                    termios.tcsetattr(handle, termios.TCSANOW, state)
             finally:
                 os.close(handle)
 
@@ -392,11 +394,16 @@ def _copy(file: Path) -> Path | None:
             raise
         return None
     os.close(handle)
-    if path.exists():
-        shutil.copyfile(path, name)
-        with suppress(OSError, AttributeError):  # root may be at work for another user
-            os.chown(name, path.stat().st_uid, path.stat().st_gid)
-    return Path(name)
+    draft = Path(name)
+    try:
+        if path.exists():
+            shutil.copyfile(path, draft)
+            with suppress(OSError, AttributeError):  # root may be at work for another user
+                os.chown(draft, path.stat().st_uid, path.stat().st_gid)
+    except BaseException:
+        draft.unlink()
+        raise
+    return draft
 
 
 def _put(draft: Path, path: Path) -> None:
