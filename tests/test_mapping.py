@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from productive_sage import mapping, merge
-from productive_sage.errors import AmountsUnclear, TaxRateInvalid
-from productive_sage.mapping import Tax
+from productive_sage.errors import AmountsUnclear
 from productive_sage.models import (
     INVOICE,
     Address,
@@ -25,11 +24,11 @@ from productive_sage.models import (
     Item,
     SageDocument,
     SageLine,
-    TaxRate,
 )
 from productive_sage.sandbox import Sandbox
 from productive_sage.sandbox.books import INVOICE as SANDBOX_INVOICE
 from productive_sage.sandbox.documents import create
+from productive_sage.tax import Tax
 
 CENT = Decimal("0.01")
 DAY = date(2026, 2, 9)
@@ -78,7 +77,7 @@ def an_invoice(*lines: InvoiceLine, net: str | None = None, tax: str = "0", **mo
 
 def plan(invoice: Invoice, tax: Tax | None = None, **more: Any) -> Draft:
     arguments: dict[str, Any] = {
-        "tax": tax or Tax(None, Decimal(0)),
+        "tax": tax or Tax("GB_NO_TAX", Decimal(0)),
         "marker": "PRD-123",
         "default_ledger_account": "default-account",
         "items": {},
@@ -278,31 +277,6 @@ def test_a_long_description_is_cut_and_said() -> None:
 # --- tax
 
 
-RATE = TaxRate(
-    "GB_STANDARD",
-    "Standard",
-    is_visible=True,
-    percentages=(
-        (Decimal("17.5"), None, date(2011, 1, 3)),
-        (Decimal(20), date(2011, 1, 4), None),
-    ),
-)
-
-
-@pytest.mark.parametrize(("day", "percent"), [(date(2011, 1, 3), "17.5"), (date(2011, 1, 4), "20")])
-def test_the_percentage_is_that_of_the_documents_date(day: date, percent: str) -> None:
-    assert mapping.percent_on(RATE, day) == Decimal(percent)
-
-
-def test_a_hidden_or_ended_rate_is_refused() -> None:
-    ended = replace(RATE, percentages=((Decimal(20), None, date(2020, 12, 31)),))
-
-    with pytest.raises(TaxRateInvalid, match="not valid on 2026-02-09"):
-        mapping.percent_on(ended, DAY)
-    with pytest.raises(TaxRateInvalid, match="hidden"):
-        mapping.percent_on(replace(RATE, is_visible=False), DAY)
-
-
 def test_tax_is_computed_per_line_half_up() -> None:
     draft = plan(an_invoice(a_line("0.03"), a_line("0.02")), Tax("GB_STANDARD", Decimal("17.5")))
 
@@ -318,16 +292,6 @@ def test_another_tax_than_productives_is_said_with_both_figures() -> None:
     assert notice.code == "tax_not_mirrored"
     assert "20.00 GBP" in notice.message
     assert "0.00 GBP" in notice.message
-
-
-@pytest.mark.parametrize(
-    ("rates", "rate_id"),
-    [([replace(RATE, id="GB_NO_TAX")], "GB_NO_TAX"), ([RATE], None)],
-)
-def test_no_tax_takes_the_countrys_own_rate_where_there_is_one(
-    rates: list[TaxRate], rate_id: str | None
-) -> None:
-    assert mapping.no_tax(rates, "GB") == Tax(rate_id, Decimal(0))
 
 
 # --- markers, customers, bodies
@@ -577,14 +541,12 @@ def books() -> dict[str, Any]:
 
 @pytest.mark.parametrize("part", range(4))
 @settings(max_examples=DOCUMENTS // 4, deadline=None, derandomize=False)
-@given(invoice=invoices(), percent=st.sampled_from(["GB_STANDARD", "GB_LOWER", "GB_NO_TAX", None]))
+@given(invoice=invoices(), rate=st.sampled_from(["GB_STANDARD", "GB_LOWER", "GB_NO_TAX"]))
 def test_every_copy_is_productives_to_the_cent_and_sages_arithmetic_accepts_it(
-    part: int, books: dict[str, Any], invoice: Invoice, percent: str | None
+    part: int, books: dict[str, Any], invoice: Invoice, rate: str
 ) -> None:
-    tax = Tax(
-        percent, {"GB_STANDARD": Decimal(20), "GB_LOWER": Decimal(5)}.get(percent or "", Decimal(0))
-    )
-    draft = plan(invoice, tax, default_ledger_account=books["account"])
+    percent = {"GB_STANDARD": 20, "GB_LOWER": 5}.get(rate, 0)
+    draft = plan(invoice, Tax(rate, Decimal(percent)), default_ledger_account=books["account"])
     body = mapping.document_body(draft, books["contacts"][invoice.currency])
 
     document = create(books["books"], SANDBOX_INVOICE, body)  # raises where Sage would refuse

@@ -432,8 +432,10 @@ LINE = "invoice_lines__0__"
         (f"{LINE}quantity", None, "quantity"),
         (f"{LINE}net_amount", "950.01", "net_amount"),
         (f"{LINE}total_amount", "950.00", "total_amount"),
-        (f"{LINE}tax_amount", "189.99", "tax_amount"),
-        (f"{LINE}discount_amount", "0.05", "tax_amount"),
+        (f"{LINE}tax_amount", "189.98", "tax_amount"),
+        (f"{LINE}tax_amount", "190.000", "tax_amount"),
+        (f"{LINE}net_amount", "950.000", "net_amount"),
+        (f"{LINE}discount_amount", "0.10", "tax_amount"),
         (f"{LINE}discount_amount", "950.01", "discount_amount"),
         (f"{LINE}discount_amount", "1.005", "discount_amount"),
         (f"{LINE}discount_percentage", "101", "discount_amount"),
@@ -448,6 +450,9 @@ LINE = "invoice_lines__0__"
         ("main_address", {"postal_code": "p" * 11}, "postal_code"),
         ("contact_id", "0" * 32, "contact_id"),
         (f"{LINE}ledger_account_id", "0" * 32, "ledger_account_id"),
+        (f"{LINE}tax_rate_id", MISSING, "line_items.tax_rate_id"),
+        (f"{LINE}tax_rate_id", MISSING, "line_items.tax_rate"),
+        (f"{LINE}tax_rate_id", MISSING, "line_items.currency_tax_amount"),
         (f"{LINE}tax_rate_id", "GB_NONE", "tax_rate_id"),
         (f"{LINE}tax_rate_id", "GB_REDUCED_2020", "tax_rate_id"),
         (f"{LINE}service_id", "0" * 32, "service_id"),
@@ -502,6 +507,7 @@ def test_only_accounts_of_sales_customers_and_living_items_are_taken(
     [
         ({}, "950.00", "1140.00"),
         ({f"{LINE}tax_amount": MISSING}, "950.00", "950.00"),
+        ({f"{LINE}tax_amount": "189.99"}, "950.00", "1139.99"),
         ({f"{LINE}unit_price": "0.0049", f"{LINE}tax_amount": "0.01"}, "0.05", "0.06"),
         ({f"{LINE}discount_percentage": "50", f"{LINE}tax_amount": "95"}, "475.00", "570.00"),
         ({f"{LINE}quantity": "0", f"{LINE}tax_amount": "0"}, "0.00", "0.00"),
@@ -854,6 +860,102 @@ def test_a_customer_abroad_is_invoiced_at_zero_for_goods_or_services(
         assert any(found.endswith(source) for found in sources(reply))
 
 
+@pytest.mark.parametrize(
+    ("country", "tax_number", "kind", "source"),
+    [
+        ("DE", None, "SERVICES", None),
+        ("DE", None, None, "eu_goods_services_type_id"),
+        ("GB", "XI123456789", "GOODS", None),
+        ("GB", None, None, None),
+        ("US", None, None, None),
+        ("US", None, "SERVICES", "eu_goods_services_type_id"),
+    ],
+)
+def test_an_irish_business_says_goods_or_services_within_the_eu_alone(
+    sandbox: Sandbox,
+    sage: Service,
+    country: str,
+    tax_number: str | None,
+    kind: str | None,
+    source: str | None,
+) -> None:
+    clerk = sandbox.bookkeeper
+    clerk.move_business("IE")
+    contact = clerk.add_contact("Abroad", currency="EUR", country=country, tax_number=tax_number)
+    sent = {"contact_id": contact, f"{LINE}tax_rate_id": "IE_ZERO", f"{LINE}tax_amount": "0.00"}
+    if kind:
+        sent[f"{LINE}eu_goods_services_type_id"] = kind
+
+    reply = sage("POST", "/sales_invoices", {"sales_invoice": draft(sandbox, **sent)})
+
+    if source is None:
+        made(reply)
+    else:
+        assert any(found.endswith(source) for found in sources(reply))
+
+
+@pytest.mark.parametrize("sent", [{}, {f"{LINE}tax_amount": "0.00"}], ids=str)
+def test_a_business_not_registered_for_tax_can_add_none(
+    sandbox: Sandbox, sage: Service, sent: Body
+) -> None:
+    sandbox.bookkeeper.set_tax_scheme("NOT_REGISTERED")
+
+    taxed = sage("POST", "/sales_invoices", {"sales_invoice": draft(sandbox, **sent)})
+    untaxed = {f"{LINE}tax_rate_id": "GB_NO_TAX", f"{LINE}tax_amount": "0.00"}
+
+    assert made(sage("GET", "/financial_settings"))["tax_scheme"]["id"] == "NOT_REGISTERED"
+    assert "your business is not registered for tax" in taxed.text
+    assert invoice(sage, sandbox, **untaxed)
+
+
+def test_a_spanish_business_computes_the_tax_itself(sandbox: Sandbox, sage: Service) -> None:
+    clerk = sandbox.bookkeeper
+    clerk.move_business("ES")
+    rate = {
+        "contact_id": clerk.add_contact("Cliente", currency="EUR"),
+        f"{LINE}tax_rate_id": "ES_STANDARD",
+    }
+
+    sent = sage("POST", "/sales_invoices", {"sales_invoice": draft(sandbox, **rate)})
+    row = invoice(sage, sandbox, **rate, **{f"{LINE}tax_amount": MISSING})
+
+    assert any(found.endswith("tax_amount") for found in sources(sent))
+    assert money(row["tax_amount"]) == Decimal("199.50")
+
+
+def test_which_tax_of_a_line_sage_takes_is_a_switch(sandbox: Sandbox, sage: Service) -> None:
+    off = {f"{LINE}tax_amount": "189.99"}
+
+    sandbox.line_taxes = "exact"
+    refused = sage("POST", "/sales_invoices", {"sales_invoice": draft(sandbox, **off)})
+    sandbox.line_taxes = "own"
+    booked = invoice(sage, sandbox, **off)
+
+    assert any(found.endswith("tax_amount") for found in sources(refused))
+    assert money(booked["tax_amount"]) == 190
+
+
+@pytest.mark.parametrize(
+    ("rounding", "prices", "percent", "tax"),
+    [
+        ({}, ["2.53", "3.68", "10.03"], 20, 326),
+        ({"taxes_on_subtotal": True}, ["2.53", "3.68", "10.03"], 20, 325),
+        ({}, ["10.10"], ["5", "9.975"], 151),
+        ({"components_apart": True}, ["10.10"], ["5", "9.975"], 152),
+    ],
+)
+def test_how_productive_rounds_taxes_is_a_switch(
+    sandbox: Sandbox, rounding: dict[str, bool], prices: list[str], percent: object, tax: int
+) -> None:
+    for switch, value in rounding.items():
+        setattr(sandbox, switch, value)
+    lines = [{"unit_price": price, "tax_percent": percent} for price in prices]
+
+    key = sandbox.agency.add_invoice(company_id=501, lines=lines)
+
+    assert sandbox.productive.invoices[key]["amount_tax"] == tax
+
+
 # --- idempotency, search
 
 
@@ -1107,6 +1209,9 @@ def test_settings_and_fixed_lists_are_there(sage: Service) -> None:
     assert rates["GB_STANDARD"]["percentage"] is None
     assert len(rates["GB_STANDARD"]["percentages"]) == 2
     assert rates["GB_HIDDEN"]["is_visible"] is False
+    names = {key: (row["name"], row["displayed_as"]) for key, row in rates.items()}
+    assert names["GB_STANDARD"] == ("STANDARD", "Standard 20.00%")
+    assert names["GB_NO_TAX"] == ("NO_TAX", "No VAT")
     assert made(sage("GET", "/user"))["displayed_as"] == "Robin Pine"
     assert "NO" in ids(sage("GET", "/countries?items_per_page=200"))
 

@@ -218,8 +218,11 @@ def figures(content: Mapping[str, Any]) -> dict[str, Any]:
     lines = content.get("invoice_lines") or content.get("credit_note_lines")
     if lines:
         net = sum((Decimal(line["net_amount"]) for line in lines), money.ZERO)
-        tax = sum((Decimal(line["tax_amount"]) for line in lines), money.ZERO)
-        said |= {"net": money.text(net), "tax": money.text(tax), "total": money.text(net + tax)}
+        said["net"] = money.text(net)
+        taxes = [Decimal(line["tax_amount"]) for line in lines if "tax_amount" in line]
+        if len(taxes) == len(lines):  # else Sage computes the tax
+            tax = sum(taxes, money.ZERO)
+            said |= {"tax": money.text(tax), "total": money.text(net + tax)}
         said["tax_rate"] = ", ".join(sorted({line.get("tax_rate_id") or "none" for line in lines}))
         said["lines"] = len(lines)
     if artefacts := content.get("allocated_artefacts"):

@@ -428,7 +428,8 @@ def configure(
     default_tax_rate: Annotated[
         str | None,
         typer.Option(
-            help="Sage tax rate: id or name; empty removes.", autocompletion=_offered("tax rates")
+            help="Sage tax rate for customers at home; empty removes.",
+            autocompletion=_offered("tax rates"),
         ),
     ] = None,
     sync_payments: Annotated[
@@ -620,7 +621,10 @@ def copy_invoice(
     ] = False,
     tax_rate: Annotated[
         str | None,
-        typer.Option(help="Sage tax rate: id or name.", autocompletion=_offered("tax rates")),
+        typer.Option(
+            help='Sage tax rate: "Standard 20.00%", Standard, 20%, or its id.',
+            autocompletion=_offered("tax rates"),
+        ),
     ] = None,
     no_tax: _NoTax = False,
     no_pdf: _NoPdf = False,
@@ -682,7 +686,7 @@ def credit_note(
     tax_rate: Annotated[
         str | None,
         typer.Option(
-            help="Sage tax rate: id or name; else the invoice's.",
+            help="Sage tax rate: id, name or percentage; else the invoice's.",
             autocompletion=_offered("tax rates"),
         ),
     ] = None,

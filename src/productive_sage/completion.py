@@ -4,9 +4,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from productive_sage import mapping
+from productive_sage import tax
 from productive_sage.ledger import Ledger
-from productive_sage.models import TaxRate
+from productive_sage.models import TAX_RATES, TaxRate
 
 Offers = list[tuple[str, str]]
 """What would be typed, and what that is."""
@@ -40,12 +40,16 @@ def accounts(path: Path, begun: str) -> Offers:
 
 
 def tax_rates(path: Path, begun: str, today: date) -> Offers:
-    """The tax rates that psage last read from Sage, by id; those that may be used today."""
-    rates = map(TaxRate.from_row, _last_read(path, "tax rates"))
+    """The tax rates that psage last read from Sage, by id; those that may be used today.
+
+    One may begin with what people see of them, too.
+    """
+    rates = map(TaxRate.from_row, _last_read(path, TAX_RATES))
     return [
         (rate.id, rate.name)
         for rate in rates
-        if rate.id.startswith(begun) and mapping.is_valid(rate, today)
+        if any(word.casefold().startswith(begun.casefold()) for word in (rate.id, rate.name))
+        and tax.is_valid(rate, today)
     ]
 
 

@@ -53,7 +53,6 @@ from productive_sage.errors import (
     UsageProblem,
 )
 from productive_sage.ledger import Intent, Link
-from productive_sage.mapping import Tax
 from productive_sage.merge import Change, Merged, Version, Written
 from productive_sage.models import (
     CREDIT_NOTE,
@@ -68,7 +67,9 @@ from productive_sage.models import (
     Outcome,
     SageDocument,
 )
+from productive_sage.rates import Rates
 from productive_sage.settling import settle
+from productive_sage.tax import Tax, country_of, percent_on, sends_taxes
 
 log = logging.getLogger("psage.copying")
 
@@ -277,7 +278,7 @@ def _not_tried(invoice: Invoice, stopped_by: PsageError) -> Outcome:
 
 
 class _Run:
-    """The state of one run: customers, copies seen in Sage, and the tax rate a person chose."""
+    """The state of one run: customers, tax rates, and the copies seen in Sage."""
 
     def __init__(self, order: Order, desk: Desk) -> None:
         self._order = order
@@ -288,8 +289,8 @@ class _Run:
             always_new=order.create_customer,
             remember=order.remember,
         )
+        self._rates = Rates(desk, wanted=order.tax_rate, no_tax=order.no_tax)
         self._seen: dict[str, list[tuple[int, str]]] | None = None
-        self._asked_rate: str | None = None
 
     def look_for_copies(self, invoice_ids: Sequence[str]) -> None:
         """In a large batch, read all markers at once instead of searching for each."""
@@ -624,7 +625,7 @@ class _Run:
         if credited:
             draft = self._credit_draft(invoice, credited, copy, number=number)
         else:
-            tax = self._tax(invoice, self._customers.country(invoice, customer), kept=None)
+            tax = self._rates.tax(invoice, self._country(invoice, customer), kept=None)
             draft = self._draft(invoice, tax, copy, number=number)
         draft = self._addressed(draft, invoice, customer)
         self._check_number(draft, None)
@@ -640,6 +641,14 @@ class _Run:
         return self._conclude(
             "created", intent, link, document, invoice=invoice, customer=customer, draft=draft
         )
+
+    def _country(self, invoice: Invoice, customer: Contact | NewCustomer) -> str:
+        """Where the customer is: Sage's word, else Productive's, else that of the tax number."""
+        country, number = self._customers.country(invoice, customer), ""
+        if isinstance(customer, Contact):
+            number = self._customers.seen(invoice, customer).tax_number
+        number = number or invoice.bill_to.tax_number or invoice.company.tax_number
+        return country_of(country, number, invoice.bill_to.postal_code)
 
     def _addressed(self, draft: Draft, invoice: Invoice, customer: Contact | NewCustomer) -> Draft:
         """The draft with an address where it needs one, and what is to be said of the customer."""
@@ -722,7 +731,7 @@ class _Run:
         )
 
     def _draft(self, invoice: Invoice, tax: Tax, copy: int, *, number: str | None) -> Draft:
-        draft = mapping.sales_document(
+        return mapping.sales_document(
             invoice,
             tax=tax,
             marker=mapping.marker(invoice.id, copy),
@@ -730,14 +739,6 @@ class _Run:
             items=self._desk.items(invoice),
             number=number,
         )
-        if not tax.goods_or_services:
-            return draft
-        notice = Notice(
-            "sold_abroad",
-            f"the customer is outside GB: the lines go with {tax.rate_id} "
-            f"as {tax.goods_or_services.lower()}",
-        )
-        return replace(draft, notices=(*draft.notices, notice))
 
     def _credit_draft(
         self, note: Invoice, credited: Credited, copy: int, *, number: str | None
@@ -748,9 +749,8 @@ class _Run:
         )
         order = self._order
         if order.no_tax or order.tax_rate is not None:
-            tax = self._tax(note, "", kept=None)
-            crediting.check_tax(note, credited, draft, tax)
-        return draft
+            crediting.check_tax(note, credited, draft, self._rates.tax(note, "", kept=None))
+        return replace(draft, is_tax_sent=sends_taxes(self._desk.books().country))
 
     def _check_number(self, draft: Draft, own: Link | None) -> None:
         """A number psage gave to another copy cannot be used again, not even after a void."""
@@ -795,7 +795,9 @@ class _Run:
         notices = [*self._kept(present, customer, merged), *draft.notices]
         if not merged.changes:
             own = merge.own_part(merge.held_in(present), merged.theirs)
-            return self._unchanged(invoice, link, present, notices, Written(said, own).as_text())
+            written_now = Written(said, own).as_text()
+            outcome = self._unchanged(invoice, link, present, notices, written_now)
+            return _with_cents(outcome, draft)
         changes = tuple(self._named(present, customer, one) for one in merged.changes)
         self._check_changeable(invoice, link, draft, present)
         self._check_number(draft, link)
@@ -839,7 +841,7 @@ class _Run:
         if credited:
             return self._credit_draft(invoice, credited, link.copy, number=number)
         kept = self._kept_rate(invoice, link, present)
-        tax = self._tax(invoice, self._customers.country(invoice, customer), kept=kept)
+        tax = self._rates.tax(invoice, self._country(invoice, customer), kept=kept)
         return self._draft(invoice, tax, link.copy, number=number)
 
     def _percent(self, invoice: Invoice, present: SageDocument, rate_id: str) -> Decimal:
@@ -849,7 +851,7 @@ class _Run:
         for rate in self._desk.tax_rates():
             if rate.id == rate_id:
                 day = mapping.date_of(invoice)
-                return mapping.percent_on(replace(rate, is_visible=True), day)
+                return percent_on(rate, day, even_hidden=True)
         raise TaxRateInvalid(
             f"a line of {present.number}, the copy of {invoice.label}, has a tax rate Sage no "
             f"longer lists: `{rate_id}`",
@@ -1021,54 +1023,21 @@ class _Run:
             allocated=delivery.allocated(link, present, done),
         )
 
-    # --- tax
 
-    def _tax(self, invoice: Invoice, country: str, *, kept: str | None) -> Tax:
-        """The rate of the whole copy: named, that of the present copy, asked for, configured, none.
-
-        A business in GB must zero-rate a customer outside GB and say whether goods or services are
-        sold; no tax means that rate then.
-        """
-        desk, order = self._desk, self._order
-        rates = desk.tax_rates()
-        home = desk.books().country
-        abroad = home == "GB" and country not in ("", "GB")
-        kind = desk.settings.goods_or_services if abroad else None
-        wanted = "" if order.no_tax else order.tax_rate
-        if wanted is None:
-            wanted = kept if kept is not None else self._asked_or_configured(invoice)
-        if not wanted or wanted == f"{home}_NO_TAX":
-            nothing = mapping.no_tax(rates, home)
-            return (
-                replace(nothing, rate_id="GB_ZERO", goods_or_services=kind) if abroad else nothing
-            )
-        word = wanted.strip().casefold()
-        found = [rate for rate in rates if word == rate.id.casefold()]
-        found = found or [rate for rate in rates if word == rate.name.casefold()]
-        if len(found) != 1:
-            known = ", ".join(rate.id for rate in rates if rate.is_visible)
-            raise TaxRateInvalid(
-                f"Sage has {'no' if not found else 'more than one'} tax rate `{wanted}`",
-                hint=f"the rates of this business: {known}",
-            )
-        rate = replace(found[0], is_visible=True) if wanted == kept else found[0]
-        return Tax(rate.id, mapping.percent_on(rate, mapping.date_of(invoice)), kind)
-
-    def _asked_or_configured(self, invoice: Invoice) -> str:
-        """The rate a person chooses once for the run, else the configured one; empty for no tax."""
-        desk = self._desk
-        usual = desk.settings.default_tax_rate
-        if desk.ask is None:
-            return usual
-        if self._asked_rate is None:
-            day = mapping.date_of(invoice)
-            rates = [r for r in desk.tax_rates() if mapping.is_valid(r, day)]
-            choices = [("", "no tax"), *((r.id, f"{r.name} ({r.id})") for r in rates)]
-            choices.sort(key=lambda choice: choice[0] != usual)  # Enter means the configured one
-            labels = [label for _, label in choices]
-            answer = desk.ask("Which tax rate shall the copy carry?", labels, 0)
-            self._asked_rate = choices[answer][0]
-        return self._asked_rate
+def _with_cents(outcome: Outcome, draft: Draft) -> Outcome:
+    """The outcome, which differs where the copy misses Productive's tax at the same rate."""
+    due = draft.mirrored_tax
+    if due in (None, draft.tax):
+        return outcome
+    return replace(
+        outcome,
+        action="differs",
+        error=TotalsDiffer(
+            f"the copy {outcome.sage_number} of {outcome.label} has {draft.tax} {draft.currency} "
+            f"tax, Productive {due} {draft.currency} at the same rate",
+            hint="look at the invoice in Productive; no rounding of the rate gives its tax",
+        ),
+    )
 
 
 def _still_credited(note: Invoice, present: SageDocument) -> AlreadyCredited:

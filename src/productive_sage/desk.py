@@ -7,7 +7,16 @@ from pathlib import Path
 from productive_sage import countries, names
 from productive_sage.errors import DifferentBusiness, ItemInvalid
 from productive_sage.ledger import Ledger
-from productive_sage.models import Books, Contact, Invoice, Item, LedgerAccount, Settings, TaxRate
+from productive_sage.models import (
+    TAX_RATES,
+    Books,
+    Contact,
+    Invoice,
+    Item,
+    LedgerAccount,
+    Settings,
+    TaxRate,
+)
 from productive_sage.productive import ProductiveClient
 from productive_sage.sage import SageClient
 from productive_sage.text import one_line
@@ -46,8 +55,8 @@ class Desk:
             )
 
     def books(self, *, anew: bool = False) -> Books:
-        """Country, currencies and open period of the business, read today or `anew`."""
-        key = f"books {self.sage.business_id}"
+        """Country, currencies, open period and VAT of the business, read today or `anew`."""
+        key = f"business {self.sage.business_id}"
         if (known := self.ledger.cached(key)) and not anew:
             return Books(**known)
         books = self.sage.books()
@@ -73,7 +82,7 @@ class Desk:
 
     def tax_rates(self, *, anew: bool = False) -> list[TaxRate]:
         """The tax rates of the business, read today or `anew`."""
-        key = f"tax rates {self.sage.business_id}"
+        key = f"{TAX_RATES} {self.sage.business_id}"
         known = None if anew else self.ledger.cached(key)
         if known is None:
             known = [rate.as_row() for rate in self.sage.tax_rates()]

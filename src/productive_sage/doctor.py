@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from productive_sage import __version__, config, mapping, rights
+from productive_sage import __version__, config, mapping, rights, tax
 from productive_sage.config import Home
 from productive_sage.errors import (
     ClockWrong,
@@ -555,22 +555,24 @@ class _Examination:
         wanted = self._settings.default_tax_rate if self._settings else ""
         if not wanted:
             return "none is set; a copy has no tax unless one is asked for"
-        rate = next((one for one in sage.tax_rates() if one.id == wanted), None)
         hint = "choose another with `psage configure --default-tax-rate ID`"
-        if rate is None:
-            raise ConfigInvalid(f"Sage has no tax rate `{wanted}` any more", hint=hint)
         try:
-            percent = mapping.percent_on(rate, self._today())
+            rate = tax.find(sage.tax_rates(), wanted, self._today())
+        except TaxRateInvalid as error:
+            any_more = "" if error.details else " any more"
+            raise ConfigInvalid(error.message + any_more, hint=hint) from None
+        try:
+            percent = tax.percent_on(rate, self._today())
         except TaxRateInvalid as error:
             raise ConfigInvalid(error.message, hint=hint) from None
         if not sage.is_registered_for_tax():
             raise _Doubt(
                 f"the business is not registered for VAT in Sage, which takes no tax from it, and "
-                f"the default tax rate is {mapping.clean(rate.name)}",
+                f"the default tax rate is {rate.name}",
                 'remove it with `psage configure --default-tax-rate ""`; or register the business '
                 "in Sage under Settings, Financial Settings, where it is",
             )
-        return f"{mapping.clean(rate.name)} is there, {percent.normalize():f} % today"
+        return f"{rate.name} is there, {percent.normalize():f} % today"
 
     def items(self) -> str:
         """Each linked item can be sold, and its service type is in use."""

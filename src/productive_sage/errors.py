@@ -310,6 +310,30 @@ class TaxRateInvalid(Refused):
     code = "tax_rate_invalid"
 
 
+class CountryUnclear(Refused):
+    """Nobody says where the customer is, and the default tax rate is for customers at home."""
+
+    code = "country_unclear"
+
+
+class TaxRuleUnknown(Refused):
+    """The customer is abroad, and psage does not know which rate the country's rules want."""
+
+    code = "tax_rule_unknown"
+
+
+class NotRegisteredForTax(Refused):
+    """The business is not registered for VAT, so that Sage takes no tax from it."""
+
+    code = "not_registered_for_tax"
+
+
+class TaxUnsupported(Refused):
+    """The taxes of the business's country are not supported."""
+
+    code = "tax_unsupported"
+
+
 class NumberTaken(Refused):
     """Another document in Sage carries the number."""
 

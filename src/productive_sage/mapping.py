@@ -9,13 +9,13 @@ sent along, so that a Sage that rounds otherwise refuses the document instead of
 import html
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from productive_sage import money
-from productive_sage.errors import AmountsUnclear, DateInvalid, PartialCredit, TaxRateInvalid
+from productive_sage.errors import AmountsUnclear, DateInvalid, PartialCredit
 from productive_sage.models import (
     CREDIT_NOTE,
     INVOICE,
@@ -32,8 +32,8 @@ from productive_sage.models import (
     Notice,
     SageDocument,
     SageLine,
-    TaxRate,
 )
+from productive_sage.tax import Charged, Charges, Tax, own_taxes
 from productive_sage.text import clean, emails, folded, marked, marker, same_tax_number
 
 __all__ = ["clean", "marked", "marker"]  # known by this module's name too
@@ -46,54 +46,6 @@ def company_mark(company_id: str, currency: str, base_currency: str) -> str:
     """The `source_guid` of a contact psage made for a Productive company."""
     plain = f"productive-company-{company_id}"
     return plain if currency == base_currency else f"{plain}-{currency}"
-
-
-# --- tax
-
-
-@dataclass(frozen=True, slots=True)
-class Tax:
-    """The tax rate of a whole copy; the id is None where Sage has no rate for no tax."""
-
-    rate_id: str | None
-    percent: Decimal
-    goods_or_services: str | None = None
-    """Set where Sage wants to know what is sold abroad."""
-
-
-def percent_on(rate: TaxRate, day: date) -> Decimal:
-    """The rate's percentage on a day.
-
-    Raises TaxRateInvalid where the rate is hidden or has no percentage for the day.
-    """
-    if not rate.is_visible:
-        raise TaxRateInvalid(
-            f"the tax rate `{rate.name}` ({rate.id}) is hidden in Sage",
-            hint="choose another with `--tax-rate`",
-        )
-    for percent, since, until in rate.percentages:
-        if (since is None or since <= day) and (until is None or day <= until):
-            return percent
-    raise TaxRateInvalid(
-        f"the tax rate `{rate.name}` ({rate.id}) is not valid on {day}",
-        hint="choose another with `--tax-rate`",
-    )
-
-
-def is_valid(rate: TaxRate, day: date) -> bool:
-    """Whether a document of a day may carry the rate."""
-    try:
-        percent_on(rate, day)
-    except TaxRateInvalid:
-        return False
-    return True
-
-
-def no_tax(rates: Sequence[TaxRate], country: str) -> Tax:
-    """No tax: the country's own rate for that where Sage lists it, else no rate at all."""
-    wanted = f"{country}_NO_TAX"
-    found = any(rate.id == wanted and rate.is_visible for rate in rates)
-    return Tax(wanted if found else None, money.ZERO)
 
 
 # --- the draft
@@ -114,20 +66,23 @@ def sales_document(
     Raises AmountsUnclear where the figures do not add up or no Sage document can hold them.
     """
     _check(invoice)
+    nets = _nets(invoice)
+    taxes, is_its_rate = _taxes(invoice, nets, tax)
     planned = [
         _line(
             line,
-            net,
-            n,
             invoice=invoice,
+            position=n,
+            net=net,
+            own_tax=own_tax,
             tax=tax,
             default_ledger_account=default_ledger_account,
             item=items.get(line.service_type_id or ""),
         )
-        for n, (line, net) in enumerate(zip(invoice.lines, _nets(invoice), strict=True), start=1)
+        for n, (line, net, own_tax) in enumerate(zip(invoice.lines, nets, taxes, strict=True), 1)
     ]
-    planned_tax = sum((line.tax for line, _, _ in planned), money.ZERO)
-    return Draft(
+    planned_tax = sum(taxes, money.ZERO)
+    draft = Draft(
         kind=invoice.kind,
         marker=marker,
         currency=invoice.currency,
@@ -137,10 +92,30 @@ def sales_document(
         net=invoice.net,
         tax=planned_tax,
         total=invoice.net + planned_tax,
+        mirrored_tax=invoice.tax if is_its_rate else None,
         number=number,
-        tax_rate_id=tax.rate_id or "",
-        notices=tuple(_notices(invoice, planned, planned_tax)),
+        tax_rate_id=tax.rate_id,
+        is_no_tax_asked=tax.is_none_asked,
+        is_tax_sent=tax.is_sent,
+        notices=(*tax.notices, *_notices(planned)),
     )
+    return retaxed(invoice, draft)
+
+
+def _taxes(invoice: Invoice, nets: Sequence[Decimal], tax: Tax) -> tuple[list[Decimal], bool]:
+    """The tax of each line, and whether the copy has Productive's rate.
+
+    It comes to Productive's tax then, where rounding explains that.
+    """
+    charges = Charges(
+        tuple(Charged(net, line.tax_parts) for line, net in zip(invoice.lines, nets, strict=True)),
+        invoice.tax,
+        invoice.currency,
+        is_discounted=bool(invoice.discount_percent),
+    )
+    is_its_rate = charges.is_of_rate(tax.percent)
+    mirrored = charges.mirrored(tax.percent) if is_its_rate else None
+    return mirrored or own_taxes(nets, tax.percent, invoice.currency), is_its_rate
 
 
 def credit_document(note: Invoice, copy: SageDocument, *, marker: str, number: str | None) -> Draft:
@@ -206,14 +181,21 @@ def _credited_line(line: SageLine, source: InvoiceLine | None, position: int) ->
 
 
 def retaxed(invoice: Invoice, draft: Draft) -> Draft:
-    """The draft with what has to be said of its tax as it is now."""
-    code = "tax_not_mirrored"
-    notices = [notice for notice in draft.notices if notice.code != code]
+    """The draft with what has to be said of its tax as it is now.
+
+    It need not come to Productive's tax where a line has another rate than the one planned.
+    """
+    rates = {line.tax_rate_id for line in draft.lines if line.net}
+    mirrored = draft.mirrored_tax if rates <= {draft.tax_rate_id} else None
+    codes = ("tax_not_mirrored", "tax_differs")
+    notices = [notice for notice in draft.notices if notice.code not in codes]
     tax = abs(invoice.tax) if invoice.kind is CREDIT_NOTE else invoice.tax
-    if tax != draft.tax:
-        said = f"Productive shows {tax} {invoice.currency} tax, the copy {draft.tax}"
-        notices.append(Notice(code, f"{said} {invoice.currency}"))
-    return replace(draft, notices=tuple(notices))
+    said = f"Productive shows {tax} {invoice.currency} tax, the copy {draft.tax} {invoice.currency}"
+    if tax != draft.tax and mirrored is not None:
+        notices.append(Notice("tax_differs", f"{said} at the same rate"))
+    elif tax != draft.tax and not draft.is_no_tax_asked:
+        notices.append(Notice("tax_not_mirrored", said))
+    return replace(draft, mirrored_tax=mirrored, notices=tuple(notices))
 
 
 def date_of(invoice: Invoice) -> date:
@@ -277,9 +259,7 @@ def _check(invoice: Invoice) -> None:
         )
 
 
-def _notices(
-    invoice: Invoice, planned: Sequence[tuple[DraftLine, bool, int]], planned_tax: Decimal
-) -> Iterator[Notice]:
+def _notices(planned: Sequence[tuple[DraftLine, bool, int]]) -> Iterator[Notice]:
     """What a person should know of the plan; `planned` as `_line` gives it."""
     if restated := [str(n) for n, (_, is_restated, _) in enumerate(planned, 1) if is_restated]:
         yield Notice(
@@ -291,12 +271,6 @@ def _notices(
         yield Notice(
             "description_cut",
             f"{_lines(cut)} with a description cut to {DESCRIPTION_LIMIT} characters",
-        )
-    if invoice.tax != planned_tax:
-        yield Notice(
-            "tax_not_mirrored",
-            f"Productive shows {invoice.tax} {invoice.currency} tax, "
-            f"the copy {planned_tax} {invoice.currency}",
         )
 
 
@@ -310,17 +284,20 @@ def _nets(invoice: Invoice) -> list[Decimal]:
     amounts = [line.amount for line in invoice.lines]
     whole = sum(amounts, money.ZERO)
     for amount in (*amounts, invoice.net):
-        if not money.is_exact(amount, invoice.currency):
+        if amount != money.round_for_sage(amount, invoice.currency):
+            no_such_part = f"{invoice.currency} has no such part"
+            hint = "check `[minor_digits]` in the settings file"
+            if money.is_exact(amount, invoice.currency):
+                no_such_part = "Sage keeps two decimals of every currency"
+                hint = "no copy can be right to the last digit: enter it in Sage by hand"
             raise AmountsUnclear(
-                f"{invoice.label} holds {amount} {invoice.currency}, "
-                f"and {invoice.currency} has no such part",
-                hint="check `[minor_digits]` in the settings file",
+                f"{invoice.label} holds {amount} {invoice.currency}, and {no_such_part}", hint=hint
             )
     if whole == invoice.net:
         return amounts
     expected = whole * (100 - invoice.discount_percent) / 100
     # Productive may round the discount once or line by line: half a cent each at most.
-    slack = Decimal(len(amounts) + 1) / 2 * Decimal(1).scaleb(-money.digits(invoice.currency))
+    slack = Decimal(len(amounts) + 1) / 2 * money.sage_unit(invoice.currency)
     if whole == 0 or invoice.discount_percent == 0 or abs(invoice.net - expected) > slack:
         raise AmountsUnclear(
             f"the lines of {invoice.label} add up to {whole} {invoice.currency}"
@@ -333,10 +310,11 @@ def _nets(invoice: Invoice) -> list[Decimal]:
 
 def _line(
     line: InvoiceLine,
-    net: Decimal,
-    position: int,
     *,
     invoice: Invoice,
+    position: int,
+    net: Decimal,
+    own_tax: Decimal,
     tax: Tax,
     default_ledger_account: str,
     item: Item | None,
@@ -357,7 +335,7 @@ def _line(
         unit_price=unit_price,
         discount=discount,
         net=net,
-        tax=money.round_half_up(net * tax.percent / 100, invoice.currency),
+        tax=own_tax,
         tax_rate_id=tax.rate_id,
         # Sage's lines name a service or a product; a stock item is a product there.
         item=("service_id" if item.kind == "service" else "product_id", item.id) if item else None,
@@ -376,9 +354,10 @@ def _figures(
     if quantity < 0:
         quantity, unit_price = -quantity, -unit_price
     gross = quantity * unit_price
-    discount = money.round_half_up(gross, currency) - net
+    discount = money.round_for_sage(gross, currency) - net
     # A discount above the exact product would leave less than nothing to be rounded.
-    if quantity and (discount == 0 or 0 < discount <= gross):
+    has_two_decimals = unit_price == money.round_for_sage(unit_price, currency)
+    if quantity and has_two_decimals and (discount == 0 or 0 < discount <= gross):
         return quantity, unit_price, discount
     return None
 
@@ -500,7 +479,7 @@ def document_body(draft: Draft, contact_id: str) -> dict[str, Any]:
         "date": draft.invoiced_on.isoformat(),
         "reference": draft.marker,
         "currency_id": draft.currency,
-        kind.lines: [_line_body(line, draft.currency) for line in draft.lines],
+        kind.lines: [_line_body(line, is_tax_sent=draft.is_tax_sent) for line in draft.lines],
     }
     if draft.due_on and kind is INVOICE:
         body["due_date"] = draft.due_on.isoformat()
@@ -515,17 +494,18 @@ def document_body(draft: Draft, contact_id: str) -> dict[str, Any]:
     return body
 
 
-def _line_body(line: DraftLine, currency: str) -> dict[str, Any]:
+def _line_body(line: DraftLine, *, is_tax_sent: bool) -> dict[str, Any]:
     body = {
         **({"id": line.id} if line.id else {}),
         "description": line.description,
         "ledger_account_id": line.ledger_account_id,
         "quantity": money.text(line.quantity.normalize()),
         "unit_price": _price(line.unit_price),
-        "discount_amount": money.amount(line.discount, currency),
-        "net_amount": money.amount(line.net, currency),
-        "tax_amount": money.amount(line.tax, currency),
+        "discount_amount": money.for_sage(line.discount),
+        "net_amount": money.for_sage(line.net),
     }
+    if is_tax_sent:
+        body["tax_amount"] = money.for_sage(line.tax)
     if line.tax_rate_id:
         body["tax_rate_id"] = line.tax_rate_id
     if line.item:
@@ -545,7 +525,7 @@ def _price(value: Decimal) -> str:
 def allocation_body(invoice: SageDocument, note: SageDocument, amount: Decimal) -> dict[str, Any]:
     """The `contact_allocation` that sets `amount` of a credit note against an invoice."""
     days = [day for day in (invoice.invoiced_on, note.invoiced_on) if day]
-    value = money.amount(amount, note.currency)
+    value = money.for_sage(amount)
     return {
         "transaction_type_id": "CUSTOMER_ALLOCATION",
         "contact_id": note.contact_id,
@@ -772,14 +752,18 @@ def named_customers(contacts: Sequence[Contact], wanted: str) -> list[Contact]:
 
 
 def expectation(draft: Draft) -> dict[str, Any]:
-    """What Sage must answer, as plain text for the ledger."""
+    """What Sage must answer, as plain text for the ledger.
+
+    Productive's tax, where the copy has its rate: a cent that no rounding explains is a difference.
+    """
+    due = draft.tax if draft.mirrored_tax is None else draft.mirrored_tax
     return {
         "currency": draft.currency,
-        "net": money.amount(draft.net, draft.currency),
-        "tax": money.amount(draft.tax, draft.currency),
-        "total": money.amount(draft.total, draft.currency),
+        "net": money.text(draft.net),
+        "tax": money.text(due),
+        "total": money.text(draft.net + due),
         "number": draft.number,
-        "line_nets": [money.amount(line.net, draft.currency) for line in draft.lines],
+        "line_nets": [money.text(line.net) for line in draft.lines],
     }
 
 

@@ -166,7 +166,7 @@ def as_sent(kind: Kind, body: Mapping[str, Any], held: Version) -> Version | Non
             "amount": _priced(*(Decimal(sent[name]) for name in _FIGURES)),
             "net": _text(Decimal(sent["net_amount"])),
             "tax rate": sent.get("tax_rate_id", ""),
-            "tax": _text(Decimal(sent.get("tax_amount", 0))),
+            "tax": _text(Decimal(sent["tax_amount"])) if "tax_amount" in sent else there["tax"],
             "ledger account": sent["ledger_account_id"],
             "item": sent.get("service_id") or sent.get("product_id") or "",
             "goods or services": sent.get("eu_goods_services_type_id", ""),
@@ -479,7 +479,7 @@ class _Merge:
             tax = line.tax
         else:
             percent = self._percent(merged.tax_rate_id or "")
-            tax = money.round_half_up(merged.net * percent / 100, self._now.currency)
+            tax = money.round_for_sage(merged.net * percent / 100, self._now.currency)
             then = _text(tax)  # it is the bookkeeper's rate, not a word of Productive's
         if (merged.net, merged.tax_rate_id or "") != (present.net, present.tax_rate_id):
             return tax

@@ -80,6 +80,8 @@ class InvoiceLine:
     service_type_id: str | None = None
     service_type_name: str = ""
     service_name: str = ""
+    tax_parts: tuple[Decimal, ...] | None = None
+    """The percentages of its tax rate: none, one or two; None where Productive does not show it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,26 +138,33 @@ def _day(value: str | None) -> date | None:
     return date.fromisoformat(value) if value else None
 
 
+TAX_RATES = "rates of tax"
+"""How the key begins under which the ledger keeps them; another one where their form changes."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaxRate:
     """A Sage tax rate with its percentages by date, as (percent, from, to)."""
 
     id: str
+    code: str
+    """Sage's word for it: `STANDARD`."""
     name: str
+    """As people see it: `Standard 20.00%`."""
     is_visible: bool
     percentages: tuple[tuple[Decimal, date | None, date | None], ...]
 
     def as_row(self) -> list[Any]:
         """As the ledger keeps it, in JSON."""
         dated = [[str(p), s and str(s), u and str(u)] for p, s, u in self.percentages]
-        return [self.id, self.name, self.is_visible, dated]
+        return [self.id, self.code, self.name, self.is_visible, dated]
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> Self:
         """What `as_row` gave."""
-        rate_id, name, is_visible, dated = row
+        rate_id, code, name, is_visible, dated = row
         percentages = ((Decimal(p), _day(s), _day(u)) for p, s, u in dated)
-        return cls(rate_id, name, is_visible, tuple(percentages))
+        return cls(rate_id, code, name, is_visible, tuple(percentages))
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +219,13 @@ class Books:
     """The first day of the accounts, as `2026-01-31`; empty where none is set."""
     locked_until: str = ""
     """Before this day nothing can be booked; empty where nothing is closed."""
+    tax_scheme: str = ""
+    """How the business pays VAT; empty where Sage does not say."""
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether it is registered for VAT at all."""
+        return self.tax_scheme != "NOT_REGISTERED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,6 +438,12 @@ class Draft:
     notices: tuple[Notice, ...] = ()
     tax_rate_id: str = ""
     """The one rate of all lines, which an update keeps; empty where there is none."""
+    mirrored_tax: Decimal | None = None
+    """Productive's tax, which the copy must come to since it has the same rate; else None."""
+    is_no_tax_asked: bool = False
+    """Whether somebody asked for no tax: that Productive has some is no news then."""
+    is_tax_sent: bool = True
+    """False where Sage computes the tax and lets nobody send it."""
 
 
 # --- What a command did

@@ -84,6 +84,32 @@ def is_exact(value: Decimal, currency: str) -> bool:
     return value == round_half_up(value, currency)
 
 
+def sage_unit(currency: str) -> Decimal:
+    """The smallest amount Sage keeps: two decimals at most, also for a currency with three."""
+    return Decimal(1).scaleb(-min(digits(currency), 2))
+
+
+def round_for_sage(value: Decimal, currency: str) -> Decimal:
+    """Round to what Sage keeps of the currency, a half away from zero."""
+    return value.quantize(sage_unit(currency), ROUND_HALF_UP)
+
+
+def for_sage(value: Decimal) -> str:
+    """An amount as Sage takes it, whatever the currency: with two decimals.
+
+    Raises AmountsUnclear if it has more: an amount is never rounded on its way out.
+    """
+    cents = value.quantize(Decimal("0.01"))
+    if cents != value:
+        raise AmountsUnclear(f"{value} has more than the two decimals Sage takes")
+    return text(cents)
+
+
+def plain(value: Decimal) -> str:
+    """A number without needless zeros: `20` for 20.00."""
+    return text(value.normalize())
+
+
 def text(value: Decimal) -> str:
     """The number as plain digits, without an exponent: what is sent, stored and shown."""
     return format(value, "f")
@@ -107,11 +133,11 @@ def said(value: Decimal, currency: str) -> str:
 
 
 def spread(total: Decimal, weights: Sequence[Decimal], currency: str) -> list[Decimal]:
-    """Split `total` in proportion to `weights` by largest remainder, to the minor unit.
+    """Split `total` in proportion to `weights` by largest remainder, to what Sage keeps.
 
     The parts add up to `total` exactly. Weights may be negative; their sum must not be zero.
     """
-    unit = Decimal(1).scaleb(-digits(currency))
+    unit = sage_unit(currency)
     whole = sum(weights, ZERO)
     exact = [total * weight / whole for weight in weights]
     parts = [share.quantize(unit, ROUND_FLOOR) for share in exact]

@@ -394,7 +394,7 @@ class ProductiveClient:
     ) -> dict[str, list[tuple[dict[str, Any], _Included]]]:
         lines: dict[str, list[tuple[dict[str, Any], _Included]]] = {}
         for some in _chunks(invoice_ids):
-            include = "invoice,service,service_type"
+            include = "invoice,service,service_type,tax_rate"
             for row, included in self._asked(
                 some, "/line_items", "filter[invoice_id]", include=include
             ):
@@ -432,7 +432,7 @@ class ProductiveClient:
             net=_minor(said, "amount", digits),
             tax=_minor(said, "amount_tax", digits, missing=0),
             discount_percent=_number(said.get("discount")),
-            lines=tuple(_line(line, found, digits) for line, found in in_order),
+            lines=tuple(_line(line, found, digits, said) for line, found in in_order),
             pdf_url=web_address(attachment["attributes"].get("url")) if attachment else None,
             export_id=said.get("export_id"),
             credited=self._credited(_related(row, "parent_invoice", included)),
@@ -594,7 +594,31 @@ def _address(row: Mapping[str, Any] | None) -> Address:
     )
 
 
-def _line(row: Mapping[str, Any], included: _Included, digits: int) -> InvoiceLine:
+def _parts(said: Mapping[str, Any], *names: str) -> tuple[Decimal, ...]:
+    """The percentages of a tax rate that are not zero."""
+    return tuple(part for name in names if (part := _number(said.get(name))))
+
+
+def _tax_parts(
+    row: Mapping[str, Any], included: _Included, invoice: Mapping[str, Any]
+) -> tuple[Decimal, ...] | None:
+    """The percentages of a line's tax rate, else those of the invoice; None where unknown.
+
+    The line's `tax_value` may be null although tax is charged.
+    """
+    rate = _related(row, "tax_rate", included)
+    if rate and rate["attributes"]:
+        return _parts(rate["attributes"], "primary_component_value", "secondary_component_value")
+    said = _parts(row["attributes"], "tax_value")
+    if not said and invoice.get("line_item_tax") is False:
+        said = _parts(invoice, "tax1_value", "tax2_value")
+    has_none = "data" in (row.get("relationships", {}).get("tax_rate") or {}) and rate is None
+    return said or (() if has_none else None)
+
+
+def _line(
+    row: Mapping[str, Any], included: _Included, digits: int, invoice: Mapping[str, Any]
+) -> InvoiceLine:
     said = row["attributes"]
     service = _related(row, "service", included)
     service_type = _related(row, "service_type", included)
@@ -608,4 +632,5 @@ def _line(row: Mapping[str, Any], included: _Included, digits: int) -> InvoiceLi
         service_type_id=identity(service_type["id"]) if service_type else None,
         service_type_name=str(service_type["attributes"].get("name") or "") if service_type else "",
         service_name=str(service["attributes"].get("name") or "") if service else "",
+        tax_parts=_tax_parts(row, included, invoice),
     )

@@ -162,7 +162,7 @@ class SageClient:
 
     @understood
     def books(self) -> Books:
-        """The facts every copy needs: country, currencies, and which days can be booked."""
+        """The facts every copy needs: country, currencies, which days can be booked, and VAT."""
         _, country = self.country(self.business_id)
         row = self._get("/financial_settings")
         return Books(
@@ -172,6 +172,7 @@ class SageClient:
             is_multi_currency=row.get("multi_currency_enabled"),
             begins_on=str(day(row.get("accounts_start_date")) or ""),
             locked_until=str(day(row.get("year_end_lockdown_date")) or ""),
+            tax_scheme=_id(row.get("tax_scheme")),
         )
 
     @understood
@@ -625,7 +626,8 @@ def _tax_rate(row: Mapping[str, Any]) -> TaxRate:
         dated = [(_amount(row["percentage"]), None, None)]
     return TaxRate(
         id=identity(row["id"]),
-        name=str(row.get("name") or row.get("displayed_as") or ""),
+        code=clean(str(row.get("name") or "")),
+        name=clean(str(row.get("displayed_as") or row.get("name") or row["id"])).strip(),
         is_visible=row.get("is_visible") is not False,
         percentages=tuple(dated),
     )

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from productive_sage import config, mapping
+from productive_sage import config, money, tax
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     ConfigInvalid,
@@ -20,6 +20,7 @@ from productive_sage.errors import (
     Locked,
     PsageError,
     Refused,
+    TaxRateInvalid,
     Temporary,
     UsageProblem,
 )
@@ -224,14 +225,18 @@ def _ledger(desk: Callable[[], Desk], wanted: str) -> Changes:
 def _tax_rate(desk: Callable[[], Desk], wanted: str) -> Changes:
     if not wanted.strip():
         return {TAX_RATE: (None, "")}
-    rates = {_rate(rate): rate for rate in desk().tax_rates(anew=True) if rate.is_visible}
-    option = _one(_exact([*rates], wanted), wanted, "tax rate in Sage")
-    if not mapping.is_valid(rates[option], datetime.now(UTC).date()):
+    rates, today = desk().tax_rates(anew=True), datetime.now(UTC).date()
+    try:
+        rate = tax.find(rates, wanted, today)
+    except TaxRateInvalid as error:
+        raise Refused(error.message, hint=error.hint) from None
+    if not tax.is_valid(rate, today):
+        why = "not valid today" if rate.is_visible else "hidden in Sage"
         raise Refused(
-            f"the tax rate {option.name} is not valid today",
+            f"the tax rate {rate.name} is {why}",
             hint="choose another with `--default-tax-rate`",
         )
-    return {TAX_RATE: (option.value, option.name)}
+    return {TAX_RATE: (rate.id, one_line(tax.label(rate, rates)))}
 
 
 def _item_link(
@@ -278,9 +283,10 @@ def _account(account: LedgerAccount) -> Option:
     return Option(account.id, account.shown, words, account.shown)
 
 
-def _rate(rate: TaxRate) -> Option:
-    name = one_line(rate.name)
-    return Option(rate.id, name, _words(rate.id, rate.name), name)
+def _rate(rate: TaxRate, rates: Sequence[TaxRate], today: date) -> Option:
+    name, percent = one_line(tax.label(rate, rates)), money.plain(tax.percent_on(rate, today))
+    words = _words(rate.id, rate.name, rate.code, f"{percent}%", percent)
+    return Option(rate.id, name, words, name)
 
 
 def _item_option(item: Item) -> Option:
@@ -394,10 +400,15 @@ def read_facts(desk: Desk, *, copied: int, today: date) -> Facts:
     sage = desk.sage
     business, _ = sage.country(sage.business_id)
     accounts = read_accounts(desk).accounts
-    rates = [rate for rate in desk.tax_rates(anew=True) if mapping.is_valid(rate, today)]
+    rates = [rate for rate in desk.tax_rates(anew=True) if tax.is_valid(rate, today)]
     in_order = sorted(desk.service_types().items(), key=lambda entry: entry[1].casefold())
     return Facts(
-        desk, accounts, one_line(business), tuple(map(_rate, rates)), dict(in_order), copied
+        desk,
+        accounts,
+        one_line(business),
+        tuple(_rate(rate, rates, today) for rate in rates),
+        dict(in_order),
+        copied,
     )
 
 
@@ -554,10 +565,18 @@ def _tax_rate_question(rates: tuple[Option, ...]) -> Question:
         search=partial(_matching, rates),
         how="part of the name to search",
         nothing="is in no name of a tax rate in Sage.",
-        reads=lambda value: f"{value}, which is no tax rate in Sage now: copies are refused",
+        reads=partial(_rate_words, rates),
         unset="none, so no tax",
         may_clear=True,
     )
+
+
+def _rate_words(rates: Sequence[Option], written: str) -> str:
+    """How a rate in the settings reads that is written there in words."""
+    found = _exact(rates, written)
+    if len(found) == 1:
+        return found[0].label
+    return f"{written}, which is no tax rate in Sage now: copies are refused"
 
 
 def _matching(options: Sequence[Option], typed: str) -> list[Option]:

@@ -71,7 +71,8 @@ class Agency:
         """Bill a company and give the invoice's id.
 
         A line holds `unit_price` and, as wanted, `quantity`, `discount` (percent),
-        `description`, `service_type_id`, `service_id`, `unit_id`, `tax_percent`.
+        `description`, `service_type_id`, `service_id`, `unit_id`, `tax_percent` (a number, a
+        list of two for a rate of two parts, or None).
         `credits_invoice` makes it a credit note of that invoice.
         """
         productive = self._productive
@@ -151,7 +152,7 @@ class Agency:
                 "position": position,
                 # Often null although tax is charged: the relation is what counts.
                 "tax_name": "VAT" if named else None,
-                "tax_value": _decimal(line["tax_percent"]) if named else None,
+                "tax_value": sum(_parts(line["tax_percent"])) if named else None,
                 "currency": currency,
             },
             "rel": {
@@ -168,20 +169,22 @@ class Agency:
         if percent is None:
             return None
         rates = self._productive.table("tax_rates")
-        value = _decimal(percent)
+        first, *more = _parts(percent)
+        second = more[0] if more else None
         for key, rate in rates.items():
             own = rate["attributes"]
-            if own["primary_component_value"] == value and not own["secondary_component_value"]:
+            held = (own["primary_component_value"], own["secondary_component_value"] or None)
+            if held == (first, second):
                 return key
         key = self._productive.new_id("tax_rates")
         rates[key] = {
             "id": key,
             "attributes": {
-                "name": f"VAT {value}%",
+                "name": " + ".join(f"VAT {part}%" for part in (first, *more)),
                 "primary_component_name": "VAT",
-                "primary_component_value": value,
-                "secondary_component_name": None,
-                "secondary_component_value": None,
+                "primary_component_value": first,
+                "secondary_component_name": "Local" if second else None,
+                "secondary_component_value": second,
                 "archived_at": None,
             },
             "rel": {"subsidiary": "71", "organization": self._organization_id},
@@ -329,6 +332,10 @@ class Agency:
     def make_token_read_only(self, read_only: bool = True) -> None:  # noqa: FBT001, FBT002
         """Let the token read only, or write again."""
         self._switches.productive_read_only = read_only
+
+
+def _parts(percent: object) -> list[Decimal]:
+    return [_decimal(part) for part in (percent if isinstance(percent, list) else [percent])]
 
 
 def _text(value: object) -> str | None:

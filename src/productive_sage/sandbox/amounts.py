@@ -19,6 +19,12 @@ def half_up(amount: Decimal, digits: int = 2) -> Decimal:
     return amount.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP)
 
 
+def is_money(value: object) -> bool:
+    """Say whether this is an amount as Sage takes it: two decimals at most, for every currency."""
+    number = decimal_of(value)
+    return number is not None and int(number.as_tuple().exponent) >= -2
+
+
 def decimal_of(value: object) -> Decimal | None:
     """Read a JSON number or numeric string; None when it is neither."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):

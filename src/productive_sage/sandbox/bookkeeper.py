@@ -18,7 +18,7 @@ from .books import (
 )
 from .documents import create, release, void
 from .sage import Sage, allocate
-from .seed import AREAS, empty_books
+from .seed import AREAS, empty_books, tax_rates
 from .server import Clock, Record
 
 Money = Decimal | str | int
@@ -297,6 +297,11 @@ class Bookkeeper:
                         "description": "Entered by hand",
                         "ledger_account_id": self.ledger_account_id(4010),
                         "unit_price": "10.00",
+                        "tax_rate_id": next(
+                            key
+                            for key, rate in books.table("tax_rates").items()
+                            if rate["name"] == "NO_TAX"
+                        ),
                     }
                 ],
             }
@@ -316,6 +321,47 @@ class Bookkeeper:
                         document["tax_reconciled"] = True
 
     # -- contacts and settings --------------------------------------------------------------
+
+    def set_tax_scheme(self, scheme: str) -> None:
+        """Choose how the business pays its taxes: `NOT_REGISTERED` not at all."""
+        with self._sage.lock:
+            self._books.content["financial"]["tax_scheme"] = scheme
+
+    def move_business(self, country: str, currency: str = "EUR") -> None:
+        """Keep these books in another country: its tax rates, its currency."""
+        with self._sage.lock:
+            content = self._books.content
+            content["business"]["country"] = country
+            content["financial"] |= {
+                "base_currency": currency,
+                "tax_scheme": f"{country}_STANDARD",
+            }
+            content["tax_rates"] = tax_rates(country)
+            for plural in ("services", "products", "stock_items"):
+                for item in content[plural].values():
+                    item["tax_rate_id"] = f"{country}_STANDARD"
+
+    def add_tax_rate(
+        self, key: str, name: str, shown: str, percent: Money, *, is_visible: bool = True
+    ) -> None:
+        """Enter a tax rate, or put another in its place; without a history."""
+        with self._sage.lock:
+            stamp = self._clock.stamp()
+            self._books.table("tax_rates")[key] = {
+                "id": key,
+                "created_at": stamp,
+                "updated_at": stamp,
+                "name": name,
+                "shown": shown,
+                "percentage": _money(percent),
+                "percentages": [],
+                "is_visible": is_visible,
+            }
+
+    def remove_tax_rate(self, key: str) -> None:
+        """Take a tax rate away that no document uses."""
+        with self._sage.lock:
+            self._books.table("tax_rates").pop(key)
 
     def contact_id(self, name: str) -> str:
         """Find a contact by its name, the first of several."""

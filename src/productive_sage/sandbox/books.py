@@ -335,7 +335,7 @@ class Books:
         return reference("ledger_accounts", key, f"{account['name']} ({account['nominal_code']})")
 
     def _rate_reference(self, key: str | None) -> Record | None:
-        return reference("tax_rates", key, self.table("tax_rates")[key]["name"]) if key else None
+        return reference("tax_rates", key, self.table("tax_rates")[key]["shown"]) if key else None
 
     def _address_view(self, address: Record, key: str, path: str) -> Record:
         shown = ", ".join(
@@ -595,7 +595,7 @@ def _attachment_view(attachment: Record) -> Record:
 
 
 def _tax_rate_view(rate: Record, day: str) -> Record:
-    return reference("tax_rates", rate["id"], rate["name"]) | {
+    return reference("tax_rates", rate["id"], rate["shown"]) | {
         "name": rate["name"],
         # A rate that changed over time carries its percentages with their dates only.
         "percentage": None if len(rate["percentages"]) > 1 else percentage_on(rate, day),

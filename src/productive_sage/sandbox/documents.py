@@ -23,6 +23,11 @@ from .sage_contract import BODIES, Problem, check
 from .server import Record
 
 _EU_TYPES = frozenset({"GOODS", "SERVICES"})
+_EU = frozenset(
+    "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK".split()
+)
+_NO_RATE = ("tax_rate_id", "tax_rate", "currency_tax_amount")
+"""What Sage's umbrella names where a line has no tax rate."""
 
 
 class Refusal(Exception):
@@ -363,20 +368,43 @@ def _amount_rules(books: Books, document: Record, line: Record, source: str) -> 
     line["discount_amount"] = discount
     # A percentage of a fraction of a cent may round to more than the line: never below nothing.
     line["net"] = half_up(gross - min(discount, max(gross, ZERO)), digits)
-    tax = _expected_tax(books, document, line)
-    if isinstance(tax, str):
-        return [Problem(f"{source}.tax_rate_id", tax)]
-    if line["tax_given"] and line["tax"] != tax:
-        return [Problem(f"{source}.tax_amount", f"tax_amount must be {tax}")]
-    # Left out, it counts as nothing: the caller computes the tax.
-    line["tax"] = half_up(line["tax"], digits)
+    if problems := _tax_rules(books, document, line, source):
+        return problems
     line["total"] = line["net"] + line["tax"]
-    problems = []
     for name in ("net", "total"):
         claimed = line["claimed"].get(f"{name}_amount")
         if claimed is not None and claimed != line[name]:
             problems.append(Problem(f"{source}.{name}_amount", f"{name}_amount does not match"))
     return problems
+
+
+def _tax_rules(books: Books, document: Record, line: Record, source: str) -> list[Problem]:
+    """Give the line its tax."""
+    digits = digits_of(document["currency"])
+    if line["tax_rate_id"] is None:
+        return [
+            Problem(f"line_items.{name}", "This field is required", "UnexpectedError")
+            for name in _NO_RATE
+        ]
+    exact = _exact_tax(books, document, line)
+    if isinstance(exact, str):
+        return [Problem(f"{source}.tax_rate_id", exact)]
+    scheme = books.content["financial"]["tax_scheme"]
+    if scheme == "NOT_REGISTERED" and (exact or line["tax"]):
+        said = "You cannot add tax, your business is not registered for tax"
+        return [Problem("line_items.tax_rate", said, "RecordInvalid")]
+    own = half_up(exact, digits)
+    country = books.content["business"]["country"]
+    if line["tax_given"] and country == "ES":
+        return [Problem(f"{source}.tax_amount", "tax_amount is not allowed")]
+    rule, unit = books.switches.line_taxes, Decimal(1).scaleb(-digits)
+    is_off = abs(line["tax"] - exact) > unit if rule == "near" else line["tax"] != own
+    if line["tax_given"] and is_off and rule != "own":
+        return [Problem(f"{source}.tax_amount", f"tax_amount must be {own}")]
+    # Left out, it counts as nothing: the caller computes the tax.
+    is_computed = country == "ES" or rule == "own"
+    line["tax"] = own if is_computed else half_up(line["tax"], digits)
+    return []
 
 
 def _discount(line: Record, gross: Decimal, digits: int) -> Decimal | str:
@@ -400,35 +428,40 @@ def _discount(line: Record, gross: Decimal, digits: int) -> Decimal | str:
     return discount
 
 
-def _expected_tax(books: Books, document: Record, line: Record) -> Decimal | str:
-    """Give the tax the line must carry, or why its rate cannot be used."""
-    key = line["tax_rate_id"]
-    if key is None:
-        return ZERO
-    rate = books.table("tax_rates").get(key)
+def _exact_tax(books: Books, document: Record, line: Record) -> Decimal | str:
+    """Give the rate on the line's net, not rounded, or why the rate cannot be used."""
+    rate = books.table("tax_rates").get(line["tax_rate_id"])
     if rate is None:
         return "tax rate does not exist"
     percentage = percentage_on(rate, document["date"])
     if percentage is None:
         return "tax rate is not in force on this date"
-    return half_up(line["net"] * percentage / 100, digits_of(document["currency"]))
+    return line["net"] * percentage / 100  # type: ignore[no-any-return]  # records hold anything
 
 
 def _abroad_rules(books: Books, kind: Kind, document: Record) -> list[Problem]:
     contact = books.table("contacts").get(document["contact_id"])
-    if contact is None or books.content["business"]["country"] != "GB":
+    home = books.content["business"]["country"]
+    scheme = books.content["financial"]["tax_scheme"]
+    if contact is None or home not in {"GB", "IE"} or scheme == "NOT_REGISTERED":
         return []
     country = contact["main_address"]["country_id"]
-    if country in {None, "GB"}:
+    is_northern_irish = country == "XI" or str(contact["tax_number"] or "").startswith("XI")
+    if country in {None, home} or (home == "GB" and is_northern_irish):
         return []
     source = f"{kind.singular}.{kind.lines}"
     problems = []
-    if any(line["tax_rate_id"] != "GB_ZERO" for line in document["lines"]):
+    if any(line["tax_rate_id"] != f"{home}_ZERO" for line in document["lines"]):
         problems.append(
-            Problem(f"{source}.tax_rate_id", "a contact outside the UK needs the zero rate")
+            Problem(f"{source}.tax_rate_id", f"a contact outside {home} needs the zero rate")
         )
     types = {line["eu_goods_services_type_id"] for line in document["lines"]}
-    if len(types) != 1 or None in types:
+    if home == "IE" and country not in _EU and not is_northern_irish:
+        if types != {None}:
+            problems.append(
+                Problem(f"{source}.eu_goods_services_type_id", "only for customers in the EU")
+            )
+    elif len(types) != 1 or None in types:
         problems.append(
             Problem(
                 f"{source}.eu_goods_services_type_id",

@@ -153,16 +153,21 @@ class Productive:
         digits = 0 if currency == "JPY" else 2
         keep = 1 - (own.get("discount") or ZERO) / 100
         net = tax = exact_tax = ZERO
+        bases: dict[tuple[Decimal, ...], Decimal] = {}
         for line in self.lines_of(invoice_id):
-            row, rate = line["attributes"], self._rate(line)
+            row, parts = line["attributes"], self._rate(line)
             share = 1 - (row["discount"] or ZERO) / 100
             row["amount"] = half_up(row["unit_price"] * row["quantity"] * share, digits)
-            row["amount_tax"] = half_up(row["amount"] * rate / 100, digits)
+            row["amount_tax"] = self._tax(row["amount"], parts, digits)
             row["amount_with_tax"] = row["amount"] + row["amount_tax"]
             net, tax = net + row["amount"], tax + row["amount_tax"]
-            exact_tax += row["amount"] * keep * rate / 100
+            exact_tax += row["amount"] * keep * sum(parts) / 100
+            bases[parts] = bases.get(parts, ZERO) + row["amount"] * keep
         own["amount"] = half_up(net * keep, digits)
         own["amount_tax"] = tax if keep == 1 else half_up(exact_tax, digits)
+        if self._switches.taxes_on_subtotal:
+            taxes = (self._tax(base, parts, digits) for parts, base in bases.items())
+            own["amount_tax"] = sum(taxes, ZERO)
         own["amount_with_tax"] = own["amount"] + own["amount_tax"]
         self._settle(invoice_id)
         parent = invoice["rel"].get("parent_invoice")
@@ -198,15 +203,18 @@ class Productive:
             own["amount_unpaid"] = ZERO
         own["paid_on"] = max(days) or None if days and own["amount_unpaid"] <= 0 else None
 
-    def _rate(self, line: Record) -> Decimal:
+    def _tax(self, base: Decimal, parts: tuple[Decimal, ...], digits: int) -> Decimal:
+        rates = parts if self._switches.components_apart else (sum(parts, ZERO),)
+        return sum((half_up(base * rate / 100, digits) for rate in rates), ZERO)
+
+    def _rate(self, line: Record) -> tuple[Decimal, ...]:
+        """Give the percentages of a line's tax rate, one for each part."""
         rate = self.table("tax_rates").get(line["rel"].get("tax_rate") or "")
         if rate is None:
-            return ZERO
+            return ()
         values = rate["attributes"]
-        return Decimal(
-            (values["primary_component_value"] or ZERO)
-            + (values["secondary_component_value"] or ZERO)
-        )
+        parts = (values["primary_component_value"], values["secondary_component_value"])
+        return tuple(Decimal(part) for part in parts if part)
 
     def remove_invoice(self, invoice_id: str) -> None:
         """Delete softly: gone from every list, kept among the deleted items."""

@@ -313,11 +313,12 @@ class Sage:
             case "user":
                 return dict(self.data["user"])
             case "financial_settings":
+                scheme = financial["tax_scheme"]
                 return {
                     **financial,
                     "$path": "/financial_settings",
                     "base_currency": books.currency_reference(books.base_currency),
-                    "tax_scheme": reference("tax_schemes", "GB_STANDARD", "Standard"),
+                    "tax_scheme": reference("tax_schemes", scheme, scheme),
                 }
             case _:
                 own = {name: value for name, value in invoicing.items() if name != "days"}

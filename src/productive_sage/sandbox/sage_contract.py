@@ -10,7 +10,7 @@ import html
 import re
 from dataclasses import dataclass, replace
 
-from .amounts import decimal_of
+from .amounts import decimal_of, is_money
 from .dates import is_date
 from .server import Record
 
@@ -114,9 +114,9 @@ _CONTACT = (
 _LINE = _of(
     "text",
     "description* ledger_account_id* product_id service_id tax_rate_id eu_goods_services_type_id",
-) | _of(
-    "amount",
-    "unit_price* quantity net_amount tax_amount total_amount discount_amount discount_percentage",
+) | (
+    _of("amount", "unit_price* quantity discount_percentage")
+    | _of("money", "net_amount tax_amount total_amount discount_amount")
 )
 _PUT_LINE = _optional(_LINE) | _of("text", "id")
 _DOCUMENT = (
@@ -126,7 +126,8 @@ _DOCUMENT = (
         " status_id idempotency_id:32",
     )
     | _of("date", "date*")
-    | _of("amount", "net_amount tax_amount total_amount exchange_rate inverse_exchange_rate")
+    | _of("money", "net_amount tax_amount total_amount")
+    | _of("amount", "exchange_rate inverse_exchange_rate")
     | _of("flag", "sent")
     | dict.fromkeys(("main_address", "delivery_address"), Field("group", inner=_ADDRESS))
 )
@@ -158,7 +159,7 @@ BODIES: dict[tuple[str, str], Fields] = {
     | _of("date", "date")
     | {
         "allocated_artefacts": Field(
-            "rows", required=True, inner=_of("text", "artefact_id*") | _of("amount", "amount*")
+            "rows", required=True, inner=_of("text", "artefact_id*") | _of("money", "amount*")
         )
     },
     ("POST", "attachment"): _of(
@@ -207,6 +208,8 @@ def _check_one(  # noqa: C901, PLR0911, PLR0912 - one for each kind
             return [] if is_date(value) else [Problem(path, f"{name} is not a date")]
         case "amount":
             return [] if decimal_of(value) is not None else [Problem(path, f"{name} is no number")]
+        case "money":
+            return [] if is_money(value) else [Problem(path, f"{name} must have two decimals")]
         case "flag":
             return [] if isinstance(value, bool) else wrong
         case "whole":

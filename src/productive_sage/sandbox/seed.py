@@ -77,6 +77,8 @@ _CURRENCIES = {
     "JPY": ("Japanese Yen (JPY)", "0.0051"),
     "USD": ("US Dollar (USD)", "0.7431"),
     "NOK": ("Norwegian Krone (NOK)", "0.0736"),
+    "KWD": ("Kuwaiti Dinar (KWD)", "2.4231"),
+    "BHD": ("Bahraini Dinar (BHD)", "1.9764"),
 }
 _COUNTRIES = (
     "GB United Kingdom, IE Ireland, FR France, DE Germany, ES Spain, IT Italy, NL Netherlands,"
@@ -110,6 +112,21 @@ _CUSTOMERS = (
     ("O'Brien & Sons", "OBRIEN2", "GBP", "GB", None),
 )
 _NO_ADDRESS = frozenset({"NORTH002", "OTHER001"})
+_GB_RATES = (
+    ("GB_STANDARD", "STANDARD", "Standard 20.00%", "20"),
+    ("GB_LOWER", "LOWER", "Lower Rate 5.00%", "5"),
+    ("GB_ZERO", "ZERO", "Zero Rated 0.00%", "0"),
+    ("GB_EXEMPT", "EXEMPT", "Exempt 0.00%", "0"),
+    ("GB_NO_TAX", "NO_TAX", "No VAT", "0"),
+    ("GB_HIDDEN", "FLAT", "Flat 7.50%", "7.5"),
+    ("GB_REDUCED_2020", "REDUCED", "Reduced 5.00%", "5"),
+)
+_STANDARD_RATES = {"IE": "23.00", "ES": "21.00", "FR": "20.00", "DE": "19.00", "US": "9.25"}
+_PERIODS: dict[str, list[tuple[str, str, str | None]]] = {
+    "GB_STANDARD": [("17.5", "2010-01-01", "2011-01-03"), ("20.0", "2011-01-04", None)],
+    "GB_LOWER": [("5.0", "1997-09-01", None)],
+    "GB_REDUCED_2020": [("5.0", "2020-07-15", "2020-12-31")],
+}
 _TABLES = (
     "contacts services products stock_items sales_invoices sales_credit_notes attachments"
     " contact_payments contact_allocations"
@@ -177,6 +194,7 @@ def empty_books(
             "multi_currency_enabled": True,
             "use_live_exchange_rates": True,
             "tax_number": "GB123456789",
+            "tax_scheme": "GB_STANDARD",
             "updated_at": _BORN,
         },
         "invoicing": {
@@ -194,7 +212,7 @@ def empty_books(
         "countries": {
             text[:2]: {"displayed_as": f"{text[3:]} ({text[:2]})"} for text in _COUNTRIES
         },
-        "tax_rates": _tax_rates(),
+        "tax_rates": tax_rates(),
         "ledger_accounts": {},
         "references": [],
         "numbers": {},
@@ -215,35 +233,33 @@ def _stamped(key: str, fields: Record) -> Record:
     return {"id": key, "created_at": _BORN, "updated_at": _BORN, "born": 0.0, **fields}
 
 
-def _tax_rates() -> Record:
-    periods: dict[str, list[tuple[str, str, str | None]]] = {
-        "GB_STANDARD": [("17.5", "2010-01-01", "2011-01-03"), ("20.0", "2011-01-04", None)],
-        "GB_LOWER": [("5.0", "1997-09-01", None)],
-        "GB_REDUCED_2020": [("5.0", "2020-07-15", "2020-12-31")],
-    }
-    rates = (
-        ("GB_STANDARD", "Standard 20.00%", "20"),
-        ("GB_LOWER", "Lower Rate 5.00%", "5"),
-        ("GB_ZERO", "Zero Rated 0.00%", "0"),
-        ("GB_EXEMPT", "Exempt 0.00%", "0"),
-        ("GB_NO_TAX", "No Tax 0.00%", "0"),
-        ("GB_HIDDEN", "Flat 7.50%", "7.5"),
-        ("GB_REDUCED_2020", "Reduced 5.00%", "5"),
-    )
+def tax_rates(country: str = "GB") -> Record:
+    """Make the tax rates of a business; only the British ones have a history."""
+    rows: tuple[tuple[str, ...], ...] = _GB_RATES
+    if country != "GB":
+        standard = _STANDARD_RATES[country]
+        rows = (
+            (f"{country}_STANDARD", "STANDARD", f"Standard {standard}%", standard),
+            (f"{country}_ZERO", "ZERO", "Zero Rated 0.00%", "0"),
+            (f"{country}_EXEMPT", "EXEMPT", "Exempt 0.00%", "0"),
+            # Not every country's has a name for an id.
+            (sage_id(country, "tax_rate", 1), "NO_TAX", "No Tax", "0"),
+        )
     return {
         key: _stamped(
             key,
             {
-                "name": name,
+                "name": code,
+                "shown": shown,
                 "percentage": Decimal(percentage),
                 "percentages": [
                     {"percentage": Decimal(value), "from_date": since, "to_date": until}
-                    for value, since, until in periods.get(key, [])
+                    for value, since, until in _PERIODS.get(key, [])
                 ],
                 "is_visible": key != "GB_HIDDEN",
             },
         )
-        for key, name, percentage in rates
+        for key, code, shown, percentage in rows
     }
 
 

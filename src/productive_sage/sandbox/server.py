@@ -59,9 +59,16 @@ class Switches:
     """Receipts and allocations do not say which documents their rows settle."""
     heavy_rows: int = 0
     """Sage answers 500 to a list of whole records in larger pages than this; 0: never."""
+    line_taxes: str = "near"
+    """Which `tax_amount` of a line Sage takes: one `near` the rate on its net (within a cent), the
+    `exact` one alone, or any, and then books its `own`."""
     attachments: str = "transaction"
     """What links an attachment to a sales document: its `transaction` alone, `either` that or the
     document, or nothing (`unlinked`); `refused` takes the transaction, but no such context."""
+    taxes_on_subtotal: bool = False
+    """Whether Productive rounds an invoice's tax per rate on the subtotal, not line by line."""
+    components_apart: bool = False
+    """Whether Productive rounds the two parts of a tax rate one by one."""
     bad_query_status: int = 400
     """Productive's answer to an unknown filter, sort, include or field: 400 or 422."""
     pages_by_number: bool = False

@@ -1,0 +1,185 @@
+"""Which Sage tax rate a copy carries: named, kept, asked for, configured, or the one for no tax."""
+
+from datetime import date
+from decimal import Decimal
+
+from productive_sage import mapping, tax
+from productive_sage.desk import Desk
+from productive_sage.errors import (
+    CountryUnclear,
+    NotRegisteredForTax,
+    TaxRateInvalid,
+    TaxRuleUnknown,
+    TaxUnsupported,
+)
+from productive_sage.models import Invoice, Notice, TaxRate
+from productive_sage.tax import Sale, Tax
+
+
+class Rates:
+    """The tax rates of one run; a person is asked once, and once more where a country is unclear.
+
+    `wanted` is a rate as somebody names it, or None.
+    """
+
+    def __init__(self, desk: Desk, *, wanted: str | None, no_tax: bool) -> None:
+        self._desk = desk
+        self._wanted = "" if no_tax else wanted
+        self._answers: dict[str, TaxRate | None] = {}
+        self._is_read_anew = False
+
+    def tax(self, invoice: Invoice, country: str, *, kept: str | None) -> Tax:
+        """The rate of the whole copy for a customer in `country`, as `tax.country_of` gives it.
+
+        `kept` is the rate of the present copy: empty for no tax, None where there is no copy. No
+        tax means the zero rate for a customer abroad, where the country's rules want that.
+        """
+        named = self._wanted or kept or self._desk.settings.default_tax_rate
+        sale = Sale(self._desk.books().country, country, is_registered=self._is_registered(named))
+        day = mapping.date_of(invoice)
+        rate, is_asked = self._chosen(invoice, sale, day, kept)
+        is_none = rate is None or tax.is_no_tax(rate, sale.home)
+        if is_none and sale.is_zero_rated:
+            rate = tax.zero_rate(self._desk.tax_rates(), sale.home, day)
+        rate = rate or tax.no_tax(self._desk.tax_rates(), sale.home, day)
+        percent = tax.percent_on(rate, day, even_hidden=rate.id == kept)
+        _check_taxable(invoice, sale, rate, percent)
+        is_abroad = sale.is_zero_rated and not percent
+        kind = self._desk.settings.goods_or_services if is_abroad and sale.wants_type else None
+        notices = [_sold_abroad(sale, rate, kind)] if is_abroad else []
+        is_usual = kept is None and not is_asked
+        if is_usual and not sale.is_registered and (usual := self._taxing(day)):
+            notices.append(_left_out(usual))
+        return Tax(
+            rate.id,
+            percent,
+            goods_or_services=kind,
+            is_none_asked=is_none and is_asked,
+            is_sent=tax.sends_taxes(sale.home),
+            notices=tuple(notices),
+        )
+
+    def _is_registered(self, rate: str) -> bool:
+        """Whether the business is registered for VAT.
+
+        Before a rate is refused or left out because it is not, that is read anew, once in a run.
+        """
+        books = self._desk.books()
+        if not books.is_registered and rate and not self._is_read_anew:
+            self._is_read_anew = True
+            books = self._desk.books(anew=True)
+        return books.is_registered
+
+    def _chosen(
+        self, invoice: Invoice, sale: Sale, day: date, kept: str | None
+    ) -> tuple[TaxRate | None, bool]:
+        """The rate, or None for no tax; and whether somebody asked for it now.
+
+        The configured rate is for customers at home: abroad the country's own rule applies. Where
+        the rule or the customer's country is not known, a rate with a percentage is used only if
+        somebody says so: raises TaxRuleUnknown or CountryUnclear where nobody can be asked.
+        """
+        if self._wanted is not None:
+            return self._found(self._wanted, day), True
+        if kept is not None:
+            return self._found(kept, day), False
+        if not sale.is_registered or sale.is_zero_rated:
+            return None, False
+        if self._desk.ask:
+            return self._asked(invoice, sale, day), True
+        if not sale.is_at_home and (usual := self._taxing(day)):
+            raise _doubt(invoice, sale, usual)
+        return self._found(self._desk.settings.default_tax_rate, day), False
+
+    def _found(self, wanted: str, day: date) -> TaxRate | None:
+        return tax.find(self._desk.tax_rates(), wanted, day) if wanted else None
+
+    def _taxing(self, day: date) -> TaxRate | None:
+        """The configured rate, if it has a percentage."""
+        usual = self._found(self._desk.settings.default_tax_rate, day)
+        return usual if usual and tax.percent_on(usual, day) else None
+
+    def _asked(self, invoice: Invoice, sale: Sale, day: date) -> TaxRate | None:
+        """What a person chooses: once for all customers at home, and for each of the others."""
+        ask, home = self._desk.ask, sale.home
+        key = "" if sale.is_at_home else invoice.company.id
+        if ask and key not in self._answers:
+            rates = self._desk.tax_rates()
+            usable = [r for r in rates if tax.is_valid(r, day) and not tax.is_no_tax(r, home)]
+            choices: list[TaxRate | None] = [None, *usable]
+            why = _why(invoice, sale)
+            question, enter = f"{why[0].upper()}{why[1:]}. Which rate shall its copy carry?", None
+            if sale.is_at_home:
+                question, enter = "Which tax rate shall the copy carry?", 0
+                usual = self._usual_or_none(day)
+                choices.sort(key=lambda rate: rate != usual)  # Enter means the configured one
+            labels = [tax.label(rate, rates) if rate else "no tax" for rate in choices]
+            self._answers[key] = choices[ask(question, labels, enter)]
+        return self._answers[key]
+
+    def _usual_or_none(self, day: date) -> TaxRate | None:
+        """The configured rate, if a person can still choose it."""
+        try:
+            usual = self._found(self._desk.settings.default_tax_rate, day)
+        except TaxRateInvalid:
+            return None
+        home = self._desk.books().country
+        return None if usual is None or tax.is_no_tax(usual, home) else usual
+
+
+def _why(invoice: Invoice, sale: Sale) -> str:
+    """Why the rate of customers at home is not taken."""
+    name = invoice.company.name
+    if not sale.is_abroad:
+        return f"neither Sage nor Productive says in which country `{name}` is"
+    return (
+        f"`{name}` is abroad ({sale.country}), and psage does not know which rate a business in "
+        f"{sale.home} has to take there"
+    )
+
+
+def _doubt(invoice: Invoice, sale: Sale, usual: TaxRate) -> CountryUnclear | TaxRuleUnknown:
+    said = (
+        f"{_why(invoice, sale)}; the default tax rate `{usual.name}` is for customers in "
+        f"{sale.home}"
+    )
+    if sale.is_abroad:
+        return TaxRuleUnknown(said, hint="say which with `--tax-rate` or `--no-tax`")
+    return CountryUnclear(
+        said,
+        hint="enter the country in the customer's address in Sage or Productive, or say which rate "
+        "with `--tax-rate` or `--no-tax`",
+    )
+
+
+def _check_taxable(invoice: Invoice, sale: Sale, rate: TaxRate, percent: Decimal) -> None:
+    """Raises NotRegisteredForTax or TaxUnsupported where no tax can be sent."""
+    if percent and not sale.is_registered:
+        raise NotRegisteredForTax(
+            f"the business is not registered for tax in Sage, so {invoice.label} cannot carry "
+            f"`{rate.name}`",
+            hint="copy it with `--no-tax`; if the business is registered by now, say so in Sage "
+            "under Settings > Financial Settings",
+        )
+    if percent and not sale.is_supported:
+        raise TaxUnsupported(
+            f"psage does not support the taxes of a business in {sale.home}, so {invoice.label} "
+            f"cannot carry `{rate.name}`",
+            hint="copy it with `--no-tax` and add the tax in Sage, or enter it there by hand",
+        )
+
+
+def _sold_abroad(sale: Sale, rate: TaxRate, kind: str | None) -> Notice:
+    said = f" as {kind.lower()}" if kind else ""
+    return Notice(
+        "sold_abroad",
+        f"the customer is outside {sale.home}: the lines go with {rate.name}{said}",
+    )
+
+
+def _left_out(usual: TaxRate) -> Notice:
+    return Notice(
+        "default_tax_rate_left_out",
+        "the business is not registered for tax in Sage, so the copy goes without the default tax "
+        f"rate `{usual.name}`",
+    )
