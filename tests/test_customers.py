@@ -232,16 +232,16 @@ def test_a_named_contact_that_is_the_company_is_remembered(services: Sandbox, ps
     assert "customer_differs" not in [w["code"] for w in result.only["warnings"]]
 
 
-@pytest.mark.parametrize(("answer", "kept"), [("1", False), ("2", True)])
-def test_a_person_says_whether_another_contact_is_billed_from_now_on(
-    services: Sandbox, psage: Psage, answers: list[str], answer: str, kept: bool
+@pytest.mark.parametrize(("flags", "kept"), [((), False), (("--remember",), True)])
+def test_another_contact_is_billed_from_now_on_where_a_person_says_so(
+    services: Sandbox, psage: Psage, answers: list[str], flags: tuple[str, ...], kept: bool
 ) -> None:
-    answers += [answer, "1"]  # then the tax rate
-    psage("copy-invoice", "123", "--customer", "NORTH002")
-    answers += ["1"]
+    answers += ["1", "1"]  # the tax rates
+    psage("copy-invoice", "123", "--customer", "NORTH002", *flags)
 
     psage("copy-invoice", "124")
 
+    assert answers == []
     assert (customer_of(services, "124") == customer_of(services, "123")) is kept
 
 

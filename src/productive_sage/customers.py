@@ -229,7 +229,7 @@ class Customers:
         base_currency = self._desk.books().base_currency
         if self._wanted is not None:
             contact = self._named(self._wanted, invoice.currency, base_currency)
-            if not self._is_theirs(invoice, contact) and self._shall_remember(invoice, contact):
+            if self._remember:
                 self._agreed.add((invoice.company.id, contact.id))
             return contact
         linked = self._desk.ledger.customer(
@@ -271,15 +271,6 @@ class Customers:
             self._agreed.add((invoice.company.id, possible[answer].id))
             return possible[answer]
         return self._new(invoice, self._desk.books().base_currency)
-
-    def _shall_remember(self, invoice: Invoice, contact: Contact) -> bool:
-        if self._remember or self._desk.ask is None or self._desk.dry_run:
-            return self._remember
-        question = (
-            f"The contact {contact.name} in Sage is not {invoice.company.name} by any mark, tax "
-            "number or name. Shall it be billed for later invoices as well?"
-        )
-        return self._desk.ask(question, ["no, this once", "yes, from now on"], 0) == 1
 
     def _named(self, wanted: str, currency: str, base_currency: str) -> Contact:
         found = mapping.named_customers(self._customers(), wanted)
@@ -350,16 +341,13 @@ def deliver_contact(desk: Desk, intent: Intent, *, is_first: bool = True) -> Con
             is_first=is_first,
         )
     except RefusedBySage as error:
-        error.what = f"the customer `{sent['name']}`"
-        if values := mapping.blamed(f"{error.words} {' '.join(error.fields)}", sent):
+        if error.status == 422:
+            error.what = f"the customer `{sent['name']}`"
+            values = mapping.blamed(f"{error.words} {' '.join(error.fields)}", sent)
             error.hint = (
-                f"{' and '.join(values)} came from Productive: mend it in the billing address of "
-                f"`{sent['name']}` there, then run the command again"
-            )
-        elif error.status == 422:
-            error.hint = (
-                "what psage sends of a customer comes from the billing address of "
-                f"`{sent['name']}` in Productive: mend it there, then run the command again"
+                f"{' and '.join(values) or 'what psage sends of a customer'} came from Productive: "
+                f"mend it in the billing address of `{sent['name']}` there, then run the command "
+                "again"
             )
         raise
     contact = replace(  # Sage's answer holds references, not what is in them
