@@ -134,6 +134,7 @@ def a_body(sandbox: Sandbox) -> dict[str, object]:
                 "ledger_account_id": sandbox.bookkeeper.ledger_account_id(4010),
                 "unit_price": "1.00",
                 "quantity": "1",
+                "tax_rate_id": "GB_STANDARD",
             }
         ],
     }

@@ -67,7 +67,8 @@ def productive(method: str, path: str, body: Any = None, reply: Any = None, **mo
 
 def line(**more: Any) -> dict[str, Any]:
     """Make a line of a new sales invoice."""
-    return {"description": "Work", "ledger_account_id": "l1", "unit_price": "10.00"} | more
+    own = {"description": "Work", "ledger_account_id": "l1", "unit_price": "10.00"}
+    return own | {"tax_rate_id": "GB_STANDARD"} | more
 
 
 def invoice(**more: Any) -> dict[str, Any]:
