@@ -255,7 +255,7 @@ def test_a_killed_update_leaves_the_new_pdf_alone_though_the_ledger_is_lost(
 def test_a_pdf_that_changes_once_more_after_a_crash_is_attached(
     changed: Sandbox, home: Path, psage: Psage
 ) -> None:
-    kill_at(changed, 9, "DELETE *", "before", *UPDATE)
+    kill_at(changed, 10, "DELETE *", "before", *UPDATE)
     changed.agency.set_pdf(123, b"%PDF-1.4 corrected twice")
 
     assert psage(*UPDATE).code == 0
@@ -268,7 +268,7 @@ def test_a_pdf_that_changes_once_more_after_a_crash_is_attached(
 def test_a_dry_run_after_a_crash_does_not_stand_in_the_way(
     fresh: Sandbox, home: Path, psage: Psage
 ) -> None:
-    kill_at(fresh, 10, "POST /sales_invoices", "after", *CREATE)
+    kill_at(fresh, 11, "POST /sales_invoices", "after", *CREATE)
 
     planned = psage(*CREATE, "--dry-run")
     again = psage(*CREATE)

@@ -9,11 +9,16 @@ from productive_sage import mapping
 from productive_sage.delivery import number_taken
 from productive_sage.desk import Desk
 from productive_sage.errors import AccountInvalid, CurrencyNotEnabled, DateInvalid
-from productive_sage.models import Books, Draft, Invoice
+from productive_sage.models import INVOICE, Books, Draft, Invoice
 
 
 def check(desk: Desk, invoice: Invoice, draft: Draft, *, is_new_customer: bool) -> None:
     """Raises a Refused where Sage would not book the document, whoever is billed."""
+    if draft.due_on and draft.due_on < draft.invoiced_on and draft.kind is INVOICE:
+        raise DateInvalid(
+            f"{invoice.label} is dated {draft.invoiced_on}, but due on {draft.due_on}, before that",
+            hint="mend the due date, or the date, in Productive",
+        )
     try:
         _check_books(desk.books(), invoice)
     except (CurrencyNotEnabled, DateInvalid):

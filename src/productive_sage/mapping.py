@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from productive_sage import money
-from productive_sage.errors import AmountsUnclear, DateInvalid, PartialCredit
+from productive_sage.errors import AmountsUnclear, PartialCredit
 from productive_sage.models import (
     CREDIT_NOTE,
     INVOICE,
@@ -250,12 +250,6 @@ def _check(invoice: Invoice) -> None:
             f"{invoice.label} is below zero ({invoice.net} {invoice.currency}), which no "
             f"{invoice.kind.name} in Sage can be",
             hint="make it a credit note in Productive" if invoice.kind is INVOICE else None,
-        )
-    if invoice.kind is INVOICE and invoice.pay_on and invoice.pay_on < date_of(invoice):
-        raise DateInvalid(
-            f"{invoice.label} is dated {invoice.invoiced_on}, but due on {invoice.pay_on}, before "
-            "that",
-            hint="mend the due date, or the date, in Productive",
         )
 
 
