@@ -22,6 +22,7 @@ from productive_sage.sandbox import Sandbox
 from productive_sage.sandbox.keyring import SandboxKeyring
 from productive_sage.sandbox.run import environment
 from tests.conftest import Result
+from tests.fast import Run
 
 _PATIENCE_S = 20
 
@@ -109,12 +110,14 @@ class Hold:
         self._let_go.set()
         self._desk.serve = self._serve_before
 
-    def reached(self, by: subprocess.Popen[str]) -> str:
+    def reached(self, by: subprocess.Popen[str] | Run) -> str:
         """Wait until a process has made the request; returns it as `POST /contacts`."""
         ends_at = time.monotonic() + _PATIENCE_S
         while not self._reached.wait(0.05):
             if by.poll() is not None or time.monotonic() > ends_at:
-                raise AssertionError(f"the request was not made: {kill(by)}")
+                by.kill()
+                left = by.end() if isinstance(by, Run) else end(by)
+                raise AssertionError(f"the request was not made: {left}")
         return self._request
 
     def let_go(self) -> None:

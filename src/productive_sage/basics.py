@@ -68,6 +68,8 @@ class Contact:
     mark: str = ""
     """`source_guid`: psage's mark of the Productive company, or another importer's."""
     tax_number: str = ""
+    made_at: str = ""
+    """When Sage made it, as Sage writes that; empty where its answer does not say."""
     has_address: bool | None = None
     """Whether Sage has an address to put on its invoices; None where the answer does not say."""
 

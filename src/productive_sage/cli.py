@@ -761,6 +761,7 @@ def _copy(order: "Order", *, dry_run: bool, as_json: bool) -> None:
             failure = Interrupted()
         except PsageError as error:
             failure = error
+    outcomes = copying.last_words(outcomes)
     code = failure.exit_code if failure else copying.verdict(outcomes)
     with _output():
         if as_json:

@@ -6,9 +6,10 @@ means either kind here, since Productive keeps both in one list. Nothing is prin
 """
 
 import logging
-import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ from productive_sage import (
     checks,
     crediting,
     delivery,
+    doubles,
     followups,
     mapping,
     merge,
@@ -68,8 +70,9 @@ from productive_sage.models import (
     SageDocument,
 )
 from productive_sage.rates import Rates
-from productive_sage.settling import settle
+from productive_sage.settling import SEARCH_LAG, settle
 from productive_sage.tax import Tax, country_of, percent_on, sends_taxes
+from productive_sage.text import is_sage_id
 
 log = logging.getLogger("psage.copying")
 
@@ -113,9 +116,30 @@ class Order:
 def copy(order: Order, desk: Desk) -> Iterator[Outcome]:
     """Copy the invoices in the order asked for; one outcome each, whatever happens to the others.
 
-    First come the outcomes of what an earlier run left open. A dry run only plans. Raises what no
-    document can get past: NoDefaultLedger, DifferentBusiness, a missing sign-in, a dead network.
+    First come the outcomes of what an earlier run left open, and last a second one, its last word,
+    for each copy that turns out to be in Sage twice (see `last_words`). A dry run only plans.
+    Raises what no document can get past: NoDefaultLedger, DifferentBusiness, a missing sign-in, a
+    dead network.
     """
+    began, made, is_stopped = time.monotonic(), list[Outcome](), False
+    for outcome in _copy(order, desk):
+        is_stopped |= outcome.error is not None and outcome.error.stops_batch
+        if outcome.sage_id and outcome.action in ("created", "adopted", "differs"):
+            made.append(outcome)
+        yield outcome
+    is_alone = len(order.keys) == 1 and order.kind is INVOICE  # it has looked for itself
+    if made and not is_stopped and (not is_alone or any(map(_is_new, made))):
+        taken = timedelta(seconds=time.monotonic() - began)
+        yield from doubles.of_run(desk, made, desk.sage.now() - taken - SEARCH_LAG)
+
+
+def last_words(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The outcomes, without those that a later one of the same copy corrects."""
+    last = {one.sage_id: one for one in outcomes if one.sage_id}
+    return [one for one in outcomes if not one.sage_id or one is last[one.sage_id]]
+
+
+def _copy(order: Order, desk: Desk) -> Iterator[Outcome]:
     if not desk.settings.default_ledger_account:
         raise NoDefaultLedger
     if order.pdf and len(order.keys) > 1:
@@ -326,16 +350,15 @@ class _Run:
         self._check_kind(invoice)
         if not invoice.is_finalised:
             raise IsDraft(f"{invoice.label} is a draft", hint="finalise it in Productive first")
-        link = self._latest(invoice, wanted)
+        known, link = self._desk.ledger.latest(invoice.id), self._latest(invoice, wanted)
         if link is None:
             link = self._adopt(invoice)
             if link is None:
                 return self._create(invoice, copy=1)
             if wanted is None:
                 return self._adopted(invoice, link)
-        present = self._desk.sage.known(invoice.kind, link.sage_id)
-        if present:
-            present.check_booked(f"the copy of {invoice.label}")
+        known = known or link
+        link, present = self._present(invoice, link)
         again = wanted or self._again(invoice, link, present)
         if again == "leave":
             return Outcome(
@@ -349,12 +372,9 @@ class _Run:
         if again == "new":
             if invoice.kind is CREDIT_NOTE and present and not mapping.gone(present):
                 raise _still_credited(invoice, present)
-            if newer := self._adopt(invoice):
-                raise AlreadyCopied(
-                    f"Sage holds another copy of {invoice.label} that was not made by this "
-                    f"profile: `{mapping.marker(invoice.id, newer.copy)}`; it is linked now",
-                    hint="look at it in Sage; run the command again if you want one more",
-                )
+            newer = self._adopt(invoice) or link
+            if newer.sage_id != known.sage_id:
+                raise _copied_elsewhere(invoice, newer)
             return self._create(invoice, copy=link.copy + 1)
         present = self._living(invoice, link, present)
         return self._update(invoice, link, present, overwrite=self._order.overwrite)
@@ -432,8 +452,10 @@ class _Run:
                 document.check_booked(f"a second copy of {invoice.label}")
             else:
                 found.setdefault(number, []).append(document)
-        if not found and not known and (exported := self._exported(invoice)):
-            found[(mapping.marked(exported.reference) or ("", 1))[1]] = [exported]
+        if not found and invoice.export_id not in own and (exported := self._exported(invoice)):
+            mark = mapping.marked(exported.reference) or ("", 1)
+            if mark[1] not in known and (mark[0] == invoice.id or not known):
+                found[mark[1]] = [exported]
         # All are checked before any is linked: half of it would hide the question the next time.
         copies = [(n, self._only(invoice, documents)) for n, documents in sorted(found.items())]
         for _, document in copies:
@@ -457,12 +479,48 @@ class _Run:
 
     def _exported(self, invoice: Invoice) -> SageDocument | None:
         """The document whose id the Productive invoice holds; another system's id is none."""
-        if not re.fullmatch("[0-9a-f]{32}", invoice.export_id or ""):
+        if not is_sage_id(invoice.export_id):
             return None
         try:
             return self._desk.sage.document(invoice.kind, str(invoice.export_id))
         except RefusedBySage:
             return None
+
+    def _present(self, invoice: Invoice, link: Link) -> tuple[Link, SageDocument | None]:
+        """A copy as it is in Sage, None where it was deleted. Raises CopyIsDraft.
+
+        Where two machines made it, and somebody voided the one known here, it is the other from
+        now on.
+        """
+        present = self._desk.sage.known(invoice.kind, link.sage_id)
+        if mapping.gone(present):
+            link, present = self._twin(invoice, link) or (link, present)
+        if present:
+            present.check_booked(f"the copy of {invoice.label}")
+        return link, present
+
+    def _twin(self, invoice: Invoice, link: Link) -> tuple[Link, SageDocument] | None:
+        """The living document with the marker of a copy that is gone, linked in its place."""
+        desk, wanted = self._desk, (invoice.id, link.copy)
+        found = [
+            document
+            for sage_id, reference in desk.sage.marked(invoice.kind, mapping.marker(*wanted))
+            if mapping.marked(reference) == wanted and sage_id != link.sage_id
+            if (document := desk.sage.document(invoice.kind, sage_id))
+            and not mapping.gone(document)
+        ]
+        if not found:
+            return None
+        document = self._only(invoice, found)
+        self._check_fit(invoice, document)
+        changes: dict[str, Any] = {
+            "sage_id": document.id,
+            "sage_number": document.number,
+            "written": _as_made(document),
+        }
+        if not desk.dry_run:
+            desk.ledger.change_link(link, **changes)
+        return replace(link, **changes), document
 
     def _latest(self, invoice: Invoice, wanted: str | None) -> Link | None:
         """The latest copy psage knows; where Productive names another one, the records are old.
@@ -470,8 +528,8 @@ class _Run:
         Whoever wants a new one is asked again where that turns up, so it is not looked for here.
         """
         links = self._desk.ledger.links(invoice.id)
-        is_sages = re.fullmatch("[0-9a-f]{32}", invoice.export_id or "")
-        is_strange = is_sages and invoice.export_id not in {link.sage_id for link in links}
+        own = {link.sage_id for link in links}
+        is_strange = is_sage_id(invoice.export_id) and invoice.export_id not in own
         if links and is_strange and wanted != "new":
             return self._adopt(invoice) or links[-1]
         return links[-1] if links else None
@@ -612,8 +670,7 @@ class _Run:
     def _create(self, invoice: Invoice, *, copy: int) -> Outcome:
         desk = self._desk
         credited = self._credited(invoice)
-        if credited:
-            crediting.check_first(desk, invoice, credited)
+        seen = crediting.check_first(desk, invoice, credited) if credited else None
         customer = self._customer(invoice, credited)
         owns_number = desk.settings.numbering == "productive"
         if owns_number and not invoice.number:
@@ -632,15 +689,31 @@ class _Run:
         checks.check(desk, invoice, draft, is_new_customer=isinstance(customer, NewCustomer))
         if desk.dry_run:
             return _planned("would_create", invoice, customer, draft, credited=credited)
+        # Others may have copied it since it was read; in a batch that can be a while ago.
+        named = seen.id if seen else desk.productive.export_id(invoice.id)
+        if named != invoice.export_id:
+            invoice = replace(invoice, export_id=named)
+            if link := self._adopt(invoice):
+                if copy == 1 and self._order.again != "new":
+                    return self._adopted(invoice, link)
+                raise _copied_elsewhere(invoice, link)
+        if seen:
+            raise _still_credited(invoice, seen)
         contact = self._customers.billed(invoice, customer)
         said = merge.said_by(draft, contact.id, invoice.company.id)
         intent = self._begin(
             invoice.kind.code, invoice, draft, contact, copy=copy, said=said, credited=credited
         )
         link, document = delivery.deliver_create(desk, intent)
-        return self._conclude(
+        is_alone = len(self._order.keys) == 1 and not credited
+        named_before = doubles.named(desk, invoice.id) if is_alone else None
+        outcome = self._conclude(
             "created", intent, link, document, invoice=invoice, customer=customer, draft=draft
         )
+        if not is_alone:
+            return outcome
+        named_by_others = {named_before, doubles.named(desk, invoice.id)} - {named}
+        return doubles.checked(desk, outcome, document, named_by_others)
 
     def _country(self, invoice: Invoice, customer: Contact | NewCustomer) -> str:
         """Where the customer is: Sage's word, else Productive's, else that of the tax number."""
@@ -1048,6 +1121,15 @@ def _still_credited(note: Invoice, present: SageDocument) -> AlreadyCredited:
         hint=f"`psage credit-note {note.id} --update-existing` brings it up to date; or void "
         f"{present.number} in Sage, and run this again",
         details={"sage_id": present.id, "sage_number": present.number},
+    )
+
+
+def _copied_elsewhere(invoice: Invoice, link: Link) -> AlreadyCopied:
+    return AlreadyCopied(
+        f"Sage holds another copy of {invoice.label} that was not made by this profile: "
+        f"`{mapping.marker(invoice.id, link.copy)}`; it is linked now",
+        hint="look at it in Sage; run the command again if you want one more",
+        details={"sage_id": link.sage_id, "sage_number": link.sage_number, "copy": link.copy},
     )
 
 

@@ -38,14 +38,19 @@ def check_tax(note: Invoice, credited: Credited, draft: Draft, tax: Tax) -> None
     )
 
 
-def check_first(desk: Desk, note: Invoice, credited: Credited) -> None:
+def check_first(desk: Desk, note: Invoice, credited: Credited) -> SageDocument | None:
     """Raises AlreadyCredited where another living credit note is for the same copy.
 
     It may be known here, or set against the copy in Sage, or, where another machine made it and
-    could not allocate it, carry the marker of a Productive credit note for the same invoice.
+    could not allocate it, carry the marker of a Productive credit note for the same invoice. One
+    that carries the marker of `note` itself is its copy, which no search showed yet: that is given.
     """
+    own = None
     for found in _others(desk, note, credited):
         mark = mapping.marked(found.reference)
+        if mark and mark[0] == note.id:
+            own = found
+            continue
         whose = f"made for Productive credit note {mark[0]}" if mark else "not made by psage"
         raise AlreadyCredited(
             f"{credited.copy.number}, the copy of the invoice {note.label} credits, has a credit "
@@ -59,10 +64,11 @@ def check_first(desk: Desk, note: Invoice, credited: Credited) -> None:
                 "reference": found.reference,
             },
         )
+    return own
 
 
 def _others(desk: Desk, note: Invoice, credited: Credited) -> Iterator[SageDocument]:
-    """The living credit notes for a copy, other than those made for `note`."""
+    """The living credit notes for a copy, other than those known to be made for `note`."""
     own = {link.sage_id for link in desk.ledger.links(note.id)}
     known = {link.sage_id for link in desk.ledger.crediting(credited.copy.id)}
     known |= _allocated(desk, credited.copy)
@@ -72,11 +78,10 @@ def _others(desk: Desk, note: Invoice, credited: Credited) -> Iterator[SageDocum
             yield document
     for document in desk.sage.credit_notes(credited.copy.contact_id):
         mark = mapping.marked(document.reference)
-        if document.id in own | known or mapping.gone(document) or not mark or mark[0] == note.id:
+        if document.id in own | known or mapping.gone(document) or not mark:
             continue
-        if document.currency == credited.copy.currency and _is_for(
-            desk, mark[0], credited, document
-        ):
+        is_same_currency = document.currency == credited.copy.currency
+        if mark[0] == note.id or (is_same_currency and _is_for(desk, mark[0], credited, document)):
             yield document
 
 

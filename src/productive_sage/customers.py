@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from productive_sage import journal, mapping
@@ -350,6 +351,9 @@ def deliver_contact(desk: Desk, intent: Intent, *, is_first: bool = True) -> Con
                 "again"
             )
         raise
+    made_at = datetime.fromisoformat(contact.made_at) if contact.made_at else None
+    if journal.is_of_old(intent, made_at) and desk.sage.known_customer(contact.id) is None:
+        return deliver_contact(desk, journal.anew(desk.ledger, intent, at=desk.sage.now()))
     contact = replace(  # Sage's answer holds references, not what is in them
         contact,
         currency=contact.currency or str(sent["currency_id"]),

@@ -10,6 +10,7 @@ from typing import Any
 from productive_sage import allocations, followups, journal, mapping, merge
 from productive_sage.desk import Desk
 from productive_sage.errors import (
+    CopyGone,
     NumberTaken,
     OutcomeUnknown,
     PsageError,
@@ -34,7 +35,10 @@ from productive_sage.models import (
 def deliver_create(
     desk: Desk, intent: Intent, *, is_first: bool = True
 ) -> tuple[Link, SageDocument]:
-    """Send the intent of a new copy and record it; see `journal.deliver` for what is raised."""
+    """Send the intent of a new copy and record it; see `journal.deliver` for what is raised.
+
+    Raises CopyGone for one that was made long ago, and voided since.
+    """
     try:
         document = journal.deliver(
             desk.ledger,
@@ -46,7 +50,20 @@ def deliver_create(
     except RefusedBySage as error:
         desk.forget_contact(str(intent.payload["contact_id"]))
         raise _explained(error, intent) from None
-    return record(desk, intent, document, is_answer=True), document
+    if not journal.is_of_old(intent, document.made_at):
+        return record(desk, intent, document, is_answer=True), document
+    present = desk.sage.known(intent.document_kind, document.id)
+    if present is None:
+        return deliver_create(desk, journal.anew(desk.ledger, intent, at=desk.sage.now()))
+    link = record(desk, intent, present)
+    if present.status == "VOID":
+        raise CopyGone(
+            f"the copy {present.number} was made before, and voided in Sage since",
+            hint="if it shall be in the books again: "
+            f"`psage {link.kind.command} {link.productive_id} --create-new`",
+            details={"sage_id": present.id, "sage_number": present.number},
+        )
+    return link, present
 
 
 def find_made(desk: Desk, intent: Intent) -> SageDocument | None:

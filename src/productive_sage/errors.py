@@ -609,6 +609,18 @@ class ChangedInSage(TotalsDiffer):
     code = "changed_in_sage"
 
 
+class CopiedTwice(TotalsDiffer):
+    """Two living documents in Sage are copies of one: two machines made them at the same time."""
+
+    code = "copied_twice"
+
+
+class CustomerDoubled(TotalsDiffer):
+    """Two contacts in Sage carry psage's mark of one company, so its account there is split."""
+
+    code = "customer_doubled"
+
+
 class HistoryBroken(PsageError):
     """A record of the audit log is not as psage wrote it, or is gone."""
 

@@ -480,6 +480,11 @@ class Http:
             message = f"{self.service} asks for a pause of {wait_s:.0f} s (429, {what})"
             hint = "nothing was lost; run the command again later"
             return _TryAgain(RateLimited(message, hint=hint), wait_s)
+        if status == 409 and self.service == "Sage":
+            # Another machine's POST is under way there, and Sage takes one at a time.
+            busy = f"Sage is busy with another request of the same kind ({what}: {words or status})"
+            hint = "nothing was sent twice; run the command again in a few minutes"
+            return _TryAgain(ServiceUnavailable(busy, hint=hint, details={"status": status}))
         if status == 401:
             words = words or "401 Unauthorized"
             lapsed = self._lapsed(words, answer.body.decode(errors="replace"))

@@ -6,12 +6,15 @@ before anything is sent a second time, it is looked for.
 """
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from productive_sage.errors import OutcomeUnknown, PsageError, Refused
 from productive_sage.ledger import Intent, Ledger
 
 _T = TypeVar("_T")
+_CLOSE = timedelta(minutes=1)
+"""So far apart may the clocks be by which Sage dates its answers and its records."""
 
 
 def deliver(
@@ -40,7 +43,9 @@ def deliver(
         first = error
     except PsageError as error:
         if is_first:
-            ledger.close(intent, "refused", error.message)
+            # Only an answer uses a key up; what never got there is the same on every machine.
+            is_answer = isinstance(error, Refused)
+            ledger.close(intent, "refused" if is_answer else "lapsed", error.message)
             raise
         if isinstance(error, Refused):
             raise _unknown(error, error) from error
@@ -50,6 +55,27 @@ def deliver(
         return found if found is not None else send(body)
     except PsageError as error:
         raise _unknown(first, error) from error
+
+
+def is_of_old(intent: Intent, made_at: datetime | None) -> bool:
+    """Whether Sage made what it answered with long before the intent: for the same key, then.
+
+    A repeated key brings the first answer, be it of days ago: what it names may be gone since.
+    """
+    return made_at is not None and made_at < intent.began_at - _CLOSE
+
+
+def anew(ledger: Ledger, intent: Intent, *, at: datetime) -> Intent:
+    """The intent once more under another key, since what the first made is gone."""
+    ledger.close(intent, "refused", "the key brought what was made before and is gone since")
+    return ledger.begin(
+        intent.kind,
+        intent.source_id,
+        intent.business_id,
+        payload=intent.payload,
+        context=intent.context,
+        at=at,
+    )
 
 
 def _unknown(first: PsageError, second: PsageError) -> OutcomeUnknown:

@@ -553,6 +553,16 @@ class Ledger:
             if not self._rows(answered, (key,)):
                 return key
 
+    def has_made_customers(self, since: datetime) -> bool:
+        """Whether psage has made a contact since."""
+        return bool(
+            self._rows(
+                "SELECT 1 FROM intent WHERE kind = 'contact' AND state = 'done' AND ended_at >= ? "
+                "LIMIT 1",
+                (_text(since),),
+            )
+        )
+
     def open_intents(self) -> list[Intent]:
         """The writes to Sage whose end nobody knows, oldest first."""
         return self._open("kind <> 'payment'")

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from productive_sage import money, shares
+from productive_sage import doubles, mapping, money, shares
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     AnswerIncomplete,
+    CopiedTwice,
     CopyGone,
     InvoiceNotCopied,
     IsCreditNote,
@@ -163,6 +164,8 @@ class _Run:
         self._deleted: set[str] = set()
         self._gone: set[str] | None = None
         self._deletions: dict[str, date] | None = None
+        self._twins: dict[str, list[SageDocument]] = {}
+        """Copies of the linked invoices that are not those linked, by Productive id."""
         self._removals = 0
         self._mark = desk.ledger.mark(UNTIL)
         self._is_full = self._must_be_full()
@@ -199,6 +202,7 @@ class _Run:
             asked |= {one.productive_id for one in ledger.waiting()}
             # No feed shows what people do in Productive, so what they may settle there is read.
             asked |= {one.productive_id for one in ledger.reports() if one.code in _IN_PRODUCTIVE}
+            asked |= self._look_for_twins()
             asked |= {str(intent.context["productive_id"]) for intent in intents}
         links = {sage_id: ledger.linked(sage_id) for sage_id in touched}
         asked |= {link.productive_id for link in links.values() if link and link.kind is INVOICE}
@@ -224,6 +228,36 @@ class _Run:
             if error := unreadable.get(case.productive_id):
                 self._fail(case, error)
         return cases
+
+    def _look_for_twins(self) -> set[str]:
+        """The invoices another machine has copied as well, as far as what was read anyway shows.
+
+        What was said before is searched for, and said until it is settled.
+        """
+        desk, ledger = self._desk, self._desk.ledger
+        found = [document for document in self._documents.values() if document]
+        for one in ledger.reports():
+            link = ledger.latest(one.productive_id) if one.code == CopiedTwice.code else None
+            if link:
+                marker = mapping.marker(link.productive_id, link.copy)
+                ids = {sage_id for sage_id, _ in desk.sage.marked(INVOICE, marker)}
+                ids -= self._documents.keys()
+                found += [twin for sage_id in ids if (twin := self._witness(sage_id))]
+        for document in found:
+            mark = mapping.marked(document.reference)
+            if mark and ledger.links(mark[0]) and not ledger.linked(document.id):
+                self._twins.setdefault(mark[0], []).append(document)
+        self._look_for_doubled_customers()
+        return set(self._twins)
+
+    def _look_for_doubled_customers(self) -> None:
+        """Say where Sage holds a customer twice that was made since the last run."""
+        since = datetime.fromisoformat(self._mark or "2000-01-01T00:00:00+00:00")
+        if not self._desk.ledger.has_made_customers(since):
+            return
+        for same in doubles.doubled(self._desk.sage.customers(since - OVERLAP)):
+            error = doubles.customer_doubled(same)
+            self._report.notices.append(Notice(error.code, f"{error.message}; {error.hint}"))
 
     def _case(self, productive_id: str) -> _Case | None:
         link = self._desk.ledger.latest(productive_id)
@@ -457,6 +491,10 @@ class _Run:
                     f"release `{case.document.number}` in Sage, or delete it there",
                 ),
             )
+        twins = self._twins.get(case.productive_id, [])
+        if case.document and len(same := doubles.alike(case.document, [case.document, *twins])) > 1:
+            error = doubles.said_twice("it", same)
+            self._skip(case, Finding(error.code, error.message, error.hint or ""))
         for older in case.older:
             if shares.of(older)[0]:
                 self._skip(

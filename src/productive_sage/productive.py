@@ -182,6 +182,15 @@ class ProductiveClient:
                 unreadable |= dict.fromkeys(_names(row), odd)
         return found, unreadable
 
+    @understood
+    def export_id(self, invoice_id: str) -> str | None:
+        """The id of its copy that an invoice names at this moment, or None."""
+        row = self._http.get(f"/invoices/{identity(invoice_id)}").document["data"]
+        if identity(row["id"]) != invoice_id:
+            raise ValueError(f"invoice {invoice_id} was answered with {row['id']}")
+        named = row["attributes"].get("export_id")
+        return None if named is None else str(named)
+
     def deleted_on(self, invoice_id: str) -> date | None:
         """When the invoice was deleted, as far as this token may see deletions."""
         return self.deleted_invoices().get(invoice_id)

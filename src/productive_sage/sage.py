@@ -63,7 +63,7 @@ PDF_LIMIT = 2_621_440
 
 _INVOICE_FIELDS = (
     "invoice_number,invoice_number_prefix,reference,status,currency,date,contact,contact_name,"
-    "net_amount,tax_amount,total_amount,outstanding_amount,payments_allocations"
+    "net_amount,tax_amount,total_amount,outstanding_amount,payments_allocations,created_at"
 )
 _CREDIT_NOTE_FIELDS = _INVOICE_FIELDS.replace("invoice_number", "credit_note_number") + (
     ",original_invoice_date"
@@ -74,7 +74,7 @@ RECEIPTS, ALLOCATIONS = "/contact_payments", "/contact_allocations"
 _CUSTOMERS_OWN = {RECEIPTS: "CUSTOMER_RECEIPT", ALLOCATIONS: "CUSTOMER_ALLOCATION"}
 _CONTACT_FIELDS = {
     "attributes": "name,reference,currency,email,main_address,main_contact_person,source_guid,"
-    "tax_number,deleted_at",
+    "tax_number,created_at,deleted_at",
     # Or what an address and a person hold would not be shown, in the answer for one contact either.
     "nested_attributes": "all",
 }
@@ -253,9 +253,11 @@ class SageClient:
     # --- customers
 
     @understood
-    def customers(self) -> list[Contact]:
-        """Every contact of the kind customer; one call for each 200."""
+    def customers(self, since: datetime | None = None) -> list[Contact]:
+        """Every contact of the kind customer, or those made or changed since; 200 a call."""
         params = {"contact_type_id": "CUSTOMER", **_CONTACT_FIELDS}
+        if since:
+            params["updated_or_created_since"] = _instant(since)
         return [_contact(row) for row in self._list("/contacts", params)]
 
     @understood
@@ -263,6 +265,20 @@ class SageClient:
         """One contact, or None where Sage has no such id."""
         row = self._one("/contacts", contact_id, _CONTACT_FIELDS)
         return None if row is None or day(row.get("deleted_at")) else _contact(row)
+
+    def known_customer(self, contact_id: str) -> Contact | None:
+        """A contact that is known to have been there, or None where Sage says it was deleted.
+
+        Raises ServiceUnavailable where Sage does not show it and has no record of its deletion.
+        """
+        contact = self.customer(contact_id)
+        if contact is None and contact_id not in self.deleted("/contacts", _EVER):
+            raise ServiceUnavailable(
+                f"Sage does not show the contact `{contact_id}`, but has no record of its deletion "
+                "either",
+                hint="try again later; if it stays so, look for the contact in Sage",
+            )
+        return contact
 
     def create_customer(self, body: Mapping[str, Any]) -> Contact:
         """POST /contacts; see `Http.write` for what is raised."""
@@ -308,6 +324,16 @@ class SageClient:
                 "business, and look for the document in Sage",
             )
         return document
+
+    @understood
+    def marked_since(self, kind: Kind, since: datetime) -> list[SageDocument]:
+        """What was made or changed since an instant, without figures and lines.
+
+        A list by time, unlike a search, shows what is fresh.
+        """
+        fields = f"{kind.number},{kind.number}_prefix,reference,status,contact,created_at"
+        params = {"attributes": fields, "updated_or_created_since": _instant(since)}
+        return [_document(kind, row) for row in self._list(kind.path, params)]
 
     @understood
     def credit_notes(self, contact_id: str) -> list[SageDocument]:
@@ -612,6 +638,7 @@ def _contact(row: Mapping[str, Any]) -> Contact:
         country=_id(address.get("country")),
         mark=str(row.get("source_guid") or ""),
         tax_number=clean(str(row.get("tax_number") or "")).strip(),
+        made_at=str(row.get("created_at") or ""),
         # A mere reference does not say what is in it.
         has_address=is_address(address) if "city" in address else None,
     )

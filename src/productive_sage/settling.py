@@ -27,7 +27,7 @@ log = logging.getLogger("psage.settling")
 
 _KEY_LIFE = timedelta(days=1)
 """Sage keeps a key for days; psage relies on one."""
-_SEARCH_LAG = timedelta(minutes=5)
+SEARCH_LAG = timedelta(minutes=5)
 """A search may miss a fresh document; after so long, not found is not there."""
 _TRIED = timedelta(days=7)
 """So long is tried, at each run, what follows a copy; an outage is over by then."""
@@ -63,7 +63,7 @@ def _settle_contact(desk: Desk, intent: Intent) -> None:
         if found := customers.find_made(desk, intent):
             desk.ledger.finish_contact(intent, found)
         elif _age(desk, intent) < _KEY_LIFE:
-            customers.deliver_contact(desk, intent, is_first=_age(desk, intent) > _SEARCH_LAG)
+            customers.deliver_contact(desk, intent, is_first=_age(desk, intent) > SEARCH_LAG)
         else:
             desk.ledger.close(intent, "lapsed", "never arrived")
     except (Refused, OutcomeUnknown) as error:
@@ -108,10 +108,10 @@ def _settle_create(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outco
         link = delivery.record(desk, intent, document)
     elif invoice and _age(desk, intent) < _KEY_LIFE:
         is_first = (
-            _age(desk, intent) > _SEARCH_LAG
+            _age(desk, intent) > SEARCH_LAG
         )  # not found after so long: the first never arrived
         link, document = delivery.deliver_create(desk, intent, is_first=is_first)
-    elif _age(desk, intent) > _SEARCH_LAG:
+    elif _age(desk, intent) > SEARCH_LAG:
         desk.ledger.close(intent, "lapsed", "never arrived")
         return None
     else:

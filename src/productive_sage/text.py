@@ -95,6 +95,11 @@ def marked(reference: str) -> tuple[str, int] | None:
     return (found[-1][0], int(found[-1][1] or 1)) if found else None
 
 
+def is_sage_id(name: str | None) -> bool:
+    """Whether an id has the form of those in Sage; Productive may hold another system's."""
+    return bool(re.fullmatch("[0-9a-f]{32}", name or ""))
+
+
 def bare(step: str) -> str:
     """A step that is just one command, without its backticks, to be run; others as they are."""
     return step[1:-1] if re.fullmatch("`[^`]+`", step) else step

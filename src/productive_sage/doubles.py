@@ -1,0 +1,140 @@
+"""What two machines made twice all the same: looked for after a copy, and said.
+
+Computed keys, markers and Productive's `export_id` keep two machines from copying one document
+twice. Where Sage does not honour a key, or the two sent different bodies, it holds two: then both
+are named, and which of them to void is the same on every machine.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from productive_sage import mapping
+from productive_sage.desk import Desk
+from productive_sage.errors import CopiedTwice, CustomerDoubled, PsageError
+from productive_sage.models import Contact, Notice, Outcome, SageDocument
+from productive_sage.text import is_sage_id
+
+_COMPANY = "productive-company-"
+"""Begins psage's marks of companies."""
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def named(desk: Desk, productive_id: str) -> str | None:
+    """The copy Productive names at this moment; None where it names none, or does not say."""
+    with suppress(PsageError):
+        return desk.productive.export_id(productive_id)
+    return None
+
+
+def checked(
+    desk: Desk, outcome: Outcome, document: SageDocument, others: Collection[str | None]
+) -> Outcome:
+    """The outcome of a copy made just now, with an error where another one stands beside it.
+
+    `others` are the copies Productive named meanwhile, which costs Sage no call.
+    """
+    same = [document]
+    for sage_id in {one for one in others if is_sage_id(one)} - {document.id}:
+        with suppress(PsageError):
+            found = desk.sage.document(outcome.kind, str(sage_id))
+            same += [found] if found else []
+    return _judged(outcome, alike(document, same))
+
+
+def of_run(desk: Desk, made: Sequence[Outcome], since: datetime) -> Iterator[Outcome]:
+    """Those of the copies made since that stand twice in Sage, once more and with an error.
+
+    One list of each kind and, where customers were made, one of contacts.
+    """
+    try:
+        kinds = {outcome.kind for outcome in made}
+        documents = [one for kind in kinds for one in desk.sage.marked_since(kind, since)]
+        is_new = any(outcome.customer and outcome.customer.created for outcome in made)
+        contacts = desk.sage.customers(since) if is_new else []
+    except PsageError as error:
+        said = (
+            "whether another machine made the same copies just now could not be seen: "
+            f"{error.message}; `psage sync-payments` looks again"
+        )
+        yield replace(made[-1], notices=(*made[-1].notices, Notice("not_checked", said)))
+        return
+    by_id = {document.id: document for document in documents}
+    for outcome in made:
+        judged = outcome
+        if document := by_id.get(outcome.sage_id or ""):
+            judged = _judged(outcome, alike(document, documents))
+        judged = _with_customer(judged, contacts)
+        if judged is not outcome:
+            yield judged
+
+
+def alike(document: SageDocument, others: Sequence[SageDocument]) -> list[SageDocument]:
+    """The living documents that carry the marker of this one, itself too, the first made first."""
+    mark = mapping.marked(document.reference)
+    found = [one for one in others if mapping.marked(one.reference) == mark]
+    found = [one for one in found if mark and not mapping.gone(one)]
+    return sorted(found, key=lambda one: (one.made_at or _NEVER, one.id))
+
+
+def said_twice(label: str, same: Sequence[SageDocument]) -> CopiedTwice:
+    """The error about several living copies of one document, the first made first."""
+    first, *later = same
+    numbers, surplus = (
+        " and ".join(one.number for one in documents) for documents in (same, later)
+    )
+    said = f"{label} is in Sage {len(same)} times: {numbers} carry `{first.reference}`"
+    hint = (
+        f"void {surplus} in Sage, where they were made later, and keep {first.number}; a receipt "
+        f"of {surplus} belongs on {first.number}"
+    )
+    if len({one.contact_id for one in same}) > 1:
+        names = " and ".join(f"`{one.contact_name}`" for one in same)
+        said += f", for two contacts, {names}"
+    return CopiedTwice(
+        said, hint=hint, details={"keep": first.id, "void": [one.id for one in later]}
+    )
+
+
+def _judged(outcome: Outcome, same: Sequence[SageDocument]) -> Outcome:
+    if len(same) < 2:
+        return outcome
+    return replace(outcome, action="differs", error=said_twice(outcome.label, same))
+
+
+def _with_customer(outcome: Outcome, contacts: Sequence[Contact]) -> Outcome:
+    """The outcome with what is to be said of the customer it made."""
+    customer = outcome.customer
+    if not customer or not customer.created:
+        return outcome
+    same = next(
+        (rows for rows in doubled(contacts) if customer.id in {one.id for one in rows}), None
+    )
+    if same is None:
+        return outcome
+    error = customer_doubled(same)
+    if outcome.error:  # which comes first
+        return replace(outcome, notices=(*outcome.notices, Notice(error.code, error.message)))
+    return replace(outcome, action="differs", error=error)
+
+
+def doubled(contacts: Sequence[Contact]) -> list[list[Contact]]:
+    """The contacts that share psage's mark of a company with another one."""
+    by_mark: dict[str, list[Contact]] = {}
+    for one in contacts:
+        if one.mark.startswith(_COMPANY):
+            by_mark.setdefault(one.mark, []).append(one)
+    return [same for same in by_mark.values() if len(same) > 1]
+
+
+def customer_doubled(same: Sequence[Contact]) -> CustomerDoubled:
+    """The error about several contacts with psage's mark of one company."""
+    first, *later = sorted(same, key=lambda one: (one.made_at, one.id))
+    names = " and ".join(f"`{one.name}` ({one.reference or one.id})" for one in (first, *later))
+    return CustomerDoubled(
+        f"Sage holds {len(same)} contacts that psage made for one company: {names}",
+        hint=f"keep `{first.name}` ({first.reference or first.id}), which was made first: bill the "
+        "documents of the other to it in Sage, and delete the other there",
+        details={"keep": first.id, "surplus": [one.id for one in later]},
+    )
