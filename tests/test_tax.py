@@ -528,13 +528,11 @@ def test_amounts_go_out_with_two_decimals_also_for_dinars(
         assert writes(services) == []
 
 
-def test_a_rate_of_the_whole_invoice_counts_where_lines_have_none(
+def test_where_the_lines_show_no_rate_the_invoices_tax_says_which_it_is(
     services: Sandbox, psage: Psage
 ) -> None:
     lines = [{**line, "tax_percent": None} for line in THREE]
-    invoice = services.agency.add_invoice(
-        company_id=501, lines=lines, line_item_tax=False, tax1_value=Decimal(20)
-    )
+    invoice = services.agency.add_invoice(company_id=501, lines=lines)
     own = services.productive.table("invoices")[invoice]["attributes"]
     own["amount_tax"], own["amount_with_tax"] = Decimal("3.25"), Decimal("19.49")
 

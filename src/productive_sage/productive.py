@@ -441,7 +441,7 @@ class ProductiveClient:
             net=_minor(said, "amount", digits),
             tax=_minor(said, "amount_tax", digits, missing=0),
             discount_percent=_number(said.get("discount")),
-            lines=tuple(_line(line, found, digits, said) for line, found in in_order),
+            lines=tuple(_line(line, found, digits) for line, found in in_order),
             pdf_url=web_address(attachment["attributes"].get("url")) if attachment else None,
             export_id=said.get("export_id"),
             credited=self._credited(_related(row, "parent_invoice", included)),
@@ -608,26 +608,19 @@ def _parts(said: Mapping[str, Any], *names: str) -> tuple[Decimal, ...]:
     return tuple(part for name in names if (part := _number(said.get(name))))
 
 
-def _tax_parts(
-    row: Mapping[str, Any], included: _Included, invoice: Mapping[str, Any]
-) -> tuple[Decimal, ...] | None:
-    """The percentages of a line's tax rate, else those of the invoice; None where unknown.
+def _tax_parts(row: Mapping[str, Any], included: _Included) -> tuple[Decimal, ...] | None:
+    """The percentages of a line's tax rate; None where Productive does not show it.
 
-    The line's `tax_value` may be null although tax is charged.
+    Its own `tax_value` may be null although tax is charged.
     """
     rate = _related(row, "tax_rate", included)
     if rate and rate["attributes"]:
         return _parts(rate["attributes"], "primary_component_value", "secondary_component_value")
-    said = _parts(row["attributes"], "tax_value")
-    if not said and invoice.get("line_item_tax") is False:
-        said = _parts(invoice, "tax1_value", "tax2_value")
     has_none = "data" in (row.get("relationships", {}).get("tax_rate") or {}) and rate is None
-    return said or (() if has_none else None)
+    return _parts(row["attributes"], "tax_value") or (() if has_none else None)
 
 
-def _line(
-    row: Mapping[str, Any], included: _Included, digits: int, invoice: Mapping[str, Any]
-) -> InvoiceLine:
+def _line(row: Mapping[str, Any], included: _Included, digits: int) -> InvoiceLine:
     said = row["attributes"]
     service = _related(row, "service", included)
     service_type = _related(row, "service_type", included)
@@ -641,5 +634,5 @@ def _line(
         service_type_id=identity(service_type["id"]) if service_type else None,
         service_type_name=str(service_type["attributes"].get("name") or "") if service_type else "",
         service_name=str(service["attributes"].get("name") or "") if service else "",
-        tax_parts=_tax_parts(row, included, invoice),
+        tax_parts=_tax_parts(row, included),
     )
