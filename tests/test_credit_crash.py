@@ -49,6 +49,7 @@ CALLS = {
         "PATCH /invoices/110",
         "GET /attachments/files/*",
         "GET /attachments",
+        "GET /attachments",
         "POST /attachments",
         "DELETE /attachments/*",
     ),
@@ -156,7 +157,9 @@ def test_a_run_killed_anywhere_is_completed_by_the_next_run(
 ) -> None:
     kill_at(ready, nth, call, when, *command)
 
-    assert psage(*command).code == 0
+    # Before the last look for a double all is done and recorded: it is simply copied already.
+    is_done = command == CREATE and nth == len(CALLS[command])
+    assert psage(*command).code == (4 if is_done else 0)
     assert outcome(ready, home) == once(ready)
 
 
@@ -212,7 +215,12 @@ def test_a_killed_run_is_not_doubled_though_the_ledger_is_lost(
     kill_at(ready, nth, call, when, *command)
     forget(home)
 
-    assert psage(*command).code == 0
+    result = psage(*command)
+    if command == UPDATE and result.code == 7:
+        # Nobody knows any more who took the allocation back: a person says what shall be.
+        result = psage(*command, "--overwrite")
+        psage(*OTHER)
+    assert result.code == 0
     found, wanted = outcome(ready, home), once(ready)
     if command == CREATE:  # a credit note that was found is not known to want a PDF
         assert found.pop("PDFs") in ([], wanted.pop("PDFs"))
@@ -223,8 +231,11 @@ def test_a_killed_run_is_not_doubled_though_the_ledger_is_lost(
 
 
 SETTLED = [
-    pytest.param(command, nth, call, then, id=f"{command[-1]} {call}, {then}")
-    for command, nth, call in ((CREATE, 5, "POST /sales_credit_notes"), (UPDATE, 6, "PUT *"))
+    pytest.param(command, CALLS[command].index(call) + 1, call, then, id=f"{command[-1]} {then}")
+    for command, call in (
+        (CREATE, "POST /sales_credit_notes"),
+        (UPDATE, "PUT /sales_credit_notes/*"),
+    )
     for then in ("POST /contact_allocations", "PATCH /invoices/110", "POST /attachments")
 ]
 """Where a run is killed with its end unknown, and what then goes wrong in the run that settles."""

@@ -242,6 +242,11 @@ class Intent:
     began_at: datetime
 
     @property
+    def sent_at(self) -> datetime:
+        """When it was sent by the service's clock, while `began_at` is this machine's."""
+        return datetime.fromisoformat(str(self.context["sent_at"]))
+
+    @property
     def document_kind(self) -> Kind:
         """What is created or updated."""
         return KINDS[self.context.get("kind", INVOICE.code)]
@@ -512,7 +517,8 @@ class Ledger:
         Raises OutcomeUnknown where one of the same kind for the same source is still open.
         """
         key = self._key(kind, business_id, payload)
-        intent = Intent(0, kind, source_id, business_id, key, payload, context, at or _now())
+        context = {**context, "sent_at": _text(at or _now())}
+        intent = Intent(0, kind, source_id, business_id, key, payload, context, _now())
         values = (
             kind,
             source_id,

@@ -466,7 +466,7 @@ class _Run:
         there = {shares.marked(one.note) for one in case.payments}
         for marker, intent in case.intents.items():
             # Negative where the clock was set back: such an intent is young.
-            age = self._desk.productive.now() - intent.began_at
+            age = self._desk.productive.now() - intent.sent_at
             if marker not in there and age < _ARRIVES_WITHIN:
                 raise OutcomeUnknown(
                     "a payment that was sent to Productive is not there yet, and may still arrive",

@@ -293,14 +293,14 @@ class ProductiveClient:
         self._http.write("PATCH", f"/payments/{payment_id}", {"data": data})
 
     def delete_payment(self, payment_id: str) -> bool:
-        """Remove a payment psage wrote; False where Productive says that there is none."""
+        """Remove a payment psage wrote; False where Productive does not plainly say it is done."""
         try:
-            self._http.write("DELETE", f"/payments/{payment_id}", None)
+            reply = self._http.write("DELETE", f"/payments/{payment_id}", None)
         except RefusedByProductive as error:
             if error.status != 404:
                 raise
             return False
-        return True
+        return reply.status == 204
 
     def minor(self, amount: Decimal, currency: str) -> int:
         """An amount as Productive counts it. Raises AmountsUnclear where it is no whole number."""

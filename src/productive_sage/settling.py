@@ -54,7 +54,7 @@ def settle(desk: Desk) -> Iterator[Outcome]:
 
 def _age(desk: Desk, intent: Intent) -> timedelta:
     """By Sage's clock, once it has answered; negative where that was set back: so it is young."""
-    return desk.sage.now() - intent.began_at
+    return desk.sage.now() - intent.sent_at
 
 
 def _settle_contact(desk: Desk, intent: Intent) -> None:
