@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo check torture bench test format clean
+.PHONY: demo check tables torture bench test format clean
 .DEFAULT_GOAL := check
 
 demo: .venv/psage
@@ -16,7 +16,12 @@ check: .venv/tools
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
 
-# What `make check` has only samples of: all faults, all crash points, long random histories.
+# The tables of faults and crash points that `make check` plays only samples of.
+TABLES := $(addprefix tests/test_,crash.py credit_crash.py sync_crash.py sync_faults.py)
+tables: .venv/tools
+	$(BIN)/python -m pytest -m torture $(TABLES)
+
+# Everything: the tables, kills and races at random, many processes, long random histories.
 torture: .venv/tools
 	$(BIN)/python -m pytest -m torture
 	$(BIN)/python -m pytest tests/test_payments_machine.py --sequences 1200

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import typer.main
 
+from productive_sage.ledger import Ledger
 from productive_sage.sandbox import Sandbox
 from productive_sage.sandbox.books import Books
 from productive_sage.sandbox.sage import allocate
@@ -290,10 +291,10 @@ NO_ALLOCATIONS = (ALLOCATIONS + NONE, ALLOCATIONS + NONE)
 NEWS = (CHANGED, RECEIPTS, RECEIPTS + NONE, *NO_ALLOCATIONS)
 """The feeds, where invoices and receipts were changed."""
 WHOLE = (CHANGED, RECEIPTS + NONE, ALLOCATIONS + NONE)
-SCENARIOS = {
-    "first": Scenario(World.copy, SYNC, (*WHOLE, PAYMENTS, BALANCES)),
+SCENARIOS = {  # where a payment was made, the last read is a look back
+    "first": Scenario(World.copy, SYNC, (*WHOLE, PAYMENTS, BALANCES, PAYMENTS)),
     "first, rows tell less": Scenario(
-        World.copy, SYNC, (*WHOLE, *[INVOICE] * 4, PAYMENTS, BALANCES), rows_tell=False
+        World.copy, SYNC, (*WHOLE, *[INVOICE] * 4, PAYMENTS, BALANCES, PAYMENTS), rows_tell=False
     ),
     "quiet": Scenario(
         World.settle,
@@ -304,14 +305,14 @@ SCENARIOS = {
             *(CHANGED, PAYMENTS, BALANCES),
         ),
     ),
-    "changed": Scenario(World.change, SYNC, (*NEWS, PAYMENTS, BALANCES)),
+    "changed": Scenario(World.change, SYNC, (*NEWS, PAYMENTS, BALANCES, PAYMENTS)),
     "changed, rows tell less": Scenario(
-        World.change, SYNC, (*NEWS, INVOICE, INVOICE, PAYMENTS, BALANCES), rows_tell=False
+        World.change, SYNC, (*NEWS, INVOICE, INVOICE, PAYMENTS, BALANCES, PAYMENTS), rows_tell=False
     ),
     "changed, by id": Scenario(
         World.change,
         (*SYNC, "--invoice", "201", "--invoice", "204"),
-        (CHANGED, PAYMENTS, BALANCES),
+        (CHANGED, PAYMENTS, BALANCES, PAYMENTS),
     ),
     "deleted": Scenario(
         World.delete,
@@ -335,18 +336,18 @@ SCENARIOS = {
         (INVOICE, PAYMENTS, *[RECEIPT + NONE, ALLOCATION + NONE] * 2, BALANCES),
     ),
     "moved": Scenario(
-        World.move, SYNC, (*NEWS, INVOICE, PAYMENTS, INVOICE, RECEIPT, INVOICE, BALANCES)
+        World.move, SYNC, (*NEWS, INVOICE, PAYMENTS, INVOICE, RECEIPT, INVOICE, BALANCES, PAYMENTS)
     ),
     "on account": Scenario(
         World.allocate,
         SYNC,
         (
             *(CHANGED, RECEIPTS + NONE, RECEIPTS + NONE, ALLOCATIONS, ALLOCATIONS),
-            *(ALLOCATION, ALLOCATION, PAYMENTS, INVOICE, BALANCES),
+            *(ALLOCATION, ALLOCATION, PAYMENTS, INVOICE, BALANCES, PAYMENTS),
         ),
     ),
     "vanished": Scenario(
-        World.vanish, (*SYNC, "--full"), (*WHOLE, PAYMENTS, PAYMENT + NONE, BALANCES)
+        World.vanish, (*SYNC, "--full"), (*WHOLE, PAYMENTS, PAYMENT + NONE, BALANCES, PAYMENTS)
     ),
     "gone from Productive": Scenario(
         World.lose_an_invoice, SYNC, (*NEWS, PAYMENTS, PAYMENT + NONE, BALANCES, GONE)
@@ -354,9 +355,9 @@ SCENARIOS = {
     "two pages": Scenario(
         World.change_among_many,
         (*SYNC, "--full"),
-        (CHANGED, CHANGED, *WHOLE[1:], PAYMENTS, BALANCES),
+        (CHANGED, CHANGED, *WHOLE[1:], PAYMENTS, BALANCES, PAYMENTS),
     ),
-    "ledger lost": Scenario(World.lose_the_ledger, SYNC, (*WHOLE, PAYMENTS, BALANCES)),
+    "ledger lost": Scenario(World.lose_the_ledger, SYNC, (*WHOLE, PAYMENTS, BALANCES, PAYMENTS)),
     "reply lost": Scenario(World.lose_a_reply, SYNC, (*NEWS, PAYMENTS, BALANCES)),
 }
 
@@ -450,6 +451,12 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Save what costs time and changes nothing: reaching the disk, reading the commands' types."""
     monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Hasty))
     monkeypatch.setattr(typer.main, "get_command", _one_command)
+
+
+@pytest.fixture(autouse=True)
+def no_new_customers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look for customers made twice has tests of its own; here each read is counted."""
+    monkeypatch.setattr(Ledger, "has_made_customers", lambda self, since: False)
 
 
 @pytest.fixture
@@ -588,7 +595,7 @@ def expected(name: str, nth: int, fault: str) -> tuple[int, str | None]:
     # The record of the deletion is the last one. An invoice that is not listed is asked for again.
     may_lack = NOT_FOUND if read == GONE else NOT_SEEN
     # An invoice read before the payments is what is planned by, later it is a second witness.
-    is_the_plan = not is_list and PAYMENTS in later
+    is_the_plan = not is_list and PAYMENTS in later[:-1]
     is_second_page = (name, nth) == ("two pages", 1)
     may_be_gone = NOT_FOUND if read == GONE else NOT_SEEN
     special = {
@@ -600,6 +607,9 @@ def expected(name: str, nth: int, fault: str) -> tuple[int, str | None]:
     }
     if fault == "404" and service == "sage" and not is_list:
         return UNAVAILABLE  # it does not name the business, so it may be a gateway's
+    if name == "reply lost" and read == PAYMENTS and fault in ("empty page", "lacks a row"):
+        # What was sent is not there, and may still arrive.
+        return (8, "outcome_unknown" if fault == "lacks a row" else "some_failed")
     return special.get(fault) or ALWAYS[fault]
 
 
@@ -656,10 +666,12 @@ def test_a_spoiled_read_costs_no_payment_and_doubles_none(
 
     assert_nothing_lost(sandbox, before, people)
     exit_code, code = expected(name, nth, fault)
-    if scenario.reads[nth] == PAYMENTS and fault in ("empty page", "lacks a row"):
+    is_plan = PAYMENTS not in scenario.reads[:nth]
+    if scenario.reads[nth] == PAYMENTS and is_plan and fault in ("empty page", "lacks a row"):
         failed = unsettled(snapshot.reads[nth], fault, before, wanted)
         assert {row["productive_invoice_id"] for row in result.json["failed"]} == failed
-        exit_code, code = UNAVAILABLE if failed else NOT_SEEN
+        if exit_code != 8:
+            exit_code, code = UNAVAILABLE if failed else NOT_SEEN
     assert_told(result, exit_code, code)
     if fault == "403" and "/contact_" in scenario.reads[nth]:
         assert_said(result, scenario.reads[nth])
@@ -810,7 +822,7 @@ def test_a_receipt_whose_row_does_not_say_what_it_settles_is_read_by_itself(
     result = stage.psage(*SYNC, "--json")
 
     assert_nothing_lost(sandbox, before, people)
-    codes = {"": 0, "403": 0, "404": 0, "404, other business": 4}
+    codes = {"": 0, "403": 0, "404, other business": 4}
     assert result.code == codes.get(fault, 5)
     assert stage.psage(*SYNC, "--json").code == 0
     assert_as_sage_says(sandbox, stage.home, people)
@@ -854,8 +866,8 @@ def assert_told(result: Result, exit_code: int, code: str | None) -> None:
     assert result.err == ""
     document = result.json
     failed = {row["productive_invoice_id"] for row in document.get("failed", [])}
-    if exit_code and 0 < len(failed) < document["checked_invoices"]:
-        exit_code = 6
+    if exit_code not in (0, 8) and 0 < len(failed) < document["checked_invoices"]:
+        exit_code = 6  # an unknown outcome comes before that
     error = document.get("error") or {}
     assert (result.code, error.get("code")) == (exit_code, code), result.out
     assert not code or (error["message"] and error["hint"])

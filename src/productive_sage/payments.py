@@ -255,7 +255,11 @@ class _Run:
         since = datetime.fromisoformat(self._mark or "2000-01-01T00:00:00+00:00")
         if not self._desk.ledger.has_made_customers(since):
             return
-        for same in doubles.doubled(self._desk.sage.customers(since - OVERLAP)):
+        try:
+            contacts = self._desk.sage.customers(since - OVERLAP)
+        except Refused:  # a sign-in that may not read contacts synchronises all the same
+            return
+        for same in doubles.doubled(contacts):
             error = doubles.customer_doubled(same)
             self._report.notices.append(Notice(error.code, f"{error.message}; {error.hint}"))
 
