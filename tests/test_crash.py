@@ -190,7 +190,8 @@ def test_a_create_killed_anywhere_is_completed_by_the_next_run(
 ) -> None:
     kill_at(fresh, nth, call, when, *CREATE)
 
-    assert psage(*CREATE).code == 0
+    # Before the last look for a double all is done and recorded: it is simply copied already.
+    assert psage(*CREATE).code == (4 if nth == len(CREATE_CALLS) else 0)
     assert outcome(fresh, home) == once(fresh)
 
 
