@@ -12,8 +12,8 @@ from typing import Any
 
 from productive_sage import money
 from productive_sage.basics import KINDS
-from productive_sage.errors import HistoryBroken
-from productive_sage.text import clean, marked
+from productive_sage.errors import AmountsUnclear, HistoryBroken
+from productive_sage.text import clean, marked, quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,37 +261,54 @@ def _amount(artefact: Mapping[str, Any]) -> Decimal:
 
 
 def answer(document: Any) -> dict[str, Any]:
-    """Id, number, customer and amounts of what a service says it made; empty without an id."""
-    if not isinstance(document, dict):
-        return {}
-    if isinstance(document.get("data"), dict):
-        attributes = document["data"].get("attributes") or {}
-        row = {"id": document["data"].get("id"), "number": attributes.get("number")}
+    """Id, number, customer and amounts of what a service says it made; empty without an id.
+
+    What of it is odd is left out: the write is told, whatever its answer looks like.
+    """
+    if row := _within(document, "data"):
+        said = {"id": row.get("id"), "number": _within(row, "attributes").get("number")}
     else:
-        row = {
-            "id": document.get("id"),
-            "number": _number(document),
-            "contact": document.get("contact_name") or document.get("name"),
-            "currency": (document.get("currency") or {}).get("id"),
+        row = document if isinstance(document, dict) else {}
+        currency = _within(row, "currency").get("id")
+        said = {
+            "id": row.get("id"),
+            "number": _number(row),
+            "contact": row.get("contact_name") or row.get("name"),
+            "currency": currency,
+            **{name: _exact(row.get(f"{name}_amount"), currency) for name in _SUMS},
         }
-        for name in ("net", "tax", "total"):
-            value = document.get(f"{name}_amount")
-            row[name] = None if value is None else _exact(money.parse(value), row["currency"])
-    if not row["id"]:
-        return {}
-    return {name: str(value) for name, value in row.items() if value not in (None, "")}
+    told = {name: quoted(value, _MOST) for name, value in said.items() if _is_word(value)}
+    return told if "id" in told else {}
 
 
-def _exact(value: Decimal, currency: str | None) -> str:
-    """With all the currency's decimals, or as Sage sent it where it has more."""
-    is_exact = currency and money.is_exact(value, currency)
-    return money.amount(value, currency) if currency and is_exact else money.text(value)
+_SUMS, _MOST = ("net", "tax", "total"), 200
+
+
+def _within(document: Any, name: str) -> Mapping[str, Any]:
+    """An object in another, empty where there is none."""
+    inner = document.get(name) if isinstance(document, dict) else None
+    return inner if isinstance(inner, dict) else {}
+
+
+def _is_word(value: Any) -> bool:
+    """Whether a value is a text or a number that can be told."""
+    return bool(value) and isinstance(value, str | int) and not isinstance(value, bool)
+
+
+def _exact(value: Any, currency: Any) -> str:
+    """With all the currency's decimals, or as Sage sent it where it has more; empty for no sum."""
+    try:
+        amount = money.parse(value)
+        is_exact = isinstance(currency, str) and money.is_exact(amount, currency)
+        return money.amount(amount, currency) if is_exact else money.text(amount)
+    except AmountsUnclear:
+        return ""
 
 
 def _number(document: Mapping[str, Any]) -> str:
     """As people see it; whether Sage repeats the prefix in the number is not documented."""
     for kind in KINDS.values():
-        if number := str(document.get(kind.number) or ""):
-            prefix = str(document.get(f"{kind.number}_prefix") or "")
-            return number if number.startswith(prefix) else prefix + number
+        if number := document.get(kind.number):
+            prefix = document.get(f"{kind.number}_prefix") or ""
+            return str(number) if str(number).startswith(str(prefix)) else f"{prefix}{number}"
     return ""
