@@ -23,7 +23,6 @@ from productive_sage.errors import (
     ServiceUnavailable,
 )
 from productive_sage.http import ODD, Http, OnWrite, Pool, reasons, tell_nobody, understood
-from productive_sage.mapping import clean
 from productive_sage.models import (
     CREDIT_NOTE,
     INVOICE,
@@ -38,7 +37,7 @@ from productive_sage.models import (
     Payment,
 )
 from productive_sage.pacing import Limiter, Window
-from productive_sage.text import day, identity, quoted, tidy, web_address
+from productive_sage.text import day, identity, quoted, text_of, tidy, web_address
 
 MEDIA_TYPE = "application/vnd.api+json"
 _IDS_A_CALL = 50
@@ -133,7 +132,7 @@ class ProductiveClient:
         for row, included in self._list("/organization_memberships", params):
             found = _related(row, "organization", included)
             if found and identity(found["id"]) == self._token.organization_id:
-                return str(found["attributes"].get("name") or "")
+                return text_of(found["attributes"].get("name"))
         return None
 
     def refusal(self, path: str) -> str | None:
@@ -150,7 +149,7 @@ class ProductiveClient:
     def service_types(self) -> dict[str, str]:
         """Name by id of the service types in use."""
         rows = self._list("/service_types", {"filter[status]": "1"})
-        return {identity(row["id"]): str(row["attributes"].get("name") or "") for row, _ in rows}
+        return {identity(row["id"]): text_of(row["attributes"].get("name")) for row, _ in rows}
 
     @understood
     def invoices(
@@ -277,7 +276,7 @@ class ProductiveClient:
         reply = self._http.write("POST", "/payments", {"data": data})
         try:
             made = reply.document["data"]
-            note = str(made["attributes"].get("note") or "")
+            note = text_of(made["attributes"].get("note"))
             if any(line not in note for line in str(attributes.get("note") or "").splitlines()):
                 raise ValueError(f"it is about the payment noted `{quoted(note)}`")
             return identity(made["id"])
@@ -419,7 +418,7 @@ class ProductiveClient:
         lines: Iterable[tuple[dict[str, Any], _Included]],
     ) -> Invoice:
         said = row["attributes"]
-        currency = str(said.get("currency") or "")
+        currency = text_of(said.get("currency"))
         digits = self._digits(currency, said)
         company = _related(row, "company", included)
         attachment = _related(row, "attachment", included)
@@ -430,7 +429,7 @@ class ProductiveClient:
         )
         return Invoice(
             id=identity(row["id"]),
-            number=clean(str(said.get("number") or "")),
+            number=text_of(said.get("number")),
             currency=currency,
             invoiced_on=day(said.get("invoiced_on")),
             pay_on=day(said.get("pay_on")),
@@ -443,7 +442,7 @@ class ProductiveClient:
             discount_percent=_number(said.get("discount")),
             lines=tuple(_line(line, found, digits) for line, found in in_order),
             pdf_url=web_address(attachment["attributes"].get("url")) if attachment else None,
-            export_id=said.get("export_id"),
+            export_id=text_of(said.get("export_id")) or None,
             credited=self._credited(_related(row, "parent_invoice", included)),
         )
 
@@ -452,12 +451,12 @@ class ProductiveClient:
         if row is None or not row["attributes"]:
             return None
         said = row["attributes"]
-        currency = str(said.get("currency") or "")
+        currency = text_of(said.get("currency"))
         digits = self._digits(currency, said)
         net = _minor(said, "amount", digits)
         return Credited(
             id=identity(row["id"]),
-            number=clean(str(said.get("number") or "")),
+            number=text_of(said.get("number")),
             currency=currency,
             net=net,
             gross=net + _minor(said, "amount_tax", digits, missing=0),
@@ -465,11 +464,11 @@ class ProductiveClient:
 
     def _balance(self, row: dict[str, Any]) -> Balance:
         said = row["attributes"]
-        currency = str(said.get("currency") or "")
+        currency = text_of(said.get("currency"))
         digits = self._digits(currency, said)
         return Balance(
             invoice_id=identity(row["id"]),
-            number=clean(str(said.get("number") or "")),
+            number=text_of(said.get("number")),
             currency=currency,
             net=_minor(said, "amount", digits, missing=0),
             tax=_minor(said, "amount_tax", digits, missing=0),
@@ -481,14 +480,14 @@ class ProductiveClient:
 
     def _payment(self, row: dict[str, Any], included: _Included) -> Payment:
         said = row["attributes"]
-        digits = self._digits(str(said.get("currency") or ""), said)
+        digits = self._digits(text_of(said.get("currency")), said)
         return Payment(
             id=identity(row["id"]),
             invoice_id=_invoice_of(row, included),
             amount=_minor(said, "amount", digits),
             paid_on=day(said.get("paid_on")),
             written_off_on=day(said.get("written_off_on")),
-            note=str(said.get("note") or ""),
+            note=text_of(said.get("note")),
         )
 
     def _digits(self, currency: str, said: Mapping[str, Any]) -> int:
@@ -580,8 +579,8 @@ def _company(row: Mapping[str, Any]) -> Company:
     said = row["attributes"]
     return Company(
         id=identity(row["id"]),
-        name=tidy(str(said.get("billing_name") or "")) or tidy(str(said.get("name") or "")),
-        tax_number=tidy(str(said.get("vat") or "")),
+        name=tidy(text_of(said.get("billing_name"))) or tidy(text_of(said.get("name"))),
+        tax_number=tidy(text_of(said.get("vat"))),
     )
 
 
@@ -589,7 +588,7 @@ def _address(row: Mapping[str, Any] | None) -> Address:
     said = row["attributes"] if row else {}
 
     def part(name: str) -> str:
-        return tidy(str(said.get(name) or ""))
+        return tidy(text_of(said.get(name)))
 
     return Address(
         name=part("name"),
@@ -626,13 +625,13 @@ def _line(row: Mapping[str, Any], included: _Included, digits: int) -> InvoiceLi
     service_type = _related(row, "service_type", included)
     return InvoiceLine(
         id=identity(row["id"]),
-        description=str(said.get("description") or ""),
+        description=text_of(said.get("description")),
         quantity=_number(said.get("quantity")),
         unit_price=_minor(said, "unit_price", digits, missing=0),
         discount_percent=_number(said.get("discount")),
         amount=_minor(said, "amount", digits),
         service_type_id=identity(service_type["id"]) if service_type else None,
-        service_type_name=str(service_type["attributes"].get("name") or "") if service_type else "",
-        service_name=str(service["attributes"].get("name") or "") if service else "",
+        service_type_name=text_of(service_type["attributes"].get("name")) if service_type else "",
+        service_name=text_of(service["attributes"].get("name")) if service else "",
         tax_parts=_tax_parts(row, included),
     )

@@ -33,7 +33,7 @@ from productive_sage.http import (
     tell_nobody,
     understood,
 )
-from productive_sage.mapping import clean, is_address
+from productive_sage.mapping import is_address
 from productive_sage.models import (
     CREDIT_NOTE,
     INVOICE,
@@ -49,7 +49,7 @@ from productive_sage.models import (
     TaxRate,
 )
 from productive_sage.pacing import MAX_ATTEMPTS, Limiter, Window
-from productive_sage.text import day, identity, marked, quoted, web_address
+from productive_sage.text import day, identity, marked, quoted, text_of, web_address
 
 ITEM_LISTS = {"service": "services", "product": "products", "stock_item": "stock_items"}
 _T = TypeVar("_T")
@@ -145,7 +145,9 @@ class SageClient:
     def businesses(self) -> list[tuple[str, str]]:
         """(id, name) of every business this sign-in sees, on one page; there can be hundreds."""
         rows = self._http.get("/businesses").document["$items"]
-        return [(identity(row["id"]), str(row.get("name") or row["displayed_as"])) for row in rows]
+        return [
+            (identity(row["id"]), text_of(row.get("name") or row["displayed_as"])) for row in rows
+        ]
 
     @understood
     def traits(self, business_id: str) -> tuple[str, list[str]]:
@@ -158,7 +160,7 @@ class SageClient:
     def country(self, business_id: str) -> tuple[str, str]:
         """(name, two-letter country) of a business."""
         row = self._get(f"/businesses/{business_id}")
-        return str(row["name"]), identity(row["country"]["id"])
+        return text_of(row["name"]), identity(row["country"]["id"])
 
     @understood
     def books(self) -> Books:
@@ -215,9 +217,9 @@ class SageClient:
         return [
             LedgerAccount(
                 id=identity(row["id"]),
-                name=str(row.get("display_name") or row.get("name") or row["displayed_as"]),
+                name=text_of(row.get("display_name") or row.get("name") or row["displayed_as"]),
                 nominal_code=str(row.get("nominal_code") or ""),
-                is_for_sales=bool(row.get("visible_in_sales")),
+                is_for_sales=row.get("visible_in_sales") is True,
             )
             for row in rows
         ]
@@ -227,7 +229,9 @@ class SageClient:
         """Country code by lower-case name and by lower-case code; Sage shows `France (FR)`."""
         codes: dict[str, str] = {}
         for row in self._list("/countries", {}):
-            code, name = identity(row["id"]), str(row["displayed_as"])
+            code, name = identity(row["id"]), text_of(row["displayed_as"])
+            if not name:
+                raise ValueError(f"the country {code} has no name")
             codes |= dict.fromkeys((code.lower(), name.removesuffix(f" ({code})").lower()), code)
         return codes
 
@@ -302,7 +306,7 @@ class SageClient:
         checks each reference for the exact marker.
         """
         rows = self._list(kind.path, {"search": search, "attributes": "reference"})
-        return [(identity(row["id"]), str(row.get("reference") or "")) for row in rows]
+        return [(identity(row["id"]), text_of(row.get("reference"))) for row in rows]
 
     @understood
     def document(self, kind: Kind, sage_id: str) -> SageDocument | None:
@@ -445,7 +449,7 @@ class SageClient:
                 "attributes": "file_name",
             }
             rows = self._list("/attachments", params)
-            names |= {identity(row["id"]): str(row.get("file_name") or "") for row in rows}
+            names |= {identity(row["id"]): text_of(row.get("file_name")) for row in rows}
         return names
 
     def attach(
@@ -621,7 +625,7 @@ def _is_about(found: str, sent: str) -> None:
 
 def _number(kind: Kind, row: Mapping[str, Any]) -> str:
     """The number as people see it; whether Sage repeats the prefix in it is not documented."""
-    prefix, number = str(row.get(f"{kind.number}_prefix") or ""), str(row[kind.number] or "")
+    prefix, number = text_of(row.get(f"{kind.number}_prefix")), text_of(row[kind.number])
     return number if number.startswith(prefix) else prefix + number
 
 
@@ -631,14 +635,14 @@ def _contact(row: Mapping[str, Any]) -> Contact:
     address = address if isinstance(address, dict) else {}
     return Contact(
         id=identity(row["id"]),
-        name=clean(str(row.get("name") or row.get("displayed_as") or "")),
-        reference=clean(str(row.get("reference") or "")),
+        name=text_of(row.get("name") or row.get("displayed_as")),
+        reference=text_of(row.get("reference")),
         currency=_id(row.get("currency")),
-        email=str(email or ""),
+        email=text_of(email),
         country=_id(address.get("country")),
-        mark=str(row.get("source_guid") or ""),
-        tax_number=clean(str(row.get("tax_number") or "")).strip(),
-        made_at=str(row.get("created_at") or ""),
+        mark=text_of(row.get("source_guid")),
+        tax_number=text_of(row.get("tax_number")).strip(),
+        made_at=text_of(row.get("created_at")),
         # A mere reference does not say what is in it.
         has_address=is_address(address) if "city" in address else None,
     )
@@ -653,8 +657,8 @@ def _tax_rate(row: Mapping[str, Any]) -> TaxRate:
         dated = [(_amount(row["percentage"]), None, None)]
     return TaxRate(
         id=identity(row["id"]),
-        code=clean(str(row.get("name") or "")),
-        name=clean(str(row.get("displayed_as") or row.get("name") or row["id"])).strip(),
+        code=text_of(row.get("name")),
+        name=text_of(row.get("displayed_as") or row.get("name") or row["id"]).strip(),
         is_visible=row.get("is_visible") is not False,
         percentages=tuple(dated),
     )
@@ -664,8 +668,8 @@ def _item(kind: str, row: Mapping[str, Any]) -> Item:
     return Item(
         kind=kind,
         id=identity(row["id"]),
-        code=str(row.get("item_code") or ""),
-        name=str(row.get("description") or row.get("displayed_as") or ""),
+        code=text_of(row.get("item_code")),
+        name=text_of(row.get("description") or row.get("displayed_as")),
         ledger_account_id=_id(row.get("sales_ledger_account")) or None,
         is_active=row.get("active") is not False,
     )
@@ -684,7 +688,7 @@ def _receipt(row: Mapping[str, Any]) -> Receipt:
         id=identity(row["id"]),
         document_ids=frozenset(_id(artefact) for artefact, _ in artefacts),
         from_paths=frozenset(
-            str(artefact.get("$path") or "") for artefact, amount in artefacts if amount < 0
+            text_of(artefact.get("$path")) for artefact, amount in artefacts if amount < 0
         ),
     )
 
@@ -701,11 +705,11 @@ def _settlement(row: Mapping[str, Any]) -> Settlement:
         on=day(row.get("date")),
         amount=_amount(row.get("amount")),
         discount=_amount(row.get("discount")),
-        reference=clean(str(row.get("reference") or "")).strip(),
+        reference=text_of(row.get("reference")).strip(),
         receipt_id=_id(row.get("contact_payment")),
         allocation_id=_id(row.get("contact_allocation")),
         artefact_id=_id(artefact),
-        artefact_path=str(artefact.get("$path") or ""),
+        artefact_path=text_of(artefact.get("$path")),
         is_refund=bool(row.get("negative_payment")),
     )
 
@@ -722,12 +726,12 @@ def _document(kind: Kind, row: Mapping[str, Any]) -> SageDocument:
     return SageDocument(
         id=identity(row["id"]),
         number=_number(kind, row),
-        reference=str(row.get("reference") or ""),
+        reference=text_of(row.get("reference")),
         status=_id(row.get("status")),
         currency=_id(row.get("currency")),
         invoiced_on=day(row.get("date")),
         contact_id=_id(contact),
-        contact_name=clean(str(row.get("contact_name") or contact.get("displayed_as") or "")),
+        contact_name=text_of(row.get("contact_name") or contact.get("displayed_as")),
         net=_amount(row.get("net_amount")),
         tax=_amount(row.get("tax_amount")),
         total=_amount(row.get("total_amount")),
@@ -749,7 +753,7 @@ def _document(kind: Kind, row: Mapping[str, Any]) -> SageDocument:
 def _shown_address(row: Mapping[str, Any]) -> str:
     address = row.get("main_address")
     shown = address.get("displayed_as") if isinstance(address, dict) else None
-    return clean(str(row.get("main_address_free_form") or shown or ""))
+    return text_of(row.get("main_address_free_form") or shown)
 
 
 def _sage_line(row: Mapping[str, Any]) -> SageLine:
@@ -761,7 +765,7 @@ def _sage_line(row: Mapping[str, Any]) -> SageLine:
         net=_amount(row.get("net_amount")),
         tax=_amount(row.get("tax_amount")),
         tax_rate_id=_id(row.get("tax_rate")),
-        description=str(row.get("description") or ""),
+        description=text_of(row.get("description")),
         quantity=_amount(row.get("quantity")),
         unit_price=_amount(row.get("unit_price")),
         discount=_amount(row.get("discount_amount")),

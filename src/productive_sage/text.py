@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 _ID = re.compile(r"(?!0$)[A-Za-z0-9][\w.:-]{0,99}", re.ASCII)
 _LONGEST_ADDRESS = 2000
+_LONGEST_TEXT = 50_000
 _QUOTED = 40
 # What nobody sees, but a terminal obeys: directions, zero-width spaces, and joiners after plain
 # letters (emojis, and scripts that join their letters, need them).
@@ -47,6 +48,18 @@ def identity(value: Any) -> str:
     if isinstance(value, str) and _ID.fullmatch(value):
         return value
     raise ValueError(f"`{quoted(value)}` is no id")
+
+
+def text_of(value: Any) -> str:
+    """A text of a service; empty where it is missing. Raises ValueError for anything else.
+
+    A number or a list in its place is no name, and nothing to be booked.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, str) and len(value) <= _LONGEST_TEXT:
+        return value
+    raise ValueError(f"`{quoted(value)}` is no text")
 
 
 def web_address(value: Any) -> str | None:
