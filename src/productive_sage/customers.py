@@ -342,6 +342,7 @@ def deliver_contact(desk: Desk, intent: Intent, *, is_first: bool = True) -> Con
             is_first=is_first,
         )
     except RefusedBySage as error:
+        desk.doubt_facts()
         if error.status == 422:
             error.what = f"the customer `{sent['name']}`"
             values = mapping.blamed(f"{error.words} {' '.join(error.fields)}", sent)

@@ -48,7 +48,7 @@ def deliver_create(
             is_first=is_first,
         )
     except RefusedBySage as error:
-        desk.forget_contact(str(intent.payload["contact_id"]))
+        desk.doubt_facts()
         raise _explained(error, intent) from None
     if not journal.is_of_old(intent, document.made_at):
         return record(desk, intent, document, is_answer=True), document
@@ -130,6 +130,7 @@ def deliver_update(
     except OutcomeUnknown:
         raise
     except PsageError as error:
+        desk.doubt_facts()
         final = _explained(error, intent) if isinstance(error, RefusedBySage) else error
         if "allocate" in link.pending and not _allocate_again(desk, link):
             final.hint = (
@@ -269,6 +270,7 @@ def conclude(
     differ = mapping.differences(intent.context["expected"], document)
     if not differ:
         return outcome
+    desk.doubt_facts()
     return replace(
         outcome,
         action="differs",

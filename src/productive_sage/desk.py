@@ -100,9 +100,9 @@ class Desk:
         """Keep what Sage says of a contact, so that its next invoices need not ask again."""
         self.ledger.cache(f"contact {self.sage.business_id} {contact.id}", asdict(contact))
 
-    def forget_contact(self, contact_id: str) -> None:
-        """Read a contact anew the next time: Sage contradicts what was kept."""
-        self.ledger.cache(f"contact {self.sage.business_id} {contact_id}", None)
+    def doubt_facts(self) -> None:
+        """Read everything anew the next time: Sage contradicts what was kept for the day."""
+        self.ledger.doubt_facts()
 
     def country_code(self, written: str) -> str:
         """The two-letter code of a country as a person wrote it; empty where nobody knows it."""

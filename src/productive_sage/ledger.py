@@ -1131,6 +1131,14 @@ class Ledger:
                 (key, json.dumps(value), _text(_now())),
             )
 
+    def doubt_facts(self) -> None:
+        """Take every fact for an old one, to be read again; what ids are called stays."""
+        with self.write() as db:
+            db.execute(
+                "UPDATE cache SET fetched_at = ? WHERE key NOT LIKE 'name %'",
+                (_text(datetime.fromtimestamp(0, UTC)),),
+            )
+
     def keep_names(self, names: Mapping[str, str]) -> None:
         """Remember what ids are called, for as long as nobody says otherwise."""
         with self.write() as db:
