@@ -214,9 +214,10 @@ class Sandbox(Switches):
 
         Without doing the work: `status`, `cut_before`, `html`, `empty_page`; `cut_late` does it
         `seconds` later by the services' clock. After doing it:
-        `status_after`, `cut_after`, `cut_mid`, `html_after`, `truncated`. `slow` waits `seconds`,
-        then works and answers. `service` is sage, productive, files or auth; `path` is a prefix or
-        a pattern of the path without the version.
+        `status_after`, `cut_after`, `cut_mid`, `html_after`, `truncated`, and `field`, whose body
+        `{"at": ["data", 0, "id"], "json": "null"}` says what JSON stands there (None: nothing).
+        `slow` waits `seconds`, then works and answers. `service` is sage, productive, files or
+        auth; `path` is a prefix or a pattern of the path without the version.
         """
         self._desk.add_fault(
             {
@@ -232,6 +233,10 @@ class Sandbox(Switches):
                 "seconds": seconds,
             }
         )
+
+    def clear_faults(self) -> None:
+        """Answer rightly again."""
+        self._desk.clear_faults()
 
     def calls(
         self, service: str | None = None, method: str | None = None, path: str | None = None

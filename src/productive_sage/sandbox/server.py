@@ -31,7 +31,10 @@ _ONE_POST_AT_A_TIME = frozenset({"/sales_invoices", "/sales_credit_notes", "/con
 # Nor may an application ask it for more than this at once.
 _AT_ONCE = 150
 _WITHOUT_WORK = frozenset({"status", "cut_before", "cut_late", "html", "empty_page"})
-_AFTER_WORK = frozenset({"status_after", "cut_after", "cut_mid", "slow", "html_after", "truncated"})
+_AFTER_WORK = frozenset(
+    {"status_after", "cut_after", "cut_mid", "slow", "html_after", "truncated", "field"}
+)
+_HERE = "the field that is another"
 _HTML = b"<!DOCTYPE html><html><body><h1>We will be back soon</h1></body></html>"
 
 
@@ -239,6 +242,11 @@ class Desk:
         with self._lock:
             self._late.clear()
 
+    def clear_faults(self) -> None:
+        """Forget the faults only."""
+        with self._lock:
+            self._faults.clear()
+
     def clear_calls(self) -> None:
         """Forget the calls only."""
         with self._lock:
@@ -367,6 +375,8 @@ def _spoil(request: Request, reply: Reply, fault: _Fault) -> _Outcome:
             )
         case "truncated":
             reply.body = reply.body[: len(reply.body) // 2]
+        case "field":
+            reply.body = _with_field(reply.body, fault.body)
         case "empty_page":
             return _Outcome(_empty_page(request))
     return _Outcome(reply)
@@ -391,6 +401,26 @@ def _failure(request: Request, fault: _Fault) -> Reply:
         reply.headers["Content-Type"] = "application/vnd.api+json"
     reply.headers.update(fault.headers)
     return reply
+
+
+def _with_field(body: bytes, change: Any) -> bytes:
+    """Write `change["json"]`, any text, where the names and places of `change["at"]` lead.
+
+    Leave the field out where it is None; the body as it is where they lead nowhere.
+    """
+    *way, last = change["at"]
+    try:
+        inner = document = json.loads(body)
+        for step in way:
+            inner = inner[step]
+        inner[last]
+    except (ValueError, LookupError, TypeError):
+        return body
+    if change["json"] is None:
+        del inner[last]
+        return json.dumps(document).encode()
+    inner[last] = _HERE
+    return json.dumps(document).replace(json.dumps(_HERE), change["json"]).encode()
 
 
 def _empty_page(request: Request) -> Reply:
