@@ -883,6 +883,47 @@ def test_of_several_copies_the_latest_is_followed(books: Sandbox, psage: Psage) 
     assert all(new in row["note"] for row in books.productive.payments.values())
 
 
+def test_a_copy_that_a_restored_ledger_lacks_is_followed(
+    books: Sandbox, psage: Psage, home: Path
+) -> None:
+    saved = (home / "default.db").read_bytes()
+    old = copy_of(books, "101")
+    psage("copy-invoice", "101", "--create-new", "--tax-rate", "GB_STANDARD")
+    forget(home)
+    (home / "default.db").write_bytes(saved)
+    (new,) = [row["id"] for row in copies(books, "101") if row["id"] != old]
+    books.bookkeeper.pay(new, "20.00", "2026-03-02")
+
+    assert psage("sync-payments").code == 0
+
+    assert held(books, "101") == [("20.00", "2026-03-02")]
+    with Ledger(home / "default.db") as ledger:
+        assert [link.sage_id for link in ledger.links("101")] == [old, new]
+        assert ledger.unfinished() == []
+
+
+def test_a_machine_that_copied_nothing_synchronises_what_others_copied(
+    books: Sandbox, psage: Psage, home: Path
+) -> None:
+    books.bookkeeper.pay(copy_of(books, "101"), "20.00", "2026-03-02")
+    forget(home)
+
+    result = psage("sync-payments", "--json")
+
+    assert (result.code, result.json["checked_invoices"]) == (0, 3)
+    assert held(books, "101") == [("20.00", "2026-03-02")]
+
+
+def test_a_reference_alone_makes_no_copy(books: Sandbox, psage: Psage) -> None:
+    stranger = books.bookkeeper.take_number("HAND-1")
+    books.bookkeeper.edit_invoice(stranger, reference="PRD-101-2")
+    books.bookkeeper.pay(stranger, "5.00", "2026-03-02")
+
+    assert psage(*FULL).code == 0
+
+    assert books.productive.payments == {}
+
+
 # --- when
 
 

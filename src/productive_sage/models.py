@@ -341,6 +341,8 @@ class Balance:
     written_off: Decimal
     unpaid: Decimal
     deleted_on: date | None = None
+    export_id: str = ""
+    """Of the copy in Sage, where a machine has marked the invoice as copied."""
 
     @property
     def total(self) -> Decimal:

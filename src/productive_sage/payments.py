@@ -184,13 +184,12 @@ class _Run:
             return True  # a clock was ahead then: what happened since may be missing
         return until - compared > _FULL_EVERY or self._begin < date.fromisoformat(begin)
 
-    def cases(self) -> list[_Case]:
-        """The invoices that may have changed, with what Sage says of their copies."""
+    def _changed_or_asked(self, intents: list[Intent]) -> tuple[set[str], set[str]]:
+        """(Sage ids, Productive ids) of what this run looks at."""
         ledger = self._desk.ledger
-        intents = ledger.open_payments()
         if self._order.invoices:
-            touched, asked = set[str](), set(self._order.invoices)
-        elif self._is_full:
+            return set(), set(self._order.invoices)
+        if self._is_full:
             self._read_list()
             since = datetime.fromisoformat(self._mark) if self._mark else self._report.until
             self._feeds(since - OVERLAP, only_deleted=True)
@@ -198,12 +197,19 @@ class _Run:
             asked = {link.productive_id for link in ledger.copied_invoices()}
         else:
             touched, asked = self._changed()
-        if not self._order.invoices:
-            asked |= {one.productive_id for one in ledger.waiting()}
-            # No feed shows what people do in Productive, so what they may settle there is read.
-            asked |= {one.productive_id for one in ledger.reports() if one.code in _IN_PRODUCTIVE}
-            asked |= self._look_for_twins()
-            asked |= {str(intent.context["productive_id"]) for intent in intents}
+        asked |= {one.productive_id for one in ledger.waiting()}
+        # No feed shows what people do in Productive, so what they may settle there is read.
+        asked |= {one.productive_id for one in ledger.reports() if one.code in _IN_PRODUCTIVE}
+        if not self._desk.dry_run:
+            self._adopt()
+        asked |= self._look_for_twins()
+        return touched, asked | {str(intent.context["productive_id"]) for intent in intents}
+
+    def cases(self) -> list[_Case]:
+        """The invoices that may have changed, with what Sage says of their copies."""
+        ledger = self._desk.ledger
+        intents = ledger.open_payments()
+        touched, asked = self._changed_or_asked(intents)
         links = {sage_id: ledger.linked(sage_id) for sage_id in touched}
         asked |= {link.productive_id for link in links.values() if link and link.kind is INVOICE}
         cases = list(filter(None, map(self._case, sorted(asked, key=_by_number))))
@@ -262,6 +268,30 @@ class _Run:
         for same in doubles.doubled(contacts):
             error = doubles.customer_doubled(same)
             self._report.notices.append(Notice(error.code, f"{error.message}; {error.hint}"))
+
+    def _adopt(self) -> None:
+        """Link the copies of other machines, or of after a backup of the ledger was made.
+
+        They are on the lists that were read anyway, and Productive names each as the copy.
+        """
+        ledger, found = self._desk.ledger, dict[str, tuple[int, SageDocument]]()
+        for document in self._documents.values():
+            mark = mapping.marked(document.reference) if document else None
+            if document is None or mark is None or document.is_draft or ledger.linked(document.id):
+                continue
+            latest = ledger.latest(mark[0])
+            if mark[1] > max(latest.copy if latest else 0, found.get(mark[0], (0,))[0]):
+                found[mark[0]] = mark[1], document
+        balances, _ = self._desk.productive.balances([*found])
+        for productive_id, (copy, document) in found.items():
+            balance, business = balances.get(productive_id), self._desk.sage.business_id
+            if balance and balance.export_id == document.id:
+                link = Link.found(
+                    *(INVOICE, productive_id, copy, business, document),
+                    credited_sage_id=None,
+                    written=None,
+                )
+                ledger.adopt(replace(link, pending=frozenset()))
 
     def _case(self, productive_id: str) -> _Case | None:
         link = self._desk.ledger.latest(productive_id)

@@ -476,6 +476,7 @@ class ProductiveClient:
             written_off=_minor(said, "amount_written_off", digits, missing=0),
             unpaid=_minor(said, "amount_unpaid", digits, missing=0),
             deleted_on=day(said.get("deleted_at")),
+            export_id=str(said.get("export_id") or ""),
         )
 
     def _payment(self, row: dict[str, Any], included: _Included) -> Payment:
