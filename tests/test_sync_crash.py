@@ -4,6 +4,7 @@ Run again, Productive holds each share of Sage once, people's own payments are a
 nothing is left open.
 """
 
+import shutil
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -331,6 +332,36 @@ def test_a_write_that_is_not_done_is_done_by_the_next_run(
     assert productive_says(busy) != sage_says(busy)
     assert_completed(busy, psage, home)
     assert lapsed(home) == (method == "POST" and code == 8)
+
+
+# --- two machines
+
+
+@pytest.mark.parametrize("nth", range(1, 5))
+def test_two_homes_that_synchronise_at_once_leave_no_payment_twice(
+    busy: Sandbox,
+    home: Path,
+    psage: Psage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    nth: int,
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(home, other)
+    monkeypatch.setenv("PSAGE_HOME", str(other))
+    posting = Hold(busy, nth, method="POST", path="/payments", when="before")
+    with posting as hold, started(*SYNC, "--json") as second:
+        hold.reached(second)
+        monkeypatch.setenv("PSAGE_HOME", str(home))
+        first = psage(*SYNC, "--json")
+        hold.let_go()
+        result = end(second)
+
+    assert (first.code, result.code) == (0, 0)
+    assert productive_says(busy) == sage_says(busy)
+    for folder in (home, other):
+        monkeypatch.setenv("PSAGE_HOME", str(folder))
+        assert_completed(busy, psage, folder)
 
 
 # --- Ctrl-C

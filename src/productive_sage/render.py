@@ -362,6 +362,7 @@ def _as_one(errors: Sequence[PsageError], total: int) -> PsageError:
         return errors[0]
     return SomeFailed(
         f"{len(errors)} of {total} documents need a look: see `results`",
+        hint="each of them says what to do next",
         details={"codes": [problem.code for problem in errors]},
     )
 
