@@ -33,7 +33,7 @@ from productive_sage.sandbox import (
 from productive_sage.vault import ProductiveSignIn, SageSignIn, Vault
 from tests.contract.check import problems
 
-SEQUENCES = 320
+SEQUENCES = 48
 """So many random histories are the same in every run; any other number is played anew."""
 SAMPLED = {
     "test_crash.py": 5,
@@ -176,7 +176,8 @@ def no_pauses(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         return
     for client in (productive, sage):
         monkeypatch.setattr(client, "Limiter", lambda windows: Limiter(()))
-    monkeypatch.setitem(Http.__init__.__kwdefaults__, "sleep", lambda seconds: None)
+    defaults: Any = Http.__init__.__kwdefaults__
+    monkeypatch.setitem(defaults, "sleep", lambda seconds: None)
 
 
 @pytest.fixture

@@ -81,10 +81,8 @@ def shared(sandbox: Sandbox, home: Path, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.fixture
-def fresh(shared: None, services: Sandbox, home: Path) -> Sandbox:
-    """Nothing copied yet; psage need not hold back here."""
-    settings = home / "default.toml"
-    settings.write_text(settings.read_text() + "sage_calls_per_second = 100\n")
+def fresh(shared: None, services: Sandbox) -> Sandbox:
+    """Nothing copied yet."""
     return services
 
 

@@ -13,7 +13,6 @@ import pytest
 import typer
 
 from productive_sage.errors import KeyringUnavailable, NotConnected
-from productive_sage.http import Http
 from productive_sage.ledger import Ledger
 from productive_sage.sandbox import (
     CLIENT_ID,
@@ -34,13 +33,6 @@ COPY = ("copy-invoice", "123", "--no-tax", "--json")
 @pytest.fixture
 def shared(sandbox: Sandbox, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     share_the_keyring(sandbox, tmp_path, monkeypatch)
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries at once; a pause that is asked for counts all the same."""
-    defaults: Any = Http.__init__.__kwdefaults__
-    monkeypatch.setitem(defaults, "sleep", lambda seconds: None)
 
 
 @pytest.fixture

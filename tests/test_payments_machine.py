@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 from productive_sage import copying, payments
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError
-from productive_sage.http import Http, Pool, connect_pool
+from productive_sage.http import Pool, connect_pool
 from productive_sage.ledger import Ledger
 from productive_sage.models import CREDIT_NOTE, INVOICE, Endpoints, Report, Settings
 from productive_sage.productive import ProductiveClient, Token
@@ -525,12 +525,6 @@ def _marker(row: dict[str, Any]) -> str | None:
 
 
 @pytest.fixture
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    defaults: Any = Http.__init__.__kwdefaults__
-    monkeypatch.setitem(defaults, "sleep", lambda seconds: None)
-
-
-@pytest.fixture
 def pool() -> Iterator[Pool]:
     with connect_pool() as opened:
         yield opened
@@ -541,7 +535,6 @@ def test_productive_says_what_sage_says_after_any_history(
     part: int,
     running_sandbox: Sandbox,
     pool: Pool,
-    no_pauses: None,
     tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> None:

@@ -13,7 +13,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, quote_plus
@@ -33,14 +33,6 @@ from tests.test_connect import at_a_desk
 COPY = ("copy-invoice", "123", "--tax-rate", "GB_STANDARD")
 BATCH = ("copy-invoice", "123", "124", "125", "--tax-rate", "GB_STANDARD")
 PRODUCTIVE = ("connect", "productive", "--organization-id", "4200")
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    defaults: Any = Http.__init__.__kwdefaults__
-    ticks: Iterator[int] = iter(range(10**9))
-    monkeypatch.setitem(defaults, "sleep", lambda seconds: None)
-    monkeypatch.setitem(defaults, "clock", lambda: float(next(ticks)))
 
 
 # --- the canaries

@@ -329,9 +329,15 @@ def charged_by_productive(draw: st.DrawFn) -> tuple[Charges, Decimal]:
     return Charges(lines, whole, currency), sum(parts, Decimal(0))
 
 
-@settings(max_examples=3_000, deadline=None)
-@given(charged_by_productive())
+PARTS = [0, *(pytest.param(n, marks=pytest.mark.torture) for n in range(1, 6))]
+"""Each of hundreds of random invoices; `make check` plays one."""
+
+
+@pytest.mark.parametrize("part", PARTS)
+@settings(max_examples=500, deadline=None)
+@given(case=charged_by_productive())
 def test_whatever_way_productive_rounds_the_copys_tax_is_its_own_to_the_cent(
+    part: int,
     case: tuple[Charges, Decimal],
 ) -> None:
     charged, percent = case
@@ -350,10 +356,11 @@ def test_whatever_way_productive_rounds_the_copys_tax_is_its_own_to_the_cent(
         assert one == 0 or net
 
 
-@settings(max_examples=1_000, deadline=None)
-@given(charged_by_productive(), st.integers(-300, 300))
+@pytest.mark.parametrize("part", PARTS)
+@settings(max_examples=200, deadline=None)
+@given(case=charged_by_productive(), off=st.integers(-300, 300))
 def test_a_tax_that_is_off_is_mirrored_whole_or_not_at_all(
-    case: tuple[Charges, Decimal], off: int
+    part: int, case: tuple[Charges, Decimal], off: int
 ) -> None:
     charged, percent = case
     charged = replace(charged, tax=charged.tax + off * CENT, is_discounted=bool(off % 2))

@@ -21,7 +21,6 @@ import pexpect
 import pytest
 
 from productive_sage import config, names, session, wizard
-from productive_sage.http import Http
 from productive_sage.ledger import Ledger
 from productive_sage.models import Settings
 from productive_sage.sandbox import Sandbox
@@ -542,15 +541,6 @@ def test_every_mistake_of_a_file_is_told_before_any_question(file: Path, home: P
 # --- without a terminal: everything a person may meet
 
 
-@pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits between two attempts."""
-    defaults: Any = Http.__init__.__kwdefaults__
-    ticks: Iterator[int] = iter(range(10**9))
-    monkeypatch.setitem(defaults, "sleep", lambda seconds: None)
-    monkeypatch.setitem(defaults, "clock", lambda: float(next(ticks)))
-
-
 def test_every_question_is_a_flag(psage: Psage) -> None:
     facts = wizard.Facts(None, (), service_types={"11": "Design"})  # type: ignore[arg-type]
     flags = {
@@ -614,7 +604,6 @@ def test_a_service_that_is_down_is_named_before_the_first_question(
     psage: Psage,
     answers: list[str],
     home: Path,
-    at_once: None,
     other: bool,
     words: str,
 ) -> None:
@@ -655,7 +644,7 @@ def test_without_a_sign_in_no_question_is_put(
 
 @pytest.mark.parametrize("status", [403, 503])
 def test_a_search_that_fails_costs_no_answer(
-    services: Sandbox, psage: Psage, answers: list[str], home: Path, at_once: None, status: int
+    services: Sandbox, psage: Psage, answers: list[str], home: Path, status: int
 ) -> None:
     psage("configure", "--map-item", "Design=DESIGN")
     services.fault("status", path="/services", status=status, times=10 if status == 503 else 2)
