@@ -8,17 +8,20 @@ import json
 import os
 import signal
 import socket
+import ssl
 import urllib.parse
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import keyring
 import keyring.backend
 import pytest
+import typer.main
 
 from productive_sage import cli, oauth, productive, sage, session
 from productive_sage.http import Http
@@ -61,6 +64,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         played[table] += 1
         if (played[table] - 1) % SAMPLED.get(item.path.name, 1):
             item.add_marker("torture")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: a worker often waits for a child or a terminal."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_configure() -> None:
@@ -180,6 +188,17 @@ def no_pauses(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(defaults, "sleep", lambda seconds: None)
 
 
+_shared_context = cache(ssl.create_default_context)
+_built = cache(typer.main.get_command)
+
+
+@pytest.fixture(autouse=True)
+def build_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a command's time, the certificates and the tree of commands cost more than its work."""
+    monkeypatch.setattr(ssl, "create_default_context", _shared_context)
+    monkeypatch.setattr(typer.main, "get_command", _built)
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home folder, and no environment of the person's own."""
@@ -238,6 +257,32 @@ def services(connected: Sandbox, home: Path) -> Sandbox:
     account = connected.bookkeeper.ledger_account_id(4010)
     (home / "default.toml").write_text(f'default_ledger_account = "{account}"\n')
     return connected
+
+
+_BEGINNINGS: dict[str, tuple[dict[str, Any], dict[str, bytes]]] = {}
+
+
+@pytest.fixture
+def beginning(services: Sandbox, home: Path, psage: Psage) -> Callable[..., Sandbox]:
+    """Run commands once, and later only put back what they left: both services and the home."""
+
+    def begin(*commands: tuple[str, ...]) -> Sandbox:
+        name = repr(commands)
+        if name not in _BEGINNINGS:
+            for command in commands:
+                assert psage(*command).code == 0
+            files = {one.name: one.read_bytes() for one in home.iterdir() if one.is_file()}
+            _BEGINNINGS[name] = services.dump(), files
+        state, files = _BEGINNINGS[name]
+        services.load(state)
+        for file, content in files.items():
+            (home / file).write_bytes(content)
+            (home / file).chmod(0o600)
+        Vault("default").save(sage_sign_in(services))
+        services.clear_calls()
+        return services
+
+    return begin
 
 
 def sage_sign_in(sandbox: Sandbox) -> SageSignIn:

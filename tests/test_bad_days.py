@@ -5,7 +5,6 @@ leaves every invoice in Sage exactly once.
 """
 
 import errno
-import functools
 import itertools
 import json
 import logging
@@ -72,15 +71,6 @@ def psage(psage: Psage) -> Psage:
             return psage(*args)
 
     return run
-
-
-_shared_context = functools.cache(ssl.create_default_context)
-
-
-@pytest.fixture(autouse=True)
-def one_tls_context(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading the certificates costs more than any other part of a command."""
-    monkeypatch.setattr(ssl, "create_default_context", _shared_context)
 
 
 @pytest.fixture(params=[(), ("--json",)], ids=["for people", "for scripts"])

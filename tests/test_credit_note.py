@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, copies, forget, writes
 
 NOTE, INVOICE = "110", "111"
+COPY = ("copy-invoice", INVOICE, "--tax-rate", "GB_STANDARD")
 
 
 def notes(sandbox: Sandbox, productive_id: str = NOTE) -> list[dict[str, Any]]:
@@ -39,19 +41,15 @@ def edit_note(sandbox: Sandbox, description: str = "Credited in full") -> None:
 
 
 @pytest.fixture
-def copied(services: Sandbox, psage: Psage) -> Sandbox:
+def copied(beginning: Callable[..., Sandbox]) -> Sandbox:
     """The invoice is copied with 20% tax."""
-    assert psage("copy-invoice", INVOICE, "--tax-rate", "GB_STANDARD").code == 0
-    services.clear_calls()
-    return services
+    return beginning(COPY)
 
 
 @pytest.fixture
-def credited(copied: Sandbox, psage: Psage) -> Sandbox:
+def credited(beginning: Callable[..., Sandbox]) -> Sandbox:
     """The credit note is copied and allocated."""
-    assert psage("credit-note", NOTE).code == 0
-    copied.clear_calls()
-    return copied
+    return beginning(COPY, ("credit-note", NOTE))
 
 
 # --- what is made

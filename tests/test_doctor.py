@@ -29,7 +29,7 @@ from productive_sage.vault import ProductiveSignIn, Vault
 from tests import test_bad_days
 from tests.conftest import MemoryKeyring, Psage, Result, writes
 
-waits, one_tls_context = test_bad_days.waits, test_bad_days.one_tls_context
+waits = test_bad_days.waits
 NAMES = (
     *("python", "home", "ledger", "settings", "keyring"),
     *("network_to_productive", "network_to_sage", "clock", "productive", "rights_in_productive"),
@@ -40,12 +40,9 @@ SET_UP = ("configure", "--default-tax-rate", "GB_STANDARD", "--map-item", "Desig
 
 
 @pytest.fixture
-def well(services: Sandbox, psage: Psage) -> Sandbox:
+def well(beginning: Callable[..., Sandbox]) -> Sandbox:
     """Signed in, configured with an item and a tax rate, one invoice copied."""
-    assert psage(*SET_UP).code == 0
-    assert psage("copy-invoice", "123").code == 0
-    services.clear_calls()
-    return services
+    return beginning(SET_UP, ("copy-invoice", "123"))
 
 
 def examined(psage: Psage, *options: str) -> Result:

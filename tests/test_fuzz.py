@@ -15,7 +15,7 @@ from tests import test_bad_days, test_sync_faults
 from tests.conftest import MemoryKeyring, Psage, writes
 from tests.fuzz import MUTATIONS, SCENARIOS, Browser, Stage, cases, without_wire
 
-waits, one_tls_context = test_bad_days.waits, test_bad_days.one_tls_context
+waits = test_bad_days.waits
 psage, hasty = test_bad_days.psage, test_sync_faults.hasty
 
 FEW, MANY = 40, 800

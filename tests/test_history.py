@@ -11,7 +11,7 @@ import socket
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
@@ -61,12 +61,10 @@ def shown(result: Result) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def synced(services: Sandbox, psage: Psage, home: Path) -> Sandbox:
+def synced(beginning: Callable[..., Sandbox]) -> Sandbox:
     """Invoice 123 is copied, payments are synchronised, one receipt is new."""
-    assert psage(*COPY, "--no-pdf").code == 0
     on = ("configure", "--sync-payments", "--sync-payments-from", "2026-01-01")
-    assert psage(*on).code == 0
-    assert psage("sync-payments").code == 0
+    services = beginning((*COPY, "--no-pdf"), on, ("sync-payments",))
     services.bookkeeper.pay(copies(services, "123")[0]["id"], "120.50", PAID_ON, "BACS 77")
     return services
 

@@ -21,7 +21,7 @@ from productive_sage.vault import Vault
 from tests import test_bad_days
 from tests.conftest import Psage, copies, first_line, forget, writes
 
-waits, one_tls_context = test_bad_days.waits, test_bad_days.one_tls_context
+waits = test_bad_days.waits
 
 
 def lose_the_answer_twice(sandbox: Sandbox, path: str = "/sales_invoices") -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import sqlite3
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from productive_sage.vault import Vault
 from tests import test_bad_days
 from tests.conftest import MemoryKeyring, Psage, consent, copies, writes
 
-waits, one_tls_context = test_bad_days.waits, test_bad_days.one_tls_context
+waits = test_bad_days.waits
 
 COPY = ("copy-invoice", "123", "--no-tax")
 SYNC = ("--sync-payments", "--sync-payments-from", "2026-01-01")
@@ -46,11 +47,9 @@ def nobody_asked(memory_keyring: MemoryKeyring, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def copied(services: Sandbox, psage: Psage) -> Sandbox:
+def copied(beginning: Callable[..., Sandbox]) -> Sandbox:
     """Invoice 123 is copied."""
-    assert psage(*COPY).code == 0
-    services.clear_calls()
-    return services
+    return beginning(COPY)
 
 
 def contents(home: Path) -> dict[str, str]:

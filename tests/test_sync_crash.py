@@ -36,7 +36,7 @@ from tests.test_sync_faults import (
     sage_says,
 )
 
-waits, one_tls_context = test_bad_days.waits, test_bad_days.one_tls_context
+waits = test_bad_days.waits
 shared, fresh, hasty = test_crash.shared, test_crash.fresh, test_sync_faults.hasty
 
 CALLS = (

@@ -26,7 +26,7 @@ from productive_sage.vault import SageSignIn, Vault
 from tests import test_bad_days
 from tests.conftest import Psage, Result, forget, sage_sign_in, writes
 
-waits, one_tls_context = test_bad_days.waits, test_bad_days.one_tls_context
+waits = test_bad_days.waits
 
 SYNC = ("sync-payments",)
 INVOICES = ("201", "202", "203", "204")

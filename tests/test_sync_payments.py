@@ -1,5 +1,6 @@
 """sync-payments on the sandbox: what acts in Sage become in Productive, and what is left alone."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -17,20 +18,17 @@ from productive_sage.sandbox.run import act
 from tests import test_bad_days
 from tests.conftest import Psage, Result, copies, forget, writes
 
-waits, one_tls_context = test_bad_days.waits, test_bad_days.one_tls_context
+waits = test_bad_days.waits
 
 ON = ("configure", "--sync-payments", "--sync-payments-from", "2026-01-01")
 FULL = ("sync-payments", "--full", "--json")
 
 
 @pytest.fixture
-def books(services: Sandbox, psage: Psage) -> Sandbox:
-    """Invoices 101 and 125 are copied with tax, payments are synchronised since January."""
-    assert psage("copy-invoice", "101", "105", "123", "--tax-rate", "GB_STANDARD").code == 0
-    assert psage(*ON).code == 0
-    assert psage("sync-payments").code == 0
-    services.clear_calls()
-    return services
+def books(beginning: Callable[..., Sandbox]) -> Sandbox:
+    """Three invoices are copied with tax, payments are synchronised since January."""
+    copy = ("copy-invoice", "101", "105", "123", "--tax-rate", "GB_STANDARD")
+    return beginning(copy, ON, ("sync-payments",))
 
 
 def copy_of(sandbox: Sandbox, productive_id: str) -> str:

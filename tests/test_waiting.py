@@ -1,5 +1,6 @@
 """What waits for a person: where the two sides disagree, what settles it, and what was seen."""
 
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,11 @@ LONG_S = 10 * 86_400
 
 
 @pytest.fixture
-def books(services: Sandbox, psage: Psage) -> Sandbox:
+def books(beginning: Callable[..., Sandbox]) -> Sandbox:
     """Three invoices are copied: 101 without the tax that Productive asks for, the others with."""
-    assert psage("copy-invoice", "101", "--no-tax").code == 0
-    assert psage("copy-invoice", "105", "123", "--tax-rate", "GB_STANDARD").code == 0
-    assert psage(*ON).code == 0
-    assert psage("sync-payments", "--json").json["skipped"] == []
-    services.clear_calls()
-    return services
+    without = ("copy-invoice", "101", "--no-tax")
+    taxed = ("copy-invoice", "105", "123", "--tax-rate", "GB_STANDARD")
+    return beginning(without, taxed, ON, ("sync-payments",))
 
 
 def copy_of(sandbox: Sandbox, productive_id: str) -> dict[str, Any]:
