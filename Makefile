@@ -17,7 +17,7 @@ check: .venv/tools
 	$(BIN)/python -m pytest
 
 # The tables of faults and crash points that `make check` plays only samples of.
-TABLES := $(addprefix tests/test_,crash.py credit_crash.py sync_crash.py sync_faults.py)
+TABLES := $(addprefix tests/test_,bad_days.py commandline.py connect.py crash.py credit_crash.py doctor.py history.py night_shift.py secrets.py sync_crash.py sync_faults.py wizard.py)
 tables: .venv/tools
 	$(BIN)/python -m pytest -m torture $(TABLES)
 

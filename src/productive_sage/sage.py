@@ -611,8 +611,9 @@ def _moment(value: Any) -> datetime | None:
 
 
 def _amount(value: Any) -> Decimal:
+    """An amount with two decimals at least, also where JSON has it as `2130.0`."""
     try:
-        return money.parse(value) if value not in (None, "") else money.ZERO
+        return (money.parse(value) if value not in (None, "") else money.ZERO) + Decimal("0.00")
     except AmountsUnclear as error:
         raise ValueError(error.message) from None
 
