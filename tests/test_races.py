@@ -175,7 +175,6 @@ def race(sandbox: Sandbox, folder: Path, seeds: range) -> int:
     return doubled
 
 
-@pytest.mark.torture
 def test_two_machines_at_once_make_nothing_twice_unsaid(sandbox: Sandbox, tmp_path: Path) -> None:
     race(sandbox, tmp_path, range(6))
 
