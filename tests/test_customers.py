@@ -362,18 +362,64 @@ def test_an_unknown_country_is_left_out_with_a_warning(services: Sandbox, psage:
     assert "country_unknown" in [warning["code"] for warning in result.only["warnings"]]
 
 
-def test_a_deleted_contact_of_an_earlier_copy_is_sages_refusal_with_a_way_out(
+def test_a_contact_that_is_deleted_since_is_looked_up_again(
     services: Sandbox, psage: Psage
 ) -> None:
     made = psage("copy-invoice", "123", "--json").only["customer"]["id"]
     services.bookkeeper.delete_contact(made)
 
+    result, later = psage("copy-invoice", "124", "--json"), psage("copy-invoice", "125", "--json")
+
+    assert (result.code, later.code) == (0, 0)
+    assert "customer_missing" in [one["code"] for one in result.only["warnings"]]
+    assert customer_of(services, "124") == customer_of(services, "125") != made
+    assert customer_of(services, "124") in services.sage.contacts
+
+
+def test_a_contact_that_was_merged_into_another_is_found_there(
+    services: Sandbox, psage: Psage
+) -> None:
+    made = psage("copy-invoice", "123", "--json").only["customer"]["id"]
+    name = services.sage.contacts[made]["name"]
+    services.bookkeeper.delete_contact(made)
+    other = services.bookkeeper.add_contact(name)
+    services.clear_calls()
+
     result = psage("copy-invoice", "124", "--json")
 
-    assert result.code == 4
-    assert result.only["error"]["code"] == "refused_by_sage"
-    assert "--customer" in result.only["error"]["hint"]
-    assert copies(services, "124") == []
+    assert (result.code, customer_of(services, "124")) == (0, other)
+    assert posted_contacts(services) == []
+
+
+def test_a_contact_that_sage_refuses_but_has_is_kept(services: Sandbox, psage: Psage) -> None:
+    made = psage("copy-invoice", "123", "--json").only["customer"]["id"]
+    body = {"$message": "no", "$source": "sales_invoice.contact_id", "$severity": "error"}
+    for _ in range(2):
+        services.clear_calls()
+        services.fault("status", service="sage", method="POST", status=422, body=[body])
+
+        result = psage("copy-invoice", "124", "--json")
+
+        assert result.only["error"]["code"] == "refused_by_sage"
+        assert "--customer" in result.only["error"]["hint"]
+        assert writes(services, "sage") == ["POST /sales_invoices"]
+    assert psage("copy-invoice", "124", "--json").only["customer"]["id"] == made
+
+
+def test_a_contact_that_sage_never_knows_is_made_once_and_no_more(
+    services: Sandbox, psage: Psage
+) -> None:
+    """Whatever id is used for it, Sage refuses it."""
+    body = {"$message": "unknown", "$source": "sales_invoice.contact_id", "$severity": "error"}
+    services.fault(
+        "status", service="sage", method="POST", path="/sales_invoices", status=422, body=[body]
+    )
+    services.fault("status", service="sage", method="GET", path="/contacts/", status=404)
+
+    result = psage("copy-invoice", "124", "--json")
+
+    assert result.code in (4, 5)
+    assert len(posted_contacts(services)) == 1
 
 
 # --- asking

@@ -12,7 +12,7 @@ import pytest
 from productive_sage import http, oauth
 from productive_sage.sandbox import CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
 from tests import test_bad_days, test_sync_faults
-from tests.conftest import MemoryKeyring, Psage, writes
+from tests.conftest import MemoryKeyring, Psage, copies, writes
 from tests.fuzz import MUTATIONS, SCENARIOS, Browser, Stage, cases, without_wire
 
 waits = test_bad_days.waits
@@ -153,3 +153,48 @@ def test_a_refused_copy_has_the_days_facts_read_anew(services: Sandbox, psage: P
 
     assert (first.code, second.code) == (4, 0)
     assert second.only["action"] == "created"
+
+
+ON = ("configure", "--sync-payments", "--sync-payments-from", "2026-01-01")
+
+
+def test_a_copy_whose_id_was_answered_wrong_is_found_by_its_marker(
+    services: Sandbox, psage: Psage
+) -> None:
+    odd(services, "sage", "POST", "/sales_invoices", ["id"], "0" * 31 + "1")
+    assert psage(*COPY).code == 0
+
+    result = psage(*COPY, "--update-existing")
+
+    (copy,) = copies(services, "125")
+    assert (result.code, result.only["sage_id"]) == (0, copy["id"])
+    assert services.productive.invoices["125"]["export_id"] == copy["id"]
+
+
+def test_a_copy_that_is_not_shown_is_not_taken_for_another_one(
+    services: Sandbox, psage: Psage
+) -> None:
+    assert psage(*COPY).code == 0
+    (copy,) = copies(services, "125")
+    table = services.sage.books().table("sales_invoices")
+    other = copy["id"][:-1] + ("1" if copy["id"][-1] == "0" else "0")
+    table[other] = table.pop(copy["id"]) | {"id": other, "number": "77"}
+
+    result = psage(*COPY, "--update-existing")
+
+    assert result.code == 5
+
+
+@pytest.mark.parametrize("value", ["abc", "1e3", "2026-02-30"])
+def test_an_id_of_productive_is_a_number(services: Sandbox, psage: Psage, value: str) -> None:
+    assert psage(*COPY).code == 0
+    assert psage(*ON).code == 0
+    assert psage("sync-payments").code == 0
+    services.bookkeeper.pay(copies(services, "125")[0]["id"], "5.00", "2026-03-01")
+    odd(services, "productive", "POST", "/payments", ["data", "id"], value)
+
+    first, second = psage("sync-payments", "--json"), psage("sync-payments", "--json")
+
+    assert (first.code, second.code) == (8, 0)
+    (payment,) = services.productive.payments.values()
+    assert payment["amount"] == 500

@@ -44,6 +44,7 @@ from productive_sage.errors import (
     NoDefaultLedger,
     NotACreditNote,
     NotFound,
+    NotShown,
     NumberAmbiguous,
     OutcomeUnknown,
     PsageError,
@@ -490,17 +491,27 @@ class _Run:
         """A copy as it is in Sage, None where it was deleted. Raises CopyIsDraft.
 
         Where two machines made it, and somebody voided the one known here, it is the other from
-        now on.
+        now on. What Sage's answer gave a wrong id is found again by marker and number.
         """
-        present = self._desk.sage.known(invoice.kind, link.sage_id)
+        try:
+            present = self._desk.sage.known(invoice.kind, link.sage_id)
+        except NotShown:
+            link, present = self._twin(invoice, link, number=link.sage_number) or (link, None)
+            if present is None:
+                raise
         if mapping.gone(present):
             link, present = self._twin(invoice, link) or (link, present)
         if present:
             present.check_booked(f"the copy of {invoice.label}")
         return link, present
 
-    def _twin(self, invoice: Invoice, link: Link) -> tuple[Link, SageDocument] | None:
-        """The living document with the marker of a copy that is gone, linked in its place."""
+    def _twin(
+        self, invoice: Invoice, link: Link, *, number: str | None = None
+    ) -> tuple[Link, SageDocument] | None:
+        """The living document with the marker of a copy that is gone, linked in its place.
+
+        With a number, only the document that has it.
+        """
         desk, wanted = self._desk, (invoice.id, link.copy)
         found = [
             document
@@ -508,6 +519,7 @@ class _Run:
             if mapping.marked(reference) == wanted and sage_id != link.sage_id
             if (document := desk.sage.document(invoice.kind, sage_id))
             and not mapping.gone(document)
+            and number in (None, document.number)
         ]
         if not found:
             return None
@@ -517,6 +529,7 @@ class _Run:
             "sage_id": document.id,
             "sage_number": document.number,
             "written": _as_made(document),
+            "pending": link.pending | {"mark"},
         }
         if not desk.dry_run:
             desk.ledger.change_link(link, **changes)
@@ -668,6 +681,22 @@ class _Run:
     # --- create
 
     def _create(self, invoice: Invoice, *, copy: int) -> Outcome:
+        """Make a copy; once more, for another contact, where Sage has the known one no more."""
+        try:
+            return self._try_to_create(invoice, copy=copy)
+        except RefusedBySage as error:
+            is_of_contact = "contact" in f"{error.words} {error.fields}".lower()
+            missing = self._customers.forget_missing(invoice) if is_of_contact else None
+            if missing is None:
+                raise
+        outcome = self._try_to_create(invoice, copy=copy)
+        said = (
+            f"the contact `{missing.name}`, which was billed for {invoice.company.name} until now, "
+            "is no longer in Sage, so it was looked up again"
+        )
+        return replace(outcome, notices=(*outcome.notices, Notice("customer_missing", said)))
+
+    def _try_to_create(self, invoice: Invoice, *, copy: int) -> Outcome:
         desk = self._desk
         credited = self._credited(invoice)
         seen = crediting.check_first(desk, invoice, credited) if credited else None

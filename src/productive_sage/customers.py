@@ -94,6 +94,18 @@ class Customers:
         self._made[invoice.id] = contact
         return contact
 
+    def forget_missing(self, invoice: Invoice) -> Contact | None:
+        """Forget the contact to bill, and give it, where Sage has it no more."""
+        desk, key = self._desk, (invoice.company.id, invoice.currency)
+        contact = self._known.get(key)
+        if not isinstance(contact, Contact) or desk.sage.customer(contact.id):
+            return None
+        desk.ledger.forget_customer(*key, desk.sage.business_id)
+        del self._known[key]
+        self._made.pop(invoice.id, None)
+        self._all = None
+        return contact
+
     def made(self, invoice: Invoice) -> CustomerResult | None:
         """The contact this run created for the invoice, whatever came after."""
         contact = self._made.get(invoice.id)

@@ -561,6 +561,10 @@ class ServiceUnavailable(Temporary):
     code = "service_unavailable"
 
 
+class NotShown(ServiceUnavailable):
+    """Sage does not show a document that psage made, and has no record of its deletion."""
+
+
 class NetworkDown(Temporary):
     """No connection could be made; nothing was sent."""
 

@@ -1070,6 +1070,14 @@ class Ledger:
             context = {"company_id": company_id, "currency": currency}
             self._remember(db, context, business_id, contact, is_unused=False)
 
+    def forget_customer(self, company_id: str, currency: str, business_id: str) -> None:
+        """Bill this company to no contact that is known."""
+        with self.write() as db:
+            db.execute(
+                "DELETE FROM customer WHERE company_id = ? AND currency = ? AND business_id = ?",
+                (company_id, currency, business_id),
+            )
+
     def _remember_billed(self, db: sqlite3.Connection, intent: Intent) -> None:
         """Bill the company to the contact of this copy from now on, unless it was meant once."""
         context = intent.context

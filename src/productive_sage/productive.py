@@ -131,7 +131,7 @@ class ProductiveClient:
         params = {"include": "organization"}
         for row, included in self._list("/organization_memberships", params):
             found = _related(row, "organization", included)
-            if found and identity(found["id"]) == self._token.organization_id:
+            if found and _id(found["id"]) == self._token.organization_id:
                 return text_of(found["attributes"].get("name"))
         return None
 
@@ -149,7 +149,7 @@ class ProductiveClient:
     def service_types(self) -> dict[str, str]:
         """Name by id of the service types in use."""
         rows = self._list("/service_types", {"filter[status]": "1"})
-        return {identity(row["id"]): text_of(row["attributes"].get("name")) for row, _ in rows}
+        return {_id(row["id"]): text_of(row["attributes"].get("name")) for row, _ in rows}
 
     @understood
     def invoices(
@@ -164,12 +164,12 @@ class ProductiveClient:
             rows += self._asked(some, "/invoices", "filter[id]", **_INVOICE_READ)
         for number in numbers:
             rows += self._list("/invoices", {**_INVOICE_READ, "filter[number]": number})
-        lines = self._lines([identity(row["id"]) for row, _ in rows])
+        lines = self._lines([_id(row["id"]) for row, _ in rows])
         found: list[Invoice] = []
         unreadable: dict[str, PsageError] = {}
         for row, included in rows:
             try:
-                found.append(self._invoice(row, included, lines.get(identity(row["id"]), [])))
+                found.append(self._invoice(row, included, lines.get(_id(row["id"]), [])))
             except PsageError as error:
                 unreadable |= dict.fromkeys(_names(row), error)
             except ODD as error:
@@ -184,8 +184,8 @@ class ProductiveClient:
     @understood
     def export_id(self, invoice_id: str) -> str | None:
         """The id of its copy that an invoice names at this moment, or None."""
-        row = self._http.get(f"/invoices/{identity(invoice_id)}").document["data"]
-        if identity(row["id"]) != invoice_id:
+        row = self._http.get(f"/invoices/{_id(invoice_id)}").document["data"]
+        if _id(row["id"]) != invoice_id:
             raise ValueError(f"invoice {invoice_id} was answered with {row['id']}")
         named = row["attributes"].get("export_id")
         return None if named is None else str(named)
@@ -240,13 +240,13 @@ class ProductiveClient:
     def payment(self, payment_id: str) -> Payment | None:
         """One payment, or None where Productive answers 404."""
         try:
-            path = f"/payments/{identity(payment_id)}"
+            path = f"/payments/{_id(payment_id)}"
             reply = self._http.get(path, {"include": "invoice"})
         except RefusedByProductive as error:
             if error.status != 404:
                 raise
             return None
-        included = {(r["type"], identity(r["id"])): r for r in reply.document.get("included") or []}
+        included = {(r["type"], _id(r["id"])): r for r in reply.document.get("included") or []}
         payment = self._payment(reply.document["data"], included)
         if payment.id != payment_id:
             raise ValueError(f"payment {payment_id} was answered with {payment.id}")
@@ -265,9 +265,9 @@ class ProductiveClient:
         for some in _chunks(invoice_ids):
             for row, _ in self._asked(some, "/invoices", "filter[id]"):
                 try:
-                    found[identity(row["id"])] = self._balance(row)
+                    found[_id(row["id"])] = self._balance(row)
                 except PsageError as error:
-                    unreadable[identity(row["id"])] = error
+                    unreadable[_id(row["id"])] = error
         return found, unreadable
 
     def create_payment(self, attributes: Mapping[str, Any]) -> str:
@@ -279,7 +279,7 @@ class ProductiveClient:
             note = text_of(made["attributes"].get("note"))
             if any(line not in note for line in str(attributes.get("note") or "").splitlines()):
                 raise ValueError(f"it is about the payment noted `{quoted(note)}`")
-            return identity(made["id"])
+            return _id(made["id"])
         except ODD as error:
             raise OutcomeUnknown(
                 "Productive's answer to POST /payments cannot be read "
@@ -343,7 +343,7 @@ class ProductiveClient:
         stored = self._store.post_form("", policy, file=(name, content, "application/pdf"))
         data = {
             "type": "attachments",
-            "id": identity(made["id"]),
+            "id": _id(made["id"]),
             "attributes": {"temp_url": stored.headers.get("location", "")},
         }
         path = f"/attachments/{made['id']}"
@@ -362,9 +362,7 @@ class ProductiveClient:
         page = self._http.get(path, {"page[after]": "", "page[size]": "200", **params}).document
         seen, rows = set[str](), 0
         while True:
-            included = {
-                (row["type"], identity(row["id"])): row for row in page.get("included") or []
-            }
+            included = {(row["type"], _id(row["id"])): row for row in page.get("included") or []}
             for row in page["data"]:
                 yield row, included
             rows += len(page["data"])
@@ -392,7 +390,7 @@ class ProductiveClient:
     ) -> Iterator[tuple[dict[str, Any], _Included]]:
         """The rows of a list that is asked for by ids, and for nothing else."""
         for row, included in self._list(path, {by: ",".join(ids), **params}):
-            found = identity(row["id"]) if by == "filter[id]" else _invoice_of(row, included)
+            found = _id(row["id"]) if by == "filter[id]" else _invoice_of(row, included)
             if found not in ids:
                 raise ValueError(f"the list {path} holds `{found}`, which was not asked for")
             yield row, included
@@ -408,7 +406,7 @@ class ProductiveClient:
             ):
                 invoice = _related(row, "invoice", included)
                 if invoice:
-                    lines.setdefault(identity(invoice["id"]), []).append((row, included))
+                    lines.setdefault(_id(invoice["id"]), []).append((row, included))
         return lines
 
     def _invoice(
@@ -428,7 +426,7 @@ class ProductiveClient:
             lines, key=lambda pair: (pair[0]["attributes"].get("position") or 0, int(pair[0]["id"]))
         )
         return Invoice(
-            id=identity(row["id"]),
+            id=_id(row["id"]),
             number=text_of(said.get("number")),
             currency=currency,
             invoiced_on=day(said.get("invoiced_on")),
@@ -455,7 +453,7 @@ class ProductiveClient:
         digits = self._digits(currency, said)
         net = _minor(said, "amount", digits)
         return Credited(
-            id=identity(row["id"]),
+            id=_id(row["id"]),
             number=text_of(said.get("number")),
             currency=currency,
             net=net,
@@ -467,7 +465,7 @@ class ProductiveClient:
         currency = text_of(said.get("currency"))
         digits = self._digits(currency, said)
         return Balance(
-            invoice_id=identity(row["id"]),
+            invoice_id=_id(row["id"]),
             number=text_of(said.get("number")),
             currency=currency,
             net=_minor(said, "amount", digits, missing=0),
@@ -483,7 +481,7 @@ class ProductiveClient:
         said = row["attributes"]
         digits = self._digits(text_of(said.get("currency")), said)
         return Payment(
-            id=identity(row["id"]),
+            id=_id(row["id"]),
             invoice_id=_invoice_of(row, included),
             amount=_minor(said, "amount", digits),
             paid_on=day(said.get("paid_on")),
@@ -541,7 +539,7 @@ def _related(row: Mapping[str, Any], name: str, included: _Included) -> dict[str
     pointer = (row.get("relationships", {}).get(name) or {}).get("data")
     if not pointer:
         return None
-    key = (str(pointer["type"]), identity(pointer["id"]))
+    key = (str(pointer["type"]), _id(pointer["id"]))
     return included.get(key, {"type": key[0], "id": key[1], "attributes": {}})
 
 
@@ -550,12 +548,20 @@ def _invoice_of(row: Mapping[str, Any], included: _Included) -> str:
     invoice = _related(row, "invoice", included)
     if invoice is None:
         raise TypeError(f"payment {row['id']} has no invoice")
-    return identity(invoice["id"])
+    return _id(invoice["id"])
 
 
 def _names(row: Mapping[str, Any]) -> list[str]:
     """The invoice's id and, where it has one, its number."""
-    return [identity(row["id"]), *map(str, filter(None, [row["attributes"].get("number")]))]
+    return [_id(row["id"]), *map(str, filter(None, [row["attributes"].get("number")]))]
+
+
+def _id(value: Any) -> str:
+    """An id of Productive: digits alone. Raises ValueError for anything else."""
+    found = identity(value)
+    if not (found.isascii() and found.isdigit()):
+        raise ValueError(f"`{quoted(found)}` is no id")
+    return found
 
 
 def _number(value: Any) -> Decimal:
@@ -579,7 +585,7 @@ def _minor(
 def _company(row: Mapping[str, Any]) -> Company:
     said = row["attributes"]
     return Company(
-        id=identity(row["id"]),
+        id=_id(row["id"]),
         name=tidy(text_of(said.get("billing_name"))) or tidy(text_of(said.get("name"))),
         tax_number=tidy(text_of(said.get("vat"))),
     )
@@ -625,13 +631,13 @@ def _line(row: Mapping[str, Any], included: _Included, digits: int) -> InvoiceLi
     service = _related(row, "service", included)
     service_type = _related(row, "service_type", included)
     return InvoiceLine(
-        id=identity(row["id"]),
+        id=_id(row["id"]),
         description=text_of(said.get("description")),
         quantity=_number(said.get("quantity")),
         unit_price=_minor(said, "unit_price", digits, missing=0),
         discount_percent=_number(said.get("discount")),
         amount=_minor(said, "amount", digits),
-        service_type_id=identity(service_type["id"]) if service_type else None,
+        service_type_id=_id(service_type["id"]) if service_type else None,
         service_type_name=text_of(service_type["attributes"].get("name")) if service_type else "",
         service_name=text_of(service["attributes"].get("name")) if service else "",
         tax_parts=_tax_parts(row, included),

@@ -17,6 +17,7 @@ from productive_sage.errors import (
     AmountsUnclear,
     DifferentBusiness,
     NoSubscription,
+    NotShown,
     OutcomeUnknown,
     PsageError,
     RefusedBySage,
@@ -317,11 +318,11 @@ class SageClient:
     def known(self, kind: Kind, sage_id: str) -> SageDocument | None:
         """A document psage knows to have been there, or None where Sage says it was deleted.
 
-        Raises ServiceUnavailable where Sage does not show it and has no record of its deletion.
+        Raises NotShown where Sage does not show it and has no record of its deletion.
         """
         document = self.document(kind, sage_id)
         if document is None and sage_id not in self.deleted(kind.path, _EVER):
-            raise ServiceUnavailable(
+            raise NotShown(
                 f"Sage does not show the {kind.name} `{sage_id}`, but has no record of its "
                 "deletion either",
                 hint="try again later; if it stays so, see whether the sign-in still reaches the "
