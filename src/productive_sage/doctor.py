@@ -565,7 +565,7 @@ class _Examination:
             percent = tax.percent_on(rate, self._today())
         except TaxRateInvalid as error:
             raise ConfigInvalid(error.message, hint=hint) from None
-        if not sage.is_registered_for_tax():
+        if not sage.books().is_registered:
             raise _Doubt(
                 f"the business is not registered for VAT in Sage, which takes no tax from it, and "
                 f"the default tax rate is {rate.name}",

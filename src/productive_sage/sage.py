@@ -185,11 +185,6 @@ class SageClient:
         return [(identity(row["id"]), row.get("active") is not False) for row in rows]
 
     @understood
-    def is_registered_for_tax(self) -> bool:
-        """Whether the business is registered for VAT; where Sage does not say, it is."""
-        return _id(self._get("/financial_settings").get("tax_scheme")) != "NOT_REGISTERED"
-
-    @understood
     def lock_date(self) -> date | None:
         """The last day of the period that is closed, or None where none is."""
         return day(self._get("/financial_settings").get("year_end_lockdown_date"))
