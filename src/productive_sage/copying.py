@@ -34,6 +34,7 @@ from productive_sage.errors import (
     AlreadyCredited,
     ChangedInSage,
     CopyGone,
+    CopyIsDraft,
     CopyLocked,
     CopyOutdated,
     CopyUnclear,
@@ -125,7 +126,8 @@ def copy(order: Order, desk: Desk) -> Iterator[Outcome]:
     began, made, is_stopped = time.monotonic(), list[Outcome](), False
     for outcome in _copy(order, desk):
         is_stopped |= outcome.error is not None and outcome.error.stops_batch
-        if outcome.sage_id and outcome.action in ("created", "adopted", "differs"):
+        is_new = outcome.action in ("created", "adopted", "differs") or _is_new(outcome)
+        if outcome.sage_id and is_new:
             made.append(outcome)
         yield outcome
     is_alone = len(order.keys) == 1 and order.kind is INVOICE  # it has looked for itself
@@ -153,7 +155,7 @@ def _copy(order: Order, desk: Desk) -> Iterator[Outcome]:
     desk = replace(desk, handed_pdf=order.handed_pdf)
     held: dict[str, Outcome] = {}
     try:
-        for outcome in () if desk.dry_run else settle(desk):
+        for outcome in () if desk.dry_run else settle(desk, asked=order.names):
             if order.names(outcome.productive_id, outcome.number):
                 earlier = held.get(outcome.productive_id)
                 held[outcome.productive_id] = _both(earlier, outcome) if earlier else outcome
@@ -218,6 +220,11 @@ def _both(earlier: Outcome, later: Outcome) -> Outcome:
     """The later outcome of a document, with what the earlier one had to say."""
     if isinstance(earlier.error, UpdateLapsed):
         return later
+    is_lost = later.error and not later.sage_id and not isinstance(later.error, CopyIsDraft)
+    if later.error and is_lost and earlier.sage_id and not earlier.error:
+        return _not_as_asked(earlier, later.error)
+    if _is_new(earlier) and later.action == "updated":
+        later = replace(later, action="created")
     is_still_so = earlier.error or (_is_new(earlier) and later.action == "unchanged")
     main, other = (earlier, later) if is_still_so and not later.error else (later, earlier)
     return replace(
@@ -225,6 +232,17 @@ def _both(earlier: Outcome, later: Outcome) -> Outcome:
         notices=(*earlier.notices, *later.notices),
         pdf=main.pdf or other.pdf,
         settled=main.settled or other.settled,
+    )
+
+
+def _not_as_asked(earlier: Outcome, error: PsageError) -> Outcome:
+    """A copy that is in Sage as an earlier run had sent it, and could not be made as asked now."""
+    figures = f"{earlier.net} {earlier.currency} net, {earlier.total} in all"
+    said = f"{earlier.label} is in Sage as {earlier.sage_number}, as begun before: {figures}"
+    return replace(
+        earlier,
+        action="differs",
+        error=TotalsDiffer(f"{said}; it is not as asked for now: {error.message}", hint=error.hint),
     )
 
 
@@ -626,12 +644,13 @@ class _Run:
         if note.kind is INVOICE:
             return None
         credited, desk = mapping.check_whole(note), self._desk
-        link, found = desk.ledger.latest(credited.id), list[Invoice]()
-        if link is None:
+        links, found = desk.ledger.links(credited.id), list[Invoice]()
+        link, own = links[-1] if links else None, {link.sage_id for link in links}
+        if link is None or (is_sage_id(credited.export_id) and credited.export_id not in own):
             found, unreadable = desk.productive.invoices(ids=[credited.id])
             if credited.id in unreadable:
                 raise unreadable[credited.id]
-            link = self._adopt(found[0]) if found else None
+            link = (self._adopt(found[0]) if found else None) or link
         if link is None:
             raise InvoiceNotCopied(
                 f"{note.label} credits {credited.label}, which has no copy in Sage",
@@ -720,15 +739,16 @@ class _Run:
             return _planned("would_create", invoice, customer, draft, credited=credited)
         # Others may have copied it since it was read; in a batch that can be a while ago.
         named = seen.id if seen else desk.productive.export_id(invoice.id)
-        if named != invoice.export_id:
-            invoice = replace(invoice, export_id=named)
-            if link := self._adopt(invoice):
-                if copy == 1 and self._order.again != "new":
-                    return self._adopted(invoice, link)
-                raise _copied_elsewhere(invoice, link)
+        if outcome := self._made_meanwhile(invoice, copy, named):
+            return outcome
+        invoice = replace(invoice, export_id=named)
         if seen:
             raise _still_credited(invoice, seen)
         contact = self._customers.billed(invoice, customer)
+        if isinstance(customer, NewCustomer):  # which took a while
+            last = desk.productive.export_id(invoice.id)
+            if outcome := self._made_meanwhile(invoice, copy, last):
+                return outcome
         said = merge.said_by(draft, contact.id, invoice.company.id)
         intent = self._begin(
             invoice.kind.code, invoice, draft, contact, copy=copy, said=said, credited=credited
@@ -743,6 +763,19 @@ class _Run:
             return outcome
         named_by_others = {named_before, doubles.named(desk, invoice.id)} - {named}
         return doubles.checked(desk, outcome, document, named_by_others)
+
+    def _made_meanwhile(self, invoice: Invoice, copy: int, named: str | None) -> Outcome | None:
+        """The outcome of a copy that Productive names by now, and did not when it was read.
+
+        Raises AlreadyCopied where one more was asked for.
+        """
+        if named == invoice.export_id:
+            return None
+        invoice = replace(invoice, export_id=named)
+        link = self._adopt(invoice)
+        if link is None or (copy == 1 and self._order.again != "new"):
+            return self._adopted(invoice, link) if link else None
+        raise _copied_elsewhere(invoice, link)
 
     def _country(self, invoice: Invoice, customer: Contact | NewCustomer) -> str:
         """Where the customer is: Sage's word, else Productive's, else that of the tax number."""

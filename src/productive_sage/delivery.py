@@ -57,13 +57,18 @@ def deliver_create(
         return deliver_create(desk, journal.anew(desk.ledger, intent, at=desk.sage.now()))
     link = record(desk, intent, present)
     if present.status == "VOID":
-        raise CopyGone(
-            f"the copy {present.number} was made before, and voided in Sage since",
-            hint="if it shall be in the books again: "
-            f"`psage {link.kind.command} {link.productive_id} --create-new`",
-            details={"sage_id": present.id, "sage_number": present.number},
-        )
+        raise made_and_gone(link, present)
     return link, present
+
+
+def made_and_gone(link: Link, present: SageDocument) -> CopyGone:
+    """The error about a copy that an earlier run made, and that was voided since."""
+    return CopyGone(
+        f"the copy {present.number} was made before, and voided in Sage since",
+        hint="if it shall be in the books again: "
+        f"`psage {link.kind.command} {link.productive_id} --create-new`",
+        details={"sage_id": present.id, "sage_number": present.number},
+    )
 
 
 def find_made(desk: Desk, intent: Intent) -> SageDocument | None:

@@ -8,6 +8,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -26,6 +27,7 @@ from productive_sage.errors import (
 from productive_sage.ledger import Link
 from productive_sage.models import Invoice, Notice, PdfResult, SageDocument
 from productive_sage.sage import PDF_LIMIT
+from productive_sage.text import is_sage_id
 
 log = logging.getLogger("psage.followups")
 
@@ -112,8 +114,7 @@ def finish(
     left = done.left
     if "number" not in pending(desk, with_pdf=True):
         left.discard("number")  # wanted by the settings of another day
-    latest = desk.ledger.latest(link.productive_id)
-    if latest and latest.id != link.id:
+    if _is_old(desk, link, invoice):
         # The invoice in Productive belongs to its latest copy.
         left -= {"mark", "number"} | ({"pdf"} if desk.settings.pdf == "sage" else set())
     for name in [name for name in steps if name in left and (invoice or name == "allocate")]:
@@ -122,6 +123,22 @@ def finish(
     left -= set(UNTOLD) | (set() if "pdf" in left else {_LAST_TRY})
     _keep(desk, link, done)
     return done
+
+
+def _is_old(desk: Desk, link: Link, invoice: Invoice | None) -> bool:
+    """Whether there is a later copy, known here or, made by another machine, to Productive."""
+    latest = desk.ledger.latest(link.productive_id)
+    if latest and latest.id != link.id:
+        return True
+    if invoice is None or not is_sage_id(invoice.export_id):
+        return False
+    if invoice.export_id in {one.sage_id for one in desk.ledger.links(invoice.id)}:
+        return False
+    with suppress(PsageError):  # what cannot be read is no later copy
+        if other := desk.sage.document(link.kind, str(invoice.export_id)):
+            whose, copy = mapping.marked(other.reference) or ("", 0)
+            return whose == invoice.id and copy > link.copy and not mapping.gone(other)
+    return False
 
 
 def _allocate(desk: Desk, link: Link, document: SageDocument, done: Done) -> None:

@@ -93,6 +93,7 @@ class Credited:
     currency: str
     net: Decimal
     gross: Decimal
+    export_id: str | None = None
 
     @property
     def label(self) -> str:

@@ -18,7 +18,7 @@ The product of two amounts can still be counted to the cent.
 """
 
 # ISO 4217 minor units where they are not two.
-_NO_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split()
+_NO_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split()
 _THREE_DECIMALS = "BHD IQD JOD KWD LYD OMR TND".split()
 _FOUR_DECIMALS = "CLF UYW".split()
 _EXPONENTS = {

@@ -727,10 +727,22 @@ class _Run:
         if not self._desk.dry_run:
             ledger.stop_waiting(case.productive_id)
 
+    def _check_gone(self, case: _Case, payment: Payment) -> None:
+        """Raises ServiceUnavailable where Productive still has what it did not plainly remove."""
+        held, _ = self._desk.productive.payments([case.productive_id])
+        if any(row.id == payment.id for row in held[case.productive_id]):
+            raise ServiceUnavailable(
+                f"Productive did not remove payment {payment.id}, nor said why",
+                hint="the next run tries again; if it stays so, remove it in Productive by hand",
+            )
+
     def _remove(self, case: _Case, payment: Payment, one: Mirrored) -> None:
-        # One that is said to be gone is forgotten when the next run does not see it either.
-        if not self._desk.dry_run and self._desk.productive.delete_payment(payment.id):
-            self._desk.ledger.unmirror(one.marker)
+        if not self._desk.dry_run:
+            # One that is said to be gone is forgotten when the next run does not see it either.
+            if self._desk.productive.delete_payment(payment.id):
+                self._desk.ledger.unmirror(one.marker)
+            else:
+                self._check_gone(case, payment)
         self._report.deleted.append(
             Change(
                 case.productive_id,

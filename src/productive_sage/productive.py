@@ -209,8 +209,20 @@ class ProductiveClient:
 
     def patch_invoice(self, invoice_id: str, attributes: Mapping[str, Any]) -> None:
         """Change writable attributes of an invoice; only these are sent."""
-        data = {"type": "invoices", "id": invoice_id, "attributes": dict(attributes)}
-        self._http.write("PATCH", f"/invoices/{invoice_id}", {"data": data})
+        self._change("invoices", invoice_id, attributes)
+
+    def _change(self, kind: str, key: str, attributes: Mapping[str, Any]) -> None:
+        """PATCH a record. Raises OutcomeUnknown where the answer is about another one, or none."""
+        data = {"type": kind, "id": key, "attributes": dict(attributes)}
+        reply = self._http.write("PATCH", f"/{kind}/{key}", {"data": data})
+        try:
+            if reply.status != 204 and (found := _id(reply.document["data"]["id"])) != key:
+                raise ValueError(f"it is about `{quoted(found)}`")
+        except ODD as error:
+            raise OutcomeUnknown(
+                f"Productive's answer to PATCH /{kind}/{key} cannot be read "
+                f"({quoted(str(error), 200)}): it may have been done or not"
+            ) from None
 
     # --- payments
 
@@ -288,8 +300,7 @@ class ProductiveClient:
 
     def change_payment(self, payment_id: str, attributes: Mapping[str, Any]) -> None:
         """Change writable attributes of a payment; only these are sent."""
-        data = {"type": "payments", "id": payment_id, "attributes": dict(attributes)}
-        self._http.write("PATCH", f"/payments/{payment_id}", {"data": data})
+        self._change("payments", payment_id, attributes)
 
     def delete_payment(self, payment_id: str) -> bool:
         """Remove a payment psage wrote; False where Productive does not plainly say it is done."""
@@ -360,15 +371,16 @@ class ProductiveClient:
         By cursor; where the answer counts pages and links none, by number.
         """
         page = self._http.get(path, {"page[after]": "", "page[size]": "200", **params}).document
-        seen, rows = set[str](), 0
+        seen, rows, is_empty = set[str](), 0, False
         while True:
             included = {(row["type"], _id(row["id"])): row for row in page.get("included") or []}
             for row in page["data"]:
                 yield row, included
             rows += len(page["data"])
             following, meta = (page.get("links") or {}).get("next"), page.get("meta") or {}
-            if following in seen:
-                raise ValueError(f"the list {path} never ends: a page comes again")
+            was_empty, is_empty = is_empty, not page["data"]
+            if following in seen or (following and was_empty and is_empty):
+                raise ValueError(f"the list {path} never ends: it names one more page")
             if following:
                 seen.add(following)
                 page = self._http.get(following).document
@@ -458,6 +470,7 @@ class ProductiveClient:
             currency=currency,
             net=net,
             gross=net + _minor(said, "amount_tax", digits, missing=0),
+            export_id=text_of(said.get("export_id")) or None,
         )
 
     def _balance(self, row: dict[str, Any]) -> Balance:

@@ -57,6 +57,8 @@ _T = TypeVar("_T")
 _WORDS = ("$message", "message", "error_description", "error", "$dataCode")
 """Where a refusal says why, the best first."""
 
+_ROWS_THAT_CAME_MEANWHILE = 200
+"""A list may grow while it is read, but by no more than these."""
 _PAGES = ((200, 2), (50, 2), (20, 1))
 """Rows a page, and how often it is tried so: a list that is too heavy for Sage ends in a 5xx."""
 PDF_LIMIT = 2_621_440
@@ -565,13 +567,17 @@ class SageClient:
 
     def _pages(self, path: str, params: Mapping[str, str], tries: int) -> Iterator[dict[str, Any]]:
         page, seen = self._get(path, params, tries=tries), set[str]()
+        rows, is_empty = 0, False
         while True:
             yield page
             following = page.get("$next")
             if not following:
                 return
-            if following in seen:
-                raise ValueError(f"the list {path} never ends: a page comes again")
+            rows += len(page["$items"])
+            is_too_long = rows > int(page.get("$total", rows)) + _ROWS_THAT_CAME_MEANWHILE
+            was_empty, is_empty = is_empty, not page["$items"]
+            if following in seen or (was_empty and is_empty) or is_too_long:
+                raise ValueError(f"the list {path} never ends: it names one more page")
             seen.add(following)
             page = self._get(following, tries=tries)
 

@@ -5,11 +5,11 @@ while Sage surely remembers it; an older one never arrived, and is closed.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from productive_sage import allocations, customers, delivery, followups, merge
+from productive_sage import allocations, customers, delivery, followups, mapping, merge
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     CopyIsDraft,
@@ -18,10 +18,12 @@ from productive_sage.errors import (
     PsageError,
     Refused,
     ServiceUnavailable,
+    TotalsDiffer,
     UpdateLapsed,
 )
 from productive_sage.ledger import Intent, Link
-from productive_sage.models import Invoice, Notice, Outcome
+from productive_sage.models import INVOICE, Invoice, Notice, Outcome
+from productive_sage.text import is_sage_id
 
 log = logging.getLogger("psage.settling")
 
@@ -34,8 +36,10 @@ _TRIED = timedelta(days=7)
 _SETTLED = Notice("settled", "begun by an earlier run and completed now")
 
 
-def settle(desk: Desk) -> Iterator[Outcome]:
+def settle(desk: Desk, *, asked: Callable[[str, str], bool]) -> Iterator[Outcome]:
     """Finish what can be finished; `Outcome.settled` says what of the earlier run that was.
+
+    Documents that are not `asked` for now, by id and number, are held against Productive here.
 
     Raises only what stops every document: no sign-in, no network.
     """
@@ -43,7 +47,7 @@ def settle(desk: Desk) -> Iterator[Outcome]:
     for intent in desk.ledger.open_intents():
         if intent.kind == "contact":
             _settle_contact(desk, intent)
-        elif outcome := _attempt(desk, intent):
+        elif outcome := _attempt(desk, intent, asked):
             if outcome.sage_id:  # and so followed up
                 unfinished.discard((intent.source_id, intent.context["copy"]))
             yield outcome
@@ -70,7 +74,7 @@ def _settle_contact(desk: Desk, intent: Intent) -> None:
         log.warning("intent %s: %s", intent.id, error)
 
 
-def _attempt(desk: Desk, intent: Intent) -> Outcome | None:
+def _attempt(desk: Desk, intent: Intent, asked: Callable[[str, str], bool]) -> Outcome | None:
     number = str(intent.context["number"])
     try:
         found, _ = desk.productive.invoices(ids=[intent.source_id])
@@ -79,6 +83,8 @@ def _attempt(desk: Desk, intent: Intent) -> Outcome | None:
             outcome = _settle_update(desk, intent, invoice)
         else:
             outcome = _settle_create(desk, intent, invoice)
+        if outcome and invoice and not asked(invoice.id, invoice.number):
+            outcome = _against_productive(outcome, invoice)
     except PsageError as error:
         if error.stops_batch:
             raise
@@ -102,11 +108,30 @@ def _attempt(desk: Desk, intent: Intent) -> Outcome | None:
     return replace(outcome, settled=kind) if outcome else None
 
 
+def _against_productive(outcome: Outcome, invoice: Invoice) -> Outcome:
+    """The outcome, with an error where the invoice was changed since what is in Sage was begun."""
+    net = abs(invoice.net)
+    if outcome.error or outcome.net in (None, net):
+        return outcome
+    command = f"psage {invoice.kind.command} {invoice.id} --update-existing"
+    error = TotalsDiffer(
+        f"{invoice.label} is in Sage as {outcome.sage_number}, as begun before, with a net of "
+        f"{outcome.net} {outcome.currency}; in Productive it is {net} {invoice.currency} now",
+        hint=f"`{command}` brings it up to date",
+    )
+    return replace(outcome, action="differs", error=error)
+
+
 def _settle_create(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outcome | None:
     document = delivery.find_made(desk, intent)
+    if document is None and invoice and _is_copied_elsewhere(desk, intent, invoice):
+        desk.ledger.close(intent, "lapsed", "another machine made it")
+        return None
     if document:
         link = delivery.record(desk, intent, document)
-    elif invoice and _age(desk, intent) < _KEY_LIFE:
+        if mapping.gone(document):
+            raise delivery.made_and_gone(link, document)
+    elif invoice and _age(desk, intent) < _KEY_LIFE and _may_go(desk, intent, invoice):
         is_first = (
             _age(desk, intent) > SEARCH_LAG
         )  # not found after so long: the first never arrived
@@ -116,12 +141,31 @@ def _settle_create(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outco
         return None
     else:
         raise OutcomeUnknown(
-            "Productive no longer shows it, and Sage does not show its copy yet",
+            "it can no longer be sent as it was, and Sage does not show its copy yet",
             hint="run the command again in a few minutes",
         )
     return delivery.conclude(
         desk, "created", intent, link, document, invoice=invoice, notices=[_SETTLED]
     )
+
+
+def _is_copied_elsewhere(desk: Desk, intent: Intent, invoice: Invoice) -> bool:
+    """Whether Productive names a copy of another machine, which a search may not find yet."""
+    if not is_sage_id(invoice.export_id):
+        return False
+    if invoice.export_id in {link.sage_id for link in desk.ledger.links(invoice.id)}:
+        return False
+    found = desk.sage.document(intent.document_kind, str(invoice.export_id))
+    whose, copy = (mapping.marked(found.reference) if found else None) or ("", 0)
+    return whose == invoice.id and copy >= intent.context["copy"]
+
+
+def _may_go(desk: Desk, intent: Intent, invoice: Invoice) -> bool:
+    """Whether what is begun would still be begun today."""
+    credited = intent.context.get("credited_sage_id")
+    if not invoice.is_finalised or invoice.kind is not intent.document_kind:
+        return False
+    return credited is None or not mapping.gone(desk.sage.known(INVOICE, str(credited)))
 
 
 def _settle_update(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outcome | None:

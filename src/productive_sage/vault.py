@@ -447,6 +447,9 @@ def _unavailable(error: Exception) -> KeyringUnavailable:
         return KeyringUnavailable("the keyring is locked", hint=_WAY_OUT)
     # A back end may quote what it holds, in any encoding: of that no long word is shown but a path.
     long = r"(?<![\w/.-])(?!/)[\w+/=%-]{32,}|[\w+=%-]{32,}"
-    said = re.sub(long, redaction.GONE, str(error).strip().partition("\n")[0])
+    words = str(error).strip().partition("\n")[0]
+    if "\\x" in words or "\x00" in words:  # bytes, of which nobody knows what they say
+        words = ""
+    said = re.sub(long, redaction.GONE, words)
     said = redaction.redacted(said)[:_WORDS_LIMIT] or type(error).__name__
     return KeyringUnavailable(f"the keyring does not work: {said}", hint=_WAY_OUT)
