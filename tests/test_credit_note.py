@@ -565,3 +565,22 @@ def test_a_lost_reply_allocates_once(copied: Sandbox, psage: Psage, kind: str) -
     assert result.code == 0
     assert allocated(copied) == [(total, -total)]
     assert result.only["allocated"] == f"{total:.2f}"
+
+
+def test_an_update_that_would_leave_something_open_is_refused_with_both_figures(
+    credited: Sandbox, psage: Psage
+) -> None:
+    keeper = credited.bookkeeper
+    (allocation,) = credited.sage.allocations
+    keeper.delete_allocation(allocation)
+    (note,) = credited.sage.credit_notes
+    keeper.edit_invoice(note, tax_rate_id="GB_ZERO")
+    credited.agency.edit_invoice(NOTE, invoiced_on="2026-02-04")
+    credited.clear_calls()
+
+    result = psage("credit-note", NOTE, "--update-existing", "--no-pdf", "--json")
+
+    assert (result.code, result.only["error"]["code"]) == (4, "partial_credit")
+    (invoice,) = copies(credited, INVOICE)
+    assert f"{invoice['total_amount']:.2f}" in result.only["error"]["message"]
+    assert [call for call in writes(credited, "sage") if "credit_notes" in call] == []

@@ -371,3 +371,74 @@ def test_random_edits_on_both_sides_lose_nothing_of_the_bookkeepers(
             Decimal(copy_of(copied)["net_amount"]) * 100
             == copied.productive.invoices["101"]["amount"]
         )
+
+
+# --- after the customer, the currency or the reference changed
+
+
+def test_work_of_the_bookkeeper_is_kept_after_the_customer_changed(
+    copied: Sandbox, psage: Psage
+) -> None:
+    copied.agency.edit_invoice("101", company_id=507)
+    assert psage(*UPDATE, "--no-pdf").code == 0
+    copied.clear_calls()
+    again = psage(*UPDATE, "--no-pdf", "--json")
+    (copy,) = copies(copied, "101")
+    copied.bookkeeper.edit_invoice(copy["id"], line=0, unit_price="1.00")
+
+    result = psage(*UPDATE, "--no-pdf", "--json")
+
+    assert (again.code, again.only["action"]) == (0, "unchanged")
+    assert "kept" in [one["code"] for one in result.only["warnings"]] or result.code == 7
+    assert writes(copied, "sage") == []
+    assert copies(copied, "101")[0]["invoice_lines"][0]["unit_price"] == Decimal("1.00")
+
+
+@pytest.mark.parametrize("flags", [(), ("--overwrite",), ("--dry-run",)])
+def test_another_currency_is_never_unchanged(
+    copied: Sandbox, psage: Psage, flags: tuple[str, ...]
+) -> None:
+    copied.agency.edit_invoice("101", currency="EUR")
+
+    result = psage(*UPDATE, *flags, "--json")
+
+    assert (result.code, result.only["error"]["code"]) == (4, "copy_locked")
+    assert writes(copied, "sage") == []
+
+
+def test_a_reference_that_somebody_replaced_is_said(copied: Sandbox, psage: Psage) -> None:
+    (copy,) = copies(copied, "101")
+    copied.sage.books().table("sales_invoices")[copy["id"]]["reference"] = "PO 4711"
+    copied.agency.edit_invoice("101", pay_on="2026-03-30")
+
+    result = psage(*UPDATE, "--no-pdf", "--json")
+
+    changes = {one["field"]: (one["old"], one["new"]) for one in result.only["changes"]}
+    assert changes["reference"] == ("PO 4711", "PRD-101")
+
+
+def test_the_tax_follows_a_customer_on_the_other_side_of_the_border(
+    services: Sandbox, psage: Psage
+) -> None:
+    assert psage("configure", "--default-tax-rate", "GB_STANDARD").code == 0
+    services.agency.add_invoice(
+        company_id=505, id=900, lines=[{"unit_price": "100"}], tax_percent=20
+    )
+    assert psage("copy-invoice", "900", "--no-pdf").code == 0
+    services.agency.edit_invoice("900", company_id=501)
+
+    result = psage("copy-invoice", "900", "--update-existing", "--no-pdf", "--json")
+
+    (copy,) = copies(services, "900")
+    assert (result.code, copy["tax_amount"]) == (0, Decimal("20.00"))
+
+
+def test_a_due_date_before_the_date_is_refused_of_an_update_too(
+    copied: Sandbox, psage: Psage
+) -> None:
+    copied.agency.edit_invoice("101", pay_on="2026-01-01")
+
+    result = psage(*UPDATE, "--no-pdf", "--json")
+
+    assert (result.code, result.only["error"]["code"]) == (4, "date_invalid")
+    assert writes(copied, "sage") == []

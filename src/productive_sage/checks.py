@@ -14,6 +14,16 @@ from productive_sage.models import INVOICE, Books, Draft, Invoice
 
 def check(desk: Desk, invoice: Invoice, draft: Draft, *, is_new_customer: bool) -> None:
     """Raises a Refused where Sage would not book the document, whoever is billed."""
+    check_dates(desk, invoice, draft)
+    for account in sorted({line.ledger_account_id for line in draft.lines}):
+        _check_account(desk, invoice, account)
+    # Else Sage itself may say so: to read all numbers each time would be too much.
+    if draft.number and is_new_customer and draft.number in desk.sage.numbers(draft.kind):
+        raise number_taken(str(draft.number), None)
+
+
+def check_dates(desk: Desk, invoice: Invoice, draft: Draft) -> None:
+    """Raises DateInvalid or CurrencyNotEnabled where Sage's books are not open to the document."""
     if draft.due_on and draft.due_on < draft.invoiced_on and draft.kind is INVOICE:
         raise DateInvalid(
             f"{invoice.label} is dated {draft.invoiced_on}, but due on {draft.due_on}, before that",
@@ -23,11 +33,6 @@ def check(desk: Desk, invoice: Invoice, draft: Draft, *, is_new_customer: bool) 
         _check_books(desk.books(), invoice)
     except (CurrencyNotEnabled, DateInvalid):
         _check_books(desk.books(anew=True), invoice)
-    for account in sorted({line.ledger_account_id for line in draft.lines}):
-        _check_account(desk, invoice, account)
-    # Else Sage itself may say so: to read all numbers each time would be too much.
-    if draft.number and is_new_customer and draft.number in desk.sage.numbers(draft.kind):
-        raise number_taken(str(draft.number), None)
 
 
 def _check_books(books: Books, invoice: Invoice) -> None:

@@ -927,6 +927,7 @@ class _Run:
                 return self._update(invoice, link, present, overwrite=True)
             return self._conflicting(invoice, present, merged)
         draft = mapping.retaxed(invoice, merged.draft)
+        self._check_merged(invoice, draft, present, credited)
         notices = [*self._kept(present, customer, merged), *draft.notices]
         if not merged.changes:
             own = merge.own_part(merge.held_in(present), merged.theirs)
@@ -934,8 +935,12 @@ class _Run:
             outcome = self._unchanged(invoice, link, present, notices, written_now)
             return _with_cents(outcome, draft)
         changes = tuple(self._named(present, customer, one) for one in merged.changes)
-        self._check_changeable(invoice, link, draft, present)
+        changes += self._replaced_reference(present, draft)
+        self._check_changeable(invoice, link, present)
         self._check_number(draft, link)
+        # A date that was moved past its due date is Sage's to judge.
+        if {"customer", "due date"} & {one.field for one in changes}:
+            checks.check_dates(self._desk, invoice, draft)
         if not merged.takes_customer:
             customer = Contact(present.contact_id, present.contact_name, currency=present.currency)
         draft = replace(draft, notices=tuple(notices))
@@ -944,7 +949,7 @@ class _Run:
             return replace(planned, changes=changes)
         contact = self._customers.billed(invoice, customer)
         if merged.takes_customer:
-            said = merge.said_by(merged.draft, contact.id, invoice.company.id)
+            said = replace(said, document={**said.document, "customer": contact.id})
         intent = self._begin(
             "update",
             invoice,
@@ -975,8 +980,12 @@ class _Run:
         number = (invoice.number or None) if owns_number else None
         if credited:
             return self._credit_draft(invoice, credited, link.copy, number=number)
-        kept = self._kept_rate(invoice, link, present)
-        tax = self._rates.tax(invoice, self._country(invoice, customer), kept=kept)
+        country, kept = self._country(invoice, customer), self._kept_rate(invoice, link, present)
+        if not (isinstance(customer, Contact) and customer.id == present.contact_id):
+            before = Contact(present.contact_id, present.contact_name, currency=present.currency)
+            if self._country(invoice, before) != country:
+                kept = None  # on the country hangs the tax
+        tax = self._rates.tax(invoice, country, kept=kept)
         return self._draft(invoice, tax, link.copy, number=number)
 
     def _percent(self, invoice: Invoice, present: SageDocument, rate_id: str) -> Decimal:
@@ -1104,9 +1113,17 @@ class _Run:
             )
         return rate
 
-    def _check_changeable(
-        self, invoice: Invoice, link: Link, draft: Draft, present: SageDocument
+    def _replaced_reference(self, present: SageDocument, draft: Draft) -> tuple[FieldChange, ...]:
+        """What stands in the place of the marker, which an update brings back."""
+        is_as_it_was = present.reference == draft.marker
+        return () if is_as_it_was else (FieldChange("reference", present.reference, draft.marker),)
+
+    def _check_merged(
+        self, invoice: Invoice, draft: Draft, present: SageDocument, credited: Credited | None
     ) -> None:
+        """Raises CopyLocked for another currency, PartialCredit where something stays open."""
+        if credited:
+            crediting.check_whole(invoice, credited, draft)
         if draft.currency != present.currency:
             raise CopyLocked(
                 f"the copy of {invoice.label} is in {present.currency}, and a document in Sage "
@@ -1114,6 +1131,8 @@ class _Run:
                 hint=f"`psage {invoice.kind.command} {invoice.id} --create-new` makes a new copy; "
                 "then void the old one in Sage",
             )
+
+    def _check_changeable(self, invoice: Invoice, link: Link, present: SageDocument) -> None:
         if reason := allocations.locked_because(link, present):
             ways = "credit the invoice in Productive and invoice the difference"
             if invoice.kind is CREDIT_NOTE:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from productive_sage import mapping, money
 from productive_sage.desk import Desk
-from productive_sage.errors import AlreadyCredited, RefusedBySage, TaxRateInvalid
+from productive_sage.errors import AlreadyCredited, PartialCredit, RefusedBySage, TaxRateInvalid
 from productive_sage.ledger import Link
 from productive_sage.models import CREDIT_NOTE, Draft, Invoice, SageDocument
 from productive_sage.sage import ALLOCATIONS
@@ -35,6 +35,19 @@ def check_tax(note: Invoice, credited: Credited, draft: Draft, tax: Tax) -> None
         hint="leave `--tax-rate` and `--no-tax` out: a credit note has the tax of its invoice's "
         "copy",
         details={"copy": str(draft.total), "asked": str(draft.net + asked)},
+    )
+
+
+def check_whole(note: Invoice, credited: Credited, draft: Draft) -> None:
+    """Raises PartialCredit where an update would leave something of the copy open."""
+    if draft.total == credited.copy.total:
+        return
+    raise PartialCredit(
+        f"{note.label} credits the whole of {credited.copy.number}, which is "
+        f"{money.said(credited.copy.total, draft.currency)}, but as its copy was changed in Sage "
+        f"it is {money.said(draft.total, draft.currency)}",
+        hint=f"`psage credit-note {note.id} --update-existing --overwrite` makes it whole again",
+        details={"copy": str(credited.copy.total), "credit_note": str(draft.total)},
     )
 
 
