@@ -34,6 +34,7 @@ from tests.conftest import Psage, copies
         ("日本", "JP"),
         # Nobody can tell.
         *((word, "") for word in ("", " ", "-", "n/a", "NA", "Atlantis", "EU", "Europe", "ZZ")),
+        *((word, "") for word in ("Ireland, UK", "France / England")),
         *((word, "") for word in ("Congo", "Korea", "Georgia, USA", "England or Ireland")),
     ],
 )

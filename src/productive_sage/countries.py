@@ -5,6 +5,7 @@ What Unicode's own lists of names know comes from Babel; what they lack is in a 
 
 import re
 import unicodedata
+from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -77,7 +78,8 @@ def code_of(written: str) -> str:
     """
     if region := re.fullmatch(r"\s*([A-Za-z]{2})-[A-Za-z0-9]{1,3}\s*", written):
         written = region[1]  # GB-ENG
-    return _understood(written, _english()) or _understood(written, _everywhere())
+    every = ChainMap(_english(), _everywhere())
+    return _understood(written, _english()) or _understood(written, every)
 
 
 def _understood(written: str, known: Mapping[str, str]) -> str:

@@ -388,11 +388,10 @@ _INLINE = frozenset(
     "option output picture progress q rp rt ruby s samp script select small source span strike "
     "strong style sub sup svg template textarea time title tt u var video wbr".split()
 )
-_WITHOUT_END = frozenset(
-    "! br col dd dt hr img input li link meta option p script source style tbody td tfoot th thead "
-    "tr wbr".split()
-)
+_WITHOUT_END = frozenset("! br hr wbr".split())
 """Elements that are markup without an end as well; any other alone is a word: `<address> field`."""
+_OPEN = frozenset("dd dt li p tbody td tfoot th thead tr".split())
+"""Elements whose end may be left out, among other markup: one alone is a word: `<tr> rows`."""
 _HIDDEN = frozenset(("script", "style", "!--"))
 _TAG = re.compile(
     r"""<!--|-->|<[!?][A-Za-z\[][^<>]*>|<(/?)([A-Za-z][\w:.-]*)"""
@@ -423,6 +422,9 @@ def _markup(tags: Sequence[re.Match[str]]) -> dict[int, int]:
         elif begun.get(name):
             start = begun[name].pop()
             markup |= {start: at if name in _HIDDEN else start, at: at}
+    open_ = [at for at, tag in enumerate(tags) if _name(tag) in _OPEN]
+    if markup or len(open_) > 1:
+        markup |= {at: at for at in open_ if at not in markup}
     return markup
 
 
