@@ -260,3 +260,22 @@ def test_a_list_that_always_names_one_more_page_ends(
     assert result.code == 5
     assert "never ends" in json.dumps(result.only["error"])
     assert next(pages) < 100
+
+
+def test_a_copy_that_is_found_says_where_its_tax_is_another(
+    services: Sandbox, psage: Psage, home: Path
+) -> None:
+    asked = ("copy-invoice", "101", "--tax-rate", "20%", "--no-pdf", "--json")
+    assert psage(*asked).code == 0
+    forget(home)
+    assert psage(*asked).only["warnings"][0]["code"] == "adopted"
+    forget(home)
+    (copy,) = copies(services, "101")
+    for line in range(len(copy["invoice_lines"])):
+        services.bookkeeper.edit_invoice(copy["id"], line=line, tax_rate_id="GB_ZERO")
+
+    result = psage(*asked)
+
+    said = {one["code"]: one["message"] for one in result.only["warnings"]}
+    assert "355.00" in said["tax_not_mirrored"]
+    assert "0.00" in said["tax_not_mirrored"]

@@ -620,7 +620,12 @@ class _Run:
         )
         net = invoice.net if invoice.kind is INVOICE else -invoice.net
         if present.net == net and present.currency == invoice.currency:
-            return outcome
+            tax, currency = abs(invoice.tax), invoice.currency
+            if tax == present.tax or self._order.no_tax:
+                return outcome
+            said = f"Productive shows {tax} {currency} tax, the copy {present.tax} {currency}"
+            notices = (*outcome.notices, Notice("tax_not_mirrored", said))
+            return replace(outcome, notices=notices)
         return replace(
             outcome,
             action="differs",
