@@ -18,7 +18,7 @@ from tests.fuzz import MUTATIONS, SCENARIOS, Browser, Stage, cases, without_wire
 waits = test_bad_days.waits
 psage, hasty = test_bad_days.psage, test_sync_faults.hasty
 
-FEW, MANY = 40, 800
+FEW, MANY = 24, 800
 PARTS = {"copy": 5, "update": 5, "credit note": 5, "payments": 6, "connect": 4}
 """So many times `MANY` cases of each scenario: 20,000."""
 
