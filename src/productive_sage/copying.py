@@ -220,8 +220,8 @@ def _both(earlier: Outcome, later: Outcome) -> Outcome:
     """The later outcome of a document, with what the earlier one had to say."""
     if isinstance(earlier.error, UpdateLapsed):
         return later
-    is_lost = later.error and not later.sage_id and not isinstance(later.error, CopyIsDraft)
-    if later.error and is_lost and earlier.sage_id and not earlier.error:
+    is_made = earlier.sage_id and not earlier.error and not later.sage_id
+    if is_made and later.error and not isinstance(later.error, CopyIsDraft):
         return _not_as_asked(earlier, later.error)
     if _is_new(earlier) and later.action == "updated":
         later = replace(later, action="created")
@@ -559,9 +559,7 @@ class _Run:
         Whoever wants a new one is asked again where that turns up, so it is not looked for here.
         """
         links = self._desk.ledger.links(invoice.id)
-        own = {link.sage_id for link in links}
-        is_strange = is_sage_id(invoice.export_id) and invoice.export_id not in own
-        if links and is_strange and wanted != "new":
+        if links and wanted != "new" and doubles.unknown(invoice.export_id, links):
             return self._adopt(invoice) or links[-1]
         return links[-1] if links else None
 
@@ -620,12 +618,10 @@ class _Run:
         )
         net = invoice.net if invoice.kind is INVOICE else -invoice.net
         if present.net == net and present.currency == invoice.currency:
-            tax, currency = abs(invoice.tax), invoice.currency
-            if tax == present.tax or self._order.no_tax:
+            if abs(invoice.tax) == present.tax or self._order.no_tax:
                 return outcome
-            said = f"Productive shows {tax} {currency} tax, the copy {present.tax} {currency}"
-            notices = (*outcome.notices, Notice("tax_not_mirrored", said))
-            return replace(outcome, notices=notices)
+            notice = Notice("tax_not_mirrored", mapping.both_taxes(invoice, present.tax))
+            return replace(outcome, notices=(*outcome.notices, notice))
         return replace(
             outcome,
             action="differs",
@@ -650,8 +646,8 @@ class _Run:
             return None
         credited, desk = mapping.check_whole(note), self._desk
         links, found = desk.ledger.links(credited.id), list[Invoice]()
-        link, own = links[-1] if links else None, {link.sage_id for link in links}
-        if link is None or (is_sage_id(credited.export_id) and credited.export_id not in own):
+        link = links[-1] if links else None
+        if link is None or doubles.unknown(credited.export_id, links):
             found, unreadable = desk.productive.invoices(ids=[credited.id])
             if credited.id in unreadable:
                 raise unreadable[credited.id]

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from productive_sage import mapping
 from productive_sage.desk import Desk
 from productive_sage.errors import CopiedTwice, CustomerDoubled, PsageError
-from productive_sage.models import Contact, Notice, Outcome, SageDocument
+from productive_sage.ledger import Link
+from productive_sage.models import Contact, Invoice, Kind, Notice, Outcome, SageDocument
 from productive_sage.text import is_sage_id
 
 _COMPANY = "productive-company-"
@@ -26,6 +27,23 @@ def named(desk: Desk, productive_id: str) -> str | None:
     with suppress(PsageError):
         return desk.productive.export_id(productive_id)
     return None
+
+
+def unknown(export_id: str | None, links: Collection[Link]) -> str | None:
+    """The id of a Sage document that Productive names, where it is none of those known here."""
+    is_known = export_id in {link.sage_id for link in links}
+    return export_id if is_sage_id(export_id) and not is_known else None
+
+
+def made_elsewhere(desk: Desk, kind: Kind, invoice: Invoice) -> tuple[int, SageDocument] | None:
+    """Which copy of the invoice Productive names, and the document, where it is not known here.
+
+    A search of Sage may not find it yet.
+    """
+    sage_id = unknown(invoice.export_id, desk.ledger.links(invoice.id))
+    found = desk.sage.document(kind, sage_id) if sage_id else None
+    whose, copy = (mapping.marked(found.reference) if found else None) or ("", 0)
+    return (copy, found) if found and whose == invoice.id else None
 
 
 def checked(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from productive_sage import allocations, files, mapping, money
+from productive_sage import allocations, doubles, files, mapping, money
 from productive_sage.config import storage_error
 from productive_sage.desk import Desk
 from productive_sage.errors import (
@@ -27,7 +27,6 @@ from productive_sage.errors import (
 from productive_sage.ledger import Link
 from productive_sage.models import Invoice, Notice, PdfResult, SageDocument
 from productive_sage.sage import PDF_LIMIT
-from productive_sage.text import is_sage_id
 
 log = logging.getLogger("psage.followups")
 
@@ -130,14 +129,11 @@ def _is_old(desk: Desk, link: Link, invoice: Invoice | None) -> bool:
     latest = desk.ledger.latest(link.productive_id)
     if latest and latest.id != link.id:
         return True
-    if invoice is None or not is_sage_id(invoice.export_id):
-        return False
-    if invoice.export_id in {one.sage_id for one in desk.ledger.links(invoice.id)}:
+    if invoice is None:
         return False
     with suppress(PsageError):  # what cannot be read is no later copy
-        if other := desk.sage.document(link.kind, str(invoice.export_id)):
-            whose, copy = mapping.marked(other.reference) or ("", 0)
-            return whose == invoice.id and copy > link.copy and not mapping.gone(other)
+        if found := doubles.made_elsewhere(desk, link.kind, invoice):
+            return found[0] > link.copy and not mapping.gone(found[1])
     return False
 
 

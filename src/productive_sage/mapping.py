@@ -180,6 +180,12 @@ def _credited_line(line: SageLine, source: InvoiceLine | None, position: int) ->
     )
 
 
+def both_taxes(invoice: Invoice, tax: Decimal) -> str:
+    """What Productive shows as the tax of a document, and what its copy has."""
+    shown = abs(invoice.tax) if invoice.kind is CREDIT_NOTE else invoice.tax
+    return f"Productive shows {shown} {invoice.currency} tax, the copy {tax} {invoice.currency}"
+
+
 def retaxed(invoice: Invoice, draft: Draft) -> Draft:
     """The draft with what has to be said of its tax as it is now.
 
@@ -190,7 +196,7 @@ def retaxed(invoice: Invoice, draft: Draft) -> Draft:
     codes = ("tax_not_mirrored", "tax_differs")
     notices = [notice for notice in draft.notices if notice.code not in codes]
     tax = abs(invoice.tax) if invoice.kind is CREDIT_NOTE else invoice.tax
-    said = f"Productive shows {tax} {invoice.currency} tax, the copy {draft.tax} {invoice.currency}"
+    said = both_taxes(invoice, draft.tax)
     if tax != draft.tax and mirrored is not None:
         notices.append(Notice("tax_differs", f"{said} at the same rate"))
     elif tax != draft.tax and not draft.is_no_tax_asked:

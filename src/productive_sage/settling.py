@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from productive_sage import allocations, customers, delivery, followups, mapping, merge
+from productive_sage import allocations, customers, delivery, doubles, followups, mapping, merge
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     CopyIsDraft,
@@ -23,7 +23,6 @@ from productive_sage.errors import (
 )
 from productive_sage.ledger import Intent, Link
 from productive_sage.models import INVOICE, Invoice, Notice, Outcome
-from productive_sage.text import is_sage_id
 
 log = logging.getLogger("psage.settling")
 
@@ -151,13 +150,8 @@ def _settle_create(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outco
 
 def _is_copied_elsewhere(desk: Desk, intent: Intent, invoice: Invoice) -> bool:
     """Whether Productive names a copy of another machine, which a search may not find yet."""
-    if not is_sage_id(invoice.export_id):
-        return False
-    if invoice.export_id in {link.sage_id for link in desk.ledger.links(invoice.id)}:
-        return False
-    found = desk.sage.document(intent.document_kind, str(invoice.export_id))
-    whose, copy = (mapping.marked(found.reference) if found else None) or ("", 0)
-    return whose == invoice.id and copy >= intent.context["copy"]
+    found = doubles.made_elsewhere(desk, intent.document_kind, invoice)
+    return found is not None and found[0] >= intent.context["copy"]
 
 
 def _may_go(desk: Desk, intent: Intent, invoice: Invoice) -> bool:
