@@ -618,11 +618,15 @@ def test_a_copy_takes_no_place_of_the_payment_it_was_made_of(books: Sandbox, psa
     twin = books.agency.add_payment("101", "50.00", "2026-03-01", payment["note"])
     books.agency.delete_payment(payment["id"])
 
-    first = psage(*FULL)
+    results = [psage(*FULL) for _ in range(3)]
+    books.bookkeeper.edit_receipt(receipt, date="2026-03-09")
+    psage(*FULL)
+    stayed = only_payment(books)["paid_on"]
     books.bookkeeper.delete_receipt(receipt)
     psage(*FULL)
 
-    assert (codes(first), only_payment(books)["id"]) == (["paid_in_productive"], twin)
+    assert [codes(result) for result in results] == [["paid_in_productive"]] * 3
+    assert (only_payment(books)["id"], stayed) == (twin, "2026-03-01")
 
 
 @pytest.mark.parametrize("edit", [{"amount": "49.00"}, {"date": "2026-03-09"}])

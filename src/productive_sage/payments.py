@@ -709,8 +709,11 @@ class _Run:
         if not self._desk.dry_run:
             for one in steps.found:
                 ledger.mirror(one, case.intents.pop(one.marker, None))
-            for _, one in steps.vanished:
-                ledger.unmirror(one.marker)
+            copied = {shares.marked(payment.note) for payment in steps.by_hand}
+            for share, one in steps.vanished:
+                # Without its record a person's copy of a payment would pass for psage's own.
+                if share is None or one.marker not in copied:
+                    ledger.unmirror(one.marker)
             for intent in case.intents.values():
                 ledger.close(intent, "lapsed", "never arrived")
         # A step that failed ends it, or a payment could stand beside the one it replaces.
