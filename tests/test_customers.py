@@ -1,12 +1,14 @@
 """Which contact in Sage an invoice is billed to."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from productive_sage.sandbox import Sandbox
-from tests.conftest import Psage, copies, forget, writes
+from tests.conftest import Psage, Result, copies, forget, writes
 
 EMAIL = "bookkeeping@juniper-street.example"
 
@@ -14,6 +16,16 @@ EMAIL = "bookkeeping@juniper-street.example"
 def customer_of(sandbox: Sandbox, productive_id: str) -> str:
     (copy,) = copies(sandbox, productive_id)
     return str(copy["contact"]["id"])
+
+
+def forget_contacts(home: Path) -> None:
+    """As on the next day."""
+    with closing(sqlite3.connect(home / "default.db")) as db, db:
+        db.execute("DELETE FROM cache WHERE key LIKE 'contact %'")
+
+
+def codes(result: Result) -> list[str]:
+    return [one["code"] for one in result.only["warnings"]]
 
 
 def posted_contacts(sandbox: Sandbox) -> list[str]:
@@ -126,6 +138,44 @@ def test_what_is_another_companys_is_never_taken(
 
     assert result.only["customer"]["created"] is True
     assert customer_of(services, "123") != other
+
+
+ANOTHERS = [{"source_guid": "productive-company-999"}, {"tax_number": "GB999999973"}]
+
+
+@pytest.mark.parametrize("change", ANOTHERS, ids=str)
+def test_a_customer_that_became_another_companys_is_billed_no_more(
+    services: Sandbox, psage: Psage, home: Path, change: dict[str, str]
+) -> None:
+    known = services.bookkeeper.add_contact("Juniper Street Coffee Ltd")
+    psage("copy-invoice", "123")
+    services.bookkeeper.edit_contact(known, **change)
+    forget_contacts(home)
+
+    planned = psage("copy-invoice", "124", "--dry-run", "--json")
+    result = psage("copy-invoice", "124", "--json")
+    later = psage("copy-invoice", "125", "--json")
+
+    assert planned.only["customer"]["created"] is True
+    assert (customer_of(services, "123"), result.only["customer"]["created"]) == (known, True)
+    assert "customer_differs" in codes(result)
+    assert customer_of(services, "125") == customer_of(services, "124")
+    assert "customer_differs" not in codes(later)
+
+
+@pytest.mark.parametrize("change", ANOTHERS, ids=str)
+def test_what_a_person_agreed_to_stays(
+    services: Sandbox, psage: Psage, home: Path, change: dict[str, str]
+) -> None:
+    known = services.bookkeeper.add_contact("Juniper Group")
+    psage("copy-invoice", "123", "--customer", known, "--remember")
+    psage("copy-invoice", "124")
+    services.bookkeeper.edit_contact(known, **change)
+    forget_contacts(home)
+
+    psage("copy-invoice", "125")
+
+    assert customer_of(services, "125") == known
 
 
 def test_a_tax_number_in_another_dress_is_the_companys(services: Sandbox, psage: Psage) -> None:

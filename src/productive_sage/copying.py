@@ -832,6 +832,7 @@ class _Run:
             "contact_name": contact.name,
             "country": contact.country,
             "remember": self._customers.remembers(invoice, contact),
+            "agreed": self._customers.is_agreed(invoice, contact),
         }
         return desk.ledger.begin(
             kind,

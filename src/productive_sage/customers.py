@@ -47,6 +47,8 @@ class Customers:
         self._all: list[Contact] | None = None
         self._seen: dict[str, Contact] = {}
         self._has_read_one = False
+        self._left: dict[tuple[str, str], Contact] = {}
+        """The contacts billed until now that have become another company's."""
 
     def find(self, invoice: Invoice) -> Contact | NewCustomer:
         """Say who is billed, without writing anything.
@@ -73,7 +75,15 @@ class Customers:
 
         So they do where mark, tax number or name say that it is the company, or a person did.
         """
-        return (invoice.company.id, contact.id) in self._agreed or self._is_theirs(invoice, contact)
+        return self.is_agreed(invoice, contact) or self._is_theirs(invoice, contact)
+
+    def is_agreed(self, invoice: Invoice, contact: Contact) -> bool:
+        """Whether a person said, now or earlier, that the company is billed to this contact."""
+        if (invoice.company.id, contact.id) in self._agreed:
+            return True
+        return self._is_linked(invoice, contact.id) and self._desk.ledger.is_customer_agreed(
+            invoice.company.id, invoice.currency, self._desk.sage.business_id
+        )
 
     def _is_theirs(self, invoice: Invoice, contact: Contact) -> bool:
         return self._is_linked(invoice, contact.id) or mapping.is_company(
@@ -81,10 +91,22 @@ class Customers:
         )
 
     def _is_linked(self, invoice: Invoice, contact_id: str) -> bool:
-        linked = self._desk.ledger.customer(
-            invoice.company.id, invoice.currency, self._desk.sage.business_id
-        )
+        linked = self._linked(invoice)
         return linked is not None and linked.id == contact_id
+
+    def _linked(self, invoice: Invoice, *, only_unused: bool = False) -> Contact | None:
+        """The contact billed until now, unless it has become another company's by what Sage says.
+
+        What a person agreed to stays. `only_unused`: as `Ledger.customer` has it.
+        """
+        desk, key = self._desk, (invoice.company.id, invoice.currency)
+        linked = desk.ledger.customer(*key, desk.sage.business_id, only_unused=only_unused)
+        if linked is None or desk.ledger.is_customer_agreed(*key, desk.sage.business_id):
+            return linked
+        if mapping.is_another(self.seen(invoice, linked), invoice.company, invoice.bill_to):
+            self._left[key] = linked
+            return None
+        return linked
 
     def billed(self, invoice: Invoice, customer: Contact | NewCustomer) -> Contact:
         """The contact to bill, created in Sage now if it has to be; at most once."""
@@ -135,7 +157,11 @@ class Customers:
         if not self.remembers(invoice, contact):
             return
         self._desk.ledger.remember_customer(
-            invoice.company.id, invoice.currency, self._desk.sage.business_id, contact
+            invoice.company.id,
+            invoice.currency,
+            self._desk.sage.business_id,
+            contact,
+            is_agreed=self.is_agreed(invoice, contact),
         )
 
     def country(self, invoice: Invoice, customer: Contact | NewCustomer) -> str:
@@ -175,9 +201,19 @@ class Customers:
 
     def notices(self, invoice: Invoice, customer: Contact | NewCustomer) -> tuple[Notice, ...]:
         """What a person should know of the customer."""
-        if isinstance(customer, NewCustomer):
-            return customer.notices
         said: list[Notice] = []
+        left = self._left.get((invoice.company.id, invoice.currency))
+        if left and not (isinstance(customer, Contact) and customer.id == left.id):
+            said.append(
+                Notice(
+                    "customer_differs",
+                    f"the contact `{left.name}`, which was billed for {invoice.company.name} until "
+                    "now, has another company's mark or tax number in Sage, so the customer was "
+                    "looked up again",
+                )
+            )
+        if isinstance(customer, NewCustomer):
+            return (*said, *customer.notices)
         if not self._is_theirs(invoice, customer):
             kept = self.remembers(invoice, customer)
             said.append(
@@ -245,14 +281,8 @@ class Customers:
             if self._remember:
                 self._agreed.add((invoice.company.id, contact.id))
             return contact
-        linked = self._desk.ledger.customer(
-            invoice.company.id,
-            invoice.currency,
-            self._desk.sage.business_id,
-            # One made on request for an invoice that then failed is not made again.
-            only_unused=self._always_new,
-        )
-        if linked:
+        # One made on request for an invoice that then failed is not made again.
+        if linked := self._linked(invoice, only_unused=self._always_new):
             return linked
         if self._always_new:
             return self._new(invoice, base_currency)
@@ -269,8 +299,8 @@ class Customers:
             count = "1 contact" if len(shown) == 1 else f"{len(shown)} contacts"
             raise AmbiguousCustomer(
                 f"{count} in Sage may be `{invoice.company.name}`: " + "; ".join(shown),
-                hint=f"choose one: `psage copy-invoice {invoice.id} --customer REFERENCE`, "
-                "or make a new one with `--create-customer`",
+                hint=f"choose one: `psage copy-invoice {invoice.id} --customer REFERENCE` (with "
+                "`--remember` also for later invoices), or make a new one with `--create-customer`",
                 details={
                     "customers": [
                         {"id": c.id, "name": c.name, "reference": c.reference, "email": c.email}

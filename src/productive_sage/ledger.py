@@ -153,6 +153,9 @@ MIGRATIONS = (
     ALTER TABLE report ADD COLUMN next_step TEXT NOT NULL DEFAULT '';
     CREATE TABLE seen (item TEXT PRIMARY KEY, at TEXT NOT NULL) STRICT;
     """,
+    """
+    ALTER TABLE customer ADD COLUMN is_agreed INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 _LINK = (
@@ -1062,12 +1065,27 @@ class Ledger:
         )
         return Contact(rows[0][0], rows[0][1], "", currency, "", rows[0][2]) if rows else None
 
+    def is_customer_agreed(self, company_id: str, currency: str, business_id: str) -> bool:
+        """Whether a person said that the company is billed to the contact that is known."""
+        rows = self._rows(
+            "SELECT is_agreed FROM customer "
+            "WHERE company_id = ? AND currency = ? AND business_id = ?",
+            (company_id, currency, business_id),
+        )
+        return bool(rows and rows[0][0])
+
     def remember_customer(
-        self, company_id: str, currency: str, business_id: str, contact: Contact
+        self,
+        company_id: str,
+        currency: str,
+        business_id: str,
+        contact: Contact,
+        *,
+        is_agreed: bool = False,
     ) -> None:
-        """Bill this company to this contact from now on."""
+        """Bill this company to this contact from now on; `is_agreed`: a person said so."""
         with self.write() as db:
-            context = {"company_id": company_id, "currency": currency}
+            context = {"company_id": company_id, "currency": currency, "agreed": is_agreed}
             self._remember(db, context, business_id, contact, is_unused=False)
 
     def forget_customer(self, company_id: str, currency: str, business_id: str) -> None:
@@ -1101,8 +1119,8 @@ class Ledger:
     ) -> None:
         db.execute(
             "INSERT OR REPLACE INTO customer "
-            "(company_id, currency, business_id, contact_id, name, country, is_unused) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "(company_id, currency, business_id, contact_id, name, country, is_unused, is_agreed) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 context["company_id"],
                 context["currency"],
@@ -1111,6 +1129,7 @@ class Ledger:
                 contact.name,
                 contact.country,
                 int(is_unused),
+                int(context.get("agreed", False)),
             ),
         )
 

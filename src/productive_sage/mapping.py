@@ -701,13 +701,18 @@ def matching_customers(
 
 def is_company(contact: Contact, company: Company, bill_to: Address) -> bool:
     """Whether psage's mark, the tax number or the name says so, and none of them otherwise."""
-    if _is_of_another(contact, company) or _has_other_tax_number(contact, company, bill_to):
+    if is_another(contact, company, bill_to):
         return False
     return (
         _marked_company(contact) == company.id
         or _has_tax(contact, company, bill_to)
         or _has_name(contact, company)
     )
+
+
+def is_another(contact: Contact, company: Company, bill_to: Address) -> bool:
+    """Whether psage's mark or the tax number says that the contact is another company."""
+    return _is_of_another(contact, company) or _has_other_tax_number(contact, company, bill_to)
 
 
 def _marked_company(contact: Contact) -> str | None:
