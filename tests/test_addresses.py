@@ -180,6 +180,51 @@ def test_a_country_mended_in_sage_counts_at_once(moved: Sandbox, psage: Psage) -
     assert "country_differs" not in [w["code"] for w in result.only["warnings"]]
 
 
+@pytest.mark.parametrize(
+    ("then", "now", "rates"),
+    [
+        (("GB", "United Kingdom"), ("FR", "France"), ["GB_STANDARD", "GB_ZERO"]),
+        (("FR", "France"), ("GB", "United Kingdom"), ["GB_ZERO", "GB_STANDARD"]),
+        (("FR", "France"), ("DE", "Germany"), ["GB_ZERO", "GB_ZERO"]),
+    ],
+    ids=["abroad", "home", "from one to another"],
+)
+def test_an_update_after_the_customer_moved_has_the_tax_of_the_new_country(
+    services: Sandbox,
+    psage: Psage,
+    home: Path,
+    then: tuple[str, str],
+    now: tuple[str, str],
+    rates: list[str],
+) -> None:
+    psage("configure", "--default-tax-rate", "GB_STANDARD")
+    contact, seen = services.bookkeeper.contact_id("Northwind Traders Ltd"), []
+    for (in_sage, in_productive), flags in ((then, ()), (now, ("--update-existing",))):
+        services.bookkeeper.edit_contact(contact, country_id=in_sage)
+        services.agency.edit_contact_entry(501, country=in_productive)
+        result = psage("copy-invoice", "101", *flags, "--json")
+        (copy,) = copies(services, "101")
+        seen += {line["tax_rate"]["id"] for line in copy["invoice_lines"]}
+
+    assert seen == rates
+    assert ("tax rate of line 1" in str(result.only)) is (rates[0] != rates[1])
+
+
+def test_an_update_keeps_a_rate_that_was_asked_for_where_the_country_was_not_known(
+    services: Sandbox, psage: Psage
+) -> None:
+    psage("configure", "--default-tax-rate", "GB_STANDARD")
+    contact = services.bookkeeper.contact_id("Northwind Traders Ltd")
+    services.bookkeeper.edit_contact(contact, country_id=None)
+    services.agency.edit_contact_entry(501, country=None, vat=None)
+    psage("copy-invoice", "101", "--no-tax")
+    services.bookkeeper.edit_contact(contact, country_id="GB")
+
+    result = psage("copy-invoice", "101", "--update-existing", "--json")
+
+    assert (result.only["action"], result.only["tax"]) == ("unchanged", "0.00")
+
+
 def test_an_update_of_a_copy_linked_on_another_machine_knows_sages_country(
     moved: Sandbox, psage: Psage, home: Path
 ) -> None:

@@ -90,7 +90,7 @@ def edited(document: SageDocument, line: int = 0, **changes: Any) -> SageDocumen
 
 def written(plan: Draft | None = None) -> Written:
     plan = plan or draft()
-    said = merge.said_by(plan, "C1", "501")
+    said = merge.said_by(plan, "C1", "501", "GB")
     return Written(said, merge.held_in(in_sage(plan)))
 
 
@@ -102,7 +102,7 @@ def merged(
     customer: str = "C1",
     overwrite: bool = False,
 ) -> Merged:
-    said = merge.said_by(now, customer, "501")
+    said = merge.said_by(now, customer, "501", "GB")
     rates = {"STANDARD": Decimal(20), "LOWER": Decimal(5), "ZERO": Decimal(0)}
     return merge.merge(now, said, present, before, percent=rates.__getitem__, overwrite=overwrite)
 

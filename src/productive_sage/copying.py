@@ -728,10 +728,11 @@ class _Run:
                 hint="give it a number in Productive",
             )
         number = invoice.number if owns_number else None
+        country = self._country(invoice, customer)
         if credited:
             draft = self._credit_draft(invoice, credited, copy, number=number)
         else:
-            tax = self._rates.tax(invoice, self._country(invoice, customer), kept=None)
+            tax = self._rates.tax(invoice, country, kept=None)
             draft = self._draft(invoice, tax, copy, number=number)
         draft = self._addressed(draft, invoice, customer)
         self._check_number(draft, None)
@@ -750,7 +751,7 @@ class _Run:
             last = desk.productive.export_id(invoice.id)
             if outcome := self._made_meanwhile(invoice, copy, last):
                 return outcome
-        said = merge.said_by(draft, contact.id, invoice.company.id)
+        said = merge.said_by(draft, contact.id, invoice.company.id, country)
         intent = self._begin(
             invoice.kind.code, invoice, draft, contact, copy=copy, said=said, credited=credited
         )
@@ -908,14 +909,15 @@ class _Run:
         customer, is_asked = self._present_customer(
             invoice, present, credited, written, overwrite=overwrite
         )
-        draft = self._draft_of_update(invoice, link, present, customer, credited)
+        country = self._country(invoice, customer)
+        draft = self._draft_of_update(invoice, link, present, customer, credited, written)
         is_for_same = isinstance(customer, Contact) and customer.id == present.contact_id
         if not is_for_same or (written and "address" in written.said.document):
             draft = self._addressed(draft, invoice, customer)
         billed = customer.id if isinstance(customer, Contact) else ""
         if not is_asked and written and "customer" in written.said.document:
             billed = written.said.document["customer"]  # Productive says what it said before
-        said = merge.said_by(draft, billed, invoice.company.id)
+        said = merge.said_by(draft, billed, invoice.company.id, country)
         merged = merge.merge(
             draft,
             said,
@@ -976,6 +978,7 @@ class _Run:
         present: SageDocument,
         customer: Contact | NewCustomer,
         credited: Credited | None,
+        written: Written | None,
     ) -> Draft:
         """The copy as Productive says; a number Sage gave stays, whoever numbers the next one."""
         owns_number = link.number_sent and self._desk.settings.numbering == "productive"
@@ -983,10 +986,12 @@ class _Run:
         if credited:
             return self._credit_draft(invoice, credited, link.copy, number=number)
         country, kept = self._country(invoice, customer), self._kept_rate(invoice, link, present)
+        before = written.said.document.get("country") if written else None
         if not (isinstance(customer, Contact) and customer.id == present.contact_id):
-            before = Contact(present.contact_id, present.contact_name, currency=present.currency)
-            if self._country(invoice, before) != country:
-                kept = None  # on the country hangs the tax
+            other = Contact(present.contact_id, present.contact_name, currency=present.currency)
+            before = self._country(invoice, other)
+        if before and self._rates.differ(before, country):
+            kept = None  # on the country hangs the tax
         tax = self._rates.tax(invoice, country, kept=kept)
         return self._draft(invoice, tax, link.copy, number=number)
 

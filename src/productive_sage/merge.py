@@ -113,14 +113,16 @@ class Merged:
 # --- the three versions
 
 
-def said_by(draft: Draft, customer: str, company: str) -> Version:
+def said_by(draft: Draft, customer: str, company: str, country: str) -> Version:
     """What Productive says now; `customer` is the contact to bill, empty for one still to be made.
 
-    Fields it leaves to Sage are not in it.
+    `country` is where the customer is, on which the tax hung. Fields it leaves to Sage are not in
+    it.
     """
     document = {
         "customer": customer,
         "company": company,
+        "country": country,
         "date": draft.invoiced_on.isoformat(),
     }
     if draft.due_on:

@@ -59,6 +59,13 @@ class Rates:
             notices=tuple(notices),
         )
 
+    def differ(self, before: str, now: str) -> bool:
+        """Whether other rules hold for customers in two countries, as `tax.country_of` has them."""
+        home = self._desk.books().country
+        one, other = Sale(home, before), Sale(home, now)
+        rules = [(s.is_at_home, s.is_abroad, s.is_zero_rated, s.wants_type) for s in (one, other)]
+        return rules[0] != rules[1]
+
     def _is_registered(self, rate: str) -> bool:
         """Whether the business is registered for VAT.
 
