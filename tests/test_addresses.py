@@ -198,7 +198,7 @@ def test_an_update_after_the_customer_moved_has_the_tax_of_the_new_country(
     rates: list[str],
 ) -> None:
     psage("configure", "--default-tax-rate", "GB_STANDARD")
-    contact, seen = services.bookkeeper.contact_id("Northwind Traders Ltd"), []
+    contact, seen = services.bookkeeper.contact_id("Northwind Traders Ltd"), list[str]()
     for (in_sage, in_productive), flags in ((then, ()), (now, ("--update-existing",))):
         services.bookkeeper.edit_contact(contact, country_id=in_sage)
         services.agency.edit_contact_entry(501, country=in_productive)

@@ -40,6 +40,19 @@ def edit_note(sandbox: Sandbox, description: str = "Credited in full") -> None:
     sandbox.agency.edit_line(key, description=description)
 
 
+def credit_again(sandbox: Sandbox) -> str:
+    """A second credit note in Productive for the whole invoice."""
+    return sandbox.agency.add_invoice(
+        company_id=sandbox.productive.invoices[NOTE]["company_id"],
+        credits_invoice=INVOICE,
+        lines=[
+            {"unit_price": str(Decimal(row["amount"]) / -100), "quantity": "-1"}
+            for row in sandbox.productive.line_items.values()
+            if row["invoice_id"] == NOTE
+        ],
+    )
+
+
 @pytest.fixture
 def copied(beginning: Callable[..., Sandbox]) -> Sandbox:
     """The invoice is copied with 20% tax."""
@@ -215,6 +228,30 @@ def test_a_dry_run_shows_it_all_and_sends_nothing(copied: Sandbox, psage: Psage)
     sent = json.loads(call.body)["sales_credit_note"]
     assert sent.pop("idempotency_id")
     assert sent == request["body"]["sales_credit_note"]
+
+
+def test_a_dry_run_says_what_stays_on_account(copied: Sandbox, psage: Psage) -> None:
+    (invoice,) = copies(copied, INVOICE)
+    copied.bookkeeper.pay(invoice["id"], "100.00")
+
+    planned = psage("credit-note", NOTE, "--dry-run", "--json")
+    result = psage("credit-note", NOTE, "--json")
+
+    assert planned.only["allocated"] == result.only["allocated"]
+    for (warning,) in (planned.only["warnings"], result.only["warnings"]):
+        assert warning["code"] == "rest_on_account"
+        assert "100.00 GBP stay on the customer's account" in warning["message"]
+
+
+def test_a_dry_run_credits_an_invoice_once(copied: Sandbox, psage: Psage) -> None:
+    again = credit_again(copied)
+
+    planned = psage("credit-note", NOTE, again, "--dry-run", "--json")
+    result = psage("credit-note", NOTE, again, "--json")
+
+    for outcome in (planned, result):
+        codes = [one["error"] and one["error"]["code"] for one in outcome.results]
+        assert codes == [None, "already_credited"]
 
 
 def test_each_line_is_credited_at_the_rate_and_account_the_bookkeeper_gave_it(
@@ -470,15 +507,7 @@ def test_a_second_credit_note_for_the_same_copy_is_refused(
 ) -> None:
     """Productive lets an invoice be credited again once the first credit note is deleted."""
     (first,) = notes(credited)
-    again = credited.agency.add_invoice(
-        company_id=credited.productive.invoices[NOTE]["company_id"],
-        credits_invoice=INVOICE,
-        lines=[
-            {"unit_price": str(Decimal(row["amount"]) / -100), "quantity": "-1"}
-            for row in credited.productive.line_items.values()
-            if row["invoice_id"] == NOTE
-        ],
-    )
+    again = credit_again(credited)
     if deleted:
         credited.agency.delete_invoice(NOTE)
     if elsewhere != "same records":
@@ -518,6 +547,22 @@ def test_a_lost_ledger_finds_both_documents(credited: Sandbox, psage: Psage, hom
 
 
 # --- the allocation fails
+
+
+def test_a_note_of_another_contact_keeps_its_allocation(credited: Sandbox, psage: Psage) -> None:
+    """Sage allocates documents of one contact alone, so it could not be set against it again."""
+    (note,), before = notes(credited), allocated(credited)
+    other = credited.bookkeeper.contact_id("Northwind Trading Limited")
+    credited.bookkeeper.edit_invoice(note["id"], contact_id=other)
+    edit_note(credited, "Something else")
+    credited.clear_calls()
+
+    planned = psage("credit-note", NOTE, "--update-existing", "--dry-run", "--json")
+    result = psage("credit-note", NOTE, "--update-existing", "--json")
+
+    for outcome in (planned, result):
+        assert (outcome.code, outcome.only["error"]["code"]) == (4, "customer_differs")
+    assert (writes(credited, "sage"), allocated(credited)) == ([], before)
 
 
 @pytest.mark.parametrize("status", [403, 500])

@@ -49,6 +49,16 @@ def test_a_missing_customer_is_created_once_for_a_whole_batch(
     assert contact["main_contact_person"]["email"].endswith("juniper-street.example")
 
 
+def test_a_dry_run_of_a_batch_makes_a_missing_customer_once(
+    services: Sandbox, psage: Psage
+) -> None:
+    result = psage("copy-invoice", "123", "124", "125", "--dry-run", "--json")
+
+    assert [one["customer"]["created"] for one in result.results] == [True, False, False]
+    paths = [[sent["path"] for sent in one["would_send"]] for one in result.results]
+    assert paths == [["/contacts", "/sales_invoices"], ["/sales_invoices"], ["/sales_invoices"]]
+
+
 def test_one_exact_name_is_a_match_and_a_similar_one_is_not(
     services: Sandbox, psage: Psage
 ) -> None:

@@ -394,6 +394,46 @@ def test_work_of_the_bookkeeper_is_kept_after_the_customer_changed(
     assert copies(copied, "101")[0]["invoice_lines"][0]["unit_price"] == Decimal("1.00")
 
 
+def test_a_customer_changed_in_sage_is_named_where_it_is_kept(
+    copied: Sandbox, psage: Psage
+) -> None:
+    other = copied.bookkeeper.contact_id("Northwind Trading Limited")
+    edit(copied, contact_id=other, contact_name="Northwind Trading Limited")
+
+    result = psage(*UPDATE, "--no-pdf", "--json")
+
+    (kept,) = [one["message"] for one in result.only["warnings"] if one["code"] == "kept"]
+    assert "Sage Northwind Trading Limited, Productive Northwind Traders Ltd" in kept
+
+
+def test_what_is_sold_abroad_is_the_bookkeepers_until_overwritten(
+    services: Sandbox, psage: Psage
+) -> None:
+    psage("copy-invoice", "109", "--no-pdf")
+    (copy,) = copies(services, "109")
+    for line in range(len(copy["invoice_lines"])):
+        services.bookkeeper.edit_invoice(copy["id"], line=line, eu_goods_services_type_id="GOODS")
+
+    kept = psage("copy-invoice", "109", "--update-existing", "--no-pdf", "--json")
+    held = copies(services, "109")[0]["invoice_lines"][0]["eu_goods_services_type"]["id"]
+    taken = psage("copy-invoice", "109", "--update-existing", "--no-pdf", "--overwrite", "--json")
+
+    assert "goods or services of line 1: Sage GOODS, Productive SERVICES" in str(kept.only)
+    assert (kept.only["action"], held) == ("unchanged", "GOODS")
+    assert taken.only["action"] == "updated"
+    (copy,) = copies(services, "109")
+    assert {line["eu_goods_services_type"]["id"] for line in copy["invoice_lines"]} == {"SERVICES"}
+
+
+def test_no_tax_that_was_asked_for_is_no_news_in_an_update(services: Sandbox, psage: Psage) -> None:
+    psage("copy-invoice", "101", "--no-tax", "--no-pdf")
+    change(services, description="Second round")
+
+    result = psage(*UPDATE, "--no-pdf", "--json")
+
+    assert (result.only["action"], result.only["warnings"]) == ("updated", [])
+
+
 @pytest.mark.parametrize("flags", [(), ("--overwrite",), ("--dry-run",)])
 def test_another_currency_is_never_unchanged(
     copied: Sandbox, psage: Psage, flags: tuple[str, ...]

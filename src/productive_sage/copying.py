@@ -334,6 +334,9 @@ class _Run:
         )
         self._rates = Rates(desk, wanted=order.tax_rate, no_tax=order.no_tax)
         self._seen: dict[str, list[tuple[int, str]]] | None = None
+        # Of a dry run: by the copy's id, and by company and currency.
+        self._would_credit: dict[str, Invoice] = {}
+        self._would_make: dict[tuple[str, str], Invoice] = {}
 
     def look_for_copies(self, invoice_ids: Sequence[str]) -> None:
         """In a large batch, read all markers at once instead of searching for each."""
@@ -738,7 +741,7 @@ class _Run:
         self._check_number(draft, None)
         checks.check(desk, invoice, draft, is_new_customer=isinstance(customer, NewCustomer))
         if desk.dry_run:
-            return _planned("would_create", invoice, customer, draft, credited=credited)
+            return self._would_create(invoice, customer, draft, credited)
         # Others may have copied it since it was read; in a batch that can be a while ago.
         named = seen.id if seen else desk.productive.export_id(invoice.id)
         if outcome := self._made_meanwhile(invoice, copy, named):
@@ -765,6 +768,27 @@ class _Run:
             return outcome
         named_by_others = {named_before, doubles.named(desk, invoice.id)} - {named}
         return doubles.checked(desk, outcome, document, named_by_others)
+
+    def _would_create(
+        self,
+        invoice: Invoice,
+        customer: Contact | NewCustomer,
+        draft: Draft,
+        credited: Credited | None,
+    ) -> Outcome:
+        """What a real run would do after the documents planned before this one."""
+        if credited:
+            first = self._would_credit.setdefault(credited.copy.id, invoice)
+            if first is not invoice:
+                raise AlreadyCredited(
+                    f"{invoice.label} credits {credited.copy.number} in Sage, as {first.label} "
+                    "does, and an invoice is credited once"
+                )
+        if isinstance(customer, NewCustomer):
+            key = (customer.company_id, customer.currency)
+            first = self._would_make.setdefault(key, invoice)
+            customer = replace(customer, is_planned=first is not invoice)
+        return _planned("would_create", invoice, customer, draft, credited=credited)
 
     def _made_meanwhile(self, invoice: Invoice, copy: int, named: str | None) -> Outcome | None:
         """The outcome of a copy that Productive names by now, and did not when it was read.
@@ -940,7 +964,7 @@ class _Run:
             return _with_cents(outcome, draft)
         changes = tuple(self._named(present, customer, one) for one in merged.changes)
         changes += self._replaced_reference(present, draft)
-        self._check_changeable(invoice, link, present)
+        self._check_changeable(invoice, link, present, None if merged.takes_customer else credited)
         self._check_number(draft, link)
         # A date that was moved past its due date is Sage's to judge.
         if {"customer", "due date"} & {one.field for one in changes}:
@@ -1070,6 +1094,9 @@ class _Run:
                 names.setdefault(customer.id, customer.name)
             elif customer:
                 names[""] = str(customer.body["name"])
+            for value in {change.sage, change.productive} - names.keys():
+                if value and (found := desk.contact(value) or desk.sage.customer(value)):
+                    names[value] = found.name
         old, new = (names.get(value, value) or "none" for value in (change.sage, change.productive))
         return FieldChange(change.name, old, new)
 
@@ -1139,7 +1166,12 @@ class _Run:
                 "then void the old one in Sage",
             )
 
-    def _check_changeable(self, invoice: Invoice, link: Link, present: SageDocument) -> None:
+    def _check_changeable(
+        self, invoice: Invoice, link: Link, present: SageDocument, credited: Credited | None
+    ) -> None:
+        """Raises CopyLocked, or CustomerDiffers for a credit note that keeps its customer."""
+        if credited:
+            crediting.check_contact(invoice, credited, present)
         if reason := allocations.locked_because(link, present):
             ways = "credit the invoice in Productive and invoice the difference"
             if invoice.kind is CREDIT_NOTE:
@@ -1257,9 +1289,11 @@ def _planned(
     """A dry run's outcome: the very bodies a real run would send."""
     requests: list[dict[str, Any]] = []
     if isinstance(customer, NewCustomer):
-        result = CustomerResult(None, str(customer.body["name"]), created=True)
-        body = {"contact": dict(customer.body)}
-        requests.append({"method": "POST", "path": "/contacts", "body": body})
+        name, is_first = str(customer.body["name"]), not customer.is_planned
+        result = CustomerResult(None, name, created=is_first)
+        if is_first:
+            body = {"contact": dict(customer.body)}
+            requests.append({"method": "POST", "path": "/contacts", "body": body})
         contact_id = "(the new customer)"
     else:
         result = CustomerResult(customer.id, customer.name, created=False)
@@ -1271,7 +1305,13 @@ def _planned(
     else:
         path, method = kind.path, "POST"
     requests.append({"method": method, "path": path, "body": {kind.field: body}})
-    allocated = min(allocations.outstanding(credited.copy), draft.total) if credited else None
+    allocated, notices = None, draft.notices
+    if credited:
+        allocated = min(allocations.outstanding(credited.copy), draft.total)
+        plan = allocations.Allocated(allocated, draft.total - allocated, credited.copy.number)
+        if plan.rest:
+            said = followups.rest_on_account(plan, "the credit note", draft.currency)
+            notices = (*notices, said)
     return Outcome(
         action,
         invoice.id,
@@ -1284,7 +1324,7 @@ def _planned(
         tax=draft.tax,
         total=draft.total,
         currency=draft.currency,
-        notices=draft.notices,
+        notices=notices,
         planned={"requests": requests},
         kind=kind,
         allocated=allocated,

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 
 from productive_sage import mapping, money
 from productive_sage.desk import Desk
-from productive_sage.errors import AlreadyCredited, PartialCredit, RefusedBySage, TaxRateInvalid
+from productive_sage.errors import (
+    AlreadyCredited,
+    CustomerDiffers,
+    PartialCredit,
+    RefusedBySage,
+    TaxRateInvalid,
+)
 from productive_sage.ledger import Link
 from productive_sage.models import CREDIT_NOTE, Draft, Invoice, SageDocument
 from productive_sage.sage import ALLOCATIONS
@@ -48,6 +54,23 @@ def check_whole(note: Invoice, credited: Credited, draft: Draft) -> None:
         f"it is {money.said(draft.total, draft.currency)}",
         hint=f"`psage credit-note {note.id} --update-existing --overwrite` makes it whole again",
         details={"copy": str(credited.copy.total), "credit_note": str(draft.total)},
+    )
+
+
+def check_contact(note: Invoice, credited: Credited, present: SageDocument) -> None:
+    """Raises CustomerDiffers where Sage would not set the changed copy against its invoice again.
+
+    Before that its allocation has to go, and only documents of one contact can be allocated.
+    """
+    copy = credited.copy
+    if present.contact_id == copy.contact_id:
+        return
+    raise CustomerDiffers(
+        f"{present.number}, the copy of {note.label}, is for `{present.contact_name}` in Sage, and "
+        f"{copy.number}, which it credits, for `{copy.contact_name}`: changed, it could not be set "
+        "against that again",
+        hint="put the customer right in Sage, then run this again; or "
+        f"`psage credit-note {note.id} --update-existing --overwrite`",
     )
 
 

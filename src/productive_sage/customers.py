@@ -28,6 +28,8 @@ class NewCustomer:
     country: str
     body: Mapping[str, Any]
     notices: tuple[Notice, ...]
+    is_planned: bool = False
+    """Whether a dry run has planned it for an earlier document."""
 
 
 class Customers:

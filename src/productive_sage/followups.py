@@ -141,15 +141,17 @@ def _allocate(desk: Desk, link: Link, document: SageDocument, done: Done) -> Non
     found = allocations.allocate(desk, link, document)
     done.allocated = found.amount
     if found.rest:
-        currency = document.currency
-        done.notices.append(
-            Notice(
-                "rest_on_account",
-                f"{money.amount(found.amount, currency)} {currency} of {document.number} "
-                f"{'are' if found.amount else 'is'} set against {found.invoice_number}; "
-                f"{money.amount(found.rest, currency)} {currency} stay on the customer's account",
-            )
-        )
+        done.notices.append(rest_on_account(found, document.number, document.currency))
+
+
+def rest_on_account(found: allocations.Allocated, number: str, currency: str) -> Notice:
+    """What of a credit note is more than its invoice has open."""
+    return Notice(
+        "rest_on_account",
+        f"{money.said(found.amount, currency)} of {number} "
+        f"{'are' if found.amount else 'is'} set against {found.invoice_number}; "
+        f"{money.said(found.rest, currency)} stay on the customer's account",
+    )
 
 
 def _step(name: str, work: Callable[[], None], code: str, what: str, *, done: Done) -> None:

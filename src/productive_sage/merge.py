@@ -21,6 +21,7 @@ from productive_sage.models import Draft, DraftLine, Kind, SageDocument, SageLin
 
 Fields = Mapping[str, str]
 _EXTRA = "a line only Sage has"
+_TYPE = "goods or services"
 _FIGURES = ("quantity", "unit_price", "discount_amount", "net_amount")
 
 
@@ -171,7 +172,7 @@ def as_sent(kind: Kind, body: Mapping[str, Any], held: Version) -> Version | Non
             "tax": _text(Decimal(sent["tax_amount"])) if "tax_amount" in sent else there["tax"],
             "ledger account": sent["ledger_account_id"],
             "item": sent.get("service_id") or sent.get("product_id") or "",
-            "goods or services": sent.get("eu_goods_services_type_id", ""),
+            _TYPE: sent.get("eu_goods_services_type_id", ""),
         }
         for sent, there in zip(body[kind.lines], held.lines, strict=True)
     ]
@@ -198,7 +199,7 @@ def _of_draft(line: DraftLine) -> Fields:
         "tax": _text(line.tax),
         "ledger account": line.ledger_account_id,
         "item": line.item[1] if line.item else "",
-        "goods or services": line.goods_or_services or "",
+        _TYPE: line.goods_or_services or "",
         "service type": line.service_type_id,
     }
 
@@ -213,7 +214,7 @@ def _of_sage(line: SageLine) -> Fields:
         "tax": _text(line.tax),
         "ledger account": line.ledger_account_id,
         "item": line.item[1] if line.item else "",
-        "goods or services": line.goods_or_services,
+        _TYPE: line.goods_or_services,
     }
 
 
@@ -440,8 +441,8 @@ class _Merge:
         is_rebooked = then is not None and then["service type"] != now["service type"]
 
         def takes(name: str, *, is_amount: bool = False) -> bool:
-            """Where a line is booked follows the settings, and those rewrite no copy."""
-            follows = name in ("ledger account", "item") and not is_rebooked
+            """What follows the settings is not new by a change of these: they rewrite no copy."""
+            follows = name == _TYPE or (name in ("ledger account", "item") and not is_rebooked)
             return self._takes(
                 f"{name} of line {n}",
                 now=now[name],
@@ -467,9 +468,11 @@ class _Merge:
             merged = replace(merged, ledger_account_id=line.ledger_account_id)
         if takes("item"):
             merged = replace(merged, item=line.item)
+        kind = line.goods_or_services
         if takes("tax rate"):
-            kind = line.goods_or_services
             merged = replace(merged, tax_rate_id=line.tax_rate_id, goods_or_services=kind)
+        elif now["tax rate"] == held["tax rate"] and takes(_TYPE):
+            merged = replace(merged, goods_or_services=kind)
         return replace(merged, tax=self._tax(n, pair, line, merged, present))
 
     def _tax(

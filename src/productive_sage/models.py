@@ -443,7 +443,7 @@ class Draft:
     """The one rate of all lines, which an update keeps; empty where there is none."""
     mirrored_tax: Decimal | None = None
     """Productive's tax, which the copy must come to since it has the same rate; else None."""
-    is_no_tax_asked: bool = False
+    is_no_tax_said: bool = False
     """Whether somebody asked for no tax: that Productive has some is no news then."""
     is_tax_sent: bool = True
     """False where Sage computes the tax and lets nobody send it."""

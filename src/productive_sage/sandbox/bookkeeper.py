@@ -22,6 +22,7 @@ from .seed import AREAS, empty_books, tax_rates
 from .server import Clock, Record
 
 Money = Decimal | str | int
+_SALE_TYPE = "eu_goods_services_type_id"
 
 
 def _money(amount: Money) -> Decimal:
@@ -253,9 +254,9 @@ class Bookkeeper:
     def edit_invoice(self, document_id: str, *, line: int = 0, **fields: object) -> None:
         """Change a document by hand.
 
-        `description`, `unit_price`, `quantity`, `discount_amount`, `ledger_account_id` and
-        `tax_rate_id` go to the line of this index and the totals follow; any other field goes to
-        the document.
+        `description`, `unit_price`, `quantity`, `discount_amount`, `ledger_account_id`,
+        `tax_rate_id` and `eu_goods_services_type_id` go to the line of this index and the totals
+        follow; any other field goes to the document.
         """
         with self._sage.lock:
             _, document = self._document(document_id)
@@ -263,7 +264,7 @@ class Bookkeeper:
             for name, value in fields.items():
                 if name in {"unit_price", "quantity", "discount_amount"}:
                     row[name] = _money(str(value))
-                elif name in {"description", "ledger_account_id", "tax_rate_id"}:
+                elif name in {"description", "ledger_account_id", "tax_rate_id", _SALE_TYPE}:
                     row[name] = value
                 else:
                     document[name] = value
