@@ -478,6 +478,12 @@ class Payments(RuleBasedStateMachine):
                 assert is_open
             elif is_open and not missing and not said[key, "doubled"]:
                 assert not by_hand, (key, by_hand, report.skipped)
+            if said[key, "open_in_sage"]:
+                assert is_open
+                assert unpaid <= 0
+            elif is_open and unpaid <= 0:
+                told = ("no_receipt_in_sage", "overpaid", "paid_in_productive", "doubled")
+                assert any(said[key, code] for code in told), (key, report.skipped)
 
     def _check_not_paid_twice(self, report: Report) -> None:
         """What a person has entered already was not created beside it."""

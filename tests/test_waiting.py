@@ -190,6 +190,19 @@ def test_an_invoice_deleted_in_productive_is_said_while_its_copy_is_open(
     assert f"void or credit {number} in Sage" in waits["next"]
 
 
+def test_what_is_open_of_a_deleted_invoices_copy_is_said_when_it_is_part_paid(
+    books: Sandbox, psage: Psage
+) -> None:
+    books.agency.delete_invoice("105")
+    books.bookkeeper.pay(copy_of(books, "105")["id"], "10.00", "2026-03-01")
+
+    (one,) = psage(*FULL).json["skipped"]
+
+    left = f"{copy_of(books, '105')['outstanding_amount']:.2f} GBP"
+    assert one["code"] == "not_found"
+    assert f"{left} of its copy are open" in one["message"]
+
+
 def test_a_copy_of_a_deleted_invoice_that_is_voided_needs_nobody(
     books: Sandbox, psage: Psage
 ) -> None:
@@ -242,6 +255,59 @@ def test_a_discount_that_was_written_off_by_hand_needs_nobody(books: Sandbox, ps
     books.agency.add_payment("105", "5.00", None, "discount", written_off_on="2026-03-02")
 
     assert found(psage("sync-payments", "--json")) == []
+
+
+@pytest.fixture
+def taxed_in_sage(books: Sandbox, psage: Psage) -> Sandbox:
+    """Productive asks for no tax on 105, its copy for 20 %."""
+    for key, row in books.productive.line_items.items():
+        if row["invoice_id"] == "105":
+            books.agency.edit_line(key, tax_percent=None)
+    return books
+
+
+def test_a_tax_that_is_only_in_sage_is_no_payment_too_many(
+    taxed_in_sage: Sandbox, psage: Psage
+) -> None:
+    pay_in_full(taxed_in_sage, "105")
+
+    (one,) = psage("sync-payments", "--json").json["skipped"]
+
+    tax = f"{copy_of(taxed_in_sage, '105')['tax_amount']:.2f} GBP"
+    assert one["code"] == "overpaid"
+    assert f"the tax is 0.00 GBP in Productive and {tax} in Sage" in one["message"]
+    assert "`psage copy-invoice 105 --update-existing --tax-rate RATE`" in one["next"]
+    assert "one too many" not in one["next"]
+
+
+def test_what_is_open_in_sage_alone_waits_with_the_amount_and_the_reason(
+    taxed_in_sage: Sandbox, psage: Psage
+) -> None:
+    copy = copy_of(taxed_in_sage, "105")
+    taxed_in_sage.bookkeeper.pay(copy["id"], copy["net_amount"], "2026-03-01")
+
+    (one,) = psage("sync-payments", "--json").json["skipped"]
+    (waits,) = waiting(psage)
+
+    assert one["code"] == waits["code"] == "open_in_sage"
+    assert f"{copy['tax_amount']:.2f} GBP of its copy are open in Sage" in one["message"]
+    assert "the tax is 0.00 GBP in Productive" in one["message"]
+    assert "`psage copy-invoice 105 --update-existing" in one["next"]
+    taxed_in_sage.bookkeeper.pay(copy["id"], copy["tax_amount"], "2026-03-02")
+    assert found(psage("sync-payments", "--json")) == ["overpaid"]
+
+
+def test_an_invoice_credited_in_productive_alone_is_open_in_sage(
+    books: Sandbox, psage: Psage
+) -> None:
+    assert psage("copy-invoice", "111", "--tax-rate", "GB_STANDARD").code == 0
+
+    (one,) = psage(*FULL).json["skipped"]
+
+    assert (one["productive_invoice_id"], one["code"]) == ("111", "open_in_sage")
+    assert "psage credit-note" in one["next"]
+    assert psage("credit-note", "110").code == 0
+    assert found(psage(*FULL)) == []
 
 
 def test_what_is_paid_too_much_waits_until_it_is_settled(books: Sandbox, psage: Psage) -> None:

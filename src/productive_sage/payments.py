@@ -65,6 +65,7 @@ _IN_PRODUCTIVE = frozenset(
         "no_receipt_in_sage",
         "not_found",
         "open_in_productive",
+        "open_in_sage",
         "overpaid",
         "paid_in_productive",
         "payment_moved",
@@ -636,6 +637,9 @@ class _Run:
                 f"it was deleted in Productive on {gone}, so its payments in Sage have no place "
                 "there"
             )
+            if document.status != "VOID" and document.outstanding:
+                left = money.said(document.outstanding, document.currency)
+                said += f", and {left} of its copy are open"
             step = (
                 "restore the invoice in Productive, or take the receipts off "
                 f"{case.link.sage_number} in Sage"

@@ -299,8 +299,9 @@ def weigh(
         _granted(share, document) for share in steps.discounts if share.marker not in by_hand
     ]
     paid = listed + balance.unpaid - free
-    if free < 0 and (steps.creates or steps.changes or paid > balance.total):
-        steps.findings.append(_overpaid(document, -free))
+    is_overpaid = free < 0 and bool(steps.creates or steps.changes or paid > balance.total)
+    if is_overpaid:
+        steps.findings.append(_overpaid(document, balance, -free))
     open_in_sage = document.outstanding or money.ZERO
     if document.status == "VOID" or document.is_draft:
         return
@@ -317,10 +318,13 @@ def weigh(
     twins = [one for one in alone if marked(one.note) in steps.mirrored]
     steps.findings += [_doubled(steps.mirrored[marked(one.note) or ""], one) for one in twins]
     alone = [one for one in alone if one not in twins]
-    if not held and open_in_sage > 0 and _sum(alone) > 0:
-        was_received = any(one.written_off_on is None for one in alone)
-        if was_received or open_in_sage > free:
-            steps.findings.append(_no_receipt(document, alone))
+    if held or open_in_sage <= 0:
+        return
+    was_received = any(one.written_off_on is None for one in alone)
+    if _sum(alone) > 0 and (was_received or open_in_sage > free):
+        steps.findings.append(_no_receipt(document, alone))
+    elif free <= 0 and not twins and not is_overpaid:
+        steps.findings.append(_open_in_sage(document, balance))
 
 
 def _sum(rows: Iterable[Payment | Share]) -> Decimal:
@@ -416,29 +420,62 @@ def _granted(share: Share, document: SageDocument) -> Finding:
     )
 
 
-def _overpaid(document: SageDocument, amount: Decimal) -> Finding:
-    more = money.said(amount, document.currency)
-    return Finding(
-        "overpaid",
-        f"what is paid is {more} more than Productive has due",
+def _overpaid(document: SageDocument, balance: Balance, amount: Decimal) -> Finding:
+    said = f"what is paid is {money.said(amount, document.currency)} more than Productive has due"
+    step = (
         "remove the payment in Productive that is one too many; or correct the receipt of "
-        f"{document.number} in Sage",
+        f"{document.number} in Sage"
+    )
+    if why := _other_total(document, balance):
+        said, step = f"{said}: {why}", _same_total(document, balance)
+    return Finding("overpaid", said, step)
+
+
+def _other_total(document: SageDocument, balance: Balance) -> str:
+    """Which figures of the two sides are not the same; empty where their totals are."""
+    if balance.total == document.total:
+        return ""
+    name, asked, copied = "tax", balance.tax, document.tax
+    if balance.net != document.net:
+        name, asked, copied = "total", balance.total, document.total
+    currency = document.currency
+    return (
+        f"the {name} is {money.said(asked, currency)} in Productive and "
+        f"{money.said(copied, currency)} in Sage"
+    )
+
+
+def _same_total(document: SageDocument, balance: Balance) -> str:
+    """How the two sides come to the same total."""
+    return (
+        "if Sage is right, give the invoice the same tax and amounts in Productive; if Productive "
+        f"is, take its receipt off {document.number} in Sage, run `psage copy-invoice "
+        f"{balance.invoice_id} --update-existing --tax-rate RATE`, and enter the receipt again"
+    )
+
+
+def _open_in_sage(document: SageDocument, balance: Balance) -> Finding:
+    """Nothing is open in Productive, and Sage asks the customer for more."""
+    left = money.said(document.outstanding or money.ZERO, document.currency)
+    why = _other_total(document, balance)
+    step = (
+        "if it was credited in Productive, copy the credit note with `psage credit-note`; if "
+        f"{left} are owed, open them in Productive; else credit {document.number} in Sage"
+    )
+    return Finding(
+        "open_in_sage",
+        f"nothing of it is open in Productive, but {left} of its copy are open in Sage"
+        + (f": {why}" if why else ""),
+        _same_total(document, balance) if why else step,
     )
 
 
 def _still_open(document: SageDocument, balance: Balance, amount: Decimal) -> Finding:
     """The copy is paid, and Productive's invoice is not, as it asks for more."""
-    currency, left = document.currency, money.said(amount, document.currency)
-    why, step = "what settles its copy there is no payment", f"credit the {left} in Productive"
-    if balance.total != document.total:
-        asked, copied = ("tax", balance.tax), ("tax", document.tax)
-        if balance.net != document.net:
-            asked, copied = ("total", balance.total), ("total", document.total)
-        why = (
-            f"the {asked[0]} is {money.said(asked[1], currency)} in Productive and "
-            f"{money.said(copied[1], currency)} in Sage"
-        )
-        step = f"write the {left} off in Productive"
+    left = money.said(amount, document.currency)
+    why, step = _other_total(document, balance), f"write the {left} off in Productive"
+    if not why:
+        why, step = "what settles its copy there is no payment", f"credit the {left} in Productive"
     return Finding(
         "open_in_productive",
         f"its copy is paid in full in Sage, but {left} stay open in Productive: {why}",
