@@ -13,7 +13,23 @@ def test_minor_units_are_read_in_every_form_productive_sends(sent: object) -> No
     assert money.from_minor(sent, 2) == Decimal("150.00")
 
 
-@pytest.mark.parametrize("sent", ["150.5", 1.5, True, None, "", "12,00", "NaN", "Infinity"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "150.5",
+        1.5,
+        True,
+        None,
+        "",
+        "12,00",
+        "NaN",
+        "Infinity",
+        "1_000",
+        "\uff11\uff12",
+        " 12",
+        "1.",
+    ],
+)
 def test_what_is_not_a_whole_number_of_minor_units_is_refused(sent: object) -> None:
     with pytest.raises(AmountsUnclear):
         money.from_minor(sent, 2)

@@ -122,15 +122,34 @@ def test_goods_sold_abroad_are_a_setting(services: Sandbox, psage: Psage, home: 
     assert {line["eu_goods_services_type"]["id"] for line in copy["invoice_lines"]} == {"GOODS"}
 
 
-def test_a_home_rate_for_a_customer_abroad_is_sages_refusal_in_its_words(
+def test_a_home_rate_for_a_customer_of_sages_abroad_is_sages_refusal_in_its_words(
     services: Sandbox, psage: Psage
 ) -> None:
-    result = psage("copy-invoice", "109", "--tax-rate", "GB_STANDARD", "--json")
+    psage("copy-invoice", "109")
+    flags = ("--create-new", "--tax-rate", "GB_STANDARD", "--json")
+
+    result = psage("copy-invoice", "109", *flags)
 
     assert result.code == 4
     assert result.only["error"]["code"] == "refused_by_sage"
     assert "--tax-rate" in result.only["error"]["hint"]
-    assert copies(services, "109") == []
+    assert len(copies(services, "109")) == 1
+
+
+@pytest.mark.parametrize("rate", ["GB_STANDARD", "GB_EXEMPT"])
+@pytest.mark.parametrize("flags", [(), ("--dry-run",)])
+def test_no_customer_is_made_for_a_rate_sage_refuses_abroad(
+    services: Sandbox, psage: Psage, rate: str, flags: tuple[str, ...]
+) -> None:
+    company = services.agency.add_company("Rivoli SARL", country="France")
+    bill = services.agency.add_invoice(company_id=company, lines=[{"unit_price": "10.00"}])
+
+    result = psage("copy-invoice", bill, "--tax-rate", rate, *flags, "--json")
+
+    assert (result.code, result.only["error"]["code"]) == (4, "tax_rate_invalid")
+    assert "FR" in result.only["error"]["message"]
+    assert writes(services) == []
+    assert psage("copy-invoice", bill).code == 0
 
 
 def test_an_update_abroad_stays_unchanged(services: Sandbox, psage: Psage) -> None:

@@ -735,7 +735,8 @@ class _Run:
         if credited:
             draft = self._credit_draft(invoice, credited, copy, number=number)
         else:
-            tax = self._rates.tax(invoice, country, kept=None)
+            is_new = isinstance(customer, NewCustomer)
+            tax = self._rates.tax(invoice, country, kept=None, is_new_customer=is_new)
             draft = self._draft(invoice, tax, copy, number=number)
         draft = self._addressed(draft, invoice, customer)
         self._check_number(draft, None)

@@ -3,6 +3,7 @@
 Amounts are in major units of the document's currency (120.50) unless a name says minor.
 """
 
+import re
 from collections.abc import Sequence
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
@@ -11,6 +12,7 @@ from productive_sage.errors import AmountsUnclear
 from productive_sage.text import quoted
 
 ZERO = Decimal(0)
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
 _DIGITS, _DECIMALS, _FIGURES = 12, 12, 24
 """Powers of ten beyond which a number is no amount, and how many figures one may have.
 
@@ -39,6 +41,9 @@ def parse(value: Any) -> Decimal:
     Raises AmountsUnclear for anything that is not a finite number of a sane size.
     """
     if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
+        raise AmountsUnclear(f"`{quoted(value)}` is not an amount")
+    # `Decimal` takes more for a number than a service writes: `1_000`, and digits of any script.
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
         raise AmountsUnclear(f"`{quoted(value)}` is not an amount")
     try:
         number = Decimal(value)

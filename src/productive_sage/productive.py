@@ -510,7 +510,7 @@ class ProductiveClient:
         """
         if currency in self._minor_digits:
             return self._minor_digits[currency]
-        usual = money.digits(currency)
+        usual = money.digits(currency.upper())
         if usual == 2:
             return 2
         unit = f"1/{10**usual} {currency}" if usual else f"whole {currency}"

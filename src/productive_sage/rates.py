@@ -28,11 +28,15 @@ class Rates:
         self._answers: dict[str, TaxRate | None] = {}
         self._is_read_anew = False
 
-    def tax(self, invoice: Invoice, country: str, *, kept: str | None) -> Tax:
+    def tax(
+        self, invoice: Invoice, country: str, *, kept: str | None, is_new_customer: bool = False
+    ) -> Tax:
         """The rate of the whole copy for a customer in `country`, as `tax.country_of` gives it.
 
         `kept` is the rate of the present copy: empty for no tax, None where there is no copy. No
-        tax means the zero rate for a customer abroad, where the country's rules want that.
+        tax means the zero rate for a customer abroad, where the country's rules want that. Another
+        one that was named is Sage's to judge, but for a customer that would have to be made first:
+        raises TaxRateInvalid there.
         """
         named = self._wanted or kept or self._desk.settings.default_tax_rate
         sale = Sale(self._desk.books().country, country, is_registered=self._is_registered(named))
@@ -44,6 +48,13 @@ class Rates:
         rate = rate or tax.no_tax(self._desk.tax_rates(), sale.home, day)
         percent = tax.percent_on(rate, day, even_hidden=rate.id == kept)
         _check_taxable(invoice, sale, rate, percent)
+        if is_new_customer and sale.is_zero_rated and not tax.is_zero_rate(rate, sale.home):
+            raise TaxRateInvalid(
+                f"`{invoice.company.name}` is abroad ({sale.country}), where Sage takes the zero "
+                f"rate alone, and {invoice.label} was to carry `{rate.name}`",
+                hint="leave `--tax-rate` out; or enter the customer in Sage first, and have Sage "
+                "decide",
+            )
         is_abroad = sale.is_zero_rated and not percent
         kind = self._desk.settings.goods_or_services if is_abroad and sale.wants_type else None
         notices = [_sold_abroad(sale, rate, kind)] if is_abroad else []

@@ -141,11 +141,16 @@ def no_tax(rates: Sequence[TaxRate], home: str, day: date) -> TaxRate:
     )
 
 
+def is_zero_rate(rate: TaxRate, home: str) -> bool:
+    """Whether the rate is the zero rate of a business, by its id or its code."""
+    return rate.id == f"{home}_ZERO" or _folded(rate.code) == "zero"
+
+
 def zero_rate(rates: Sequence[TaxRate], home: str, day: date) -> TaxRate:
     """The zero rate of a business. Raises TaxRateInvalid where Sage shows none."""
     zero = [rate for rate in rates if is_valid(rate, day) and percent_on(rate, day) == 0]
-    found = [rate for rate in zero if rate.id == f"{home}_ZERO"]
-    found = found or [rate for rate in zero if _folded(rate.code) == "zero"]
+    found = [rate for rate in zero if is_zero_rate(rate, home)]
+    found = [rate for rate in found if rate.id == f"{home}_ZERO"] or found
     if len(found) == 1:
         return found[0]
     raise TaxRateInvalid(
