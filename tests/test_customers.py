@@ -150,6 +150,20 @@ def test_what_is_another_companys_is_never_taken(
     assert customer_of(services, "123") != other
 
 
+@pytest.mark.parametrize("name", ["", " ", "\u200b"], ids=repr)
+@pytest.mark.parametrize("flags", [(), ("--dry-run",)])
+def test_a_customer_without_a_name_is_refused_before_it_is_made(
+    services: Sandbox, psage: Psage, name: str, flags: tuple[str, ...]
+) -> None:
+    company = services.agency.add_company(name)
+    bill = services.agency.add_invoice(company_id=company, lines=[{"unit_price": "10.00"}])
+
+    result = psage("copy-invoice", bill, *flags, "--json")
+
+    assert (result.code, writes(services)) == (4, [])
+    assert "has no name in Productive" in result.only["error"]["message"]
+
+
 ANOTHERS = [{"source_guid": "productive-company-999"}, {"tax_number": "GB999999973"}]
 
 

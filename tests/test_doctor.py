@@ -861,6 +861,7 @@ def test_a_tax_rate_of_a_business_that_is_not_registered_is_a_warning(
     assert "not registered for VAT" in said(with_rate, "tax_rate")
     assert '`psage configure --default-tax-rate ""`' in said(with_rate, "tax_rate")
     assert amiss(without) == {}
+    assert "not registered for VAT" in said(without, "tax_rate")
 
 
 def test_an_item_that_is_gone_fails(well: Sandbox, psage: Psage, home: Path) -> None:

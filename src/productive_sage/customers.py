@@ -13,6 +13,7 @@ from productive_sage.errors import (
     CustomerNotFound,
     OutcomeUnknown,
     PsageError,
+    Refused,
     RefusedBySage,
 )
 from productive_sage.ledger import Intent
@@ -368,6 +369,14 @@ class Customers:
             base_currency=base_currency,
             country=country_id,
         )
+        if not body["name"]:
+            raise Refused(
+                f"the customer of {invoice.label} has no name in Productive, and Sage takes none "
+                "without",
+                hint="name the company, or its billing address, in Productive; or say who is "
+                "billed with `--customer`",
+                details={"company": invoice.company.id},
+            )
         if written and not country_id:
             what = "Sage has no such country" if code else "it says nothing about tax"
             notices.append(_country_unknown(written, f"the customer goes without one, and {what}"))

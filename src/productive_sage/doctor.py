@@ -554,7 +554,9 @@ class _Examination:
         sage = self._client()
         wanted = self._settings.default_tax_rate if self._settings else ""
         if not wanted:
-            return "none is set; a copy has no tax unless one is asked for"
+            if sage.books().is_registered:
+                return "none is set; a copy has no tax unless one is asked for"
+            return "none is set, and the business is not registered for VAT in Sage: no copy has tax"
         hint = "choose another with `psage configure --default-tax-rate ID`"
         try:
             rate = tax.find(sage.tax_rates(), wanted, self._today())
