@@ -556,7 +556,7 @@ class _Examination:
         if not wanted:
             if sage.books().is_registered:
                 return "none is set; a copy has no tax unless one is asked for"
-            return "none is set, and the business is not registered for VAT in Sage: no copy has tax"
+            return "none is set, and the business, not registered for VAT in Sage, takes no tax"
         hint = "choose another with `psage configure --default-tax-rate ID`"
         try:
             rate = tax.find(sage.tax_rates(), wanted, self._today())
