@@ -189,7 +189,7 @@ def kill(sandbox: Sandbox, folder: Path, seeds: range) -> None:
 def test_a_run_killed_at_any_instant_loses_and_doubles_nothing(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    kill(sandbox, tmp_path / "a", range(10))
+    kill(sandbox, tmp_path / "a", range(5))
 
 
 @pytest.mark.torture
