@@ -885,8 +885,9 @@ def test_of_several_copies_the_latest_is_followed(books: Sandbox, psage: Psage) 
     assert all(new in row["note"] for row in books.productive.payments.values())
 
 
+@pytest.mark.parametrize("named", [(), ("--invoice", "101")], ids=["all", "named"])
 def test_a_copy_that_a_restored_ledger_lacks_is_followed(
-    books: Sandbox, psage: Psage, home: Path
+    books: Sandbox, psage: Psage, home: Path, named: tuple[str, ...]
 ) -> None:
     saved = (home / "default.db").read_bytes()
     old = copy_of(books, "101")
@@ -896,7 +897,7 @@ def test_a_copy_that_a_restored_ledger_lacks_is_followed(
     (new,) = [row["id"] for row in copies(books, "101") if row["id"] != old]
     books.bookkeeper.pay(new, "20.00", "2026-03-02")
 
-    assert psage("sync-payments").code == 0
+    assert psage("sync-payments", *named).code == 0
 
     assert held(books, "101") == [("20.00", "2026-03-02")]
     with Ledger(home / "default.db") as ledger:
@@ -904,15 +905,16 @@ def test_a_copy_that_a_restored_ledger_lacks_is_followed(
         assert ledger.unfinished() == []
 
 
+@pytest.mark.parametrize(("named", "checked"), [((), 3), (("--invoice", "101"), 1)])
 def test_a_machine_that_copied_nothing_synchronises_what_others_copied(
-    books: Sandbox, psage: Psage, home: Path
+    books: Sandbox, psage: Psage, home: Path, named: tuple[str, ...], checked: int
 ) -> None:
     books.bookkeeper.pay(copy_of(books, "101"), "20.00", "2026-03-02")
     forget(home)
 
-    result = psage("sync-payments", "--json")
+    result = psage("sync-payments", *named, "--json")
 
-    assert (result.code, result.json["checked_invoices"]) == (0, 3)
+    assert (result.code, result.json["checked_invoices"]) == (0, checked)
     assert held(books, "101") == [("20.00", "2026-03-02")]
 
 

@@ -7,7 +7,7 @@ settling something else. psage changes and removes only what it wrote.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -189,6 +189,9 @@ class _Run:
         """(Sage ids, Productive ids) of what this run looks at."""
         ledger = self._desk.ledger
         if self._order.invoices:
+            if not self._desk.dry_run:
+                self._read_unknown(self._order.invoices)
+                self._adopt()
             return set(), set(self._order.invoices)
         if self._is_full:
             self._read_list()
@@ -270,10 +273,18 @@ class _Run:
             error = doubles.customer_doubled(same)
             self._report.notices.append(Notice(error.code, f"{error.message}; {error.hint}"))
 
+    def _read_unknown(self, productive_ids: Sequence[str]) -> None:
+        """Read the copies Productive names of these invoices, and the ledger does not know."""
+        balances, _ = self._desk.productive.balances([one for one in productive_ids if one.isdecimal()])
+        for productive_id, balance in balances.items():
+            links = self._desk.ledger.links(productive_id)
+            if sage_id := doubles.unknown(balance.export_id, links):
+                self._documents[sage_id] = self._witness(sage_id)
+
     def _adopt(self) -> None:
         """Link the copies of other machines, or of after a backup of the ledger was made.
 
-        They are on the lists that were read anyway, and Productive names each as the copy.
+        They are among the documents that were read, and Productive names each as the copy.
         """
         ledger, found = self._desk.ledger, dict[str, tuple[int, SageDocument]]()
         for document in self._documents.values():
