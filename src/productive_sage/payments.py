@@ -275,7 +275,9 @@ class _Run:
 
     def _read_unknown(self, productive_ids: Sequence[str]) -> None:
         """Read the copies Productive names of these invoices, and the ledger does not know."""
-        balances, _ = self._desk.productive.balances([one for one in productive_ids if one.isdecimal()])
+        balances, _ = self._desk.productive.balances(
+            [one for one in productive_ids if one.isdecimal()]
+        )
         for productive_id, balance in balances.items():
             links = self._desk.ledger.links(productive_id)
             if sage_id := doubles.unknown(balance.export_id, links):
