@@ -23,7 +23,7 @@ import keyring.backend
 import pytest
 import typer.main
 
-from productive_sage import cli, oauth, productive, sage, session
+from productive_sage import cli, productive, sage, session
 from productive_sage.http import Http
 from productive_sage.pacing import Limiter
 from productive_sage.sandbox import (
@@ -33,7 +33,8 @@ from productive_sage.sandbox import (
     PRODUCTIVE_TOKEN,
     Sandbox,
 )
-from productive_sage.vault import ProductiveSignIn, SageSignIn, Vault
+from productive_sage.signin import oauth
+from productive_sage.signin.vault import ProductiveSignIn, SageSignIn, Vault
 from tests.contract.check import problems
 
 SEQUENCES = 12

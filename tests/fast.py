@@ -29,7 +29,7 @@ from productive_sage.http import Http
 from productive_sage.sandbox import ORGANIZATION_ID, PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.sandbox.keyring import SandboxKeyring
 from productive_sage.sandbox.run import environment
-from productive_sage.vault import ProductiveSignIn, Vault
+from productive_sage.signin.vault import ProductiveSignIn, Vault
 from tests.conftest import Result, sage_sign_in
 
 HURRY = 50

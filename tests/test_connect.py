@@ -18,7 +18,6 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from productive_sage import oauth
 from productive_sage.errors import NotConnected
 from productive_sage.sandbox import (
     CLIENT_ID,
@@ -27,7 +26,8 @@ from productive_sage.sandbox import (
     PRODUCTIVE_TOKEN,
     Sandbox,
 )
-from productive_sage.vault import ProductiveSignIn, Vault
+from productive_sage.signin import oauth
+from productive_sage.signin.vault import ProductiveSignIn, Vault
 from tests.conftest import MemoryKeyring, Psage, consent, writes
 from tests.processes import Hold, end, run, share_the_keyring, started
 
@@ -238,7 +238,7 @@ def test_paste_takes_the_redirected_address_from_a_line(
         shown.append(request.url)
         return request
 
-    monkeypatch.setattr("productive_sage.oauth.begin", watched)
+    monkeypatch.setattr("productive_sage.signin.oauth.begin", watched)
 
     result = psage(
         *("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port)),

@@ -466,7 +466,7 @@ def test_a_copy_of_another_business_is_never_touched(
 ) -> None:
     from dataclasses import replace
 
-    from productive_sage.vault import Vault
+    from productive_sage.signin.vault import Vault
 
     psage("copy-invoice", "101")
     labs = next(

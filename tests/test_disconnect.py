@@ -22,7 +22,7 @@ from productive_sage.sandbox import (
     Sandbox,
 )
 from productive_sage.session import Session
-from productive_sage.vault import ProductiveSignIn, SageSignIn, Vault
+from productive_sage.signin.vault import ProductiveSignIn, SageSignIn, Vault
 from tests.conftest import MemoryKeyring, Psage, copies, sage_sign_in
 from tests.processes import Hold, end, kill, run, share_the_keyring, started
 from tests.test_connect import LABS, allow, browser_of, free_port
@@ -381,7 +381,7 @@ def test_a_purged_profile_finds_its_copies_again_in_sage(
 def test_a_deletion_that_is_cut_short_leaves_no_half_sign_in_and_nothing_out_of_reach(
     memory_keyring: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("productive_sage.vault._CHUNK", 1200)
+    monkeypatch.setattr("productive_sage.signin.vault._CHUNK", 1200)
     vault = Vault("default")
     long = SageSignIn("id", "secret", "a" * 2048, 1.0, "r" * 2048, 2.0, "business", "Name", "GB")
     short = SageSignIn("id", "secret", "b" * 900, 1.0, "s" * 900, 2.0, "business", "Name", "GB")

@@ -9,8 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from productive_sage import http, oauth
+from productive_sage import http
 from productive_sage.sandbox import CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
+from productive_sage.signin import oauth
 from tests import test_bad_days, test_sync_faults
 from tests.conftest import MemoryKeyring, Psage, copies, writes
 from tests.fuzz import MUTATIONS, SCENARIOS, Browser, Stage, cases, without_wire
@@ -40,7 +41,7 @@ def stage(
         browser.address = request.url
         return request
 
-    monkeypatch.setattr("productive_sage.oauth.begin", watched)
+    monkeypatch.setattr("productive_sage.signin.oauth.begin", watched)
     monkeypatch.setattr(sys, "stdin", browser)
     monkeypatch.setattr(httpx.HTTPTransport, "handle_request", without_wire(services))
     monkeypatch.setattr(http, "_within", lambda _deadline_s, exchange: exchange())

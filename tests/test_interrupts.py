@@ -13,9 +13,10 @@ from typing import Any
 import pexpect
 import pytest
 
-from productive_sage import oauth, render
+from productive_sage import render
 from productive_sage.sandbox import Sandbox
-from productive_sage.vault import Vault
+from productive_sage.signin import oauth
+from productive_sage.signin.vault import Vault
 from tests.conftest import Psage
 
 USUAL = "interrupted; every finished document is recorded"

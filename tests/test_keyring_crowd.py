@@ -20,7 +20,7 @@ from keyring.core import load_keyring
 
 from productive_sage.errors import KeyringUnavailable, Locked
 from productive_sage.sandbox import ORGANIZATION_ID, PRODUCTIVE_TOKEN, Sandbox
-from productive_sage.vault import ProductiveSignIn, Vault
+from productive_sage.signin.vault import ProductiveSignIn, Vault
 from tests.conftest import Result, sage_sign_in
 
 PEEK = ("copy-invoice", "101", "--dry-run", "--json")
@@ -157,7 +157,7 @@ def test_who_keeps_the_keyring_to_itself_is_waited_for_no_longer_than_a_minute(
     file: Path, offline: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sign_in(offline, "one")
-    monkeypatch.setattr("productive_sage.vault._LOCK_S", 0.2)
+    monkeypatch.setattr("productive_sage.signin.vault._LOCK_S", 0.2)
     taken = filelock.FileLock(f"{file}.lock", mode=0o600)
 
     with taken, pytest.raises(Locked, match="has kept the keyring to itself") as caught:
@@ -172,7 +172,7 @@ def test_who_waits_goes_on_where_the_keyring_is_passed_on(
     file: Path, offline: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sign_in(offline, "one")
-    monkeypatch.setattr("productive_sage.vault._LOCK_S", 1.5)
+    monkeypatch.setattr("productive_sage.signin.vault._LOCK_S", 1.5)
     taken = filelock.FileLock(f"{file}.lock", mode=0o600, thread_local=False)
     go_on, turns = Vault._go_on, itertools.count()
 

@@ -32,7 +32,7 @@ from productive_sage.sandbox import (
 )
 from productive_sage.sandbox.keyring import SandboxKeyring
 from productive_sage.sandbox.run import environment
-from productive_sage.vault import ProductiveSignIn, Vault
+from productive_sage.signin.vault import ProductiveSignIn, Vault
 from tests.conftest import Psage, Result, consent, copies, sage_sign_in, writes
 from tests.processes import Hold, end, kill, started
 

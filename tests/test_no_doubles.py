@@ -17,7 +17,7 @@ from productive_sage import settling
 from productive_sage.models import Kind
 from productive_sage.sage import SageClient
 from productive_sage.sandbox import Sandbox
-from productive_sage.vault import Vault
+from productive_sage.signin.vault import Vault
 from tests import test_bad_days
 from tests.conftest import Psage, copies, first_line, forget, writes
 

@@ -25,11 +25,11 @@ from productive_sage.errors import (
 )
 from productive_sage.http import connect_pool
 from productive_sage.models import INVOICE
-from productive_sage.oauth import SageTokens
 from productive_sage.productive import ProductiveClient, Token
 from productive_sage.sage import RECEIPTS, SageClient, sage_http
 from productive_sage.sandbox import Sandbox
-from productive_sage.vault import Vault
+from productive_sage.signin.oauth import SageTokens
+from productive_sage.signin.vault import Vault
 from tests import test_bad_days
 
 waits = test_bad_days.waits

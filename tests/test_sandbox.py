@@ -13,7 +13,6 @@ from typing import Any
 import httpx
 import pytest
 
-from productive_sage import oauth
 from productive_sage.sandbox import (
     CLIENT_ID,
     CLIENT_SECRET,
@@ -23,6 +22,7 @@ from productive_sage.sandbox import (
 )
 from productive_sage.sandbox.pdf import one_page
 from productive_sage.sandbox.seed import LABS_BUSINESS_ID, MAIN_BUSINESS_ID
+from productive_sage.signin import oauth
 from tests.conftest import consent, sage_sign_in
 
 Body = dict[str, Any]

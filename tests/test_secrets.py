@@ -20,12 +20,13 @@ from urllib.parse import parse_qs, quote, quote_plus
 
 import pytest
 
-from productive_sage import asking, businesses, cli, connection, copying, oauth
+from productive_sage import asking, businesses, cli, connection, copying
 from productive_sage.http import Http
 from productive_sage.productive import ProductiveClient, Token
 from productive_sage.sage import SageClient
 from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
-from productive_sage.vault import ProductiveSignIn, SageSignIn, Vault
+from productive_sage.signin import oauth
+from productive_sage.signin.vault import ProductiveSignIn, SageSignIn, Vault
 from tests.conftest import MemoryKeyring, Psage, Result, consent, copies
 from tests.test_bad_days import after_the_first_mark, edit_a_line, own_log
 from tests.test_connect import at_a_desk

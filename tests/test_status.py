@@ -15,7 +15,7 @@ from productive_sage.basics import Finding, SignedIn
 from productive_sage.errors import HomeUnusable
 from productive_sage.ledger import Ledger
 from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
-from productive_sage.vault import Vault
+from productive_sage.signin.vault import Vault
 from tests import test_bad_days
 from tests.conftest import MemoryKeyring, Psage, consent, copies, writes
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from productive_sage import oauth
 from productive_sage.sandbox import Call, Sandbox
-from productive_sage.vault import Vault
+from productive_sage.signin import oauth
+from productive_sage.signin.vault import Vault
 from tests.conftest import Psage, Result
 from tests.processes import Hold, end, kill, share_the_keyring, started
 

@@ -9,7 +9,7 @@ import pytest
 
 from productive_sage.ledger import Ledger
 from productive_sage.sandbox import ORGANIZATION_ID, PRODUCTIVE_TOKEN, Sandbox
-from productive_sage.vault import ProductiveSignIn, Vault
+from productive_sage.signin.vault import ProductiveSignIn, Vault
 from tests.conftest import Psage, copies, sage_sign_in
 from tests.processes import Hold, end, kill, share_the_keyring, started
 

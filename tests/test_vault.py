@@ -15,7 +15,7 @@ import pytest
 from keyring.errors import KeyringLocked
 
 from productive_sage.errors import KeyringUnavailable, NotConnected
-from productive_sage.vault import ProductiveSignIn, SageSignIn, Vault
+from productive_sage.signin.vault import ProductiveSignIn, SageSignIn, Vault
 from tests.conftest import MemoryKeyring, Psage
 
 SIGN_IN = SageSignIn("client", "secret", "a" * 2048, 1.0, "r" * 2048, 2.0, "business", "Name", "GB")
@@ -24,7 +24,7 @@ SIGN_IN = SageSignIn("client", "secret", "a" * 2048, 1.0, "r" * 2048, 2.0, "busi
 @pytest.fixture
 def windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows Credential Manager holds 1,280 characters an entry."""
-    monkeypatch.setattr("productive_sage.vault._CHUNK", 1200)
+    monkeypatch.setattr("productive_sage.signin.vault._CHUNK", 1200)
 
 
 def test_a_long_secret_comes_back_whole(memory_keyring: MemoryKeyring, windows: None) -> None:
@@ -176,7 +176,7 @@ def test_a_damaged_entry_counts_as_not_connected(memory_keyring: MemoryKeyring) 
 
 def test_the_encrypted_file_back_end_works_by_keyrings_own_configuration(tmp_path: Path) -> None:
     program = (
-        "from productive_sage.vault import Vault, ProductiveSignIn\n"
+        "from productive_sage.signin.vault import Vault, ProductiveSignIn\n"
         "v = Vault('default')\n"
         "v.save(ProductiveSignIn('the-token' * 300, '4200', 'x'))\n"
         "assert v.productive().token == 'the-token' * 300\n"

@@ -24,7 +24,7 @@ from productive_sage import config, names, session, wizard
 from productive_sage.ledger import Ledger
 from productive_sage.models import Settings
 from productive_sage.sandbox import Sandbox
-from productive_sage.vault import Vault
+from productive_sage.signin.vault import Vault
 from tests.conftest import Psage, copies
 from tests.processes import run, share_the_keyring
 

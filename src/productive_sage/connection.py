@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self, TypeVar
 
-from productive_sage import businesses, oauth, rights
-from productive_sage.callback import Listener
+from productive_sage import businesses, rights
 from productive_sage.config import Home, storage_error
 from productive_sage.errors import (
     DifferentBusiness,
@@ -27,7 +26,9 @@ from productive_sage.ledger import Ledger
 from productive_sage.models import Endpoints, Notice
 from productive_sage.productive import ProductiveClient, Token
 from productive_sage.sage import SageClient, sage_http
-from productive_sage.vault import ProductiveSignIn, SageSignIn, Vault
+from productive_sage.signin import oauth
+from productive_sage.signin.callback import Listener
+from productive_sage.signin.vault import ProductiveSignIn, SageSignIn, Vault
 
 SERVICES = ("productive", "sage")
 _WAIT_S = 300

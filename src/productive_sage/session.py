@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from productive_sage.http import Pool
     from productive_sage.ledger import Ledger
     from productive_sage.models import Settings
-    from productive_sage.oauth import SageTokens
-    from productive_sage.vault import ProductiveSignIn, Vault
+    from productive_sage.signin.oauth import SageTokens
+    from productive_sage.signin.vault import ProductiveSignIn, Vault
 
 _SHORT_S = 7 * 86_400
 """A sign-in that ends sooner is warned about."""
@@ -95,7 +95,7 @@ class Session:
 
     def vault(self, profile: str = "") -> "Vault":
         """The keyring's entries of a profile, of the run's own where none is named."""
-        from productive_sage.vault import Vault
+        from productive_sage.signin.vault import Vault
 
         # Somebody at a terminal may have to type the keyring's password.
         return Vault(profile or self.profile, timeout_s=120.0 if self.can_ask else 10.0)
@@ -169,9 +169,9 @@ class Session:
             from productive_sage import history
             from productive_sage.desk import Desk
             from productive_sage.ledger import Ledger
-            from productive_sage.oauth import SageTokens
             from productive_sage.productive import ProductiveClient, Token
             from productive_sage.sage import SageClient, sage_http
+            from productive_sage.signin.oauth import SageTokens
 
             if opened:
                 return opened[0]

@@ -27,7 +27,7 @@ from productive_sage.errors import (
     Temporary,
 )
 from productive_sage.http import Http
-from productive_sage.vault import SageSignIn, Vault
+from productive_sage.signin.vault import SageSignIn, Vault
 
 _EARLY_S = 20
 """A token this close to its end is renewed before use."""

@@ -18,9 +18,9 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
 from typing import Any, Generic, TypeVar
 
-from productive_sage import oauth
 from productive_sage.errors import PsageError, SignInFailed
 from productive_sage.redaction import redacted
+from productive_sage.signin import oauth
 
 _T = TypeVar("_T")
 

@@ -1,0 +1,1 @@
+"""Signing in: tokens of both services, from the browser into the keyring."""
