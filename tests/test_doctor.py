@@ -940,7 +940,7 @@ def test_a_defect_in_one_check_does_not_hide_the_others(
     def stumble(self: Any) -> date:
         raise RuntimeError("stumbled")
 
-    monkeypatch.setattr("productive_sage.sage.SageClient.lock_date", stumble)
+    monkeypatch.setattr("productive_sage.sage.client.SageClient.lock_date", stumble)
 
     result = examined(psage)
 

@@ -31,7 +31,7 @@ from productive_sage.audit import Event
 from productive_sage.errors import DiskFull, HistoryBroken, PsageError, RefusedBySage
 from productive_sage.http import Http
 from productive_sage.ledger import Ledger
-from productive_sage.sage import words_of
+from productive_sage.sage.client import words_of
 from productive_sage.sandbox import Sandbox
 from tests import test_crash
 from tests.conftest import Psage, Result, copies, first_line, writes

@@ -15,7 +15,7 @@ import pytest
 
 from productive_sage import settling
 from productive_sage.models import Kind
-from productive_sage.sage import SageClient
+from productive_sage.sage.client import SageClient
 from productive_sage.sandbox import Sandbox
 from productive_sage.signin.vault import Vault
 from tests import test_bad_days

@@ -245,7 +245,7 @@ def test_a_payment_that_is_still_there_is_not_said_to_be_removed(
 def test_a_list_that_always_names_one_more_page_ends(
     services: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from productive_sage.sage import SageClient
+    from productive_sage.sage.client import SageClient
 
     get, pages = SageClient._get, iter(range(10**6))
 

@@ -680,7 +680,7 @@ def test_ctrl_c_during_a_search_changes_nothing(
         raise KeyboardInterrupt
 
     before = (home / "default.toml").read_bytes()
-    monkeypatch.setattr("productive_sage.sage.SageClient.items", interrupted)
+    monkeypatch.setattr("productive_sage.sage.client.SageClient.items", interrupted)
     answers += ["2", "", "", "", "DESIGN"]
 
     result = psage("configure")

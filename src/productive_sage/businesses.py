@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from productive_sage.errors import InputNeeded, NoSubscription, ServiceRefused, SignInFailed
-from productive_sage.sage import SageClient
+from productive_sage.sage.client import SageClient
 from productive_sage.text import one_line
 
 _EDITIONS = {"START": "Start", "ACCOUNTS": "Standard", "ACCOUNTING": "Plus"}

@@ -18,7 +18,7 @@ from productive_sage.models import (
     TaxRate,
 )
 from productive_sage.productive import ProductiveClient
-from productive_sage.sage import SageClient
+from productive_sage.sage.client import SageClient
 from productive_sage.text import one_line
 
 Ask = Callable[[str, Sequence[str], int | None], int]

@@ -45,7 +45,7 @@ from productive_sage.ledger import Ledger
 from productive_sage.models import Item, LedgerAccount, Settings
 from productive_sage.productive import ProductiveClient, Token
 from productive_sage.redaction import redacted
-from productive_sage.sage import SageClient, sage_http
+from productive_sage.sage.client import SageClient, sage_http
 from productive_sage.signin.oauth import SageTokens
 from productive_sage.signin.vault import ProductiveSignIn, SageSignIn, Vault
 

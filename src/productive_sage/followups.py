@@ -26,7 +26,7 @@ from productive_sage.errors import (
 )
 from productive_sage.ledger import Link
 from productive_sage.models import Invoice, Notice, PdfResult, SageDocument
-from productive_sage.sage import PDF_LIMIT
+from productive_sage.sage.client import PDF_LIMIT
 
 log = logging.getLogger("psage.followups")
 

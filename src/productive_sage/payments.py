@@ -46,7 +46,7 @@ from productive_sage.models import (
     Share,
     Skipped,
 )
-from productive_sage.sage import ALLOCATIONS, RECEIPTS
+from productive_sage.sage.client import ALLOCATIONS, RECEIPTS
 
 log = logging.getLogger("psage.payments")
 

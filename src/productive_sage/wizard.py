@@ -25,7 +25,7 @@ from productive_sage.errors import (
     UsageProblem,
 )
 from productive_sage.models import Endpoints, Item, LedgerAccount, Notice, Settings, TaxRate
-from productive_sage.sage import ITEM_LISTS
+from productive_sage.sage.client import ITEM_LISTS
 from productive_sage.text import one_line
 
 Key = tuple[str, ...]

@@ -19,7 +19,7 @@ from productive_sage import config
 from productive_sage.http import connect_pool
 from productive_sage.models import INVOICE, Endpoints
 from productive_sage.productive import ProductiveClient, Token
-from productive_sage.sage import SageClient, sage_http
+from productive_sage.sage.client import SageClient, sage_http
 from productive_sage.sandbox import Sandbox
 from productive_sage.signin.oauth import SageTokens
 from productive_sage.signin.vault import Vault

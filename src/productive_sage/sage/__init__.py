@@ -1,0 +1,1 @@
+"""Sage Accounting's API."""
