@@ -23,9 +23,10 @@ import keyring.backend
 import pytest
 import typer.main
 
-from productive_sage import cli, productive, session
+from productive_sage import cli, session
 from productive_sage.http import Http
 from productive_sage.pacing import Limiter
+from productive_sage.productive import client as productive
 from productive_sage.sage import client as sage
 from productive_sage.sandbox import (
     CLIENT_ID,

@@ -22,7 +22,8 @@ from urllib.parse import parse_qs
 
 import httpx
 
-from productive_sage import audit, businesses, productive
+from productive_sage import audit, businesses
+from productive_sage.productive import client as productive
 from productive_sage.sage import client as sage
 from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.sandbox.server import Call, Request

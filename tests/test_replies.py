@@ -25,7 +25,7 @@ from productive_sage.errors import (
 )
 from productive_sage.http import connect_pool
 from productive_sage.models import INVOICE
-from productive_sage.productive import ProductiveClient, Token
+from productive_sage.productive.client import ProductiveClient, Token
 from productive_sage.sage.client import RECEIPTS, SageClient, sage_http
 from productive_sage.sandbox import Sandbox
 from productive_sage.signin.oauth import SageTokens

@@ -22,7 +22,7 @@ import pytest
 
 from productive_sage import asking, businesses, cli, connection, copying
 from productive_sage.http import Http
-from productive_sage.productive import ProductiveClient, Token
+from productive_sage.productive.client import ProductiveClient, Token
 from productive_sage.sage.client import SageClient
 from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.signin import oauth

@@ -11,7 +11,7 @@ import pytest
 from productive_sage import http
 from productive_sage import ledger as ledgers
 from productive_sage.ledger import Ledger
-from productive_sage.productive import ProductiveClient
+from productive_sage.productive.client import ProductiveClient
 from productive_sage.sandbox import Sandbox
 from productive_sage.sandbox.books import Books
 from productive_sage.sandbox.run import act

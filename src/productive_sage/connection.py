@@ -24,7 +24,7 @@ from productive_sage.errors import (
 from productive_sage.http import Pool
 from productive_sage.ledger import Ledger
 from productive_sage.models import Endpoints, Notice
-from productive_sage.productive import ProductiveClient, Token
+from productive_sage.productive.client import ProductiveClient, Token
 from productive_sage.sage.client import SageClient, sage_http
 from productive_sage.signin import oauth
 from productive_sage.signin.callback import Listener

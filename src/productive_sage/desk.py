@@ -17,7 +17,7 @@ from productive_sage.models import (
     Settings,
     TaxRate,
 )
-from productive_sage.productive import ProductiveClient
+from productive_sage.productive.client import ProductiveClient
 from productive_sage.sage.client import SageClient
 from productive_sage.text import one_line
 

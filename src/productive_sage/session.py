@@ -169,7 +169,7 @@ class Session:
             from productive_sage import history
             from productive_sage.desk import Desk
             from productive_sage.ledger import Ledger
-            from productive_sage.productive import ProductiveClient, Token
+            from productive_sage.productive.client import ProductiveClient, Token
             from productive_sage.sage.client import SageClient, sage_http
             from productive_sage.signin.oauth import SageTokens
 

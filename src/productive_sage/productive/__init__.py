@@ -1,0 +1,1 @@
+"""Productive's API."""
