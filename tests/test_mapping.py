@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from productive_sage import mapping, merge
+from productive_sage import mapping, markers, merge
 from productive_sage.errors import AmountsUnclear
 from productive_sage.models import (
     INVOICE,
@@ -322,14 +322,14 @@ def test_another_tax_than_productives_is_said_with_both_figures() -> None:
 def test_a_marker_is_read_from_a_reference_people_added_to(
     reference: str, meaning: tuple[str, int] | None
 ) -> None:
-    assert mapping.marked(reference) == meaning
+    assert markers.in_reference(reference) == meaning
 
 
 def test_every_marker_fits_sages_reference() -> None:
-    marker = mapping.marker("9" * 17, 99)
+    marker = markers.of_copy("9" * 17, 99)
 
     assert len(marker) <= 25
-    assert mapping.marked(marker) == ("9" * 17, 99)
+    assert markers.in_reference(marker) == ("9" * 17, 99)
 
 
 COMPANY = Company("507", "Juniper Street Coffee Ltd")

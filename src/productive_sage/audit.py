@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any
 
-from productive_sage import money
+from productive_sage import markers, money
 from productive_sage.basics import KINDS
 from productive_sage.errors import AmountsUnclear, HistoryBroken
-from productive_sage.text import clean, marked, quoted
+from productive_sage.text import clean, quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +186,7 @@ def _content(body: Any) -> Mapping[str, Any]:
 
 def _payment_marker(content: Mapping[str, Any]) -> str:
     """What marks a payment as psage's; imported here, since to read the log needs none of it."""
-    from productive_sage import shares
-
-    return shares.marked(str(content.get("note") or "")) or ""
+    return markers.in_note(str(content.get("note") or "")) or ""
 
 
 def _document(service: str, path: str, content: Mapping[str, Any]) -> str:
@@ -200,7 +198,7 @@ def _document(service: str, path: str, content: Mapping[str, Any]) -> str:
     # A contact's name is no place for a marker; a file's in Productive is.
     texts = ("name",) if service == "productive" else ("reference", "file_name")
     for name in texts:
-        if mark := marked(str(content.get(name) or "")):
+        if mark := markers.in_reference(str(content.get(name) or "")):
             return mark[0]
     return ""
 

@@ -22,6 +22,7 @@ from productive_sage import (
     doubles,
     followups,
     mapping,
+    markers,
     merge,
     money,
 )
@@ -465,7 +466,7 @@ class _Run:
         known, own = {link.copy for link in links}, {link.sage_id for link in links}
         seen = self._seen
         if seen is None or known or invoice.kind is not self._order.kind:
-            seen = _copies(desk, invoice.kind, mapping.marker(invoice.id, 1))
+            seen = _copies(desk, invoice.kind, markers.of_copy(invoice.id, 1))
         found: dict[int, list[SageDocument]] = {}
         for number, sage_id in seen.get(invoice.id, []):
             if sage_id in own or not (document := desk.sage.document(invoice.kind, sage_id)):
@@ -475,7 +476,7 @@ class _Run:
             else:
                 found.setdefault(number, []).append(document)
         if not found and invoice.export_id not in own and (exported := self._exported(invoice)):
-            mark = mapping.marked(exported.reference) or ("", 1)
+            mark = markers.in_reference(exported.reference) or ("", 1)
             if mark[1] not in known and (mark[0] == invoice.id or not known):
                 found[mark[1]] = [exported]
         # All are checked before any is linked: half of it would hide the question the next time.
@@ -536,8 +537,8 @@ class _Run:
         desk, wanted = self._desk, (invoice.id, link.copy)
         found = [
             document
-            for sage_id, reference in desk.sage.marked(invoice.kind, mapping.marker(*wanted))
-            if mapping.marked(reference) == wanted and sage_id != link.sage_id
+            for sage_id, reference in desk.sage.marked(invoice.kind, markers.of_copy(*wanted))
+            if markers.in_reference(reference) == wanted and sage_id != link.sage_id
             if (document := desk.sage.document(invoice.kind, sage_id))
             and not mapping.gone(document)
             and number in (None, document.number)
@@ -580,7 +581,7 @@ class _Run:
 
     def _check_fit(self, invoice: Invoice, document: SageDocument) -> None:
         """A reference is only text: the customer and the currency must be this invoice's too."""
-        mark = mapping.marked(document.reference)
+        mark = markers.in_reference(document.reference)
         is_ours = mark is None or mark[0] == invoice.id
         if is_ours and (
             document.id == invoice.export_id
@@ -897,7 +898,7 @@ class _Run:
         return mapping.sales_document(
             invoice,
             tax=tax,
-            marker=mapping.marker(invoice.id, copy),
+            marker=markers.of_copy(invoice.id, copy),
             default_ledger_account=self._desk.settings.default_ledger_account,
             items=self._desk.items(invoice),
             number=number,
@@ -908,7 +909,7 @@ class _Run:
     ) -> Draft:
         """The whole of the invoice's copy once more; raises where another tax is asked for."""
         draft = mapping.credit_document(
-            note, credited.copy, marker=mapping.marker(note.id, copy), number=number
+            note, credited.copy, marker=markers.of_copy(note.id, copy), number=number
         )
         order = self._order
         if order.no_tax or order.tax_rate is not None:
@@ -1248,7 +1249,7 @@ def _still_credited(note: Invoice, present: SageDocument) -> AlreadyCredited:
 def _copied_elsewhere(invoice: Invoice, link: Link) -> AlreadyCopied:
     return AlreadyCopied(
         f"Sage holds another copy of {invoice.label} that was not made by this profile: "
-        f"`{mapping.marker(invoice.id, link.copy)}`; it is linked now",
+        f"`{markers.of_copy(invoice.id, link.copy)}`; it is linked now",
         hint="look at it in Sage; run the command again if you want one more",
         details={"sage_id": link.sage_id, "sage_number": link.sage_number, "copy": link.copy},
     )
@@ -1270,7 +1271,7 @@ def _copies(desk: Desk, kind: Kind, search: str) -> dict[str, list[tuple[int, st
     """(copy, Sage id) by Productive id, of the documents whose reference carries a marker."""
     copies: dict[str, list[tuple[int, str]]] = {}
     for sage_id, reference in desk.sage.marked(kind, search):
-        if mark := mapping.marked(reference):
+        if mark := markers.in_reference(reference):
             copies.setdefault(mark[0], []).append((mark[1], sage_id))
     return copies
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from productive_sage import mapping, money
+from productive_sage import mapping, markers, money
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     AlreadyCredited,
@@ -83,7 +83,7 @@ def check_first(desk: Desk, note: Invoice, credited: Credited) -> SageDocument |
     """
     own = None
     for found in _others(desk, note, credited):
-        mark = mapping.marked(found.reference)
+        mark = markers.in_reference(found.reference)
         if mark and mark[0] == note.id:
             own = found
             continue
@@ -113,7 +113,7 @@ def _others(desk: Desk, note: Invoice, credited: Credited) -> Iterator[SageDocum
         if document and not mapping.gone(document):
             yield document
     for document in desk.sage.credit_notes(credited.copy.contact_id):
-        mark = mapping.marked(document.reference)
+        mark = markers.in_reference(document.reference)
         if document.id in own | known or mapping.gone(document) or not mark:
             continue
         is_same_currency = document.currency == credited.copy.currency

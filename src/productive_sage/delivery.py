@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from productive_sage import allocations, followups, journal, mapping, merge
+from productive_sage import allocations, followups, journal, mapping, markers, merge
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     CopyGone,
@@ -74,8 +74,8 @@ def made_and_gone(link: Link, present: SageDocument) -> CopyGone:
 def find_made(desk: Desk, intent: Intent) -> SageDocument | None:
     """The document an intent made, found by its marker. Raises CopyIsDraft for a mere draft."""
     wanted, kind = (intent.source_id, intent.context["copy"]), intent.document_kind
-    for sage_id, reference in desk.sage.marked(kind, mapping.marker(*wanted)):
-        if mapping.marked(reference) == wanted:
+    for sage_id, reference in desk.sage.marked(kind, markers.of_copy(*wanted)):
+        if markers.in_reference(reference) == wanted:
             document = desk.sage.document(kind, sage_id)
             if document:
                 document.check_booked("what carries its reference")

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from productive_sage import __version__, config, mapping, rights, tax
+from productive_sage import __version__, config, rights, tax
 from productive_sage.config import Home
 from productive_sage.errors import (
     ClockWrong,
@@ -48,6 +48,7 @@ from productive_sage.redaction import redacted
 from productive_sage.sage.client import SageClient, sage_http
 from productive_sage.signin.oauth import SageTokens
 from productive_sage.signin.vault import ProductiveSignIn, SageSignIn, Vault
+from productive_sage.text import clean
 
 log = logging.getLogger("psage.doctor")
 
@@ -425,7 +426,7 @@ class _Examination:
             why = f"its token does not belong to organisation `{sign_in.organization_id}` any more"
             raise SignInExpired("Productive", why)
         self._productive = client
-        return f"connected to {mapping.clean(name)} ({sign_in.organization_id})"
+        return f"connected to {clean(name)} ({sign_in.organization_id})"
 
     def rights_in_productive(self) -> str:
         """The token may read what psage reads."""
@@ -474,7 +475,7 @@ class _Examination:
             )
         until = datetime.fromtimestamp(tokens.sign_in.refresh_until, UTC)
         left = until - self._now()
-        said = f"connected to {mapping.clean(name)} ({country})"
+        said = f"connected to {clean(name)} ({country})"
         said += f"; sign in again within {_count(left.days, 'day')}, by {until.date()}"
         if left < _SOON:
             raise _Doubt(said, "run `psage connect sage`")
@@ -733,7 +734,7 @@ def _fault(item: Item | None, reference: str, accounts: Sequence[LedgerAccount])
     """Why an item cannot be sold; empty where it can."""
     if item is None:
         return f"({reference}) is gone from Sage"
-    name = mapping.clean(item.code or item.name)
+    name = clean(item.code or item.name)
     if not item.is_active:
         return f"({name}) is not active in Sage"
     account = next((one for one in accounts if one.id == item.ledger_account_id), None)

@@ -10,15 +10,13 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from productive_sage import mapping
+from productive_sage import mapping, markers
 from productive_sage.desk import Desk
 from productive_sage.errors import CopiedTwice, CustomerDoubled, PsageError
 from productive_sage.ledger import Link
 from productive_sage.models import Contact, Invoice, Kind, Notice, Outcome, SageDocument
 from productive_sage.text import is_sage_id
 
-_COMPANY = "productive-company-"
-"""Begins psage's marks of companies."""
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -42,7 +40,7 @@ def made_elsewhere(desk: Desk, kind: Kind, invoice: Invoice) -> tuple[int, SageD
     """
     sage_id = unknown(invoice.export_id, desk.ledger.links(invoice.id))
     found = desk.sage.document(kind, sage_id) if sage_id else None
-    whose, copy = (mapping.marked(found.reference) if found else None) or ("", 0)
+    whose, copy = (markers.in_reference(found.reference) if found else None) or ("", 0)
     return (copy, found) if found and whose == invoice.id else None
 
 
@@ -90,8 +88,8 @@ def of_run(desk: Desk, made: Sequence[Outcome], since: datetime) -> Iterator[Out
 
 def alike(document: SageDocument, others: Sequence[SageDocument]) -> list[SageDocument]:
     """The living documents that carry the marker of this one, itself too, the first made first."""
-    mark = mapping.marked(document.reference)
-    found = [one for one in others if mapping.marked(one.reference) == mark]
+    mark = markers.in_reference(document.reference)
+    found = [one for one in others if markers.in_reference(one.reference) == mark]
     found = [one for one in found if mark and not mapping.gone(one)]
     return sorted(found, key=lambda one: (one.made_at or _NEVER, one.id))
 
@@ -141,7 +139,7 @@ def doubled(contacts: Sequence[Contact]) -> list[list[Contact]]:
     """The contacts that share psage's mark of a company with another one."""
     by_mark: dict[str, list[Contact]] = {}
     for one in contacts:
-        if one.mark.startswith(_COMPANY):
+        if markers.in_guid(one.mark):
             by_mark.setdefault(one.mark, []).append(one)
     return [same for same in by_mark.values() if len(same) > 1]
 

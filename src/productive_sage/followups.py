@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from productive_sage import allocations, doubles, files, mapping, money
+from productive_sage import allocations, doubles, files, mapping, markers, money
 from productive_sage.config import storage_error
 from productive_sage.desk import Desk
 from productive_sage.errors import (
@@ -200,14 +200,14 @@ def _from_productive(
     if content is None:
         return
     digest = hashlib.sha256(content).hexdigest()
-    name = _file_name(invoice.number or document.number, mapping.marker(invoice.id, link.copy))
+    name = _file_name(invoice.number or document.number, markers.of_copy(invoice.id, link.copy))
     done.pdf = PdfResult("productive", name, digest, attached=True)
     if digest == link.pdf_sha256:
         return
     done.pdf = PdfResult("productive", name, digest, attached=False)
     # An attachment has no key that makes it repeatable, and its content cannot be told from the
     # list: where an earlier try may have got half-way, attach afresh and remove all of ours.
-    mine = f"({mapping.marker(invoice.id, link.copy)}).pdf"
+    mine = f"({markers.of_copy(invoice.id, link.copy)}).pdf"
     there = desk.sage.attachments(link.kind, document) if again else {}
     ours = [attachment for attachment, file in there.items() if file.endswith(mine)]
     attached, is_linked = desk.sage.attach(link.kind, document, name=name, content=content)
@@ -312,7 +312,7 @@ def _from_sage(
     content = desk.sage.pdf(link.kind, document.id)
     _check(content)
     digest = hashlib.sha256(content).hexdigest()
-    name = _file_name(document.number, mapping.marker(invoice.id, link.copy))
+    name = _file_name(document.number, markers.of_copy(invoice.id, link.copy))
     path = desk.pdf_folder / name
     _save(path, content)
     done.pdf = PdfResult("sage", str(path), digest, attached=False)

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from productive_sage import audit
+from productive_sage import audit, markers
 from productive_sage.audit import Event
 from productive_sage.basics import INVOICE, KINDS, Contact, Finding, Kind, Mirrored, SignedIn
 from productive_sage.errors import (
@@ -30,7 +30,6 @@ from productive_sage.errors import (
     PsageError,
 )
 from productive_sage.redaction import redacted
-from productive_sage.text import marked
 
 if TYPE_CHECKING:
     from productive_sage.models import SageDocument
@@ -1036,7 +1035,7 @@ class Ledger:
             "WHERE document <> '' AND (number = ? OR instr(answer, ?))",
             (name, name, f'"number": {json.dumps(name)}'),
         )
-        mark = marked(name)
+        mark = markers.in_reference(name)
         return [name, *(row[0] for row in rows), *([mark[0]] if mark else [])]
 
     def check_events(self) -> tuple[int, str]:

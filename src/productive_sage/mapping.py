@@ -14,7 +14,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from productive_sage import money
+from productive_sage import markers, money
 from productive_sage.errors import AmountsUnclear, PartialCredit
 from productive_sage.models import (
     CREDIT_NOTE,
@@ -34,18 +34,10 @@ from productive_sage.models import (
     SageLine,
 )
 from productive_sage.tax import Charged, Charges, Tax, own_taxes
-from productive_sage.text import clean, emails, folded, marked, marker, same_tax_number
-
-__all__ = ["clean", "marked", "marker"]  # known by this module's name too
+from productive_sage.text import clean, emails, folded, same_tax_number
 
 DESCRIPTION_LIMIT = 2000
 """Sage states no limit for a line; this is the one of the document's other texts."""
-
-
-def company_mark(company_id: str, currency: str, base_currency: str) -> str:
-    """The `source_guid` of a contact psage made for a Productive company."""
-    plain = f"productive-company-{company_id}"
-    return plain if currency == base_currency else f"{plain}-{currency}"
 
 
 # --- the draft
@@ -547,7 +539,7 @@ def update_body(kind: Kind, body: Mapping[str, Any], present: SageDocument) -> d
     references.
     """
     changed = dict(body)
-    if marked(present.reference) == marked(str(body["reference"])):
+    if markers.in_reference(present.reference) == markers.in_reference(str(body["reference"])):
         del changed["reference"]
     if changed.get(kind.number) == present.number:
         del changed[kind.number], changed[f"{kind.number}_prefix"]
@@ -575,7 +567,7 @@ def contact_body(
         "name": _fit(company.name or bill_to.name, 100, "name", notices),
         "contact_type_ids": ["CUSTOMER"],
         "currency_id": currency,
-        "source_guid": company_mark(company.id, currency, base_currency),
+        "source_guid": markers.of_company(company.id, currency, base_currency),
         "main_address": {"name": "Main Address", **address},
     }
     if tax_number := bill_to.tax_number or company.tax_number:
@@ -680,7 +672,7 @@ def matching_customers(
     ours: list[Contact] = []
     odd: list[Contact] = []
     for contact in usable:
-        if _marked_company(contact) == company.id:
+        if markers.in_guid(contact.mark) == company.id:
             (odd if _has_other_tax_number(contact, company, bill_to) else ours).append(contact)
     if ours:
         return ours, []
@@ -704,7 +696,7 @@ def is_company(contact: Contact, company: Company, bill_to: Address) -> bool:
     if is_another(contact, company, bill_to):
         return False
     return (
-        _marked_company(contact) == company.id
+        markers.in_guid(contact.mark) == company.id
         or _has_tax(contact, company, bill_to)
         or _has_name(contact, company)
     )
@@ -715,14 +707,8 @@ def is_another(contact: Contact, company: Company, bill_to: Address) -> bool:
     return _is_of_another(contact, company) or _has_other_tax_number(contact, company, bill_to)
 
 
-def _marked_company(contact: Contact) -> str | None:
-    """The Productive id in psage's mark, if the contact has one."""
-    found = re.fullmatch(r"productive-company-(\d+)(?:-[A-Z]{3})?", contact.mark.strip())
-    return found[1] if found else None
-
-
 def _is_of_another(contact: Contact, company: Company) -> bool:
-    return _marked_company(contact) not in (None, company.id)
+    return markers.in_guid(contact.mark) not in (None, company.id)
 
 
 def _has_name(contact: Contact, company: Company) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from productive_sage import doubles, mapping, money, shares
+from productive_sage import doubles, markers, money, shares
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     AnswerIncomplete,
@@ -249,12 +249,12 @@ class _Run:
         for one in ledger.reports():
             link = ledger.latest(one.productive_id) if one.code == CopiedTwice.code else None
             if link:
-                marker = mapping.marker(link.productive_id, link.copy)
+                marker = markers.of_copy(link.productive_id, link.copy)
                 ids = {sage_id for sage_id, _ in desk.sage.marked(INVOICE, marker)}
                 ids -= self._documents.keys()
                 found += [twin for sage_id in ids if (twin := self._witness(sage_id))]
         for document in found:
-            mark = mapping.marked(document.reference)
+            mark = markers.in_reference(document.reference)
             if mark and ledger.links(mark[0]) and not ledger.linked(document.id):
                 self._twins.setdefault(mark[0], []).append(document)
         self._look_for_doubled_customers()
@@ -290,7 +290,7 @@ class _Run:
         """
         ledger, found = self._desk.ledger, dict[str, tuple[int, SageDocument]]()
         for document in self._documents.values():
-            mark = mapping.marked(document.reference) if document else None
+            mark = markers.in_reference(document.reference) if document else None
             if document is None or mark is None or document.is_draft or ledger.linked(document.id):
                 continue
             latest = ledger.latest(mark[0])
@@ -511,7 +511,7 @@ class _Run:
 
     def _check_sent(self, case: _Case) -> None:
         """Raises OutcomeUnknown where a payment of an earlier run may still arrive."""
-        there = {shares.marked(one.note) for one in case.payments}
+        there = {markers.in_note(one.note) for one in case.payments}
         for marker, intent in case.intents.items():
             # Negative where the clock was set back: such an intent is young.
             age = self._desk.productive.now() - intent.sent_at
@@ -726,7 +726,7 @@ class _Run:
         if not self._desk.dry_run:
             for one in steps.found:
                 ledger.mirror(one, case.intents.pop(one.marker, None))
-            copied = {shares.marked(payment.note) for payment in steps.by_hand}
+            copied = {markers.in_note(payment.note) for payment in steps.by_hand}
             for share, one in steps.vanished:
                 # Without its record a person's copy of a payment would pass for psage's own.
                 if share is None or one.marker not in copied:
@@ -835,14 +835,14 @@ class _Run:
         for case in cases:
             known = {one.id for one in case.payments}
             for payment in payments[case.productive_id]:  # the oldest first
-                marker = shares.marked(payment.note) or ""
+                marker = markers.in_note(payment.note) or ""
                 own = case.made.get(marker, payment.id)
                 if payment.id not in known and int(payment.id) < int(own):
                     self.attempt(case, self._give_way, case.made.pop(marker), payment)
 
     def _give_way(self, _case: _Case, own: str, other: Payment) -> None:
         self._desk.productive.delete_payment(own)
-        self._desk.ledger.mirror(shares.as_mirrored(other, shares.marked(other.note) or ""))
+        self._desk.ledger.mirror(shares.as_mirrored(other, markers.in_note(other.note) or ""))
         self._report.created = [one for one in self._report.created if one.payment_id != own]
 
     def _attributes(self, case: _Case, values: Mapping[str, Any]) -> dict[str, Any]:

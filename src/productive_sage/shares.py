@@ -5,7 +5,6 @@ share is a payment, an allocation of a payment on account is one on its own day,
 note is none. A settlement discount settles the invoice but was never received.
 """
 
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -13,7 +12,7 @@ from decimal import Decimal
 from itertools import combinations
 from typing import Any, TypeVar
 
-from productive_sage import money
+from productive_sage import markers, money
 from productive_sage.errors import AnswerIncomplete
 from productive_sage.models import (
     Balance,
@@ -25,7 +24,6 @@ from productive_sage.models import (
     Share,
 )
 
-_MARKER = re.compile(r"psage (\w+)/(\w+)( discount)?")
 _OUR_LINE = "Sage receipt"
 _FEW = 10
 """Among so many amounts at most a sum is no accident, and quickly found."""
@@ -109,14 +107,6 @@ def _of_row(document: SageDocument, row: Settlement, on: date) -> list[Share]:
 # --- markers and notes
 
 
-def marked(note: str) -> str | None:
-    """The marker in a payment's note, or None; people add to notes, before and behind."""
-    for line in note.splitlines():
-        if found := _MARKER.fullmatch(line.strip()):
-            return found[0]
-    return None
-
-
 def as_mirrored(payment: Payment, marker: str) -> Mirrored:
     """A payment known by its marker alone; its reference is what psage's line in the note says."""
     for line in payment.note.splitlines():
@@ -139,7 +129,7 @@ def _renewed(note: str, before: str, share: Share) -> str:
         lines[lines.index(old)] = new
     elif new not in lines:  # it is there where the answer to an earlier try was lost
         lines.insert(0, new)
-    if marked(note) != share.marker:
+    if markers.in_note(note) != share.marker:
         lines.append(share.marker)
     return "\n".join(lines)
 
@@ -234,7 +224,7 @@ def _ours(
     known = {one.payment_id: one for one in mirrored}
     ours: dict[str, tuple[Payment, Mirrored]] = {}
     for payment in payments:
-        marker = marked(payment.note)
+        marker = markers.in_note(payment.note)
         if payment.id in known:
             ours[known[payment.id].marker] = payment, known[payment.id]
         elif marker and marker not in ours and is_ours(payment, marker):
@@ -315,8 +305,10 @@ def weigh(
     used = {one.id for share in unwritten for one in by_hand.get(share.marker, ())}
     used |= {one.id for one in stands_for_growth}
     alone = [one for one in steps.by_hand if one.id not in used and one not in steps.moved]
-    twins = [one for one in alone if marked(one.note) in steps.mirrored]
-    steps.findings += [_doubled(steps.mirrored[marked(one.note) or ""], one) for one in twins]
+    twins = [one for one in alone if markers.in_note(one.note) in steps.mirrored]
+    steps.findings += [
+        _doubled(steps.mirrored[markers.in_note(one.note) or ""], one) for one in twins
+    ]
     alone = [one for one in alone if one not in twins]
     if held or open_in_sage <= 0:
         return
@@ -532,7 +524,7 @@ def paid_by_hand(steps: Steps, wanted: Sequence[Share]) -> dict[str, tuple[Payme
     """
     left, found = list(steps.by_hand), dict[str, tuple[Payment, ...]]()
     for share in (*steps.older, *steps.creates, *steps.discounts):
-        if twin := next((one for one in left if marked(one.note) == share.marker), None):
+        if twin := next((one for one in left if markers.in_note(one.note) == share.marker), None):
             found[share.marker] = (twin,)
             left.remove(twin)
     for shares, on_the_day in (

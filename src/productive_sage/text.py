@@ -1,4 +1,4 @@
-"""What people and services wrote: made fit to show, and searched for psage's markers."""
+"""What people and services wrote: made fit to show."""
 
 import html
 import re
@@ -92,20 +92,6 @@ def day(value: Any) -> date | None:
 def one_line(value: str) -> str:
     """A name as it can stand within a line."""
     return " ".join(clean(value).split())
-
-
-def marker(invoice_id: str, copy: int) -> str:
-    """The reference of a copy: `PRD-123`, the second copy `PRD-123-2`."""
-    return f"PRD-{invoice_id}" if copy == 1 else f"PRD-{invoice_id}-{copy}"
-
-
-def marked(reference: str) -> tuple[str, int] | None:
-    """(Productive id, copy) if the reference holds a marker, else None.
-
-    People add to references, before and behind; of several markers the last counts.
-    """
-    found = re.findall(r"(?i)(?<![\w-])PRD-(\d+)(?:-([1-9]\d*))?(?![\w-])", reference)
-    return (found[-1][0], int(found[-1][1] or 1)) if found else None
 
 
 def is_sage_id(name: str | None) -> bool:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
 
-from productive_sage import money
+from productive_sage import markers, money
 from productive_sage.errors import (
     AmountsUnclear,
     DifferentBusiness,
@@ -50,7 +50,7 @@ from productive_sage.models import (
     TaxRate,
 )
 from productive_sage.pacing import MAX_ATTEMPTS, Limiter, Window
-from productive_sage.text import day, identity, marked, quoted, text_of, web_address
+from productive_sage.text import day, identity, quoted, text_of, web_address
 
 ITEM_LISTS = {"service": "services", "product": "products", "stock_item": "stock_items"}
 _T = TypeVar("_T")
@@ -359,7 +359,9 @@ class SageClient:
         def read(row: Mapping[str, Any]) -> SageDocument:
             document = _document(kind, row)
             sent = str(body.get("reference") or "")
-            if marked(document.reference) != marked(sent):  # people add to references
+            if markers.in_reference(document.reference) != markers.in_reference(
+                sent
+            ):  # people add to references
                 _is_about(document.reference, sent)
             return document
 
