@@ -6,6 +6,7 @@ import pytest
 
 from productive_sage import mapping
 from productive_sage.ledger import Ledger
+from productive_sage.sage import bodies
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, copies, first_line, writes
 
@@ -138,7 +139,7 @@ def test_a_copy_that_sage_makes_a_draft_of_is_said_and_finished_when_it_is_relea
     services: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may be so where a role can only enter drafts."""
-    plain = mapping.document_body
+    plain = bodies.document_body
     monkeypatch.setattr(
         mapping, "document_body", lambda *args: plain(*args) | {"status_id": "DRAFT"}
     )

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from productive_sage import mapping, markers, merge
+from productive_sage import mapping, markers, matching, merge, plain
 from productive_sage.errors import AmountsUnclear
 from productive_sage.models import (
     INVOICE,
@@ -25,6 +25,7 @@ from productive_sage.models import (
     SageDocument,
     SageLine,
 )
+from productive_sage.sage import bodies
 from productive_sage.sandbox import Sandbox
 from productive_sage.sandbox.books import INVOICE as SANDBOX_INVOICE
 from productive_sage.sandbox.documents import create
@@ -244,12 +245,12 @@ def test_an_item_brings_its_own_ledger_account_and_a_stock_item_is_a_product() -
     ],
 )
 def test_html_becomes_plain_text(written: str, text: str) -> None:
-    assert mapping.plain_text(written) == text
+    assert plain.plain_text(written) == text
 
 
 @given(st.text(max_size=300))
 def test_plain_text_never_holds_what_sage_refuses(written: str) -> None:
-    text = mapping.plain_text(written)
+    text = plain.plain_text(written)
 
     assert re.search(r"<[A-Za-z/!?]", text) is None
     assert html.unescape(text) == text
@@ -257,7 +258,7 @@ def test_plain_text_never_holds_what_sage_refuses(written: str) -> None:
 
 @pytest.mark.parametrize("piece", ["<!--", "<script>", "<a b='", "<b>", "&amp;", "<p ", "</b>"])
 def test_much_of_what_never_ends_is_read_in_one_go(piece: str) -> None:
-    assert len(mapping.plain_text(piece * 50_000)) <= len(piece) * 50_000
+    assert len(plain.plain_text(piece * 50_000)) <= len(piece) * 50_000
 
 
 def test_an_empty_description_takes_the_services_name_then_the_service_types() -> None:
@@ -376,7 +377,7 @@ OURS, OTHERS = "productive-company-507", "productive-company-508"
 def test_a_customer_is_matched_by_mark_then_tax_number_and_name(
     contacts: list[Contact], found: list[str], asked: list[str]
 ) -> None:
-    matches, proposals = mapping.matching_customers(
+    matches, proposals = matching.matching_customers(
         contacts,
         NUMBERED,
         Address(email="a@b.example."),
@@ -389,7 +390,7 @@ def test_a_customer_is_matched_by_mark_then_tax_number_and_name(
 
 
 def test_a_new_customer_is_cut_to_sages_lengths_and_says_so() -> None:
-    body, notices = mapping.contact_body(
+    body, notices = bodies.contact_body(
         Company("5", "N" * 120, "GB1"),
         Address(
             street="1 " + "x" * 60 + "\nUnit 2, Yard", postal_code="12345678901", email="a@b.c"
@@ -462,14 +463,14 @@ def test_another_number_than_the_one_sent_differs() -> None:
 
 
 def test_an_update_keeps_line_ids_and_a_reference_people_added_to() -> None:
-    body = mapping.document_body(plan(an_invoice(a_line("60.00"), a_line("40.00"))), "C")
+    body = bodies.document_body(plan(an_invoice(a_line("60.00"), a_line("40.00"))), "C")
 
-    put = mapping.update_body(INVOICE, body, a_document(reference="PO 5 PRD-123"))
+    put = bodies.update_body(INVOICE, body, a_document(reference="PO 5 PRD-123"))
 
     assert [line.get("id") for line in put["invoice_lines"]] == ["L0", None]
     assert "reference" not in put
     assert (
-        mapping.update_body(INVOICE, body, a_document(reference="edited"))["reference"] == "PRD-123"
+        bodies.update_body(INVOICE, body, a_document(reference="edited"))["reference"] == "PRD-123"
     )
 
 
@@ -553,7 +554,7 @@ def test_every_copy_is_productives_to_the_cent_and_sages_arithmetic_accepts_it(
 ) -> None:
     percent = {"GB_STANDARD": 20, "GB_LOWER": 5}.get(rate, 0)
     draft = plan(invoice, Tax(rate, Decimal(percent)), default_ledger_account=books["account"])
-    body = mapping.document_body(draft, books["contacts"][invoice.currency])
+    body = bodies.document_body(draft, books["contacts"][invoice.currency])
 
     document = create(books["books"], SANDBOX_INVOICE, body)  # raises where Sage would refuse
 

@@ -13,6 +13,7 @@ from productive_sage.desk import Desk
 from productive_sage.errors import CopyGone, OutcomeUnknown, ServiceUnavailable
 from productive_sage.ledger import Link
 from productive_sage.models import CREDIT_NOTE, INVOICE, Kind, SageDocument, Settlement
+from productive_sage.sage import bodies
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def allocate(desk: Desk, link: Link, note: SageDocument) -> Allocated:
     amount = min(outstanding(invoice), outstanding(note))
     if amount <= 0:
         return Allocated(total(link, note), outstanding(note), invoice.number)
-    body = mapping.allocation_body(invoice, note, amount) | {"idempotency_id": uuid.uuid4().hex}
+    body = bodies.allocation_body(invoice, note, amount) | {"idempotency_id": uuid.uuid4().hex}
     try:
         desk.sage.allocate(body)
     except OutcomeUnknown:

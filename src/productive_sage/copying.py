@@ -14,18 +14,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from productive_sage import (
-    allocations,
-    checks,
-    crediting,
-    delivery,
-    doubles,
-    followups,
-    mapping,
-    markers,
-    merge,
-    money,
-)
+from productive_sage import allocations, checks, crediting, delivery, doubles, followups, mapping, markers, matching, merge, money
 from productive_sage.crediting import Credited
 from productive_sage.customers import Customers, NewCustomer
 from productive_sage.delivery import shown
@@ -73,6 +62,7 @@ from productive_sage.models import (
     SageDocument,
 )
 from productive_sage.rates import Rates
+from productive_sage.sage import bodies
 from productive_sage.settling import SEARCH_LAG, settle
 from productive_sage.tax import Tax, country_of, percent_on, sends_taxes
 from productive_sage.text import is_sage_id
@@ -694,7 +684,7 @@ class _Run:
         billed = self._customers.seen(
             invoice, Contact(copy.contact_id, copy.contact_name, currency=copy.currency)
         )
-        if wanted is not None and not mapping.named_customers([billed], wanted):
+        if wanted is not None and not matching.named_customers([billed], wanted):
             raise CustomerDiffers(
                 f"{invoice.label} is for {copy.contact_name}, to whom {copy.number} is billed, "
                 f"and not for `{wanted}`",
@@ -838,7 +828,7 @@ class _Run:
         `before` is what an update found in Sage, `theirs` what of it stays (see `Merged.theirs`).
         """
         desk = self._desk
-        payload = mapping.document_body(draft, contact.id)
+        payload = bodies.document_body(draft, contact.id)
         pending = followups.pending(desk, with_pdf=self._order.with_pdf)
         context = {
             "kind": invoice.kind.code,
@@ -1300,10 +1290,10 @@ def _planned(
     else:
         result = CustomerResult(customer.id, customer.name, created=False)
         contact_id = customer.id
-    body, kind = mapping.document_body(draft, contact_id), draft.kind
+    body, kind = bodies.document_body(draft, contact_id), draft.kind
     if present:
         path, method = f"{kind.path}/{present.id}", "PUT"
-        body = mapping.update_body(kind, body, present)
+        body = bodies.update_body(kind, body, present)
     else:
         path, method = kind.path, "POST"
     requests.append({"method": method, "path": path, "body": {kind.field: body}})

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from productive_sage import journal, mapping
+from productive_sage import journal, matching
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     AddressMissing,
@@ -18,6 +18,7 @@ from productive_sage.errors import (
 )
 from productive_sage.ledger import Intent
 from productive_sage.models import Contact, CustomerResult, Invoice, Notice
+from productive_sage.sage import bodies
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Customers:
         if self._is_linked(invoice, contact_id):
             return True
         contact = self.seen(invoice, Contact(contact_id, name, currency=invoice.currency))
-        if self._wanted is not None and mapping.named_customers([contact], self._wanted):
+        if self._wanted is not None and matching.named_customers([contact], self._wanted):
             return True
         return any(self._matching(invoice, [contact]))
 
@@ -89,7 +90,7 @@ class Customers:
         )
 
     def _is_theirs(self, invoice: Invoice, contact: Contact) -> bool:
-        return self._is_linked(invoice, contact.id) or mapping.is_company(
+        return self._is_linked(invoice, contact.id) or matching.is_company(
             self.seen(invoice, contact), invoice.company, invoice.bill_to
         )
 
@@ -106,7 +107,7 @@ class Customers:
         linked = desk.ledger.customer(*key, desk.sage.business_id, only_unused=only_unused)
         if linked is None or desk.ledger.is_customer_agreed(*key, desk.sage.business_id):
             return linked
-        if mapping.is_another(self.seen(invoice, linked), invoice.company, invoice.bill_to):
+        if matching.is_another(self.seen(invoice, linked), invoice.company, invoice.bill_to):
             self._left[key] = linked
             return None
         return linked
@@ -182,13 +183,13 @@ class Customers:
         """
         where = f"the billing address of `{invoice.company.name}` in Productive"
         if isinstance(customer, NewCustomer):
-            if mapping.is_address(customer.body["main_address"]):
+            if bodies.is_address(customer.body["main_address"]):
                 return None
         elif self.seen(invoice, customer).has_address:
             return None
         else:
-            address, _ = mapping.address_body(invoice.bill_to, self._country_id(invoice))
-            if mapping.is_address(address):
+            address, _ = bodies.address_body(invoice.bill_to, self._country_id(invoice))
+            if bodies.is_address(address):
                 return address
             # Somebody may have entered it a moment ago; where Sage does not say, Sage decides.
             found = self._read(customer.id)
@@ -319,7 +320,7 @@ class Customers:
         return self._new(invoice, self._desk.books().base_currency)
 
     def _named(self, wanted: str, currency: str, base_currency: str) -> Contact:
-        found = mapping.named_customers(self._customers(), wanted)
+        found = matching.named_customers(self._customers(), wanted)
         if not found and wanted.isalnum() and (by_id := self._desk.sage.customer(wanted)):
             found = [by_id]
         usable = [contact for contact in found if (contact.currency or base_currency) == currency]
@@ -351,7 +352,7 @@ class Customers:
     def _matching(
         self, invoice: Invoice, candidates: list[Contact]
     ) -> tuple[list[Contact], list[Contact]]:
-        return mapping.matching_customers(
+        return matching.matching_customers(
             candidates,
             invoice.company,
             invoice.bill_to,
@@ -362,7 +363,7 @@ class Customers:
     def _new(self, invoice: Invoice, base_currency: str) -> NewCustomer:
         written, code = invoice.bill_to.country, self._desk.country_code(invoice.bill_to.country)
         country_id = self._country_id(invoice)
-        body, notices = mapping.contact_body(
+        body, notices = bodies.contact_body(
             invoice.company,
             invoice.bill_to,
             currency=invoice.currency,
@@ -398,7 +399,7 @@ def deliver_contact(desk: Desk, intent: Intent, *, is_first: bool = True) -> Con
         desk.doubt_facts()
         if error.status == 422:
             error.what = f"the customer `{sent['name']}`"
-            values = mapping.blamed(f"{error.words} {' '.join(error.fields)}", sent)
+            values = bodies.blamed(f"{error.words} {' '.join(error.fields)}", sent)
             error.hint = (
                 f"{' and '.join(values) or 'what psage sends of a customer'} came from Productive: "
                 f"mend it in the billing address of `{sent['name']}` there, then run the command "
@@ -414,7 +415,7 @@ def deliver_contact(desk: Desk, intent: Intent, *, is_first: bool = True) -> Con
         country=contact.country or str(intent.context["country"]),
         mark=contact.mark or str(sent["source_guid"]),
         tax_number=contact.tax_number or str(sent.get("tax_number", "")),
-        has_address=mapping.is_address(sent["main_address"]),
+        has_address=bodies.is_address(sent["main_address"]),
     )
     try:
         desk.ledger.finish_contact(intent, contact)

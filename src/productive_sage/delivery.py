@@ -28,6 +28,7 @@ from productive_sage.models import (
     Outcome,
     SageDocument,
 )
+from productive_sage.sage import bodies
 
 # --- sending
 
@@ -125,7 +126,7 @@ def deliver_update(
     def send(body: dict[str, Any]) -> SageDocument:
         for settlement in allocations.of(link, latest[0]):
             desk.sage.delete_allocation(settlement.allocation_id)
-        return desk.sage.update(kind, link.sage_id, mapping.update_body(kind, body, latest[0]))
+        return desk.sage.update(kind, link.sage_id, bodies.update_body(kind, body, latest[0]))
 
     if allocations.of(link, present):
         link = replace(link, pending=link.pending | {"allocate"})
@@ -223,7 +224,7 @@ def _explained(error: RefusedBySage, intent: Intent) -> Refused:
             "its contact in Sage had an address when psage last looked: run the command again, and "
             "the address that Productive has is sent along"
         )
-    elif values := mapping.blamed(f"{error.words} {fields}", intent.payload):
+    elif values := bodies.blamed(f"{error.words} {fields}", intent.payload):
         error.hint = f"{' and '.join(values)} came from Productive: mend it there and try again"
     return error
 

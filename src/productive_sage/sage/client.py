@@ -34,7 +34,6 @@ from productive_sage.http import (
     tell_nobody,
     understood,
 )
-from productive_sage.mapping import is_address
 from productive_sage.models import (
     CREDIT_NOTE,
     INVOICE,
@@ -50,6 +49,7 @@ from productive_sage.models import (
     TaxRate,
 )
 from productive_sage.pacing import MAX_ATTEMPTS, Limiter, Window
+from productive_sage.sage.bodies import is_address
 from productive_sage.text import day, identity, quoted, text_of, web_address
 
 ITEM_LISTS = {"service": "services", "product": "products", "stock_item": "stock_items"}
