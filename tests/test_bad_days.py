@@ -855,16 +855,16 @@ def test_one_unknown_outcome_does_not_stop_the_others(
 def test_one_defect_does_not_stop_the_others(
     services: Sandbox, run: Psage, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from productive_sage import mapping
+    from productive_sage.copying import drafts
 
-    original = mapping.sales_document
+    original = drafts.sales_document
 
     def stumble(invoice: Any, **how: Any) -> Any:
         if invoice.id == "124":
             raise ZeroDivisionError("nobody foresaw this")
         return original(invoice, **how)
 
-    monkeypatch.setattr(mapping, "sales_document", stumble)
+    monkeypatch.setattr(drafts, "sales_document", stumble)
 
     result = run(*BATCH)
 

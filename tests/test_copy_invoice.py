@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import typer
 
-from productive_sage import mapping, render
+from productive_sage import render
+from productive_sage.copying import drafts
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, copies, first_line, forget, writes
 
@@ -727,14 +728,14 @@ def test_ctrl_c_at_a_question_is_an_interruption_not_a_defect(
 def test_a_defect_with_one_document_is_logged_and_the_others_go_on(
     services: Sandbox, psage: Psage, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = mapping.sales_document
+    plain = drafts.sales_document
 
     def broken(invoice: Any, **more: Any) -> Any:
         if invoice.id == "101":
             raise ZeroDivisionError("a defect")
         return plain(invoice, **more)
 
-    monkeypatch.setattr("productive_sage.mapping.sales_document", broken)
+    monkeypatch.setattr("productive_sage.copying.drafts.sales_document", broken)
 
     result = psage("copy-invoice", "101", "125", "--json")
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from productive_sage import mapping
 from productive_sage.ledger import Ledger
 from productive_sage.sage import bodies
 from productive_sage.sandbox import Sandbox
@@ -141,7 +140,7 @@ def test_a_copy_that_sage_makes_a_draft_of_is_said_and_finished_when_it_is_relea
     """It may be so where a role can only enter drafts."""
     plain = bodies.document_body
     monkeypatch.setattr(
-        mapping, "document_body", lambda *args: plain(*args) | {"status_id": "DRAFT"}
+        bodies, "document_body", lambda *args: plain(*args) | {"status_id": "DRAFT"}
     )
 
     result = psage("copy-invoice", "124", "--json")

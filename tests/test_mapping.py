@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from productive_sage import mapping, markers, matching, merge, plain
+from productive_sage import markers, richtext
+from productive_sage.copying import drafts, matching, merge
 from productive_sage.errors import AmountsUnclear
 from productive_sage.models import (
     INVOICE,
@@ -85,7 +86,7 @@ def plan(invoice: Invoice, tax: Tax | None = None, **more: Any) -> Draft:
         "number": None,
         **more,
     }
-    return mapping.sales_document(invoice, **arguments)
+    return drafts.sales_document(invoice, **arguments)
 
 
 def codes(draft: Draft) -> list[str]:
@@ -245,12 +246,12 @@ def test_an_item_brings_its_own_ledger_account_and_a_stock_item_is_a_product() -
     ],
 )
 def test_html_becomes_plain_text(written: str, text: str) -> None:
-    assert plain.plain_text(written) == text
+    assert richtext.plain_text(written) == text
 
 
 @given(st.text(max_size=300))
 def test_plain_text_never_holds_what_sage_refuses(written: str) -> None:
-    text = plain.plain_text(written)
+    text = richtext.plain_text(written)
 
     assert re.search(r"<[A-Za-z/!?]", text) is None
     assert html.unescape(text) == text
@@ -258,7 +259,7 @@ def test_plain_text_never_holds_what_sage_refuses(written: str) -> None:
 
 @pytest.mark.parametrize("piece", ["<!--", "<script>", "<a b='", "<b>", "&amp;", "<p ", "</b>"])
 def test_much_of_what_never_ends_is_read_in_one_go(piece: str) -> None:
-    assert len(plain.plain_text(piece * 50_000)) <= len(piece) * 50_000
+    assert len(richtext.plain_text(piece * 50_000)) <= len(piece) * 50_000
 
 
 def test_an_empty_description_takes_the_services_name_then_the_service_types() -> None:
@@ -276,7 +277,7 @@ def test_an_empty_description_takes_the_services_name_then_the_service_types() -
 def test_a_long_description_is_cut_and_said() -> None:
     draft = plan(an_invoice(a_line("1.00", description="x" * 3000)))
 
-    assert len(draft.lines[0].description) == mapping.DESCRIPTION_LIMIT
+    assert len(draft.lines[0].description) == drafts.DESCRIPTION_LIMIT
     assert codes(draft) == ["description_cut"]
 
 
@@ -449,15 +450,15 @@ def a_document(*, net: str = "100.00", lines: tuple[str, ...] = ("100.00",), **m
 def test_an_answer_that_is_not_as_planned_is_told(
     document: SageDocument, differing: list[str]
 ) -> None:
-    expected = mapping.expectation(plan(an_invoice(a_line("100.00"))))
+    expected = drafts.expectation(plan(an_invoice(a_line("100.00"))))
 
-    assert list(mapping.differences(expected, document)) == differing
+    assert list(drafts.differences(expected, document)) == differing
 
 
 def test_another_number_than_the_one_sent_differs() -> None:
-    expected = mapping.expectation(plan(an_invoice(a_line("100.00")), number="INV-1"))
+    expected = drafts.expectation(plan(an_invoice(a_line("100.00")), number="INV-1"))
 
-    differ = mapping.differences(expected, a_document(number="SI-7"))
+    differ = drafts.differences(expected, a_document(number="SI-7"))
 
     assert differ == {"number": ("INV-1", "SI-7")}
 
@@ -495,7 +496,7 @@ def test_an_unchanged_source_says_the_same_however_its_numbers_are_written() -> 
     ],
 )
 def test_why_a_copy_is_locked(document: SageDocument, reason: str | None) -> None:
-    found = mapping.locked_because(document)
+    found = drafts.locked_because(document)
 
     assert (found or "").startswith(reason or "")
     assert (found is None) == (reason is None)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from productive_sage import merge
-from productive_sage.merge import Merged, Written
+from productive_sage.copying import merge
+from productive_sage.copying.merge import Merged, Written
 from productive_sage.models import INVOICE, Draft, DraftLine, SageDocument, SageLine
 
 _LINE = DraftLine(

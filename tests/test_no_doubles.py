@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from productive_sage import settling
+from productive_sage.copying import recover
 from productive_sage.models import Kind
 from productive_sage.sage.client import SageClient
 from productive_sage.sandbox import Sandbox
@@ -32,8 +32,8 @@ def lose_the_answer_twice(sandbox: Sandbox, path: str = "/sales_invoices") -> No
 
 def set_clock(monkeypatch: pytest.MonkeyPatch, moved: timedelta) -> None:
     """Let settling read a clock that was moved."""
-    age = settling._age
-    monkeypatch.setattr(settling, "_age", lambda desk, intent: age(desk, intent) + moved)
+    age = recover._age
+    monkeypatch.setattr(recover, "_age", lambda desk, intent: age(desk, intent) + moved)
 
 
 # --- finding what is there

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from productive_sage import followups
-from productive_sage.followups import _file_name
+from productive_sage.copying import after
+from productive_sage.copying.after import _file_name
 from productive_sage.ledger import Ledger
 from productive_sage.sandbox import PRODUCTIVE_TOKEN, Sandbox
 from tests.conftest import Psage, Result, copies, writes
@@ -578,9 +578,9 @@ def test_the_name_of_a_pdf_fits_every_file_system(number: str) -> None:
 def test_a_pdf_with_an_endless_number_is_kept_at_once(
     services: Sandbox, psage: Psage, sage_makes_pdfs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finish = followups.finish
+    finish = after.finish
     monkeypatch.setattr(
-        followups,
+        after,
         "finish",
         lambda desk, link, invoice, document, **how: finish(
             desk, link, invoice, replace(document, number="9" * 400), **how

@@ -724,7 +724,7 @@ def credit_note(
 
 def _handed_pdf(path: Path | None, *, no_pdf: bool) -> bytes | None:
     """The content of `--pdf-file`, read before anything is sent."""
-    from productive_sage.followups import read_pdf
+    from productive_sage.copying.after import read_pdf
 
     if path is None:
         return None

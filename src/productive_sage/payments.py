@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from productive_sage import doubles, markers, money, shares
+from productive_sage import markers, money, shares
+from productive_sage.copying import doubles
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     AnswerIncomplete,

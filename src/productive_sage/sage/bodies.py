@@ -16,7 +16,7 @@ from productive_sage.models import (
     Notice,
     SageDocument,
 )
-from productive_sage.plain import plain_text
+from productive_sage.richtext import plain_text
 from productive_sage.text import emails
 
 

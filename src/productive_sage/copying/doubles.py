@@ -10,7 +10,8 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from productive_sage import mapping, markers
+from productive_sage import markers
+from productive_sage.copying import drafts
 from productive_sage.desk import Desk
 from productive_sage.errors import CopiedTwice, CustomerDoubled, PsageError
 from productive_sage.ledger import Link
@@ -90,7 +91,7 @@ def alike(document: SageDocument, others: Sequence[SageDocument]) -> list[SageDo
     """The living documents that carry the marker of this one, itself too, the first made first."""
     mark = markers.in_reference(document.reference)
     found = [one for one in others if markers.in_reference(one.reference) == mark]
-    found = [one for one in found if mark and not mapping.gone(one)]
+    found = [one for one in found if mark and not drafts.gone(one)]
     return sorted(found, key=lambda one: (one.made_at or _NEVER, one.id))
 
 

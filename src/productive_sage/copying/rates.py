@@ -3,7 +3,8 @@
 from datetime import date
 from decimal import Decimal
 
-from productive_sage import mapping, tax
+from productive_sage import tax
+from productive_sage.copying import drafts
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     CountryUnclear,
@@ -40,7 +41,7 @@ class Rates:
         """
         named = self._wanted or kept or self._desk.settings.default_tax_rate
         sale = Sale(self._desk.books().country, country, is_registered=self._is_registered(named))
-        day = mapping.date_of(invoice)
+        day = drafts.date_of(invoice)
         rate, is_asked = self._chosen(invoice, sale, day, kept)
         is_none = rate is None or tax.is_no_tax(rate, sale.home)
         if is_none and sale.is_zero_rated:

@@ -14,10 +14,24 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from productive_sage import allocations, checks, crediting, delivery, doubles, followups, mapping, markers, matching, merge, money
-from productive_sage.crediting import Credited
-from productive_sage.customers import Customers, NewCustomer
-from productive_sage.delivery import shown
+from productive_sage import markers, money
+from productive_sage.copying import (
+    after,
+    allocations,
+    checks,
+    crediting,
+    doubles,
+    drafts,
+    matching,
+    merge,
+    send,
+)
+from productive_sage.copying.crediting import Credited
+from productive_sage.copying.customers import Customers, NewCustomer
+from productive_sage.copying.merge import Change, Merged, Version, Written
+from productive_sage.copying.rates import Rates
+from productive_sage.copying.recover import SEARCH_LAG, settle
+from productive_sage.copying.send import shown
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     AlreadyCopied,
@@ -47,7 +61,6 @@ from productive_sage.errors import (
     UsageProblem,
 )
 from productive_sage.ledger import Intent, Link
-from productive_sage.merge import Change, Merged, Version, Written
 from productive_sage.models import (
     CREDIT_NOTE,
     INVOICE,
@@ -61,9 +74,7 @@ from productive_sage.models import (
     Outcome,
     SageDocument,
 )
-from productive_sage.rates import Rates
 from productive_sage.sage import bodies
-from productive_sage.settling import SEARCH_LAG, settle
 from productive_sage.tax import Tax, country_of, percent_on, sends_taxes
 from productive_sage.text import is_sage_id
 
@@ -340,10 +351,10 @@ class _Run:
         try:
             return self._copy(invoice, again)
         except PsageError as error:
-            outcome = delivery.failed(invoice.kind, invoice.id, invoice.number, error)
+            outcome = send.failed(invoice.kind, invoice.id, invoice.number, error)
         except Exception:  # one document's defect must not stop the others
             log.exception("invoice %s", invoice.id)
-            outcome = delivery.failed(
+            outcome = send.failed(
                 invoice.kind,
                 invoice.id,
                 invoice.number,
@@ -380,10 +391,10 @@ class _Run:
                 number=invoice.number,
                 **shown(present),
                 kind=invoice.kind,
-                allocated=delivery.allocated(link, present, followups.Done()) if present else None,
+                allocated=send.allocated(link, present, after.Done()) if present else None,
             )
         if again == "new":
-            if invoice.kind is CREDIT_NOTE and present and not mapping.gone(present):
+            if invoice.kind is CREDIT_NOTE and present and not drafts.gone(present):
                 raise _still_credited(invoice, present)
             newer = self._adopt(invoice) or link
             if newer.sage_id != known.sage_id:
@@ -407,7 +418,7 @@ class _Run:
 
     def _again(self, invoice: Invoice, link: Link, present: SageDocument | None) -> str:
         """What to do about an invoice that has a copy: update, new or leave."""
-        gone = mapping.gone(present)
+        gone = drafts.gone(present)
         if self._desk.ask:
             if gone:
                 question = f"The copy of {invoice.label} was {gone} in Sage."
@@ -426,7 +437,7 @@ class _Run:
 
     def _living(self, invoice: Invoice, link: Link, present: SageDocument | None) -> SageDocument:
         """The copy, or CopyGone."""
-        gone = mapping.gone(present)
+        gone = drafts.gone(present)
         if present and not gone:
             return present
         command = f"psage {invoice.kind.command} {invoice.id} --create-new"
@@ -511,7 +522,7 @@ class _Run:
             link, present = self._twin(invoice, link, number=link.sage_number) or (link, None)
             if present is None:
                 raise
-        if mapping.gone(present):
+        if drafts.gone(present):
             link, present = self._twin(invoice, link) or (link, present)
         if present:
             present.check_booked(f"the copy of {invoice.label}")
@@ -530,7 +541,7 @@ class _Run:
             for sage_id, reference in desk.sage.marked(invoice.kind, markers.of_copy(*wanted))
             if markers.in_reference(reference) == wanted and sage_id != link.sage_id
             if (document := desk.sage.document(invoice.kind, sage_id))
-            and not mapping.gone(document)
+            and not drafts.gone(document)
             and number in (None, document.number)
         ]
         if not found:
@@ -558,7 +569,7 @@ class _Run:
         return links[-1] if links else None
 
     def _only(self, invoice: Invoice, documents: list[SageDocument]) -> SageDocument:
-        living = [document for document in documents if not mapping.gone(document)]
+        living = [document for document in documents if not drafts.gone(document)]
         if len(living) > 1:
             numbers = ", ".join(document.number for document in living)
             raise CopyUnclear(
@@ -592,12 +603,12 @@ class _Run:
 
     def _adopted(self, invoice: Invoice, link: Link) -> Outcome:
         present = self._living(invoice, link, self._desk.sage.known(link.kind, link.sage_id))
-        done = followups.Done()
+        done = after.Done()
         if not self._desk.dry_run:
             self._customers.remember(invoice, present.contact_id, present.contact_name)
             if self._order.pdf:
                 link = replace(link, pending=link.pending | {"pdf"})
-            done = followups.finish(self._desk, link, invoice, present, again=True)
+            done = after.finish(self._desk, link, invoice, present, again=True)
         outcome = Outcome(
             "adopted",
             invoice.id,
@@ -608,13 +619,13 @@ class _Run:
                 *done.notices,
             ),
             kind=invoice.kind,
-            allocated=delivery.allocated(link, present, done),
+            allocated=send.allocated(link, present, done),
         )
         net = invoice.net if invoice.kind is INVOICE else -invoice.net
         if present.net == net and present.currency == invoice.currency:
             if abs(invoice.tax) == present.tax or self._order.no_tax:
                 return outcome
-            notice = Notice("tax_not_mirrored", mapping.both_taxes(invoice, present.tax))
+            notice = Notice("tax_not_mirrored", drafts.both_taxes(invoice, present.tax))
             return replace(outcome, notices=(*outcome.notices, notice))
         return replace(
             outcome,
@@ -638,7 +649,7 @@ class _Run:
         """
         if note.kind is INVOICE:
             return None
-        credited, desk = mapping.check_whole(note), self._desk
+        credited, desk = drafts.check_whole(note), self._desk
         links, found = desk.ledger.links(credited.id), list[Invoice]()
         link = links[-1] if links else None
         if link is None or doubles.unknown(credited.export_id, links):
@@ -653,7 +664,7 @@ class _Run:
                 details={"invoice": credited.id},
             )
         copy = desk.sage.known(INVOICE, link.sage_id)
-        if copy is None or (gone := mapping.gone(copy)):
+        if copy is None or (gone := drafts.gone(copy)):
             gone = gone if copy else "deleted"
             raise CopyGone(
                 f"the copy {link.sage_number} of {credited.label}, which {note.label} credits, was "
@@ -673,7 +684,7 @@ class _Run:
                 details={"sage_id": copy.id},
             )
         if found and not desk.dry_run:  # adopted just now
-            followups.finish(desk, link, found[0], copy)
+            after.finish(desk, link, found[0], copy)
         return Credited(link, copy)
 
     def _customer(self, invoice: Invoice, credited: Credited | None) -> Contact | NewCustomer:
@@ -750,7 +761,7 @@ class _Run:
         intent = self._begin(
             invoice.kind.code, invoice, draft, contact, copy=copy, said=said, credited=credited
         )
-        link, document = delivery.deliver_create(desk, intent)
+        link, document = send.deliver_create(desk, intent)
         is_alone = len(self._order.keys) == 1 and not credited
         named_before = doubles.named(desk, invoice.id) if is_alone else None
         outcome = self._conclude(
@@ -829,7 +840,7 @@ class _Run:
         """
         desk = self._desk
         payload = bodies.document_body(draft, contact.id)
-        pending = followups.pending(desk, with_pdf=self._order.with_pdf)
+        pending = after.pending(desk, with_pdf=self._order.with_pdf)
         context = {
             "kind": invoice.kind.code,
             "credited_sage_id": credited.copy.id if credited else None,
@@ -839,7 +850,7 @@ class _Run:
             "said": asdict(said),
             "before": asdict(before) if before else None,
             "theirs": theirs,
-            "expected": mapping.expectation(draft),
+            "expected": drafts.expectation(draft),
             "pending": sorted(pending | ({"allocate"} if credited else set())),
             "number": invoice.number,
             "number_sent": draft.number is not None,
@@ -873,7 +884,7 @@ class _Run:
     ) -> Outcome:
         contact_id = document.contact_id or str(intent.payload["contact_id"])
         name = document.contact_name or str(intent.context["contact_name"])
-        return delivery.conclude(
+        return send.conclude(
             self._desk,
             action,
             intent,
@@ -885,7 +896,7 @@ class _Run:
         )
 
     def _draft(self, invoice: Invoice, tax: Tax, copy: int, *, number: str | None) -> Draft:
-        return mapping.sales_document(
+        return drafts.sales_document(
             invoice,
             tax=tax,
             marker=markers.of_copy(invoice.id, copy),
@@ -898,7 +909,7 @@ class _Run:
         self, note: Invoice, credited: Credited, copy: int, *, number: str | None
     ) -> Draft:
         """The whole of the invoice's copy once more; raises where another tax is asked for."""
-        draft = mapping.credit_document(
+        draft = drafts.credit_document(
             note, credited.copy, marker=markers.of_copy(note.id, copy), number=number
         )
         order = self._order
@@ -913,7 +924,7 @@ class _Run:
         business_id = self._desk.sage.business_id
         for other in self._desk.ledger.numbered(draft.kind, draft.number, business_id):
             if own is None or other.id != own.id:
-                raise delivery.number_taken(draft.number, other)
+                raise send.number_taken(draft.number, other)
 
     # --- update
 
@@ -946,7 +957,7 @@ class _Run:
             if self._overwrites(invoice, present, merged):
                 return self._update(invoice, link, present, overwrite=True)
             return self._conflicting(invoice, present, merged)
-        draft = mapping.retaxed(invoice, merged.draft)
+        draft = drafts.retaxed(invoice, merged.draft)
         self._check_merged(invoice, draft, present, credited)
         notices = [*self._kept(present, customer, merged), *draft.notices]
         if not merged.changes:
@@ -981,7 +992,7 @@ class _Run:
             before=merge.held_in(present),
             theirs=merged.theirs,
         )
-        link, document = delivery.deliver_update(self._desk, intent, link, present)
+        link, document = send.deliver_update(self._desk, intent, link, present)
         outcome = self._conclude(
             "updated", intent, link, document, invoice=invoice, customer=customer, draft=draft
         )
@@ -1017,7 +1028,7 @@ class _Run:
             return money.ZERO
         for rate in self._desk.tax_rates():
             if rate.id == rate_id:
-                day = mapping.date_of(invoice)
+                day = drafts.date_of(invoice)
                 return percent_on(rate, day, even_hidden=True)
         raise TaxRateInvalid(
             f"a line of {present.number}, the copy of {invoice.label}, has a tax rate Sage no "
@@ -1130,7 +1141,7 @@ class _Run:
             return None
         if link.tax_rate_id is not None:
             return link.tax_rate_id
-        rate = mapping.sage_line_tax_rate(present.lines)
+        rate = drafts.sage_line_tax_rate(present.lines)
         if rate is None and self._desk.ask is None:
             raise TaxRateInvalid(
                 f"the lines of {present.number} in Sage carry different tax rates, and psage gives "
@@ -1188,7 +1199,7 @@ class _Run:
         `written` is what psage would have written: both sides may have made the same change.
         """
         desk = self._desk
-        done = followups.Done()
+        done = after.Done()
         if not desk.dry_run:
             if written != link.written:
                 desk.ledger.change_link(link, written=written)
@@ -1196,7 +1207,7 @@ class _Run:
             if self._order.with_pdf and desk.settings.pdf == "productive":
                 pending.add("pdf")
             link = replace(link, pending=frozenset(pending))
-            done = followups.finish(desk, link, invoice, present, again=True)
+            done = after.finish(desk, link, invoice, present, again=True)
         return Outcome(
             "unchanged",
             invoice.id,
@@ -1205,7 +1216,7 @@ class _Run:
             pdf=done.pdf,
             notices=(*notices, *done.notices),
             kind=invoice.kind,
-            allocated=delivery.allocated(link, present, done),
+            allocated=send.allocated(link, present, done),
         )
 
 
@@ -1302,7 +1313,7 @@ def _planned(
         allocated = min(allocations.outstanding(credited.copy), draft.total)
         plan = allocations.Allocated(allocated, draft.total - allocated, credited.copy.number)
         if plan.rest:
-            said = followups.rest_on_account(plan, "the credit note", draft.currency)
+            said = after.rest_on_account(plan, "the credit note", draft.currency)
             notices = (*notices, said)
     return Outcome(
         action,

@@ -7,7 +7,8 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from productive_sage import allocations, followups, journal, mapping, markers, merge
+from productive_sage import markers
+from productive_sage.copying import after, allocations, drafts, journal, merge
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     CopyGone,
@@ -151,7 +152,7 @@ def _allocate_again(desk: Desk, link: Link) -> bool:
     """Put back what was taken back for an update that failed; False where the next run has to."""
     with suppress(PsageError):
         if note := desk.sage.document(link.kind, link.sage_id):
-            return not followups.finish(desk, link, None, note).is_left
+            return not after.finish(desk, link, None, note).is_left
     return False
 
 
@@ -177,7 +178,7 @@ def _written(intent: Intent, document: SageDocument, *, is_answer: bool) -> str:
     held = merge.held_in(document)
     if not is_answer:
         held = merge.as_sent(intent.document_kind, intent.payload, held) or held
-    is_as_planned = not mapping.differences(intent.context["expected"], document)
+    is_as_planned = not drafts.differences(intent.context["expected"], document)
     said = merge.version(intent.context["said"])
     own = merge.own_part(held, intent.context["theirs"])
     return merge.Written(said, own, is_as_planned).as_text()
@@ -262,7 +263,7 @@ def conclude(
     `invoice` is None where Productive no longer has it.
     """
     again = intent.kind == "update"
-    done = followups.finish(desk, link, invoice, document, again=again)
+    done = after.finish(desk, link, invoice, document, again=again)
     outcome = Outcome(
         action,
         link.productive_id,
@@ -273,7 +274,7 @@ def conclude(
         kind=link.kind,
         allocated=allocated(link, document, done),
     )
-    differ = mapping.differences(intent.context["expected"], document)
+    differ = drafts.differences(intent.context["expected"], document)
     if not differ:
         return outcome
     desk.doubt_facts()
@@ -294,7 +295,7 @@ def conclude(
     )
 
 
-def allocated(link: Link, document: SageDocument, done: followups.Done) -> Decimal | None:
+def allocated(link: Link, document: SageDocument, done: after.Done) -> Decimal | None:
     """What of a credit note is set against its invoice; None for an invoice."""
     if not link.credited_sage_id:
         return None

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from productive_sage import allocations, doubles, files, mapping, markers, money
+from productive_sage import files, markers, money
 from productive_sage.config import storage_error
+from productive_sage.copying import allocations, doubles, drafts
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     CopyGone,
@@ -133,7 +134,7 @@ def _is_old(desk: Desk, link: Link, invoice: Invoice | None) -> bool:
         return False
     with suppress(PsageError):  # what cannot be read is no later copy
         if found := doubles.made_elsewhere(desk, link.kind, invoice):
-            return found[0] > link.copy and not mapping.gone(found[1])
+            return found[0] > link.copy and not drafts.gone(found[1])
     return False
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from productive_sage import mapping, markers, money
+from productive_sage import markers, money
+from productive_sage.copying import drafts
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     AlreadyCredited,
@@ -110,11 +111,11 @@ def _others(desk: Desk, note: Invoice, credited: Credited) -> Iterator[SageDocum
     known |= _allocated(desk, credited.copy)
     for sage_id in sorted(known - own):
         document = desk.sage.document(CREDIT_NOTE, sage_id)
-        if document and not mapping.gone(document):
+        if document and not drafts.gone(document):
             yield document
     for document in desk.sage.credit_notes(credited.copy.contact_id):
         mark = markers.in_reference(document.reference)
-        if document.id in own | known or mapping.gone(document) or not mark:
+        if document.id in own | known or drafts.gone(document) or not mark:
             continue
         is_same_currency = document.currency == credited.copy.currency
         if mark[0] == note.id or (is_same_currency and _is_for(desk, mark[0], credited, document)):

@@ -27,7 +27,7 @@ from productive_sage.models import (
     SageDocument,
     SageLine,
 )
-from productive_sage.plain import plain_text
+from productive_sage.richtext import plain_text
 from productive_sage.tax import Charged, Charges, Tax, own_taxes
 
 DESCRIPTION_LIMIT = 2000

@@ -5,8 +5,8 @@ was read earlier today is enough to go on, but nothing is refused by it alone, s
 have mended it since.
 """
 
-from productive_sage import mapping
-from productive_sage.delivery import number_taken
+from productive_sage.copying import drafts
+from productive_sage.copying.send import number_taken
 from productive_sage.desk import Desk
 from productive_sage.errors import AccountInvalid, CurrencyNotEnabled, DateInvalid
 from productive_sage.models import INVOICE, Books, Draft, Invoice
@@ -42,7 +42,7 @@ def _check_books(books: Books, invoice: Invoice) -> None:
             f"{books.base_currency} alone",
             hint="enable foreign currencies in Sage's settings (it takes the Plus edition)",
         )
-    day = mapping.date_of(invoice).isoformat()
+    day = drafts.date_of(invoice).isoformat()
     if day < books.begins_on:
         raise DateInvalid(
             f"{invoice.label} is dated {day}, and the accounts in Sage begin on {books.begins_on}",

@@ -8,7 +8,8 @@ import uuid
 from dataclasses import dataclass
 from decimal import Decimal
 
-from productive_sage import mapping, money
+from productive_sage import money
+from productive_sage.copying import drafts
 from productive_sage.desk import Desk
 from productive_sage.errors import CopyGone, OutcomeUnknown, ServiceUnavailable
 from productive_sage.ledger import Link
@@ -49,7 +50,7 @@ def locked_because(link: Link, present: SageDocument) -> str | None:
     ours = of(link, present)
     if ours and len(ours) == len(present.settlements or ()):
         return "it is in a filed VAT return" if present.is_in_tax_return else None
-    return mapping.locked_because(present)
+    return drafts.locked_because(present)
 
 
 def allocate(desk: Desk, link: Link, note: SageDocument) -> Allocated:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from productive_sage import allocations, customers, delivery, doubles, followups, mapping, merge
+from productive_sage.copying import after, allocations, customers, doubles, drafts, merge, send
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     CopyIsDraft,
@@ -87,7 +87,7 @@ def _attempt(desk: Desk, intent: Intent, asked: Callable[[str, str], bool]) -> O
     except PsageError as error:
         if error.stops_batch:
             raise
-        outcome = delivery.failed(intent.document_kind, intent.source_id, number, error)
+        outcome = send.failed(intent.document_kind, intent.source_id, number, error)
     except Exception:  # a defect with one document must not stop the others
         log.exception("intent %s", intent.id)
         defect = OutcomeUnknown(
@@ -122,19 +122,19 @@ def _against_productive(outcome: Outcome, invoice: Invoice) -> Outcome:
 
 
 def _settle_create(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outcome | None:
-    document = delivery.find_made(desk, intent)
+    document = send.find_made(desk, intent)
     if document is None and invoice and _is_copied_elsewhere(desk, intent, invoice):
         desk.ledger.close(intent, "lapsed", "another machine made it")
         return None
     if document:
-        link = delivery.record(desk, intent, document)
-        if mapping.gone(document):
-            raise delivery.made_and_gone(link, document)
+        link = send.record(desk, intent, document)
+        if drafts.gone(document):
+            raise send.made_and_gone(link, document)
     elif invoice and _age(desk, intent) < _KEY_LIFE and _may_go(desk, intent, invoice):
         is_first = (
             _age(desk, intent) > SEARCH_LAG
         )  # not found after so long: the first never arrived
-        link, document = delivery.deliver_create(desk, intent, is_first=is_first)
+        link, document = send.deliver_create(desk, intent, is_first=is_first)
     elif _age(desk, intent) > SEARCH_LAG:
         desk.ledger.close(intent, "lapsed", "never arrived")
         return None
@@ -143,7 +143,7 @@ def _settle_create(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outco
             "it can no longer be sent as it was, and Sage does not show its copy yet",
             hint="run the command again in a few minutes",
         )
-    return delivery.conclude(
+    return send.conclude(
         desk, "created", intent, link, document, invoice=invoice, notices=[_SETTLED]
     )
 
@@ -159,7 +159,7 @@ def _may_go(desk: Desk, intent: Intent, invoice: Invoice) -> bool:
     credited = intent.context.get("credited_sage_id")
     if not invoice.is_finalised or invoice.kind is not intent.document_kind:
         return False
-    return credited is None or not mapping.gone(desk.sage.known(INVOICE, str(credited)))
+    return credited is None or not drafts.gone(desk.sage.known(INVOICE, str(credited)))
 
 
 def _settle_update(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outcome | None:
@@ -182,7 +182,7 @@ def _settle_update(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outco
             hint=f"`{command}` compares both sides anew",
         )
     if has_arrived:
-        link, document = delivery.record_update(desk, intent, link, present), present
+        link, document = send.record_update(desk, intent, link, present), present
     elif reason := allocations.locked_because(link, present):
         desk.ledger.close(intent, "refused", reason)
         raise CopyLocked(
@@ -192,8 +192,8 @@ def _settle_update(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outco
             "enter the difference in Sage by hand",
         )
     else:
-        link, document = delivery.deliver_update(desk, intent, link, present)
-    return delivery.conclude(
+        link, document = send.deliver_update(desk, intent, link, present)
+    return send.conclude(
         desk, "updated", intent, link, document, invoice=invoice, notices=[_SETTLED]
     )
 
@@ -261,26 +261,26 @@ def _completed(desk: Desk, link: Link) -> Outcome | None:
     if document.number != link.sage_number:  # released since
         desk.ledger.change_link(link, sage_number=document.number)
     invoice = found[0] if found else None
-    done = followups.finish(desk, link, invoice, document, again=True)
+    done = after.finish(desk, link, invoice, document, again=True)
     if invoice is None:
         desk.ledger.change_link(
             link, pending=link.pending & {"allocate"} if done.is_left else frozenset()
         )
         return None
     # A run that was killed before it could say what it did says so now.
-    untold = next((word for word in followups.UNTOLD if word in link.pending), None)
+    untold = next((word for word in after.UNTOLD if word in link.pending), None)
     notice = Notice("completed", "what an earlier run left to do after the copy is done")
     return Outcome(
         untold.removesuffix("-new") if untold else "unchanged",
         link.productive_id,
         number=invoice.number,
-        **delivery.shown(document),
+        **send.shown(document),
         pdf=done.pdf,
         notices=(
             *([_SETTLED] if untold else [] if done.is_left else [notice]),
             *done.notices,
         ),
         kind=link.kind,
-        allocated=delivery.allocated(link, document, done),
-        settled=followups.UNTOLD[untold] if untold else "" if done.is_left else "rest",
+        allocated=send.allocated(link, document, done),
+        settled=after.UNTOLD[untold] if untold else "" if done.is_left else "rest",
     )

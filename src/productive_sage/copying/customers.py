@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from productive_sage import journal, matching
+from productive_sage.copying import journal, matching
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     AddressMissing,
