@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from productive_sage import markers, money, shares
+from productive_sage import markers, money
 from productive_sage.copying import doubles
 from productive_sage.desk import Desk
 from productive_sage.errors import (
@@ -47,6 +47,7 @@ from productive_sage.models import (
     Share,
     Skipped,
 )
+from productive_sage.payments import shares
 from productive_sage.sage.client import ALLOCATIONS, RECEIPTS
 
 log = logging.getLogger("psage.payments")
