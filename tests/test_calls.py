@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from productive_sage import payments
-from productive_sage.ledger import Ledger
 from productive_sage.sandbox import Sandbox
+from productive_sage.store import Ledger
 from tests.conftest import Psage
 
 

@@ -13,7 +13,6 @@ import pytest
 import typer
 
 from productive_sage.errors import KeyringUnavailable, NotConnected
-from productive_sage.ledger import Ledger
 from productive_sage.sandbox import (
     CLIENT_ID,
     CLIENT_SECRET,
@@ -23,6 +22,7 @@ from productive_sage.sandbox import (
 )
 from productive_sage.session import Session
 from productive_sage.signin.vault import ProductiveSignIn, SageSignIn, Vault
+from productive_sage.store import Ledger
 from tests.conftest import MemoryKeyring, Psage, copies, sage_sign_in
 from tests.processes import Hold, end, kill, run, share_the_keyring, started
 from tests.test_connect import LABS, allow, browser_of, free_port

@@ -22,10 +22,10 @@ import pytest
 
 from productive_sage import doctor as doctors
 from productive_sage.http import connect_pool
-from productive_sage.ledger import MIGRATIONS, Ledger
 from productive_sage.models import Mirrored
 from productive_sage.sandbox import Sandbox
 from productive_sage.signin.vault import ProductiveSignIn, Vault
+from productive_sage.store import MIGRATIONS, Ledger
 from tests import test_bad_days
 from tests.conftest import MemoryKeyring, Psage, Result, writes
 

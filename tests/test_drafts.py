@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from productive_sage.ledger import Ledger
 from productive_sage.sage import bodies
 from productive_sage.sandbox import Sandbox
+from productive_sage.store import Ledger
 from tests.conftest import Psage, copies, first_line, writes
 
 UNBOOKED = pytest.mark.parametrize("status", ["DRAFT", "PRO_FORMA"])

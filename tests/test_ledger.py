@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from productive_sage import ledger as ledgers
+from productive_sage import store as ledgers
 from productive_sage.errors import HomeUnusable, LedgerConflict, OutcomeUnknown
-from productive_sage.ledger import Ledger
 from productive_sage.models import INVOICE, Contact
+from productive_sage.store import Ledger
 
 
 @pytest.fixture

@@ -29,11 +29,11 @@ from productive_sage import copying, payments
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError
 from productive_sage.http import Pool, connect_pool
-from productive_sage.ledger import Ledger
 from productive_sage.models import CREDIT_NOTE, INVOICE, Endpoints, Report, Settings
 from productive_sage.productive.client import ProductiveClient, Token
 from productive_sage.sage.client import SageClient, sage_http
 from productive_sage.sandbox import ORGANIZATION_ID, PRODUCTIVE_TOKEN, Sandbox
+from productive_sage.store import Ledger
 from tests.conftest import SEQUENCES, sage_sign_in
 
 PARTS = 4

@@ -11,8 +11,8 @@ import pytest
 
 from productive_sage.copying import after
 from productive_sage.copying.after import _file_name
-from productive_sage.ledger import Ledger
 from productive_sage.sandbox import PRODUCTIVE_TOKEN, Sandbox
+from productive_sage.store import Ledger
 from tests.conftest import Psage, Result, copies, writes
 
 

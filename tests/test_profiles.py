@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from productive_sage.ledger import Ledger
 from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.signin.vault import Vault
+from productive_sage.store import Ledger
 from tests.conftest import MemoryKeyring, Psage, Result
 from tests.processes import Hold, end, share_the_keyring, started
 from tests.test_connect import LABS, MAIN, allow, browser_of, free_port

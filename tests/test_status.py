@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from productive_sage import ledger as ledgers
+from productive_sage import store as ledgers
 from productive_sage.basics import Finding, SignedIn
 from productive_sage.errors import HomeUnusable
-from productive_sage.ledger import Ledger
 from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.signin.vault import Vault
+from productive_sage.store import Ledger
 from tests import test_bad_days
 from tests.conftest import MemoryKeyring, Psage, consent, copies, writes
 

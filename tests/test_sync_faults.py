@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 import typer.main
 
-from productive_sage.ledger import Ledger
 from productive_sage.sandbox import Sandbox
 from productive_sage.sandbox.books import Books
 from productive_sage.sandbox.sage import allocate
 from productive_sage.sandbox.server import Call
 from productive_sage.signin.vault import SageSignIn, Vault
+from productive_sage.store import Ledger
 from tests import test_bad_days
 from tests.conftest import Psage, Result, forget, sage_sign_in, writes
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from productive_sage import http
-from productive_sage import ledger as ledgers
-from productive_sage.ledger import Ledger
+from productive_sage import store as ledgers
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sandbox import Sandbox
 from productive_sage.sandbox.books import Books
 from productive_sage.sandbox.run import act
+from productive_sage.store import Ledger
 from tests import test_bad_days
 from tests.conftest import Psage, Result, copies, forget, writes
 

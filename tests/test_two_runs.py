@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from productive_sage.ledger import Ledger
 from productive_sage.sandbox import ORGANIZATION_ID, PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.signin.vault import ProductiveSignIn, Vault
+from productive_sage.store import Ledger
 from tests.conftest import Psage, copies, sage_sign_in
 from tests.processes import Hold, end, kill, share_the_keyring, started
 

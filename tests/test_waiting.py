@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from productive_sage.ledger import Ledger
 from productive_sage.sandbox import Sandbox
+from productive_sage.store import Ledger
 from tests.conftest import Psage, Result, copies
 
 ON = ("configure", "--sync-payments", "--sync-payments-from", "2026-01-01")

@@ -21,10 +21,10 @@ import pexpect
 import pytest
 
 from productive_sage import config, names, session, wizard
-from productive_sage.ledger import Ledger
 from productive_sage.models import Settings
 from productive_sage.sandbox import Sandbox
 from productive_sage.signin.vault import Vault
+from productive_sage.store import Ledger
 from tests.conftest import Psage, copies
 from tests.processes import run, share_the_keyring
 

@@ -23,13 +23,13 @@ from productive_sage.errors import ConfigInvalid, Interrupted, PsageError, Usage
 from productive_sage.session import Session, open_pool, warn
 
 if TYPE_CHECKING:
-    from productive_sage.audit import Event
     from productive_sage.config import Home
     from productive_sage.connection import Connected, Talk
     from productive_sage.copying import Order
     from productive_sage.desk import Desk
     from productive_sage.http import Pool
     from productive_sage.models import Notice, Outcome, Settings
+    from productive_sage.store.audit import Event
 
 app = commandline.App(
     name="psage",
@@ -187,7 +187,7 @@ def connect(
     from dataclasses import asdict
 
     from productive_sage import connection, render
-    from productive_sage.ledger import Ledger
+    from productive_sage.store import Ledger
 
     for_productive = organization_id or token_stdin
     for_sage = client_id or client_secret_stdin or business or no_browser or paste
@@ -362,7 +362,7 @@ def disconnect(
 
 def _forget(home: "Home", service: str) -> None:
     """Have `status` know that a service is not connected any more."""
-    from productive_sage.ledger import Ledger
+    from productive_sage.store import Ledger
 
     # A damaged ledger must not keep anybody from disconnecting.
     with suppress(PsageError):
@@ -515,7 +515,7 @@ def configure(
 def _names(home: "Home", settings: "Settings") -> dict[str, str]:
     """What the ids in the settings are called, as far as this machine knows."""
     from productive_sage import names
-    from productive_sage.ledger import Ledger
+    from productive_sage.store import Ledger
 
     with suppress(PsageError, OSError):
         if home.ledger.exists():
@@ -585,7 +585,7 @@ def _asking(home: "Home", settings: "Settings", written: Sequence[object] = ()) 
 
 def _copied(home: "Home") -> int:
     """How many invoices have a copy, as far as this machine knows."""
-    from productive_sage.ledger import Ledger
+    from productive_sage.store import Ledger
 
     if not home.ledger.exists():
         return 0
@@ -877,7 +877,7 @@ def show_history(
 
     Example: psage history --document INV-2026-023 --since 2026-03-01
     """
-    from productive_sage.ledger import Ledger
+    from productive_sage.store import Ledger
 
     _exclude("--json", as_json, "--format csv", form == "csv")
     _exclude("--verify", verify, "--format csv", form == "csv")

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from productive_sage import tax
-from productive_sage.ledger import Ledger
 from productive_sage.models import TAX_RATES, TaxRate
+from productive_sage.store import Ledger
 
 Offers = list[tuple[str, str]]
 """What would be typed, and what that is."""

@@ -22,13 +22,13 @@ from productive_sage.errors import (
     UsageProblem,
 )
 from productive_sage.http import Pool
-from productive_sage.ledger import Ledger
 from productive_sage.models import Endpoints, Notice
 from productive_sage.productive.client import ProductiveClient, Token
 from productive_sage.sage.client import SageClient, sage_http
 from productive_sage.signin import oauth
 from productive_sage.signin.callback import Listener
 from productive_sage.signin.vault import ProductiveSignIn, SageSignIn, Vault
+from productive_sage.store import Ledger
 
 SERVICES = ("productive", "sage")
 _WAIT_S = 300

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from productive_sage import countries, names
 from productive_sage.errors import DifferentBusiness, ItemInvalid
-from productive_sage.ledger import Ledger
 from productive_sage.models import (
     TAX_RATES,
     Books,
@@ -19,6 +18,7 @@ from productive_sage.models import (
 )
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sage.client import SageClient
+from productive_sage.store import Ledger
 from productive_sage.text import one_line
 
 Ask = Callable[[str, Sequence[str], int | None], int]

@@ -12,10 +12,9 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from productive_sage import audit
-from productive_sage.audit import Event
 from productive_sage.errors import OutcomeUnknown, PsageError, ServiceRefused
-from productive_sage.ledger import Ledger
+from productive_sage.store import Ledger, audit
+from productive_sage.store.audit import Event
 
 if TYPE_CHECKING:  # reading the log needs no HTTP
     from productive_sage.http import OnWrite, Reply, Write

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from productive_sage.basics import Settings
-from productive_sage.ledger import Ledger
+from productive_sage.store import Ledger
 
 ACCOUNT, TAX_RATE, ITEM = "ledger account", "tax rate", "item"
 SERVICE_TYPE = "service type"

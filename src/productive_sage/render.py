@@ -16,10 +16,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from productive_sage import interrupts, money
-from productive_sage.audit import Event
 from productive_sage.basics import CREDIT_NOTE
 from productive_sage.errors import Interrupted, PsageError, SomeFailed
 from productive_sage.redaction import redacted
+from productive_sage.store.audit import Event
 from productive_sage.text import bare, clean
 
 if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `status` go without

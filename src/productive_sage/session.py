@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from productive_sage.config import Home
     from productive_sage.desk import Ask, Desk
     from productive_sage.http import Pool
-    from productive_sage.ledger import Ledger
     from productive_sage.models import Settings
     from productive_sage.signin.oauth import SageTokens
     from productive_sage.signin.vault import ProductiveSignIn, Vault
+    from productive_sage.store import Ledger
 
 _SHORT_S = 7 * 86_400
 """A sign-in that ends sooner is warned about."""
@@ -168,10 +168,10 @@ class Session:
         def opener() -> "Desk":
             from productive_sage import history
             from productive_sage.desk import Desk
-            from productive_sage.ledger import Ledger
             from productive_sage.productive.client import ProductiveClient, Token
             from productive_sage.sage.client import SageClient, sage_http
             from productive_sage.signin.oauth import SageTokens
+            from productive_sage.store import Ledger
 
             if opened:
                 return opened[0]

@@ -25,7 +25,7 @@ from productive_sage.errors import (
     ServiceUnavailable,
     code_of_a_look,
 )
-from productive_sage.ledger import Intent, Ledger, Link, Waiting
+from productive_sage.store import Intent, Ledger, Link, Waiting
 from productive_sage.text import bare
 
 SERVICES = ("Productive", "Sage")

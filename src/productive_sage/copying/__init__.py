@@ -60,7 +60,6 @@ from productive_sage.errors import (
     UpdateLapsed,
     UsageProblem,
 )
-from productive_sage.ledger import Intent, Link
 from productive_sage.models import (
     CREDIT_NOTE,
     INVOICE,
@@ -75,6 +74,7 @@ from productive_sage.models import (
     SageDocument,
 )
 from productive_sage.sage import bodies
+from productive_sage.store import Intent, Link
 from productive_sage.tax import Tax, country_of, percent_on, sends_taxes
 from productive_sage.text import is_sage_id
 

@@ -25,9 +25,9 @@ from productive_sage.errors import (
     ServiceUnavailable,
     UsageProblem,
 )
-from productive_sage.ledger import Link
 from productive_sage.models import Invoice, Notice, PdfResult, SageDocument
 from productive_sage.sage.client import PDF_LIMIT
+from productive_sage.store import Link
 
 log = logging.getLogger("psage.followups")
 

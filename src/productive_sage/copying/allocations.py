@@ -12,9 +12,9 @@ from productive_sage import money
 from productive_sage.copying import drafts
 from productive_sage.desk import Desk
 from productive_sage.errors import CopyGone, OutcomeUnknown, ServiceUnavailable
-from productive_sage.ledger import Link
 from productive_sage.models import CREDIT_NOTE, INVOICE, Kind, SageDocument, Settlement
 from productive_sage.sage import bodies
+from productive_sage.store import Link
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from productive_sage.errors import (
     RefusedBySage,
     TaxRateInvalid,
 )
-from productive_sage.ledger import Link
 from productive_sage.models import CREDIT_NOTE, Draft, Invoice, SageDocument
 from productive_sage.sage.client import ALLOCATIONS
+from productive_sage.store import Link
 from productive_sage.tax import Tax, own_taxes
 
 

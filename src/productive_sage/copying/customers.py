@@ -16,9 +16,9 @@ from productive_sage.errors import (
     Refused,
     RefusedBySage,
 )
-from productive_sage.ledger import Intent
 from productive_sage.models import Contact, CustomerResult, Invoice, Notice
 from productive_sage.sage import bodies
+from productive_sage.store import Intent
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from productive_sage import markers
 from productive_sage.copying import drafts
 from productive_sage.desk import Desk
 from productive_sage.errors import CopiedTwice, CustomerDoubled, PsageError
-from productive_sage.ledger import Link
 from productive_sage.models import Contact, Invoice, Kind, Notice, Outcome, SageDocument
+from productive_sage.store import Link
 from productive_sage.text import is_sage_id
 
 _NEVER = datetime.max.replace(tzinfo=UTC)

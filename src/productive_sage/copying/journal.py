@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from productive_sage.errors import OutcomeUnknown, PsageError, Refused
-from productive_sage.ledger import Intent, Ledger
+from productive_sage.store import Intent, Ledger
 
 _T = TypeVar("_T")
 _CLOSE = timedelta(minutes=1)

@@ -21,8 +21,8 @@ from productive_sage.errors import (
     TotalsDiffer,
     UpdateLapsed,
 )
-from productive_sage.ledger import Intent, Link
 from productive_sage.models import INVOICE, Invoice, Notice, Outcome
+from productive_sage.store import Intent, Link
 
 log = logging.getLogger("psage.settling")
 

@@ -20,7 +20,6 @@ from productive_sage.errors import (
     ServiceRefused,
     TotalsDiffer,
 )
-from productive_sage.ledger import Intent, Link
 from productive_sage.models import (
     CustomerResult,
     Invoice,
@@ -30,6 +29,7 @@ from productive_sage.models import (
     SageDocument,
 )
 from productive_sage.sage import bodies
+from productive_sage.store import Intent, Link
 
 # --- sending
 

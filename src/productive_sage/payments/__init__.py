@@ -30,7 +30,6 @@ from productive_sage.errors import (
     ServiceUnavailable,
     TooManyDeletes,
 )
-from productive_sage.ledger import Intent, Link
 from productive_sage.models import (
     INVOICE,
     Balance,
@@ -49,6 +48,7 @@ from productive_sage.models import (
 )
 from productive_sage.payments import shares
 from productive_sage.sage.client import ALLOCATIONS, RECEIPTS
+from productive_sage.store import Intent, Link
 
 log = logging.getLogger("psage.payments")
 

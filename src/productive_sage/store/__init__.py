@@ -18,8 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from productive_sage import audit, markers
-from productive_sage.audit import Event
+from productive_sage import markers
 from productive_sage.basics import INVOICE, KINDS, Contact, Finding, Kind, Mirrored, SignedIn
 from productive_sage.errors import (
     DiskFull,
@@ -30,6 +29,8 @@ from productive_sage.errors import (
     PsageError,
 )
 from productive_sage.redaction import redacted
+from productive_sage.store import audit
+from productive_sage.store.audit import Event
 
 if TYPE_CHECKING:
     from productive_sage.models import SageDocument
