@@ -36,9 +36,9 @@ HURRY = 50
 """Pauses are so many times shorter."""
 _PATIENCE_S = 120
 
-for _module in pkgutil.iter_modules(productive_sage.__path__):
-    if _module.name != "__main__":
-        importlib.import_module(f"productive_sage.{_module.name}")
+for _module in pkgutil.walk_packages(productive_sage.__path__, "productive_sage."):
+    if not _module.name.endswith("__main__"):
+        importlib.import_module(_module.name)
 _CONTEXT = ssl.create_default_context()
 
 

@@ -78,8 +78,10 @@ def code_of(written: str) -> str:
     """
     if region := re.fullmatch(r"\s*([A-Za-z]{2})-[A-Za-z0-9]{1,3}\s*", written):
         written = region[1]  # GB-ENG
-    every = ChainMap(_english(), _everywhere())
-    return _understood(written, _english()) or _understood(written, every)
+    # All other languages take long to read, and few people need them.
+    return _understood(written, _english()) or _understood(
+        written, ChainMap(_english(), _everywhere())
+    )
 
 
 def _understood(written: str, known: Mapping[str, str]) -> str:
