@@ -8,11 +8,13 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import ssl
 import urllib.parse
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -366,6 +368,12 @@ def writes(sandbox: Sandbox, service: str | None = None) -> list[str]:
         for call in sandbox.calls(service)
         if call.method != "GET" and call.service in ("sage", "productive")
     ]
+
+
+def forget_contacts(home: Path) -> None:
+    """As on the next day."""
+    with closing(sqlite3.connect(home / "default.db")) as db, db:
+        db.execute("DELETE FROM cache WHERE key LIKE 'contact %'")
 
 
 def forget(home: Path) -> None:

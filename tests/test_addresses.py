@@ -1,14 +1,13 @@
 """A document needs an address, and the country of a customer is Sage's."""
 
 import json
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from productive_sage.sandbox import Sandbox
-from tests.conftest import Psage, copies, first_line, writes
+from tests.conftest import Psage, copies, first_line, forget_contacts, writes
 
 PLACE = ("address", "city", "zipcode")
 
@@ -225,6 +224,59 @@ def test_an_update_keeps_a_rate_that_was_asked_for_where_the_country_was_not_kno
     assert (result.only["action"], result.only["tax"]) == ("unchanged", "0.00")
 
 
+def test_an_update_keeps_the_rate_where_the_country_is_known_no_more(
+    services: Sandbox, psage: Psage, home: Path
+) -> None:
+    company = services.agency.add_company("Rivoli Ltd", country=None)
+    bill = services.agency.add_invoice(company_id=company, lines=[{"unit_price": "10.00"}])
+    contact = services.bookkeeper.add_contact("Rivoli Ltd")
+    psage("copy-invoice", bill, "--tax-rate", "GB_STANDARD")
+    services.bookkeeper.edit_contact(contact, country_id=None)
+    forget_contacts(home)
+
+    result = psage("copy-invoice", bill, "--update-existing", "--json")
+
+    assert (result.code, result.only["tax"]) == (0, "2.00")
+
+
+def test_an_update_for_another_customer_has_the_tax_of_that_ones_country(
+    services: Sandbox, psage: Psage, home: Path
+) -> None:
+    psage("configure", "--default-tax-rate", "GB_STANDARD")
+    keeper, new = services.bookkeeper, services.bookkeeper.add_contact("Bee Ltd")
+    old = keeper.contact_id("Northwind Traders Ltd")
+    keeper.edit_contact(old, country_id="FR")
+    services.agency.edit_contact_entry(501, country="France")
+    psage("copy-invoice", "101")
+    keeper.edit_contact(old, country_id="GB")
+    services.agency.edit_contact_entry(501, country="United Kingdom")
+    forget_contacts(home)
+
+    result = psage("copy-invoice", "101", "--update-existing", "--customer", new, "--json")
+
+    assert (result.code, result.only["tax"]) == (0, "355.00")
+
+
+def test_what_is_sold_follows_the_customer_to_another_country(
+    services: Sandbox, psage: Psage, home: Path
+) -> None:
+    """A business in IE says it for customers in the EU alone."""
+    services.bookkeeper.move_business("IE", "EUR")
+    company = services.agency.add_company("Comp", country="US")
+    bill = services.agency.add_invoice(
+        company_id=company, lines=[{"unit_price": "10.00"}], tax_percent=None, currency="EUR"
+    )
+    psage("copy-invoice", bill)
+    services.bookkeeper.edit_contact(services.bookkeeper.contact_id("Comp"), country_id="FR")
+    services.agency.edit_contact_entry(company, country="France")
+    forget_contacts(home)
+
+    assert psage("copy-invoice", bill, "--update-existing").code == 0
+
+    (line,) = copies(services, bill)[0]["invoice_lines"]
+    assert line["eu_goods_services_type"]["id"] == "SERVICES"
+
+
 def test_an_update_of_a_copy_linked_on_another_machine_knows_sages_country(
     moved: Sandbox, psage: Psage, home: Path
 ) -> None:
@@ -257,8 +309,7 @@ def test_many_known_contacts_are_read_at_once(services: Sandbox, psage: Psage, h
 
     companies = [services.agency.add_company(f"Client {n} Ltd") for n in range(8)]
     psage("copy-invoice", *invoices())
-    with sqlite3.connect(home / "default.db") as db:  # a day later
-        db.execute("DELETE FROM cache WHERE key LIKE 'contact %'")
+    forget_contacts(home)
     ids = invoices()
     services.clear_calls()
 

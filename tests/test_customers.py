@@ -1,14 +1,12 @@
 """Which contact in Sage an invoice is billed to."""
 
 import json
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from productive_sage.sandbox import Sandbox
-from tests.conftest import Psage, Result, copies, forget, writes
+from tests.conftest import Psage, Result, copies, first_line, forget, forget_contacts, writes
 
 EMAIL = "bookkeeping@juniper-street.example"
 
@@ -16,12 +14,6 @@ EMAIL = "bookkeeping@juniper-street.example"
 def customer_of(sandbox: Sandbox, productive_id: str) -> str:
     (copy,) = copies(sandbox, productive_id)
     return str(copy["contact"]["id"])
-
-
-def forget_contacts(home: Path) -> None:
-    """As on the next day."""
-    with closing(sqlite3.connect(home / "default.db")) as db, db:
-        db.execute("DELETE FROM cache WHERE key LIKE 'contact %'")
 
 
 def codes(result: Result) -> list[str]:
@@ -167,13 +159,12 @@ def test_a_customer_without_a_name_is_refused_before_it_is_made(
 ANOTHERS = [{"source_guid": "productive-company-999"}, {"tax_number": "GB999999973"}]
 
 
-@pytest.mark.parametrize("change", ANOTHERS, ids=str)
 def test_a_customer_that_became_another_companys_is_billed_no_more(
-    services: Sandbox, psage: Psage, home: Path, change: dict[str, str]
+    services: Sandbox, psage: Psage, home: Path
 ) -> None:
     known = services.bookkeeper.add_contact("Juniper Street Coffee Ltd")
     psage("copy-invoice", "123")
-    services.bookkeeper.edit_contact(known, **change)
+    services.bookkeeper.edit_contact(known, source_guid="productive-company-999")
     forget_contacts(home)
 
     planned = psage("copy-invoice", "124", "--dry-run", "--json")
@@ -185,6 +176,57 @@ def test_a_customer_that_became_another_companys_is_billed_no_more(
     assert "customer_differs" in codes(result)
     assert customer_of(services, "125") == customer_of(services, "124")
     assert "customer_differs" not in codes(later)
+
+
+@pytest.mark.parametrize("made_by", ["psage", "the bookkeeper"])
+def test_a_customer_whose_tax_number_is_another_now_is_a_question_and_makes_no_second_one(
+    services: Sandbox, psage: Psage, made_by: str
+) -> None:
+    company = services.agency.add_company("Rivoli Ltd", vat="GB123456781")
+    line = {"unit_price": "10.00"}
+    one, two, three = (
+        services.agency.add_invoice(company_id=company, lines=[line]) for _ in range(3)
+    )
+    if made_by == "the bookkeeper":
+        services.bookkeeper.add_contact("Rivoli Ltd", tax_number="GB123456781")
+    psage("copy-invoice", one)
+    services.agency.edit_contact_entry(company, vat="GB987654321")
+    services.agency.edit_company(company, vat="GB987654321")
+    services.clear_calls()
+
+    refused = psage("copy-invoice", two, "--json")
+    sent = writes(services)
+    customer = customer_of(services, one)
+    taken = psage("copy-invoice", two, "--customer", customer, "--remember", "--json")
+    later = psage("copy-invoice", three, "--json")
+
+    assert (refused.code, refused.only["error"]["code"], sent) == (4, "ambiguous_customer", [])
+    assert "GB123456781" in refused.only["error"]["message"]
+    assert "--remember" in refused.only["error"]["hint"]
+    assert (taken.code, later.code, customer_of(services, three)) == (0, 0, customer)
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        ("101", "--update-existing"),
+        ("101", "--create-new", "--customer", "Northwind Traders Ltd"),
+    ],
+    ids=["an update of an older copy", "another customer once"],
+)
+def test_what_a_person_agreed_to_gives_way_to_their_word_alone(
+    services: Sandbox, psage: Psage, then: tuple[str, ...]
+) -> None:
+    group = services.bookkeeper.add_contact("Northwind Group")
+    psage("copy-invoice", "101")
+    psage("copy-invoice", "105", "--customer", group, "--remember")
+    services.agency.edit_line(first_line(services, "101"), description="other")
+
+    assert psage("copy-invoice", *then).code == 0
+
+    later = services.agency.add_invoice(company_id=501, lines=[{"unit_price": "10.00"}])
+    psage("copy-invoice", later)
+    assert customer_of(services, later) == group
 
 
 @pytest.mark.parametrize("change", ANOTHERS, ids=str)

@@ -25,6 +25,8 @@ _LINE = DraftLine(
 )
 _SECOND = replace(_LINE, description="Print", source_id="L2", tax=Decimal("20.00"))
 
+WHERE: Any = {"company": "501", "country": "GB", "charged": Decimal(0)}
+
 
 def draft(*lines: DraftLine, **changes: Any) -> Draft:
     lines = lines or (_LINE, _SECOND)
@@ -90,7 +92,7 @@ def edited(document: SageDocument, line: int = 0, **changes: Any) -> SageDocumen
 
 def written(plan: Draft | None = None) -> Written:
     plan = plan or draft()
-    said = merge.said_by(plan, "C1", "501", "GB")
+    said = merge.said_by(plan, "C1", **WHERE)
     return Written(said, merge.held_in(in_sage(plan)))
 
 
@@ -102,7 +104,7 @@ def merged(
     customer: str = "C1",
     overwrite: bool = False,
 ) -> Merged:
-    said = merge.said_by(now, customer, "501", "GB")
+    said = merge.said_by(now, customer, **WHERE)
     rates = {"STANDARD": Decimal(20), "LOWER": Decimal(5), "ZERO": Decimal(0)}
     return merge.merge(now, said, present, before, percent=rates.__getitem__, overwrite=overwrite)
 

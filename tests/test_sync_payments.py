@@ -918,6 +918,20 @@ def test_a_machine_that_copied_nothing_synchronises_what_others_copied(
     assert held(books, "101") == [("20.00", "2026-03-02")]
 
 
+def test_a_dry_run_names_the_copy_of_another_machine_that_a_real_run_links(
+    books: Sandbox, psage: Psage, home: Path
+) -> None:
+    books.bookkeeper.pay(copy_of(books, "105"), "20.00", "2026-03-02")
+    forget(home)
+
+    planned = psage("sync-payments", "--invoice", "105", "--dry-run", "--json")
+    result = psage("sync-payments", "--invoice", "105", "--json")
+
+    assert (planned.code, result.code) == (0, 0)
+    assert "copied_elsewhere" in [one["code"] for one in planned.json["warnings"]]
+    assert len(result.json["created"]) == 1
+
+
 def test_a_reference_alone_makes_no_copy(books: Sandbox, psage: Psage) -> None:
     stranger = books.bookkeeper.take_number("HAND-1")
     books.bookkeeper.edit_invoice(stranger, reference="PRD-101-2")

@@ -425,6 +425,19 @@ def test_what_is_sold_abroad_is_the_bookkeepers_until_overwritten(
     assert {line["eu_goods_services_type"]["id"] for line in copy["invoice_lines"]} == {"SERVICES"}
 
 
+def test_a_tax_that_is_new_in_productive_is_said_once(services: Sandbox, psage: Psage) -> None:
+    company = services.agency.add_company("Rivoli Ltd")
+    line = {"unit_price": "10.00"}
+    bill = services.agency.add_invoice(company_id=company, lines=[line], tax_percent=None)
+    psage("copy-invoice", bill, "--no-pdf")
+    services.agency.edit_line(first_line(services, bill), tax_percent="20")
+
+    said = [psage("copy-invoice", bill, "--update-existing", "--json") for _ in range(2)]
+
+    codes = [[one["code"] for one in result.only["warnings"]] for result in said]
+    assert codes == [["tax_not_mirrored"], []]
+
+
 def test_no_tax_that_was_asked_for_is_no_news_in_an_update(services: Sandbox, psage: Psage) -> None:
     psage("copy-invoice", "101", "--no-tax", "--no-pdf")
     change(services, description="Second round")

@@ -297,6 +297,30 @@ def test_what_is_open_in_sage_alone_waits_with_the_amount_and_the_reason(
     assert found(psage("sync-payments", "--json")) == ["overpaid"]
 
 
+def test_what_was_paid_for_an_older_copy_is_not_told_as_open_in_sage(
+    books: Sandbox, psage: Psage
+) -> None:
+    pay_in_full(books, "105")
+    psage("sync-payments")
+    psage("copy-invoice", "105", "--create-new", "--tax-rate", "GB_STANDARD")
+
+    assert sorted(found(psage(*FULL))) == ["not_proven", "several_copies"]
+
+
+def test_a_payment_that_was_moved_is_not_told_as_open_in_sage(books: Sandbox, psage: Psage) -> None:
+    books.bookkeeper.pay(copy_of(books, "105")["id"], "50.00", "2026-03-01")
+    psage("sync-payments")
+    (key,) = books.productive.payments
+    books.productive.table("payments")[key]["rel"]["invoice"] = "123"
+    for one in ("105", "123"):
+        books.agency.edit_invoice(one, note="moved")
+    copy = copy_of(books, "123")
+    rest = Decimal(copy["outstanding_amount"]) - 50
+    books.bookkeeper.pay(copy["id"], rest, "2026-03-02")
+
+    assert found(psage(*FULL)) == ["payment_moved"]
+
+
 def test_an_invoice_credited_in_productive_alone_is_open_in_sage(
     books: Sandbox, psage: Psage
 ) -> None:

@@ -443,8 +443,8 @@ class Draft:
     """The one rate of all lines, which an update keeps; empty where there is none."""
     mirrored_tax: Decimal | None = None
     """Productive's tax, which the copy must come to since it has the same rate; else None."""
-    is_no_tax_said: bool = False
-    """Whether somebody asked for no tax: that Productive has some is no news then."""
+    is_tax_known: bool = False
+    """Whether that Productive charges another tax is no news: said before, or asked for."""
     is_tax_sent: bool = True
     """False where Sage computes the tax and lets nobody send it."""
 

@@ -36,8 +36,8 @@ class Tax:
     percent: Decimal
     goods_or_services: str | None = None
     """Set where Sage wants to know what is sold abroad."""
-    is_none_said: bool = False
-    """Whether somebody asked for no tax, now or before: that Productive has some is no news."""
+    is_none_asked: bool = False
+    """Whether somebody asked for no tax: that Productive has some is no news then."""
     is_sent: bool = True
     """False where Sage computes the tax and lets nobody send it."""
     notices: tuple[Notice, ...] = ()

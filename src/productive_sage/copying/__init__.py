@@ -757,7 +757,7 @@ class _Run:
             last = desk.productive.export_id(invoice.id)
             if outcome := self._made_meanwhile(invoice, copy, last):
                 return outcome
-        said = merge.said_by(draft, contact.id, invoice.company.id, country)
+        said = _said(draft, invoice, contact.id, country)
         intent = self._begin(
             invoice.kind.code, invoice, draft, contact, copy=copy, said=said, credited=credited
         )
@@ -944,7 +944,7 @@ class _Run:
         billed = customer.id if isinstance(customer, Contact) else ""
         if not is_asked and written and "customer" in written.said.document:
             billed = written.said.document["customer"]  # Productive says what it said before
-        said = merge.said_by(draft, billed, invoice.company.id, country)
+        said = _said(draft, invoice, billed, country)
         merged = merge.merge(
             draft,
             said,
@@ -957,7 +957,8 @@ class _Run:
             if self._overwrites(invoice, present, merged):
                 return self._update(invoice, link, present, overwrite=True)
             return self._conflicting(invoice, present, merged)
-        draft = drafts.retaxed(invoice, merged.draft)
+        is_known = self._is_tax_known(written, said)
+        draft = drafts.retaxed(invoice, replace(merged.draft, is_tax_known=is_known))
         self._check_merged(invoice, draft, present, credited)
         notices = [*self._kept(present, customer, merged), *draft.notices]
         if not merged.changes:
@@ -1014,13 +1015,21 @@ class _Run:
             return self._credit_draft(invoice, credited, link.copy, number=number)
         country, kept = self._country(invoice, customer), self._kept_rate(invoice, link, present)
         before = written.said.document.get("country") if written else None
-        if not (isinstance(customer, Contact) and customer.id == present.contact_id):
+        is_for_same = isinstance(customer, Contact) and customer.id == present.contact_id
+        if not before and not is_for_same:
             other = Contact(present.contact_id, present.contact_name, currency=present.currency)
             before = self._country(invoice, other)
-        if before and self._rates.differ(before, country):
+        if before and country and self._rates.differ(before, country):
             kept = None  # on the country hangs the tax
         tax = self._rates.tax(invoice, country, kept=kept)
         return self._draft(invoice, tax, link.copy, number=number)
+
+    def _is_tax_known(self, written: Written | None, said: Version) -> bool:
+        """Whether what Productive charges is no news: said with an earlier write, or not wanted."""
+        if self._order.no_tax:
+            return True
+        before = written.said.document.get("charged") if written else None
+        return self._order.tax_rate is None and before == said.document["charged"]
 
     def _percent(self, invoice: Invoice, present: SageDocument, rate_id: str) -> Decimal:
         """The percentage of a rate that a line of the copy has in Sage; none for none."""
@@ -1254,6 +1263,11 @@ def _copied_elsewhere(invoice: Invoice, link: Link) -> AlreadyCopied:
         hint="look at it in Sage; run the command again if you want one more",
         details={"sage_id": link.sage_id, "sage_number": link.sage_number, "copy": link.copy},
     )
+
+
+def _said(draft: Draft, invoice: Invoice, contact_id: str, country: str) -> Version:
+    company, charged = invoice.company.id, invoice.tax
+    return merge.said_by(draft, contact_id, company=company, country=country, charged=charged)
 
 
 def _as_made(document: SageDocument) -> str | None:

@@ -52,7 +52,7 @@ class Customers:
         self._seen: dict[str, Contact] = {}
         self._has_read_one = False
         self._left: dict[tuple[str, str], Contact] = {}
-        """The contacts billed until now that have become another company's."""
+        """The contacts billed until now that carry another company's marker or tax number."""
 
     def find(self, invoice: Invoice) -> Contact | NewCustomer:
         """Say who is billed, without writing anything.
@@ -212,8 +212,8 @@ class Customers:
                 Notice(
                     "customer_differs",
                     f"the contact `{left.name}`, which was billed for {invoice.company.name} until "
-                    "now, has another company's mark or tax number in Sage, so the customer was "
-                    "looked up again",
+                    "now, carries another company's marker or tax number in Sage, so it is billed "
+                    "no more",
                 )
             )
         if isinstance(customer, NewCustomer):
@@ -291,11 +291,14 @@ class Customers:
         if self._always_new:
             return self._new(invoice, base_currency)
         matches, proposals = self._matching(invoice, self._customers())
-        if len(matches) == 1:
+        possible = [*matches, *proposals]
+        left = self._left.get((invoice.company.id, invoice.currency))
+        if left and not matching.is_of_another(self.seen(invoice, left), invoice.company):
+            # Its tax number may have been mended in one of the two services alone.
+            possible = [self.seen(invoice, left), *(one for one in possible if one.id != left.id)]
+        elif len(matches) == 1:
             return matches[0]
-        if matches or proposals:
-            return self._asked(invoice, [*matches, *proposals])
-        return self._new(invoice, base_currency)
+        return self._asked(invoice, possible) if possible else self._new(invoice, base_currency)
 
     def _asked(self, invoice: Invoice, possible: list[Contact]) -> Contact | NewCustomer:
         shown = [_shown(contact) for contact in possible]

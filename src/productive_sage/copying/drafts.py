@@ -81,7 +81,7 @@ def sales_document(
         mirrored_tax=invoice.tax if is_its_rate else None,
         number=number,
         tax_rate_id=tax.rate_id,
-        is_no_tax_said=tax.is_none_said,
+        is_tax_known=tax.is_none_asked,
         is_tax_sent=tax.is_sent,
         notices=(*tax.notices, *_notices(planned)),
     )
@@ -185,7 +185,7 @@ def retaxed(invoice: Invoice, draft: Draft) -> Draft:
     said = both_taxes(invoice, draft.tax)
     if tax != draft.tax and mirrored is not None:
         notices.append(Notice("tax_differs", f"{said} at the same rate"))
-    elif tax != draft.tax and not draft.is_no_tax_said:
+    elif tax != draft.tax and not draft.is_tax_known:
         notices.append(Notice("tax_not_mirrored", said))
     return replace(draft, mirrored_tax=mirrored, notices=tuple(notices))
 

@@ -27,7 +27,7 @@ def matching_customers(
     usable = [
         contact
         for contact in contacts
-        if (contact.currency or base_currency) == currency and not _is_of_another(contact, company)
+        if (contact.currency or base_currency) == currency and not is_of_another(contact, company)
     ]
     ours: list[Contact] = []
     odd: list[Contact] = []
@@ -64,10 +64,11 @@ def is_company(contact: Contact, company: Company, bill_to: Address) -> bool:
 
 def is_another(contact: Contact, company: Company, bill_to: Address) -> bool:
     """Whether psage's mark or the tax number says that the contact is another company."""
-    return _is_of_another(contact, company) or _has_other_tax_number(contact, company, bill_to)
+    return is_of_another(contact, company) or _has_other_tax_number(contact, company, bill_to)
 
 
-def _is_of_another(contact: Contact, company: Company) -> bool:
+def is_of_another(contact: Contact, company: Company) -> bool:
+    """Whether psage's marker says that the contact is another company."""
     return markers.in_guid(contact.mark) not in (None, company.id)
 
 

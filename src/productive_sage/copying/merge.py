@@ -114,16 +114,19 @@ class Merged:
 # --- the three versions
 
 
-def said_by(draft: Draft, customer: str, company: str, country: str) -> Version:
+def said_by(
+    draft: Draft, customer: str, *, company: str, country: str, charged: Decimal
+) -> Version:
     """What Productive says now; `customer` is the contact to bill, empty for one still to be made.
 
-    `country` is where the customer is, on which the tax hung. Fields it leaves to Sage are not in
-    it.
+    `country` is where the customer is, on which the tax hung, `charged` Productive's own tax.
+    Fields Productive leaves to Sage are not in it.
     """
     document = {
         "customer": customer,
         "company": company,
         "country": country,
+        "charged": money.text(charged),
         "date": draft.invoiced_on.isoformat(),
     }
     if draft.due_on:
@@ -442,7 +445,9 @@ class _Merge:
 
         def takes(name: str, *, is_amount: bool = False) -> bool:
             """What follows the settings is not new by a change of these: they rewrite no copy."""
-            follows = name == _TYPE or (name in ("ledger account", "item") and not is_rebooked)
+            follows = name in ("ledger account", "item") and not is_rebooked
+            if name == _TYPE:  # from none, and to none, it comes by the customer's country
+                follows = then is None or bool(then.get(name)) is bool(now[name])
             return self._takes(
                 f"{name} of line {n}",
                 now=now[name],

@@ -66,7 +66,7 @@ class Rates:
             rate.id,
             percent,
             goods_or_services=kind,
-            is_none_said=is_none and (is_asked or kept is not None),
+            is_none_asked=is_none and is_asked,
             is_sent=tax.sends_taxes(sale.home),
             notices=tuple(notices),
         )

@@ -167,6 +167,8 @@ class _Run:
         self._deleted: set[str] = set()
         self._gone: set[str] | None = None
         self._deletions: dict[str, date] | None = None
+        self._elsewhere = set[str]()
+        """Productive ids of copies that a real run would link."""
         self._twins: dict[str, list[SageDocument]] = {}
         """Copies of the linked invoices that are not those linked, by Productive id."""
         self._removals = 0
@@ -191,8 +193,10 @@ class _Run:
         """(Sage ids, Productive ids) of what this run looks at."""
         ledger = self._desk.ledger
         if self._order.invoices:
-            if not self._desk.dry_run:
-                self._read_unknown(self._order.invoices)
+            self._read_unknown(self._order.invoices)
+            if self._desk.dry_run:
+                self._say_unknown()
+            else:
                 self._adopt()
             return set(), set(self._order.invoices)
         if self._is_full:
@@ -285,6 +289,20 @@ class _Run:
             if sage_id := doubles.unknown(balance.export_id, links):
                 self._documents[sage_id] = self._witness(sage_id)
 
+    def _say_unknown(self) -> None:
+        """Say which copies a real run would link first; a dry run records nothing."""
+        for document in self._documents.values():
+            mark = markers.in_reference(document.reference) if document else None
+            if document and mark and not self._desk.ledger.linked(document.id):
+                self._elsewhere.add(mark[0])
+                self._report.notices.append(
+                    Notice(
+                        "copied_elsewhere",
+                        f"{document.number} in Sage is a copy of invoice {mark[0]} that is not in "
+                        "psage's records; a real run links it and brings its payments",
+                    )
+                )
+
     def _adopt(self) -> None:
         """Link the copies of other machines, or of after a backup of the ledger was made.
 
@@ -313,7 +331,7 @@ class _Run:
         link = self._desk.ledger.latest(productive_id)
         if link and link.kind is INVOICE:
             return _Case(productive_id, link, number=self._desk.ledger.number(productive_id))
-        if productive_id in self._order.invoices:
+        if productive_id in self._order.invoices and productive_id not in self._elsewhere:
             error: PsageError = InvoiceNotCopied(
                 f"invoice {productive_id} has no copy in Sage",
                 hint=f"copy it first: `psage copy-invoice {productive_id}`",

@@ -315,7 +315,11 @@ def weigh(
     was_received = any(one.written_off_on is None for one in alone)
     if _sum(alone) > 0 and (was_received or open_in_sage > free):
         steps.findings.append(_no_receipt(document, alone))
-    elif free <= 0 and not twins and not is_overpaid:
+    elif free <= 0 and not twins and not is_overpaid and not steps.moved:
+        removed = [one for one, _ in steps.removes]
+        known = (*steps.mirrored.values(), *removed, *steps.by_hand)
+        if any(one not in known for one in payments):
+            return  # paid for something else in Sage, which is told elsewhere
         steps.findings.append(_open_in_sage(document, balance))
 
 

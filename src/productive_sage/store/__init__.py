@@ -1117,14 +1117,21 @@ class Ledger:
         *,
         is_unused: bool,
     ) -> None:
+        """What a person agreed to gives way to another word of theirs alone, or to a new one."""
+        key = (context["company_id"], context["currency"], business)
+        agreed = db.execute(
+            "SELECT 1 FROM customer WHERE is_agreed AND company_id = ? AND currency = ? "
+            "AND business_id = ?",
+            key,
+        ).fetchone()
+        if agreed and not context.get("agreed") and not is_unused:
+            return
         db.execute(
             "INSERT OR REPLACE INTO customer "
             "(company_id, currency, business_id, contact_id, name, country, is_unused, is_agreed) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                context["company_id"],
-                context["currency"],
-                business,
+                *key,
                 contact.id,
                 contact.name,
                 contact.country,
