@@ -19,7 +19,6 @@ check: .venv/tools
 # What `make check` plays only samples of, kills and races at random, and fresh histories of payments.
 torture: .venv/tools
 	$(BIN)/python -m pytest -m torture
-	$(BIN)/python -m pytest tests/test_payments_machine.py --sequences 80
 
 # What judges by the clock, on a machine that does nothing else.
 bench: .venv/tools
