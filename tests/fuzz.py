@@ -22,11 +22,11 @@ from urllib.parse import parse_qs
 
 import httpx
 
-from productive_sage import businesses
 from productive_sage.productive import client as productive
 from productive_sage.sage import client as sage
 from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.sandbox.server import Call, Request
+from productive_sage.setup import businesses
 from productive_sage.signin import oauth
 from productive_sage.signin.vault import Vault
 from productive_sage.store import audit

@@ -80,7 +80,7 @@ def browser_of(monkeypatch: pytest.MonkeyPatch) -> Browser:
             return pages
 
         monkeypatch.setattr("webbrowser.open", opened)
-        monkeypatch.setattr("productive_sage.connection._WAIT_S", 30)
+        monkeypatch.setattr("productive_sage.setup.connect._WAIT_S", 30)
         at_a_desk(monkeypatch)
         return seen
 
@@ -454,7 +454,7 @@ def test_nobody_signing_in_ends_after_the_time_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     browser()
-    monkeypatch.setattr("productive_sage.connection._WAIT_S", 0.2)
+    monkeypatch.setattr("productive_sage.setup.connect._WAIT_S", 0.2)
 
     result = psage("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port))
 
@@ -511,7 +511,7 @@ def test_an_answer_of_another_sign_in_is_counted_where_no_other_comes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pages = browser(lambda _: f"http://127.0.0.1:{port}/callback?code=stolen&state=guessed")
-    monkeypatch.setattr("productive_sage.connection._WAIT_S", 1.5)
+    monkeypatch.setattr("productive_sage.setup.connect._WAIT_S", 1.5)
 
     result = psage("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port))
 
@@ -631,7 +631,7 @@ def test_where_no_browser_opens_the_address_is_there_to_be_opened_by_hand(
         return False
 
     monkeypatch.setattr("webbrowser.open", fail)
-    monkeypatch.setattr("productive_sage.connection._WAIT_S", 1)
+    monkeypatch.setattr("productive_sage.setup.connect._WAIT_S", 1)
     at_a_desk(monkeypatch)
 
     result = psage("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port))
@@ -658,7 +658,7 @@ def test_a_browser_nobody_would_see_is_not_opened(
     words: str,
 ) -> None:
     pages = browser(allow)
-    monkeypatch.setattr("productive_sage.connection._WAIT_S", 0.3)
+    monkeypatch.setattr("productive_sage.setup.connect._WAIT_S", 0.3)
     for other in ("WAYLAND_DISPLAY", "BROWSER"):
         monkeypatch.delenv(other, raising=False)
     monkeypatch.setenv(name, value)
@@ -1022,7 +1022,7 @@ def test_a_sign_in_that_has_ended_is_not_taken_for_connected(
 def test_naming_the_client_id_again_asks_for_its_secret_again(
     connected: Sandbox, psage: Psage, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("productive_sage.connection._WAIT_S", 0.2)
+    monkeypatch.setattr("productive_sage.setup.connect._WAIT_S", 0.2)
 
     result = psage("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port))
 

@@ -48,7 +48,9 @@ def test_every_command_of_the_readme_runs_in_its_order(
     monkeypatch.setattr("webbrowser.open", browser)
     at_a_desk(monkeypatch)
     monkeypatch.setattr("productive_sage.asking.confirm", lambda *_, **__: None)
-    monkeypatch.setattr("productive_sage.businesses.chosen", lambda of, *_: of("").businesses()[0])
+    monkeypatch.setattr(
+        "productive_sage.setup.businesses.chosen", lambda of, *_: of("").businesses()[0]
+    )
 
     done = {command: psage(*shlex.split(command)[1:]) for command in commands()}
 

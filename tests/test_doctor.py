@@ -20,10 +20,10 @@ from typing import Any
 import keyring
 import pytest
 
-from productive_sage import doctor as doctors
 from productive_sage.http import connect_pool
 from productive_sage.models import Mirrored
 from productive_sage.sandbox import Sandbox
+from productive_sage.setup import doctor as doctors
 from productive_sage.signin.vault import ProductiveSignIn, Vault
 from productive_sage.store import MIGRATIONS, Ledger
 from tests import test_bad_days

@@ -20,11 +20,12 @@ from urllib.parse import parse_qs, quote, quote_plus
 
 import pytest
 
-from productive_sage import asking, businesses, cli, connection, copying
+from productive_sage import asking, cli, copying
 from productive_sage.http import Http
 from productive_sage.productive.client import ProductiveClient, Token
 from productive_sage.sage.client import SageClient
 from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
+from productive_sage.setup import businesses, connect
 from productive_sage.signin import oauth
 from productive_sage.signin.vault import ProductiveSignIn, SageSignIn, Vault
 from tests.conftest import MemoryKeyring, Psage, Result, consent, copies
@@ -734,7 +735,7 @@ def test_objects_that_hold_secrets_do_not_show_them(signed_in: Sandbox, canaries
         productive,
         vault,
         Token(productive.token, productive.organization_id),
-        connection._JustSignedIn(sage.access_token),
+        connect._JustSignedIn(sage.access_token),
         oauth.SageTokens(vault, Http.__new__(Http)),
         {"in a list": [sage, productive]},
     ]

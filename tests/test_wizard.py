@@ -20,9 +20,10 @@ import filelock
 import pexpect
 import pytest
 
-from productive_sage import config, names, session, wizard
+from productive_sage import config, names, session
 from productive_sage.models import Settings
 from productive_sage.sandbox import Sandbox
+from productive_sage.setup import wizard
 from productive_sage.signin.vault import Vault
 from productive_sage.store import Ledger
 from tests.conftest import Psage, copies

@@ -24,11 +24,11 @@ from productive_sage.session import Session, open_pool, warn
 
 if TYPE_CHECKING:
     from productive_sage.config import Home
-    from productive_sage.connection import Connected, Talk
     from productive_sage.copying import Order
     from productive_sage.desk import Desk
     from productive_sage.http import Pool
     from productive_sage.models import Notice, Outcome, Settings
+    from productive_sage.setup.connect import Connected, Talk
     from productive_sage.store.audit import Event
 
 app = commandline.App(
@@ -186,7 +186,8 @@ def connect(
     """
     from dataclasses import asdict
 
-    from productive_sage import connection, render
+    from productive_sage import render
+    from productive_sage.setup import connect as connection
     from productive_sage.store import Ledger
 
     for_productive = organization_id or token_stdin
@@ -245,7 +246,7 @@ def connect(
 
 def _talk(port: int, aside: ExitStack) -> "Talk":
     """How `connect` reaches the person; `aside` keeps the browser's own words off stdout."""
-    from productive_sage.connection import Talk, why_no_browser
+    from productive_sage.setup.connect import Talk, why_no_browser
 
     def explain(text: str) -> None:
         if _session.can_ask and not _session.quiet:
@@ -315,7 +316,8 @@ def disconnect(
     """
     from dataclasses import asdict
 
-    from productive_sage import connection, render
+    from productive_sage import render
+    from productive_sage.setup import connect as connection
 
     if purge and service:
         raise UsageProblem("`--purge` removes a whole profile, not one service of it")
@@ -460,7 +462,8 @@ def configure(
     """
     from dataclasses import asdict, replace
 
-    from productive_sage import config, render, wizard
+    from productive_sage import config, render
+    from productive_sage.setup import wizard
 
     home = _session.home()
     settings = _session.settings(home)
@@ -526,8 +529,9 @@ def _names(home: "Home", settings: "Settings") -> dict[str, str]:
 
 def _walk(home: "Home", settings: "Settings") -> None:
     """Ask for each setting; the profile is locked for the write, not while a person thinks."""
-    from productive_sage import config, render, wizard
+    from productive_sage import config, render
     from productive_sage.models import Settings
+    from productive_sage.setup import wizard
 
     written: list[wizard.Changes] = []
 
@@ -558,7 +562,8 @@ def _walk(home: "Home", settings: "Settings") -> None:
 
 def _ledger_asked(home: "Home", settings: "Settings") -> str:
     """Ask for the one setting that is obligatory."""
-    from productive_sage import render, wizard
+    from productive_sage import render
+    from productive_sage.setup import wizard
 
     with _asking(home, settings) as desk:
         person = wizard.Person(render.paragraph, asking.typed)
@@ -998,7 +1003,8 @@ def status(
 
 def _answers(profile: str) -> "dict[str, PsageError | None]":
     """What both services say to a profile's sign-ins; nothing where its settings are wrong."""
-    from productive_sage import config, doctor
+    from productive_sage import config
+    from productive_sage.setup import doctor
 
     home = _session.home_as_it_is(profile)
     try:
@@ -1022,8 +1028,8 @@ def doctor(
 
     Example: psage doctor --cron
     """
-    from productive_sage import doctor as doctors
     from productive_sage import render
+    from productive_sage.setup import doctor as doctors
 
     home = _session.home_as_it_is(_session.profile)
     render.name_profile(home.profile)

@@ -27,8 +27,8 @@ if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `
     from rich.progress import Progress
     from rich.table import Table
 
-    from productive_sage.doctor import Check
     from productive_sage.models import Change, Notice, Outcome, Report
+    from productive_sage.setup.doctor import Check
     from productive_sage.status import Status
 
 _WORDS = {

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from productive_sage import __version__, config, rights, tax
+from productive_sage import __version__, config, tax
 from productive_sage.config import Home
 from productive_sage.errors import (
     ClockWrong,
@@ -45,6 +45,7 @@ from productive_sage.models import Item, LedgerAccount, Settings
 from productive_sage.productive.client import ProductiveClient, Token
 from productive_sage.redaction import redacted
 from productive_sage.sage.client import SageClient, sage_http
+from productive_sage.setup import rights
 from productive_sage.signin.oauth import SageTokens
 from productive_sage.signin.vault import ProductiveSignIn, SageSignIn, Vault
 from productive_sage.store import Ledger
@@ -752,7 +753,7 @@ def _count(number: int, noun: str) -> str:
 _PROGRAM = """\
 import sys
 sys.path.insert(0, sys.argv[1])
-from productive_sage.doctor import answer_for_cron
+from productive_sage.setup.doctor import answer_for_cron
 answer_for_cron(sys.argv[2])
 """
 
@@ -763,7 +764,7 @@ def _asked_under_cron(profile: str, variables: Mapping[str, str]) -> dict[str, A
     with suppress(OSError, ValueError, IndexError):
         try:
             done = subprocess.run(  # noqa: S603 -- this very Python
-                [sys.executable, "-P", "-c", _PROGRAM, str(Path(__file__).parent.parent), profile],
+                [sys.executable, "-P", "-c", _PROGRAM, str(Path(__file__).parents[2]), profile],
                 env=dict(variables),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,

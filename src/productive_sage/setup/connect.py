@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self, TypeVar
 
-from productive_sage import businesses, rights
 from productive_sage.config import Home, storage_error
 from productive_sage.errors import (
     DifferentBusiness,
@@ -25,6 +24,7 @@ from productive_sage.http import Pool
 from productive_sage.models import Endpoints, Notice
 from productive_sage.productive.client import ProductiveClient, Token
 from productive_sage.sage.client import SageClient, sage_http
+from productive_sage.setup import businesses, rights
 from productive_sage.signin import oauth
 from productive_sage.signin.callback import Listener
 from productive_sage.signin.vault import ProductiveSignIn, SageSignIn, Vault

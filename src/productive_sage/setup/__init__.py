@@ -1,0 +1,1 @@
+"""Getting ready: sign-ins, settings, and what is to be mended."""
