@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import typer
 
-from productive_sage import render
 from productive_sage.copying import drafts
 from productive_sage.sandbox import Sandbox
+from productive_sage.terminal import render
 from tests.conftest import Psage, copies, first_line, forget, writes
 
 

@@ -47,7 +47,7 @@ def test_every_command_of_the_readme_runs_in_its_order(
     monkeypatch.setenv("PSAGE_SAGE_CLIENT_SECRET", CLIENT_SECRET)
     monkeypatch.setattr("webbrowser.open", browser)
     at_a_desk(monkeypatch)
-    monkeypatch.setattr("productive_sage.asking.confirm", lambda *_, **__: None)
+    monkeypatch.setattr("productive_sage.terminal.asking.confirm", lambda *_, **__: None)
     monkeypatch.setattr(
         "productive_sage.setup.businesses.chosen", lambda of, *_: of("").businesses()[0]
     )

@@ -25,7 +25,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from productive_sage import history, render
+from productive_sage import history
 from productive_sage import store as ledgers
 from productive_sage.errors import DiskFull, HistoryBroken, PsageError, RefusedBySage
 from productive_sage.http import Http
@@ -33,6 +33,7 @@ from productive_sage.sage.client import words_of
 from productive_sage.sandbox import Sandbox
 from productive_sage.store import Ledger, audit
 from productive_sage.store.audit import Event
+from productive_sage.terminal import render
 from tests import test_crash
 from tests.conftest import Psage, Result, copies, first_line, writes
 from tests.processes import Hold, kill, started

@@ -13,10 +13,10 @@ from typing import Any
 import pexpect
 import pytest
 
-from productive_sage import render
 from productive_sage.sandbox import Sandbox
 from productive_sage.signin import oauth
 from productive_sage.signin.vault import Vault
+from productive_sage.terminal import render
 from tests.conftest import Psage
 
 USUAL = "interrupted; every finished document is recorded"

@@ -547,7 +547,7 @@ def test_a_result_nobody_can_take_leaves_the_exit_code_of_the_work(
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("productive_sage.render.document", full)
+    monkeypatch.setattr("productive_sage.terminal.render.document", full)
 
     result = psage("copy-invoice", "101", "--json")
 

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, quote, quote_plus
 
 import pytest
 
-from productive_sage import asking, cli, copying
+from productive_sage import cli, copying
 from productive_sage.http import Http
 from productive_sage.productive.client import ProductiveClient, Token
 from productive_sage.sage.client import SageClient
@@ -28,6 +28,7 @@ from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, 
 from productive_sage.setup import businesses, connect
 from productive_sage.signin import oauth
 from productive_sage.signin.vault import ProductiveSignIn, SageSignIn, Vault
+from productive_sage.terminal import asking
 from tests.conftest import MemoryKeyring, Psage, Result, consent, copies
 from tests.test_bad_days import after_the_first_mark, edit_a_line, own_log
 from tests.test_connect import at_a_desk

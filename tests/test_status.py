@@ -87,9 +87,9 @@ def test_what_connecting_learned_is_told_without_asking_anybody(
     address: list[str] = []
     monkeypatch.setenv("PSAGE_PRODUCTIVE_TOKEN", PRODUCTIVE_TOKEN)
     monkeypatch.setenv("PSAGE_SAGE_CLIENT_SECRET", CLIENT_SECRET)
-    monkeypatch.setattr("productive_sage.asking.say", address.append)
+    monkeypatch.setattr("productive_sage.terminal.asking.say", address.append)
     monkeypatch.setattr(
-        "productive_sage.asking.line",
+        "productive_sage.terminal.asking.line",
         lambda question, **_: consent(next(line for line in address if line.startswith("http"))),
     )
     connected = psage(

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from productive_sage import __version__, asking, commandline, interrupts, redaction
+from productive_sage import __version__, commandline, interrupts, redaction
 from productive_sage.errors import ConfigInvalid, Interrupted, PsageError, UsageProblem
 from productive_sage.session import Session, open_pool, warn
+from productive_sage.terminal import asking
 
 if TYPE_CHECKING:
     from productive_sage.config import Home
@@ -79,7 +80,8 @@ def _offered(what: str) -> Callable[[typer.Context, str], _Offers]:
     """How the shell completes documents of a kind, `ledger accounts`, `tax rates` or `profiles`."""
 
     def offers(ctx: typer.Context, incomplete: str) -> _Offers:
-        from productive_sage import completion, config
+        from productive_sage import config
+        from productive_sage.terminal import completion
 
         try:
             root, folder = ctx.find_root().params, _session.folder
@@ -186,9 +188,9 @@ def connect(
     """
     from dataclasses import asdict
 
-    from productive_sage import render
     from productive_sage.setup import connect as connection
     from productive_sage.store import Ledger
+    from productive_sage.terminal import render
 
     for_productive = organization_id or token_stdin
     for_sage = client_id or client_secret_stdin or business or no_browser or paste
@@ -287,7 +289,7 @@ def _open_browser(address: str) -> None:
 
 
 def _show_connected(connected: "Connected") -> None:
-    from productive_sage import render
+    from productive_sage.terminal import render
 
     with _output():
         if not _session.quiet:
@@ -316,8 +318,8 @@ def disconnect(
     """
     from dataclasses import asdict
 
-    from productive_sage import render
     from productive_sage.setup import connect as connection
+    from productive_sage.terminal import render
 
     if purge and service:
         raise UsageProblem("`--purge` removes a whole profile, not one service of it")
@@ -374,7 +376,7 @@ def _forget(home: "Home", service: str) -> None:
 
 
 def _show_disconnected(stored: Sequence[str], removed: Sequence[Path]) -> None:
-    from productive_sage import render
+    from productive_sage.terminal import render
 
     if _session.quiet:
         return
@@ -462,8 +464,9 @@ def configure(
     """
     from dataclasses import asdict, replace
 
-    from productive_sage import config, render
+    from productive_sage import config
     from productive_sage.setup import wizard
+    from productive_sage.terminal import render
 
     home = _session.home()
     settings = _session.settings(home)
@@ -529,9 +532,10 @@ def _names(home: "Home", settings: "Settings") -> dict[str, str]:
 
 def _walk(home: "Home", settings: "Settings") -> None:
     """Ask for each setting; the profile is locked for the write, not while a person thinks."""
-    from productive_sage import config, render
+    from productive_sage import config
     from productive_sage.models import Settings
     from productive_sage.setup import wizard
+    from productive_sage.terminal import render
 
     written: list[wizard.Changes] = []
 
@@ -562,8 +566,8 @@ def _walk(home: "Home", settings: "Settings") -> None:
 
 def _ledger_asked(home: "Home", settings: "Settings") -> str:
     """Ask for the one setting that is obligatory."""
-    from productive_sage import render
     from productive_sage.setup import wizard
+    from productive_sage.terminal import render
 
     with _asking(home, settings) as desk:
         person = wizard.Person(render.paragraph, asking.typed)
@@ -573,7 +577,7 @@ def _ledger_asked(home: "Home", settings: "Settings") -> str:
 @contextmanager
 def _asking(home: "Home", settings: "Settings", written: Sequence[object] = ()) -> Iterator["Desk"]:
     """Both services, for questions about the settings; a Ctrl-C says what it left."""
-    from productive_sage import render
+    from productive_sage.terminal import render
 
     try:
         with ExitStack() as stack:
@@ -739,8 +743,9 @@ def _handed_pdf(path: Path | None, *, no_pdf: bool) -> bytes | None:
 
 def _copy(order: "Order", *, dry_run: bool, as_json: bool) -> None:
     """Copy documents of either kind, show what became of each, and end with the exit code."""
-    from productive_sage import copying, render
+    from productive_sage import copying
     from productive_sage.errors import NoDefaultLedger
+    from productive_sage.terminal import render
 
     outcomes: list[Outcome] = []
     failure: PsageError | None = None
@@ -810,9 +815,10 @@ def sync_payments(
 
     Example: psage --quiet sync-payments
     """
-    from productive_sage import payments, render
+    from productive_sage import payments
     from productive_sage.errors import PaymentSyncOff
     from productive_sage.models import Report
+    from productive_sage.terminal import render
 
     _exclude("--since", since is not None, "--full", full)
     _exclude("--invoice", bool(invoice), "--since or --full", since is not None or full)
@@ -911,7 +917,7 @@ _SHOWN = 200
 
 
 def _print_verified(records: int, last: str, form: str) -> None:
-    from productive_sage import render
+    from productive_sage.terminal import render
 
     with _output():
         if form == "json":
@@ -923,7 +929,8 @@ def _print_verified(records: int, last: str, form: str) -> None:
 
 
 def _print_history(events: "Sequence[Event]", under_way: "Event | None", form: str) -> None:
-    from productive_sage import history, render
+    from productive_sage import history
+    from productive_sage.terminal import render
 
     with _output():
         if form == "json":
@@ -973,8 +980,9 @@ def status(
 
     Example: psage status
     """
-    from productive_sage import config, render
+    from productive_sage import config
     from productive_sage import status as statuses
+    from productive_sage.terminal import render
 
     _exclude("--seen", bool(seen), "--all-profiles", all_profiles)
     profiles = (config.profiles(_session.folder) if all_profiles else []) or [_session.profile]
@@ -1028,8 +1036,8 @@ def doctor(
 
     Example: psage doctor --cron
     """
-    from productive_sage import render
     from productive_sage.setup import doctor as doctors
+    from productive_sage.terminal import render
 
     home = _session.home_as_it_is(_session.profile)
     render.name_profile(home.profile)
@@ -1199,7 +1207,7 @@ def _run(args: Sequence[str]) -> int:
 
 
 def _fail(args: Sequence[str], error: PsageError) -> int:
-    from productive_sage import render
+    from productive_sage.terminal import render
 
     render.name_profile(_session.profile)
     wants_json = "--json" in args or "--format json" in " ".join(args).replace("=", " ")

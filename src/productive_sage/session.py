@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from productive_sage import asking
 from productive_sage.errors import HomeUnusable, Locked, PsageError
+from productive_sage.terminal import asking
 
 if TYPE_CHECKING:
     from productive_sage.config import Home
@@ -63,7 +63,8 @@ class Session:
 
     def home(self) -> "Home":
         """The files of the profile; the folder is made where it is missing."""
-        from productive_sage import config, logs, render
+        from productive_sage import config, logs
+        from productive_sage.terminal import render
 
         render.name_profile(self.profile)
         home = config.open_home(self.folder, self.profile, self.config)
@@ -217,7 +218,7 @@ def open_pool() -> "Pool":
 
 def warn(message: str) -> None:
     """Print a warning, if anybody can still take it."""
-    from productive_sage import render
+    from productive_sage.terminal import render
 
     with suppress(OSError):
         render.warning(message)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def choose(question: str, answers: Sequence[str], default: int | None) -> int:
     """Ask until one of the answers is chosen, and give its place."""
-    from productive_sage import render
+    from productive_sage.terminal import render
 
     with render.aside():
         return _choose(question, answers, default)
@@ -134,7 +134,7 @@ def say(text: str) -> None:
     """Tell a person something; an address stays in one piece, so that it can be copied."""
     text = redacted(text)
     if " " in text.strip() and sys.stderr.isatty():
-        from productive_sage import render
+        from productive_sage.terminal import render
 
         render.paragraph(text)
     else:

@@ -1,0 +1,1 @@
+"""The terminal: how results look, how questions are asked, what the shell completes."""
