@@ -25,7 +25,8 @@ import keyring.backend
 import pytest
 import typer.main
 
-from productive_sage import cli, session
+from productive_sage import cli
+from productive_sage.cli import session
 from productive_sage.http import Http
 from productive_sage.pacing import Limiter
 from productive_sage.productive import client as productive

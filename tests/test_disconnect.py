@@ -12,6 +12,7 @@ import pexpect
 import pytest
 import typer
 
+from productive_sage.cli.session import Session
 from productive_sage.errors import KeyringUnavailable, NotConnected
 from productive_sage.sandbox import (
     CLIENT_ID,
@@ -20,7 +21,6 @@ from productive_sage.sandbox import (
     PRODUCTIVE_TOKEN,
     Sandbox,
 )
-from productive_sage.session import Session
 from productive_sage.signin.vault import ProductiveSignIn, SageSignIn, Vault
 from productive_sage.store import Ledger
 from tests.conftest import MemoryKeyring, Psage, copies, sage_sign_in

@@ -367,7 +367,7 @@ def test_a_keyring_that_never_answers_is_waited_for_once(
 
     monkeypatch.setattr(MemoryKeyring, "get_password", silent)
     monkeypatch.setattr(
-        "productive_sage.session.Session.vault", lambda self: Vault("default", timeout_s=0.2)
+        "productive_sage.cli.session.Session.vault", lambda self: Vault("default", timeout_s=0.2)
     )
 
     result = examined(psage)
@@ -1070,7 +1070,7 @@ def test_an_odd_answer_is_told_in_its_check(
 def test_an_environment_that_lets_nothing_out_hides_no_other_check(
     well: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    monkeypatch.setattr("productive_sage.session.open_pool", connect_pool)
+    monkeypatch.setattr("productive_sage.cli.session.open_pool", connect_pool)
     monkeypatch.setattr("productive_sage.cli.open_pool", connect_pool)
     monkeypatch.setenv(name, value)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from productive_sage import logs
-from productive_sage.session import Session
+from productive_sage.cli.session import Session
 
 
 @pytest.fixture

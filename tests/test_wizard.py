@@ -20,7 +20,8 @@ import filelock
 import pexpect
 import pytest
 
-from productive_sage import config, names, session
+from productive_sage import config, names
+from productive_sage.cli import session
 from productive_sage.models import Settings
 from productive_sage.sandbox import Sandbox
 from productive_sage.setup import wizard

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from productive_sage import __version__, commandline, interrupts, redaction
+from productive_sage import __version__, interrupts, redaction
+from productive_sage.cli import commandline
+from productive_sage.cli.session import Session, open_pool, warn
 from productive_sage.errors import ConfigInvalid, Interrupted, PsageError, UsageProblem
-from productive_sage.session import Session, open_pool, warn
 from productive_sage.terminal import asking
 
 if TYPE_CHECKING:
