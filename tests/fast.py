@@ -103,7 +103,7 @@ class Machine:
         self.folder = folder
         self.home = folder / "home"
         self.home.mkdir(parents=True, mode=0o700)
-        self.ledger = self.home / "default.db"
+        self.store = self.home / "default.db"
         self._environment = environment(sandbox, folder)
         account = sandbox.bookkeeper.ledger_account_id(4010)
         (self.home / "default.toml").write_text(

@@ -386,10 +386,10 @@ class Stage:
 
     def memory(self) -> str:
         """What psage knows, less times and what only tells of the past."""
-        with closing(sqlite3.connect(self.home / "default.db")) as ledger:
-            names = ledger.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        with closing(sqlite3.connect(self.home / "default.db")) as store:
+            names = store.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
             rows = [
-                ledger.execute(f"SELECT * FROM {name} ORDER BY 1").fetchall()
+                store.execute(f"SELECT * FROM {name} ORDER BY 1").fetchall()
                 for (name,) in names
                 if name != "event"
             ]

@@ -89,9 +89,9 @@ def _is_of(row: dict[str, Any], productive_id: str) -> bool:
     return f"{row['reference']}-".startswith(f"PRD-{productive_id}-")
 
 
-def left_open(ledger: Path) -> tuple[int, int]:
+def left_open(store: Path) -> tuple[int, int]:
     """(writes whose end is not known, copies with something left to do) in a ledger."""
-    with closing(sqlite3.connect(ledger)) as db:
+    with closing(sqlite3.connect(store)) as db:
         (intents,) = db.execute("SELECT count(*) FROM intent WHERE state = 'sending'").fetchone()
         (links,) = db.execute("SELECT count(*) FROM link WHERE pending <> ''").fetchone()
     return intents, links

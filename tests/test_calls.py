@@ -8,7 +8,7 @@ import pytest
 
 from productive_sage import payments
 from productive_sage.sandbox import Sandbox
-from productive_sage.store import Ledger
+from productive_sage.store import Store
 from tests.conftest import Psage
 
 
@@ -112,8 +112,8 @@ def test_a_quiet_sync_of_10_000_invoices_takes_five_calls_and_two_seconds(
     an_hour_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
     assert psage("configure", "--sync-payments", "--sync-payments-from", "2026-01-01").code == 0
     links = [(str(n), f"{n:032x}", f"SI-{n}", long_ago) for n in range(1000, 11_000)]
-    with Ledger(home / "default.db") as ledger:
-        with ledger.write() as db:
+    with Store(home / "default.db") as store:
+        with store.write() as db:
             db.executemany(
                 "INSERT INTO link (productive_id, copy, business_id, sage_id, sage_number, "
                 "number_sent, pending, copied_at) "
@@ -125,7 +125,7 @@ def test_a_quiet_sync_of_10_000_invoices_takes_five_calls_and_two_seconds(
                 "VALUES (?, ?, ?, '', ?)",
                 [(f"psage r{n}/{key}", n, n, f"r{n}") for n, key, *_ in links],
             )
-        ledger.set_marks(
+        store.set_cursors(
             {
                 payments.UNTIL: an_hour_ago,
                 payments.FULL: an_hour_ago,

@@ -102,11 +102,9 @@ def changed(fresh: Sandbox, psage: Psage) -> Sandbox:
 
 def unfinished(home: Path) -> tuple[int, int]:
     """(writes whose end is not known, copies with something left to do) in the ledger."""
-    with closing(sqlite3.connect(home / "default.db")) as ledger:
-        (intents,) = ledger.execute(
-            "SELECT count(*) FROM intent WHERE state = 'sending'"
-        ).fetchone()
-        (links,) = ledger.execute("SELECT count(*) FROM link WHERE pending <> ''").fetchone()
+    with closing(sqlite3.connect(home / "default.db")) as store:
+        (intents,) = store.execute("SELECT count(*) FROM intent WHERE state = 'sending'").fetchone()
+        (links,) = store.execute("SELECT count(*) FROM link WHERE pending <> ''").fetchone()
     return intents, links
 
 
@@ -372,8 +370,8 @@ def test_an_interrupted_batch_keeps_what_is_finished_and_the_next_run_does_the_r
         process.send_signal(number)
         interrupted = end(process)
         hold.lose()
-    with closing(sqlite3.connect(home / "default.db")) as ledger:
-        recorded = ledger.execute("SELECT productive_id FROM link").fetchall()
+    with closing(sqlite3.connect(home / "default.db")) as store:
+        recorded = store.execute("SELECT productive_id FROM link").fetchall()
     again = psage(*BATCH, "--json")
 
     assert interrupted.code == 130

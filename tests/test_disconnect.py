@@ -22,7 +22,7 @@ from productive_sage.sandbox import (
     Sandbox,
 )
 from productive_sage.signin.vault import ProductiveSignIn, SageSignIn, Vault
-from productive_sage.store import Ledger
+from productive_sage.store import Store
 from tests.conftest import MemoryKeyring, Psage, copies, sage_sign_in
 from tests.processes import Hold, end, kill, run, share_the_keyring, started
 from tests.test_connect import LABS, allow, browser_of, free_port
@@ -251,8 +251,8 @@ def test_links_history_and_settings_stay(services: Sandbox, psage: Psage, home: 
 
     assert "Removed" not in result.out
     assert (home / "default.toml").read_bytes() == settings
-    with Ledger(home / "default.db") as ledger:
-        assert ledger.latest("123")
+    with Store(home / "default.db") as store:
+        assert store.latest("123")
 
 
 def test_another_business_is_refused_after_a_disconnect_too(

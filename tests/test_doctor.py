@@ -21,11 +21,11 @@ import keyring
 import pytest
 
 from productive_sage.http import connect_pool
-from productive_sage.models import Mirrored
+from productive_sage.models import OwnPayment
 from productive_sage.sandbox import Sandbox
 from productive_sage.setup import doctor as doctors
 from productive_sage.signin.vault import ProductiveSignIn, Vault
-from productive_sage.store import MIGRATIONS, Ledger
+from productive_sage.store import MIGRATIONS, Store
 from tests import test_bad_days
 from tests.conftest import MemoryKeyring, Psage, Result, writes
 
@@ -257,10 +257,10 @@ def test_a_ledger_of_an_older_psage_is_read_and_left(
 def test_records_that_do_not_fit_together_are_a_warning(
     well: Sandbox, psage: Psage, home: Path
 ) -> None:
-    with Ledger(home / "default.db") as ledger:
-        ledger.mirror(Mirrored("psage r/s", "999", "1", ""))
-        (link,) = ledger.links("123")
-        ledger.change_link(link, credited_sage_id="nothing")
+    with Store(home / "default.db") as store:
+        store.mirror(OwnPayment("psage r/s", "999", "1", ""))
+        (link,) = store.links("123")
+        store.change_link(link, credited_sage_id="nothing")
 
     result = examined(psage)
 
@@ -270,9 +270,9 @@ def test_records_that_do_not_fit_together_are_a_warning(
 
 
 def test_writes_without_an_answer_are_a_warning(well: Sandbox, psage: Psage, home: Path) -> None:
-    with Ledger(home / "default.db") as ledger:
-        ledger.begin("invoice", "7", well.sage.books().business_id, payload={}, context={})
-        ledger.begin("payment", "psage r/s", "b", payload={}, context={})
+    with Store(home / "default.db") as store:
+        store.begin("invoice", "7", well.sage.books().business_id, payload={}, context={})
+        store.begin("payment", "psage r/s", "b", payload={}, context={})
 
     result = examined(psage)
 

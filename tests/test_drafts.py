@@ -6,7 +6,7 @@ import pytest
 
 from productive_sage.sage import bodies
 from productive_sage.sandbox import Sandbox
-from productive_sage.store import Ledger
+from productive_sage.store import Store
 from tests.conftest import Psage, copies, first_line, writes
 
 UNBOOKED = pytest.mark.parametrize("status", ["DRAFT", "PRO_FORMA"])
@@ -105,8 +105,8 @@ def test_what_is_left_to_do_waits_until_the_draft_is_released(
     key = unbook(services, "124")
 
     waiting = psage("copy-invoice", "125", "--json").results
-    with Ledger(home / "default.db") as ledger:
-        assert [ledger.mark(f"left {link.id}") for link in ledger.unfinished()] == [None]
+    with Store(home / "default.db") as store:
+        assert [store.cursor(f"left {link.id}") for link in store.unfinished()] == [None]
     marked = services.productive.invoices["124"]["exported"]
     services.bookkeeper.release(key)
     done = psage("copy-invoice", "101", "--json").results

@@ -87,17 +87,17 @@ def old(machine: Machine, before: bytes, rng: random.Random) -> None:
     """A backup from before the run is put back."""
     machine.forget()
     if before:
-        machine.ledger.write_bytes(before)
+        machine.store.write_bytes(before)
 
 
 def cut(machine: Machine, before: bytes, rng: random.Random) -> None:
     """The file ends early, or what was written last and not yet merged is gone."""
-    journal = machine.ledger.with_name(f"{machine.ledger.name}-wal")
-    for file in (journal, machine.ledger.with_name(f"{machine.ledger.name}-shm")):
+    journal = machine.store.with_name(f"{machine.store.name}-wal")
+    for file in (journal, machine.store.with_name(f"{machine.store.name}-shm")):
         file.unlink(missing_ok=True)
-    if machine.ledger.exists() and rng.random() < 0.6:
-        content = machine.ledger.read_bytes()
-        machine.ledger.write_bytes(content[: rng.randint(0, len(content))])
+    if machine.store.exists() and rng.random() < 0.6:
+        content = machine.store.read_bytes()
+        machine.store.write_bytes(content[: rng.randint(0, len(content))])
 
 
 FATES = (kept, kept, lost, old, cut)
@@ -149,7 +149,7 @@ def play(sandbox: Sandbox, machine: Machine, seed: int, kind: str, before: bytes
     if not any(twice):
         assert is_done, result
         oracle.check_books(sandbox)
-        assert oracle.left_open(machine.ledger) == (0, 0)
+        assert oracle.left_open(machine.store) == (0, 0)
     else:
         assert not honours
         assert fate is not kept
@@ -173,7 +173,7 @@ def kill(sandbox: Sandbox, folder: Path, seeds: range) -> None:
             sandbox.search_lag_s, sandbox.remember_idempotency = 0, True
             machine.forget()
             prepare(sandbox, machine, kind)
-            content = machine.ledger.read_bytes() if machine.ledger.exists() else b""
+            content = machine.store.read_bytes() if machine.store.exists() else b""
             ready[kind] = Snapshot(sandbox), content
         state, before = ready[kind]
         state.restore(sandbox)

@@ -33,7 +33,7 @@ from productive_sage.models import CREDIT_NOTE, INVOICE, Endpoints, Report, Sett
 from productive_sage.productive.client import ProductiveClient, Token
 from productive_sage.sage.client import SageClient, sage_http
 from productive_sage.sandbox import ORGANIZATION_ID, PRODUCTIVE_TOKEN, Sandbox
-from productive_sage.store import Ledger
+from productive_sage.store import Store
 from tests.conftest import SEQUENCES, sage_sign_in
 
 PARTS = 4
@@ -93,20 +93,20 @@ class World:
         sandbox.reset()
         sandbox.access_token_lifetime_s = 10**9
         self._sign_in = sage_sign_in(sandbox)
-        with Ledger(self._file) as ledger:
-            desk = self.desk(ledger)
+        with Store(self._file) as store:
+            desk = self.desk(store)
             for key in ("101", "111", "103", "106", "125"):  # of three customers
                 copy(desk, key)
         self._state = sandbox.dump()
 
-    def begun(self, folder: Path) -> Ledger:
+    def begun(self, folder: Path) -> Store:
         """Put the services back to the beginning; gives a ledger that is there too."""
         self.sandbox.reset()
         self.sandbox.load(self._state)
         shutil.copy(self._file, folder / "default.db")
-        return Ledger(folder / "default.db")
+        return Store(folder / "default.db")
 
-    def desk(self, ledger: Ledger, **more: Any) -> Desk:
+    def desk(self, store: Store, **more: Any) -> Desk:
         environment = self.sandbox.environment()
         endpoints = Endpoints(
             sage_api=environment["PSAGE_SAGE_API_URL"],
@@ -129,7 +129,7 @@ class World:
                 endpoints=endpoints,
                 **more,
             ),
-            ledger,
+            store,
             ProductiveClient(self._pool, endpoints, Token(PRODUCTIVE_TOKEN, ORGANIZATION_ID)),
             SageClient(http, self._sign_in.business_id),
             self._file.parent,
@@ -146,14 +146,14 @@ class Payments(RuleBasedStateMachine):
         super().__init__()
         self.sandbox = self.world.sandbox
         self.folder = tempfile.TemporaryDirectory()
-        self.ledger = self.world.begun(Path(self.folder.name))
+        self.store = self.world.begun(Path(self.folder.name))
         self.by_hand: dict[str, dict[str, Any]] = {}
 
     def teardown(self) -> None:
         try:
             self.agree(full=True)
         finally:
-            self.ledger.__exit__()
+            self.store.__exit__()
             self.folder.cleanup()
             self.sandbox.clear_calls()
 
@@ -167,7 +167,7 @@ class Payments(RuleBasedStateMachine):
         sandbox = self.sandbox
         sandbox.payments_touch_invoices, sandbox.lists_carry_allocations = touch, carry
         how = "write_off" if write_off else "warn"
-        self.desk = self.world.desk(self.ledger, settlement_discount=how)
+        self.desk = self.world.desk(self.store, settlement_discount=how)
 
     @rule(seed=st.integers(0, 2**32))
     def act(self, seed: int) -> None:
@@ -200,11 +200,11 @@ class Payments(RuleBasedStateMachine):
     def copy(self, chance: random.Random) -> None:
         key = chance.choice(INVOICES)
         again = chance.choice(["update", "update", "new"])
-        copy(self.desk, key, again=again if self.ledger.links(key) else None)
+        copy(self.desk, key, again=again if self.store.links(key) else None)
 
     def credit(self, chance: random.Random) -> None:
         copy(self.desk, CREDITED)
-        copy(self.desk, NOTE, again="update" if self.ledger.links(NOTE) else None)
+        copy(self.desk, NOTE, again="update" if self.store.links(NOTE) else None)
 
     # --- the bookkeeper
 
@@ -370,7 +370,7 @@ class Payments(RuleBasedStateMachine):
         return report
 
     def agree(self, *, full: bool = False) -> None:
-        if self.ledger.open_payments():
+        if self.store.open_payments():
             self.sandbox.advance(600)  # nothing that broke off can arrive any more
         before = self._ours()
         report = self._sync(full=full or self.must_be_full)
@@ -387,7 +387,7 @@ class Payments(RuleBasedStateMachine):
         assert again
         assert [*again.failed, *again.created, *again.updated, *again.deleted] == []
         assert [c for c in self.sandbox.calls("productive") if c.method != "GET"] == []
-        assert [*self.ledger.open_payments(), *self.ledger.waiting()] == []
+        assert [*self.store.open_payments(), *self.store.waiting()] == []
         self.must_be_full = False
         self.sandbox.advance(self.days * 86_400)
 
@@ -423,7 +423,7 @@ class Payments(RuleBasedStateMachine):
         said = Counter((one.productive_id, one.code) for one in report.skipped)
         ours = self._ours()
         for key in INVOICES:
-            links = self.ledger.links(key)
+            links = self.store.links(key)
             if not links or key not in self.sandbox.productive.invoices:
                 continue
             owed = self._owed(links[-1].sage_id)
@@ -453,7 +453,7 @@ class Payments(RuleBasedStateMachine):
         said = Counter((one.productive_id, one.code) for one in report.skipped)
         living, ours = self.sandbox.productive.invoices, self._ours()
         for key in INVOICES:
-            links = self.ledger.links(key)
+            links = self.store.links(key)
             copy = self.sandbox.sage.invoices.get(links[-1].sage_id) if links else None
             if copy is None or copy["status"]["id"] == "VOID":
                 assert not said[key, "open_in_productive"] + said[key, "no_receipt_in_sage"]
@@ -491,7 +491,7 @@ class Payments(RuleBasedStateMachine):
         ours = self._ours()
         for change in report.created:
             key = change.productive_id
-            (copy_id,) = {link.sage_id for link in self.ledger.links(key)[-1:]}
+            (copy_id,) = {link.sage_id for link in self.store.links(key)[-1:]}
             owed = [entry[1] for entry in self._owed(copy_id).values()]
             held = [entry[1] for entry in ours[key] if copy_id in entry[0]]
             by_hand = [

@@ -12,7 +12,7 @@ import pytest
 from productive_sage.copying import after
 from productive_sage.copying.after import _file_name
 from productive_sage.sandbox import PRODUCTIVE_TOKEN, Sandbox
-from productive_sage.store import Ledger
+from productive_sage.store import Store
 from tests.conftest import Psage, Result, copies, writes
 
 
@@ -626,10 +626,10 @@ def test_what_fails_for_a_week_is_not_tried_for_ever(
     psage("copy-invoice", "123")
     psage("copy-invoice", "101", "--no-pdf")
     first = run_again()
-    with Ledger(home / "default.db") as ledger:
-        (link,) = ledger.unfinished()
-        since = datetime.fromisoformat(ledger.mark(f"left {link.id}") or "")
-        ledger.set_marks({f"left {link.id}": (since - timedelta(days=8)).isoformat()})
+    with Store(home / "default.db") as store:
+        (link,) = store.unfinished()
+        since = datetime.fromisoformat(store.cursor(f"left {link.id}") or "")
+        store.set_cursors({f"left {link.id}": (since - timedelta(days=8)).isoformat()})
     last = run_again()
 
     assert first == ["pdf_failed"]

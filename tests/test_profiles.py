@@ -12,7 +12,7 @@ import pytest
 
 from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.signin.vault import Vault
-from productive_sage.store import Ledger
+from productive_sage.store import Store
 from tests.conftest import MemoryKeyring, Psage, Result
 from tests.processes import Hold, end, share_the_keyring, started
 from tests.test_connect import LABS, MAIN, allow, browser_of, free_port
@@ -109,11 +109,11 @@ def test_each_profile_copies_from_its_organisation_into_its_business(
     own = {profile: Vault(profile).sage().business_id for profile in ("agency", "labs")}
     assert businesses == set(own.values())
     for profile, result in (("agency", first), ("labs", second)):
-        with Ledger(home / f"{profile}.db") as ledger:
-            link = ledger.latest("123")
+        with Store(home / f"{profile}.db") as store:
+            link = store.latest("123")
             assert link
             assert (link.sage_id, link.business_id) == (result.only["sage_id"], own[profile])
-            assert ledger.businesses() == {own[profile]}
+            assert store.businesses() == {own[profile]}
     assert {c.headers["x-auth-token"] for c in both.calls("productive")} == {PRODUCTIVE_TOKEN}
     assert {c.headers["x-auth-token"] for c in labs_productive.calls("productive")} == {LABS_TOKEN}
     assert labs_productive.calls("sage") == labs_productive.calls("auth") == []

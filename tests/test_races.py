@@ -134,7 +134,7 @@ def play(sandbox: Sandbox, machines: Machines, seed: int) -> bool:
     if kind is payments:
         oracle.check_payments(sandbox)
     for machine in machines:
-        assert oracle.left_open(machine.ledger) == (0, 0)
+        assert oracle.left_open(machine.store) == (0, 0)
     return bool(twice[0] or twice[1])
 
 
@@ -147,7 +147,7 @@ def settled(sandbox: Sandbox, machine: Machine, args: Args) -> list[Result]:
     for _ in range(3):
         sandbox.advance(3600)
         results.append(machine.run(*again, "--json"))
-        if results[-1].code not in {5, 6, 8} and oracle.left_open(machine.ledger) == (0, 0):
+        if results[-1].code not in {5, 6, 8} and oracle.left_open(machine.store) == (0, 0):
             break
     return [*results, machine.run("sync-payments", "--json")]
 

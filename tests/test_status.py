@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from productive_sage import store as ledgers
+from productive_sage import store as stores
 from productive_sage.basics import Finding, SignedIn
 from productive_sage.errors import HomeUnusable
 from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.signin.vault import Vault
-from productive_sage.store import Ledger
+from productive_sage.store import Store
 from tests import test_bad_days
 from tests.conftest import MemoryKeyring, Psage, consent, copies, writes
 
@@ -59,8 +59,8 @@ def contents(home: Path) -> dict[str, str]:
 
 
 def knows(home: Path, service: str, signed_in: SignedIn | None) -> None:
-    with Ledger(home / "default.db") as ledger:
-        ledger.remember_sign_in(service, signed_in)
+    with Store(home / "default.db") as store:
+        store.remember_sign_in(service, signed_in)
 
 
 def ends_in(**time: float) -> SignedIn:
@@ -181,7 +181,7 @@ def test_a_ledger_of_an_older_psage_does_not_know_and_stays_as_it_is(
 ) -> None:
     home.mkdir()
     with sqlite3.connect(home / "default.db", isolation_level=None) as db:
-        db.executescript(ledgers.MIGRATIONS[0])
+        db.executescript(stores.MIGRATIONS[0])
         db.execute("PRAGMA user_version = 1")
     db.close()
     before = contents(home)
@@ -262,12 +262,12 @@ def test_looking_changes_no_file_and_makes_none(
 def test_a_ledger_that_is_only_read_refuses_to_write_and_is_not_made(
     copied: Sandbox, home: Path
 ) -> None:
-    with Ledger(home / "default.db", read_only=True) as ledger:
+    with Store(home / "default.db", read_only=True) as store:
         with pytest.raises(HomeUnusable, match="readonly"):
-            ledger.set_marks({"a": "b"})
-        assert ledger.mark("a") is None
+            store.set_cursors({"a": "b"})
+        assert store.cursor("a") is None
     with pytest.raises(HomeUnusable, match="unable to open"):
-        Ledger(home / "other.db", read_only=True)
+        Store(home / "other.db", read_only=True)
 
     assert not (home / "other.db").exists()
 
@@ -275,7 +275,7 @@ def test_a_ledger_that_is_only_read_refuses_to_write_and_is_not_made(
 def test_a_run_under_way_does_not_keep_anybody_from_looking(
     copied: Sandbox, psage: Psage, home: Path
 ) -> None:
-    with Ledger(home / "default.db") as busy, busy.write():
+    with Store(home / "default.db") as busy, busy.write():
         assert psage("status").code == 0
 
 
@@ -338,8 +338,8 @@ def test_every_kind_of_write_without_an_answer_waits(
     words: str,
 ) -> None:
     home.mkdir()
-    with Ledger(home / "default.db") as ledger:
-        ledger.begin(kind, source, "b1", payload={}, context={**CONTEXT, **context})
+    with Store(home / "default.db") as store:
+        store.begin(kind, source, "b1", payload={}, context={**CONTEXT, **context})
 
     (waits,) = [one for one in psage("status", "--json").json["waiting"] if one["since"]]
 
@@ -374,9 +374,9 @@ def test_a_credit_note_that_is_not_set_against_its_invoice_waits(
 def test_what_is_left_to_do_after_a_copy_waits_but_not_what_only_was_not_told(
     copied: Sandbox, psage: Psage, home: Path, pending: set[str], words: str | None
 ) -> None:
-    with Ledger(home / "default.db") as ledger:
-        (link,) = ledger.links("123")
-        ledger.change_link(link, pending=pending)
+    with Store(home / "default.db") as store:
+        (link,) = store.links("123")
+        store.change_link(link, pending=pending)
 
     waiting = psage("status", "--json").json["waiting"]
 
@@ -387,10 +387,10 @@ def test_what_is_left_to_do_after_a_copy_waits_but_not_what_only_was_not_told(
 def test_payments_that_failed_and_what_the_sync_found_wait(
     copied: Sandbox, psage: Psage, home: Path
 ) -> None:
-    with Ledger(home / "default.db") as ledger:
-        ledger.keep_waiting("123", "service_unavailable", "invoice `INV-7`: no answer")
+    with Store(home / "default.db") as store:
+        store.keep_waiting("123", "service_unavailable", "invoice `INV-7`: no answer")
         overpaid = Finding("overpaid", "invoice `INV-8`: paid too much", "look at `psage open 124`")
-        ledger.replace_reports("124", [overpaid])
+        store.replace_reports("124", [overpaid])
 
     result = psage("status", "--json")
     said = psage("status").out
@@ -420,8 +420,8 @@ def test_the_missing_account_and_an_unknown_key_wait(home: Path, psage: Psage) -
 
 def test_the_commands_name_the_profile(home: Path, psage: Psage) -> None:
     home.mkdir()
-    with Ledger(home / "labs.db") as ledger:
-        ledger.keep_waiting("7", "copy_gone", "gone; `psage copy-invoice 7 --create-new` helps")
+    with Store(home / "labs.db") as store:
+        store.keep_waiting("7", "copy_gone", "gone; `psage copy-invoice 7 --create-new` helps")
 
     result = psage("--profile", "labs", "status")
     told = psage("--profile", "labs", "status", "--json").json
@@ -434,8 +434,8 @@ def test_the_commands_name_the_profile(home: Path, psage: Psage) -> None:
 def test_what_a_service_named_cannot_move_the_cursor(home: Path, psage: Psage) -> None:
     home.mkdir()
     knows(home, "Productive", SignedIn("1", "Evil\x1b[2J Ltd"))
-    with Ledger(home / "default.db") as ledger:
-        ledger.keep_waiting("7", "refused_by_sage", "said \x1b[2J")
+    with Store(home / "default.db") as store:
+        store.keep_waiting("7", "refused_by_sage", "said \x1b[2J")
 
     said = psage("status").out
 
@@ -487,8 +487,8 @@ def test_a_profile_name_that_is_none_is_refused(home: Path, psage: Psage) -> Non
 def two_profiles(home: Path) -> Path:
     home.mkdir()
     for profile in ("acme", "labs"):
-        with Ledger(home / f"{profile}.db") as ledger:
-            ledger.remember_sign_in("Productive", SignedIn("1", profile.upper()))
+        with Store(home / f"{profile}.db") as store:
+            store.remember_sign_in("Productive", SignedIn("1", profile.upper()))
     (home / "acme.v1.db").write_bytes(b"an older ledger, saved")
     (home / "tax.toml").write_text('numbering = "productive"\n')
     return home

@@ -392,6 +392,6 @@ def test_an_interrupted_sync_says_what_it_did_and_the_next_run_does_the_rest(
 
 def lapsed(home: Path) -> int:
     """How many new payments are known not to have arrived."""
-    with closing(sqlite3.connect(home / "default.db")) as ledger:
-        (count,) = ledger.execute("SELECT count(*) FROM intent WHERE state = 'lapsed'").fetchone()
+    with closing(sqlite3.connect(home / "default.db")) as store:
+        (count,) = store.execute("SELECT count(*) FROM intent WHERE state = 'lapsed'").fetchone()
     return int(count)

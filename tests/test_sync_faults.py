@@ -22,7 +22,7 @@ from productive_sage.sandbox.books import Books
 from productive_sage.sandbox.sage import allocate
 from productive_sage.sandbox.server import Call
 from productive_sage.signin.vault import SageSignIn, Vault
-from productive_sage.store import Ledger
+from productive_sage.store import Store
 from tests import test_bad_days
 from tests.conftest import Psage, Result, forget, sage_sign_in, writes
 
@@ -39,16 +39,16 @@ settlement_discount = "write_off"
 """
 
 Payments = dict[str, dict[str, Any]]
-Share = tuple[str, int, str | None, str | None, str]
+ReceiptShare = tuple[str, int, str | None, str | None, str]
 """Invoice, amount in pence, the day it was paid, the day it was granted as a discount, note."""
 
 
 # --- what must be so, by the sandbox's own books
 
 
-def sage_says(sandbox: Sandbox) -> dict[str, Share]:
+def sage_says(sandbox: Sandbox) -> dict[str, ReceiptShare]:
     """Each share of an invoice that is still in Productive, by its marker."""
-    found: dict[str, Share] = {}
+    found: dict[str, ReceiptShare] = {}
     productive_ids = {
         key: str(row["reference"]).removeprefix("PRD-")
         for key, row in sandbox.sage.invoices.items()
@@ -91,22 +91,20 @@ def by_hand(sandbox: Sandbox) -> list[dict[str, Any]]:
     return [row for row in sandbox.productive.payments.values() if "psage " not in str(row["note"])]
 
 
-def productive_says(sandbox: Sandbox) -> dict[str, Share]:
+def productive_says(sandbox: Sandbox) -> dict[str, ReceiptShare]:
     """As `sage_says`, of psage's payments in Productive."""
     return {marker: as_share(row) for marker, row in ours(sandbox).items()}
 
 
-def as_share(row: dict[str, Any]) -> Share:
+def as_share(row: dict[str, Any]) -> ReceiptShare:
     return row["invoice_id"], row["amount"], row["paid_on"], row["written_off_on"], row["note"]
 
 
 def left_open(home: Path) -> tuple[int, int]:
     """(payments whose end is not known, invoices that wait) in the ledger."""
-    with closing(sqlite3.connect(home / "default.db")) as ledger:
-        (intents,) = ledger.execute(
-            "SELECT count(*) FROM intent WHERE state = 'sending'"
-        ).fetchone()
-        (waiting,) = ledger.execute("SELECT count(*) FROM waiting").fetchone()
+    with closing(sqlite3.connect(home / "default.db")) as store:
+        (intents,) = store.execute("SELECT count(*) FROM intent WHERE state = 'sending'").fetchone()
+        (waiting,) = store.execute("SELECT count(*) FROM waiting").fetchone()
     return intents, waiting
 
 
@@ -167,8 +165,8 @@ class World:
 
     def age(self) -> None:
         """Make the copies old, so that nothing but a change leads to them."""
-        with closing(sqlite3.connect(self.home / "default.db")) as ledger, ledger:
-            ledger.execute("UPDATE link SET copied_at = '2026-01-01T00:00:00+00:00'")
+        with closing(sqlite3.connect(self.home / "default.db")) as store, store:
+            store.execute("UPDATE link SET copied_at = '2026-01-01T00:00:00+00:00'")
 
     def settle(self) -> None:
         """As `copy`, and synchronised."""
@@ -312,7 +310,8 @@ SCENARIOS = {  # where a payment was made, the last read is a look back
     "changed, by id": Scenario(
         World.change,
         (*SYNC, "--invoice", "201", "--invoice", "204"),
-        (CHANGED, PAYMENTS, BALANCES, PAYMENTS),
+        # Does Productive name a copy that is not known here?
+        (BALANCES, CHANGED, PAYMENTS, BALANCES, PAYMENTS),
     ),
     "deleted": Scenario(
         World.delete,
@@ -333,7 +332,7 @@ SCENARIOS = {  # where a payment was made, the last read is a look back
     "deleted long ago": Scenario(
         World.delete_long_ago,
         (*SYNC, "--invoice", "203"),
-        (INVOICE, PAYMENTS, *[RECEIPT + NONE, ALLOCATION + NONE] * 2, BALANCES),
+        (BALANCES, INVOICE, PAYMENTS, *[RECEIPT + NONE, ALLOCATION + NONE] * 2, BALANCES),
     ),
     "moved": Scenario(
         World.move, SYNC, (*NEWS, INVOICE, PAYMENTS, INVOICE, RECEIPT, INVOICE, BALANCES, PAYMENTS)
@@ -368,7 +367,7 @@ class Snapshot:
 
     data: bytes
     sign_in: SageSignIn
-    ledger: bytes
+    store: bytes
     settings: str
     reads: list[Call]
 
@@ -414,7 +413,7 @@ class Stage:
         sandbox.lists_carry_allocations = self.scenarios[name].rows_tell
         for file in self.home.glob("default.db-*"):
             file.unlink()
-        (self.home / "default.db").write_bytes(snapshot.ledger)
+        (self.home / "default.db").write_bytes(snapshot.store)
         (self.home / "default.toml").write_text(snapshot.settings)
         sandbox.clear_calls()
         return snapshot
@@ -422,7 +421,7 @@ class Stage:
     def is_untouched(self, name: str) -> bool:
         """Whether nothing at all was changed in Productive and in the ledger."""
         before = _snapshots[name]
-        (self.home / "before.db").write_bytes(before.ledger)
+        (self.home / "before.db").write_bytes(before.store)
         held = pickle.loads(before.data)[1]
         return bool(self.sandbox.productive.data == held) and (
             dumped(self.home / "before.db") == dumped(self.home / "default.db")
@@ -430,8 +429,8 @@ class Stage:
 
 
 def dumped(path: Path) -> list[str]:
-    with closing(sqlite3.connect(path)) as ledger:
-        return list(ledger.iterdump())
+    with closing(sqlite3.connect(path)) as store:
+        return list(store.iterdump())
 
 
 class Hasty(sqlite3.Connection):
@@ -456,7 +455,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def no_new_customers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The look for customers made twice has tests of its own; here each read is counted."""
-    monkeypatch.setattr(Ledger, "has_made_customers", lambda self, since: False)
+    monkeypatch.setattr(Store, "has_made_customers", lambda self, since: False)
 
 
 @pytest.fixture
@@ -831,7 +830,9 @@ def test_a_receipt_whose_row_does_not_say_what_it_settles_is_read_by_itself(
 # --- tools
 
 
-def unsettled(read: Call, fault: str, before: Payments, wanted: dict[str, Share]) -> set[str]:
+def unsettled(
+    read: Call, fault: str, before: Payments, wanted: dict[str, ReceiptShare]
+) -> set[str]:
     """The invoices that cannot be settled, since Productive's list lacks payments of theirs.
 
     Those psage made are always missed; those people made only where one of the invoice's is to be

@@ -9,7 +9,7 @@ import pytest
 
 from productive_sage.sandbox import ORGANIZATION_ID, PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.signin.vault import ProductiveSignIn, Vault
-from productive_sage.store import Ledger
+from productive_sage.store import Store
 from tests.conftest import Psage, copies, sage_sign_in
 from tests.processes import Hold, end, kill, share_the_keyring, started
 
@@ -134,7 +134,7 @@ def test_first_runs_that_start_together_make_one_ledger(home: Path) -> None:
     home.mkdir()
 
     def open_it(path: Path) -> None:
-        with Ledger(path):
+        with Store(path):
             pass
 
     with ThreadPoolExecutor(4) as pool:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from productive_sage.sandbox import Sandbox
-from productive_sage.store import Ledger
+from productive_sage.store import Store
 from tests.conftest import Psage, Result, copies
 
 ON = ("configure", "--sync-payments", "--sync-payments-from", "2026-01-01")
@@ -446,8 +446,8 @@ def test_what_a_service_numbers_anew_each_time_is_no_change(home: Path, psage: P
     home.mkdir()
 
     def fail(request_id: str, code: str, words: str) -> str:
-        with Ledger(home / "default.db") as ledger:
-            ledger.keep_waiting("7", code, f"invoice `7`: {words} (request {request_id})")
+        with Store(home / "default.db") as store:
+            store.keep_waiting("7", code, f"invoice `7`: {words} (request {request_id})")
         return str(psage("status", "--json").json["waiting"][-1]["item"])
 
     assert fail("a1", "refused_by_productive", "no") == fail("b2", "refused_by_productive", "no")

@@ -26,7 +26,7 @@ from productive_sage.models import Settings
 from productive_sage.sandbox import Sandbox
 from productive_sage.setup import wizard
 from productive_sage.signin.vault import Vault
-from productive_sage.store import Ledger
+from productive_sage.store import Store
 from tests.conftest import Psage, copies
 from tests.processes import run, share_the_keyring
 
@@ -483,10 +483,10 @@ def write_settings(home: Path) -> None:
         '[endpoints]\nsage_api = "https://other.example"\n'
         'productive_api = "https://api.productive.io/api/v2"\n'
     )
-    with Ledger(home / "default.db") as ledger:
-        names.keep(ledger, names.ACCOUNT, {"0123456789abcdef": "Sales - Services (4010)"})
-        names.keep(ledger, names.ITEM, {"service:fedcba": "DESIGN"})
-        names.keep(ledger, names.SERVICE_TYPE, {"11": "Design"})
+    with Store(home / "default.db") as store:
+        names.keep(store, names.ACCOUNT, {"0123456789abcdef": "Sales - Services (4010)"})
+        names.keep(store, names.ITEM, {"service:fedcba": "DESIGN"})
+        names.keep(store, names.SERVICE_TYPE, {"11": "Design"})
 
 
 def test_show_as_json_names_the_sources(
@@ -712,9 +712,9 @@ def test_ctrl_c_after_the_write_does_not_deny_it(
     "ledger", ["", 'default_ledger_account = "gone"\n', 'default_ledger_account = "{7500}"\n']
 )
 def test_an_account_that_is_not_for_sales_cannot_be_kept(
-    connected: Sandbox, psage: Psage, answers: list[str], home: Path, ledger: str
+    connected: Sandbox, psage: Psage, answers: list[str], home: Path, store: str
 ) -> None:
-    (home / "default.toml").write_text(filled(connected, ledger))
+    (home / "default.toml").write_text(filled(connected, store))
     answers += ["", "", "", "", "", "-", "7500", "4010", "s", "", "y"]
 
     result = psage("configure")
@@ -722,7 +722,7 @@ def test_an_account_that_is_not_for_sales_cannot_be_kept(
     assert answers == []
     assert "An answer is needed here." in result.err
     assert "`7500` is in no name or code of a sales account." in result.err
-    assert ("which is no sales account in Sage" in result.err) is bool(ledger)
+    assert ("which is no sales account in Sage" in result.err) is bool(store)
     assert settings(home).default_ledger_account == connected.bookkeeper.ledger_account_id(4010)
 
 

@@ -1,4 +1,4 @@
-"""The values that the settings and the ledger hold.
+"""The values that the settings and the store hold.
 
 They stand apart from the records of documents, of which there are so many that making their classes
 takes a third of the time in which `status` has to be done.
@@ -16,7 +16,7 @@ class Kind:
     """A sales document: how sentences and commands name it, and what it is called in Sage."""
 
     code: str
-    """In the ledger."""
+    """In the store."""
     name: str
     command: str
     path: str
@@ -51,7 +51,7 @@ CREDIT_NOTE = Kind(
 KINDS = {kind.code: kind for kind in (INVOICE, CREDIT_NOTE)}
 
 
-# --- what the ledger keeps
+# --- what the store keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,8 @@ class Contact:
 
 
 @dataclass(frozen=True, slots=True)
-class Mirrored:
-    """A Productive payment psage wrote, as the ledger remembers it."""
+class OwnPayment:
+    """A Productive payment psage wrote, as the store remembers it."""
 
     marker: str
     productive_id: str
@@ -113,7 +113,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """What is no secret of a sign-in, which the ledger keeps for `status`."""
+    """What is no secret of a sign-in, which the store keeps for `status`."""
 
     id: str
     """Of the organisation in Productive, or of the business in Sage."""

@@ -40,8 +40,8 @@ class Home:
     config: Path
 
     @property
-    def ledger(self) -> Path:
-        """The ledger: links, open intents, caches."""
+    def store(self) -> Path:
+        """The store: links, open intents, caches."""
         return self.folder / f"{self.profile}.db"
 
     @property
@@ -82,7 +82,7 @@ def open_home(folder: Path, profile: str, config: Path | None = None) -> Home:
 
 
 def profiles(folder: Path) -> list[str]:
-    """The profiles that have settings or a ledger in a home folder."""
+    """The profiles that have settings or a store in a home folder."""
     names = {path.stem for ending in ("toml", "db") for path in folder.glob(f"*.{ending}")}
     return sorted(name for name in names if _PROFILE.fullmatch(name))
 

@@ -18,7 +18,7 @@ from productive_sage.models import (
 )
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sage.client import SageClient
-from productive_sage.store import Ledger
+from productive_sage.store import Store
 from productive_sage.text import one_line
 
 Ask = Callable[[str, Sequence[str], int | None], int]
@@ -35,7 +35,7 @@ class Desk:
     """Everything open during one run. Facts of Sage's set-up are read once a day."""
 
     settings: Settings
-    ledger: Ledger
+    store: Store
     productive: ProductiveClient
     sage: SageClient
     pdf_folder: Path
@@ -45,8 +45,8 @@ class Desk:
     handed_pdf: HandedPdf = lambda _invoice: None
 
     def check_business(self) -> None:
-        """Raises DifferentBusiness where the ledger's links belong to another business."""
-        others = self.ledger.businesses() - {self.sage.business_id}
+        """Raises DifferentBusiness where the store's links belong to another business."""
+        others = self.store.businesses() - {self.sage.business_id}
         if others:
             raise DifferentBusiness(
                 "this profile holds copies in another Sage business than the one connected",
@@ -57,25 +57,25 @@ class Desk:
     def books(self, *, anew: bool = False) -> Books:
         """Country, currencies, open period and VAT of the business, read today or `anew`."""
         key = f"business {self.sage.business_id}"
-        if (known := self.ledger.cached(key)) and not anew:
+        if (known := self.store.cached(key)) and not anew:
             return Books(**known)
         books = self.sage.books()
-        self.ledger.cache(key, asdict(books))
+        self.store.cache(key, asdict(books))
         return books
 
     def ledger_accounts(self) -> list[LedgerAccount]:
         """Every ledger account, read anew; what is for sales is kept for the shell's completion."""
         accounts = self.sage.ledger_accounts()
         known = [[one.nominal_code or one.id, one.name] for one in accounts if one.is_for_sales]
-        self.ledger.cache(f"ledger accounts {self.sage.business_id}", sorted(known))
-        names.keep(self.ledger, names.ACCOUNT, {one.id: one.shown for one in accounts})
+        self.store.cache(f"ledger accounts {self.sage.business_id}", sorted(known))
+        names.keep(self.store, names.ACCOUNT, {one.id: one.shown for one in accounts})
         ids = sorted(one.id for one in accounts if one.is_for_sales)
-        self.ledger.cache(f"sales accounts {self.sage.business_id}", ids)
+        self.store.cache(f"sales accounts {self.sage.business_id}", ids)
         return accounts
 
     def sales_accounts(self, *, anew: bool = False) -> set[str]:
         """The ids of the ledger accounts a line can be booked to, read today or `anew`."""
-        known = None if anew else self.ledger.cached(f"sales accounts {self.sage.business_id}")
+        known = None if anew else self.store.cached(f"sales accounts {self.sage.business_id}")
         if known is None:
             known = [one.id for one in self.ledger_accounts() if one.is_for_sales]
         return set(known)
@@ -83,36 +83,36 @@ class Desk:
     def tax_rates(self, *, anew: bool = False) -> list[TaxRate]:
         """The tax rates of the business, read today or `anew`."""
         key = f"{TAX_RATES} {self.sage.business_id}"
-        known = None if anew else self.ledger.cached(key)
+        known = None if anew else self.store.cached(key)
         if known is None:
             known = [rate.as_row() for rate in self.sage.tax_rates()]
-            self.ledger.cache(key, known)
+            self.store.cache(key, known)
             rates = map(TaxRate.from_row, known)
-            names.keep(self.ledger, names.TAX_RATE, {one.id: one_line(one.name) for one in rates})
+            names.keep(self.store, names.TAX_RATE, {one.id: one_line(one.name) for one in rates})
         return [TaxRate.from_row(row) for row in known]
 
     def contact(self, contact_id: str) -> Contact | None:
         """What Sage said today of a contact, or None where that is not known."""
-        known = self.ledger.cached(f"contact {self.sage.business_id} {contact_id}")
+        known = self.store.cached(f"contact {self.sage.business_id} {contact_id}")
         return Contact(**known) if known else None
 
     def keep_contact(self, contact: Contact) -> None:
         """Keep what Sage says of a contact, so that its next invoices need not ask again."""
-        self.ledger.cache(f"contact {self.sage.business_id} {contact.id}", asdict(contact))
+        self.store.cache(f"contact {self.sage.business_id} {contact.id}", asdict(contact))
 
     def doubt_facts(self) -> None:
         """Read everything anew the next time: Sage contradicts what was kept for the day."""
-        self.ledger.doubt_facts()
+        self.store.doubt_facts()
 
     def country_code(self, written: str) -> str:
         """The two-letter code of a country as a person wrote it; empty where nobody knows it."""
         if not written.strip():
             return ""
         key = f"country {written}"
-        code = self.ledger.cached(key)
+        code = self.store.cached(key)
         if code is None:
             code = countries.code_of(written) or self._countries().get(written.strip().lower(), "")
-            self.ledger.cache(key, code)
+            self.store.cache(key, code)
         return str(code)
 
     def is_in_sage(self, country: str) -> bool:
@@ -120,10 +120,10 @@ class Desk:
         return country.lower() in self._countries()
 
     def _countries(self) -> dict[str, str]:
-        codes: dict[str, str] | None = self.ledger.cached("countries")
+        codes: dict[str, str] | None = self.store.cached("countries")
         if codes is None:
             codes = self.sage.countries()
-            self.ledger.cache("countries", codes)
+            self.store.cache("countries", codes)
         return codes
 
     def items(self, invoice: Invoice) -> dict[str, Item]:
@@ -160,11 +160,11 @@ class Desk:
     def _item_today(self, reference: str) -> Item | None:
         """As read today; one that is not active is read anew, in case it was mended."""
         key = f"item {self.sage.business_id} {reference.replace(':', ' ', 1)}"
-        if known := self.ledger.cached(key):
+        if known := self.store.cached(key):
             return Item(**known)
         item = self.read_item(reference)
         if item and item.is_active:
-            self.ledger.cache(key, asdict(item))
+            self.store.cache(key, asdict(item))
         return item
 
     def search_items(self, text: str) -> list[Item]:
@@ -180,10 +180,10 @@ class Desk:
         return item
 
     def _keep_names(self, *items: Item) -> None:
-        names.keep(self.ledger, names.ITEM, {one.reference: one.shown for one in items})
+        names.keep(self.store, names.ITEM, {one.reference: one.shown for one in items})
 
     def service_types(self) -> dict[str, str]:
         """Name by id of the service types in use in Productive."""
         types = {key: one_line(name) for key, name in self.productive.service_types().items()}
-        names.keep(self.ledger, names.SERVICE_TYPE, types)
+        names.keep(self.store, names.SERVICE_TYPE, types)
         return types

@@ -398,7 +398,7 @@ class AmountsUnclear(Refused):
 
 
 class LedgerConflict(Refused):
-    """The ledger says of a document what Sage contradicts."""
+    """The store says of a document what Sage contradicts."""
 
     code = "ledger_conflict"
 
@@ -635,8 +635,8 @@ class HistoryBroken(PsageError):
         super().__init__(
             f"record {record} of the history {how}"
             + ("; those before it are whole" if record > 1 else ""),
-            hint="look into a backup of the ledger from before; what was booked is in Sage and in "
-            "Productive in any case",
+            hint="look into a backup of psage's records from before; what was booked is in Sage "
+            "and in Productive in any case",
             details={"record": record, "whole": record - 1},
         )
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from productive_sage.errors import OutcomeUnknown, PsageError, ServiceRefused
-from productive_sage.store import Ledger, audit
+from productive_sage.store import Store, audit
 from productive_sage.store.audit import Event
 
 if TYPE_CHECKING:  # reading the log needs no HTTP
@@ -41,15 +41,15 @@ def user() -> str:
 # --- recording
 
 
-def record_interrupted(ledger: Ledger, warn: Callable[[str], None]) -> None:
+def record_interrupted(store: Store, warn: Callable[[str], None]) -> None:
     """Record the write an earlier run was stopped in, for a run that holds the run lock."""
     try:
-        ledger.record_interrupted()
+        store.record_interrupted()
     except PsageError as error:
         warn(f"a write an earlier run was stopped in is not in the history yet: {error.message}")
 
 
-def recorder(ledger: Ledger, warn: Callable[[str], None]) -> "OnWrite":
+def recorder(store: Store, warn: Callable[[str], None]) -> "OnWrite":
     """What records each write of a run that holds the run lock; `warn` is told once of trouble.
 
     What could not be recorded is tried again at the next write.
@@ -71,7 +71,7 @@ def recorder(ledger: Ledger, warn: Callable[[str], None]) -> "OnWrite":
 
     def save() -> None:
         if unsaved:
-            ledger.record(unsaved)
+            store.record(unsaved)
             unsaved.clear()
 
     def began(write: "Write") -> Callable[["Reply | BaseException", str], None]:
@@ -80,9 +80,9 @@ def recorder(ledger: Ledger, warn: Callable[[str], None]) -> "OnWrite":
         )
         with beside(event.what):
             event, paths = audit.request(event.service, write.method, write.path, write.body)
-            event = ledger.about(event, paths)
+            event = store.about(event, paths)
             save()
-            ledger.announce(event)
+            store.announce(event)
 
         def ended(outcome: "Reply | BaseException", request_id: str) -> None:
             with beside(event.what):

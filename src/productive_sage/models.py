@@ -18,7 +18,7 @@ from productive_sage.basics import (
     Endpoints,
     Finding,
     Kind,
-    Mirrored,
+    OwnPayment,
     Settings,
     SignedIn,
 )
@@ -33,7 +33,7 @@ __all__ = [  # known by this module's name too
     "Endpoints",
     "Finding",
     "Kind",
-    "Mirrored",
+    "OwnPayment",
     "Settings",
     "SignedIn",
 ]
@@ -140,7 +140,7 @@ def _day(value: str | None) -> date | None:
 
 
 TAX_RATES = "rates of tax"
-"""How the key begins under which the ledger keeps them; another one where their form changes."""
+"""How the key begins under which the store keeps them; another one where their form changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class TaxRate:
     percentages: tuple[tuple[Decimal, date | None, date | None], ...]
 
     def as_row(self) -> list[Any]:
-        """As the ledger keeps it, in JSON."""
+        """As the store keeps it, in JSON."""
         dated = [[str(p), s and str(s), u and str(u)] for p, s, u in self.percentages]
         return [self.id, self.code, self.name, self.is_visible, dated]
 
@@ -352,7 +352,7 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class ReceiptShare:
     """What one receipt, or one payment on account, pays of one invoice in Sage.
 
     It becomes one Productive payment; a settlement discount is a share of its own.

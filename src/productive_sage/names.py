@@ -3,19 +3,19 @@
 from collections.abc import Mapping
 
 from productive_sage.basics import Settings
-from productive_sage.store import Ledger
+from productive_sage.store import Store
 
 ACCOUNT, TAX_RATE, ITEM = "ledger account", "tax rate", "item"
 SERVICE_TYPE = "service type"
 """In Productive; the others are in Sage."""
 
 
-def keep(ledger: Ledger, kind: str, names: Mapping[str, str]) -> None:
+def keep(store: Store, kind: str, names: Mapping[str, str]) -> None:
     """Remember names by id; that of an item is `kind:id`, as in the settings."""
-    ledger.keep_names({f"{kind} {key}": name for key, name in names.items()})
+    store.keep_names({f"{kind} {key}": name for key, name in names.items()})
 
 
-def of(settings: Settings, ledger: Ledger) -> dict[str, str]:
+def of(settings: Settings, store: Store) -> dict[str, str]:
     """The name by key of the settings (`items.11` for an item); what is not known is left out."""
     wanted = {
         "default_ledger_account": f"{ACCOUNT} {settings.default_ledger_account}",
@@ -23,7 +23,7 @@ def of(settings: Settings, ledger: Ledger) -> dict[str, str]:
         **{f"items.{key}": f"{ITEM} {item}" for key, item in settings.items.items()},
     }
     types = {key: f"{SERVICE_TYPE} {key}" for key in settings.items}
-    known = ledger.kept_names([*wanted.values(), *types.values()])
+    known = store.kept_names([*wanted.values(), *types.values()])
     found = {key: known[kept] for key, kept in wanted.items() if kept in known}
     for key, kept in types.items():
         if f"items.{key}" in found:

@@ -1,6 +1,6 @@
 """What nobody may see: the secrets of this run, and whatever looks like a secret.
 
-All that leaves the program passes `redacted`: both streams, JSON, the log, what the ledger keeps of
+All that leaves the program passes `redacted`: both streams, JSON, the log, what the store keeps of
 the services' words. Secrets are told to it where they enter: from the keyring, the environment,
 a person or Sage's sign-in page.
 """

@@ -1,6 +1,6 @@
 """status: what is connected, copied and waiting for someone, from this machine's files alone.
 
-Opens no keyring and no connection: what is no secret of the sign-ins is in the ledger. It must
+Opens no keyring and no connection: what is no secret of the sign-ins is in the store. It must
 start quickly, so it imports neither the clients nor the vault.
 """
 
@@ -25,7 +25,7 @@ from productive_sage.errors import (
     ServiceUnavailable,
     code_of_a_look,
 )
-from productive_sage.store import Intent, Ledger, Link, Waiting
+from productive_sage.store import Intent, Link, Store, Waiting
 from productive_sage.text import bare
 
 SERVICES = ("Productive", "Sage")
@@ -39,7 +39,7 @@ _LEFT = {
     "number": "has a number in Sage that Productive does not show yet",
     "pdf": "has no PDF yet",
 }
-"""What is left to do after a copy, by its word in the ledger."""
+"""What is left to do after a copy, by its word in the store."""
 _PASSING = frozenset(
     error.code for error in (NetworkDown, OutcomeUnknown, RateLimited, ServiceUnavailable)
 )
@@ -128,7 +128,7 @@ def look(
     now: datetime,
     answers: Mapping[str, PsageError | None] | None = None,
 ) -> Status:
-    """Read settings and ledger of a profile; makes and changes nothing.
+    """Read settings and store of a profile; makes and changes nothing.
 
     `answers` is what the services said where they were asked, as `doctor.ask` gives it. What cannot
     be read is in `errors`, and hides nothing else.
@@ -141,15 +141,15 @@ def look(
         status.errors.append(error)
     known: dict[str, SignedIn | None] = dict.fromkeys(SERVICES)
     try:
-        if home.ledger.exists():
-            with Ledger(home.ledger, read_only=True) as ledger:
-                known = ledger.sign_ins()
-                _read_ledger(status, ledger, psage)
-                _part(status, ledger.seen())
+        if home.store.exists():
+            with Store(home.store, read_only=True) as store:
+                known = store.sign_ins()
+                _read_ledger(status, store, psage)
+                _part(status, store.seen())
     except (PsageError, OSError) as error:  # or a folder nobody may look into
         known, status.copied = {}, {}
         if isinstance(error, OSError):
-            error = config.storage_error(error, home.ledger)
+            error = config.storage_error(error, home.store)
         status.errors.append(error)
     for service in SERVICES:
         one = _connection(service, known, now, psage)
@@ -177,9 +177,9 @@ def tick_off(status: Status, items: Sequence[str], *, make: Callable[[], Home]) 
             hint=f"these wait: {waiting}" if waiting else "nothing waits",
             details={"unknown": unknown, "known": [one.item for one in status.waiting]},
         )
-    with Ledger(make().ledger) as ledger:
-        ledger.see(items, of=every)
-        _part(status, ledger.seen())
+    with Store(make().store) as store:
+        store.see(items, of=every)
+        _part(status, store.seen())
 
 
 def _part(status: Status, seen: set[str]) -> None:
@@ -213,23 +213,23 @@ def _connection(
     return Connection(service, "connected", signed_in, left.days, connect if left < _SOON else None)
 
 
-def _read_ledger(status: Status, ledger: Ledger, psage: str) -> None:
+def _read_ledger(status: Status, store: Store, psage: str) -> None:
     if status.settings:
-        status.names = names.of(status.settings, ledger)
-    status.copied = ledger.copied()
-    status.synced_at, status.compared_at = _moment(ledger, _UNTIL), _moment(ledger, _FULL)
+        status.names = names.of(status.settings, store)
+    status.copied = store.copied()
+    status.synced_at, status.compared_at = _moment(store, _UNTIL), _moment(store, _FULL)
     waiting = status.waiting
-    waiting += [_unknown_write(intent, psage) for intent in ledger.open_intents()]
-    waiting += [_unknown_payment(intent, psage) for intent in ledger.open_payments()]
-    waiting += filter(None, (_unfinished(link, psage) for link in ledger.unfinished()))
+    waiting += [_unknown_write(intent, psage) for intent in store.open_intents()]
+    waiting += [_unknown_payment(intent, psage) for intent in store.open_payments()]
+    waiting += filter(None, (_unfinished(link, psage) for link in store.unfinished()))
     # An open payment is told once, by itself.
     sent = {one.productive_id for one in waiting if one.code == OutcomeUnknown.code}
     stuck = [
         one
-        for one in ledger.waiting()
+        for one in store.waiting()
         if not (one.code == OutcomeUnknown.code and one.productive_id in sent)
     ]
-    waiting += [_found(one, psage) for one in (*stuck, *ledger.reports())]
+    waiting += [_found(one, psage) for one in (*stuck, *store.reports())]
 
 
 def _found(one: Waiting, psage: str) -> Errand:
@@ -239,8 +239,8 @@ def _found(one: Waiting, psage: str) -> Errand:
     return Errand(one.code, one.message, step or again, one.productive_id, one.since)
 
 
-def _moment(ledger: Ledger, mark: str) -> datetime | None:
-    value = ledger.mark(mark)
+def _moment(store: Store, mark: str) -> datetime | None:
+    value = store.cursor(mark)
     return datetime.fromisoformat(value) if value else None
 
 
@@ -358,7 +358,7 @@ def lines(status: Status, *, now: datetime, is_brief: bool = False) -> Iterator[
     if status.settings:
         yield "Settings", _settings_in_words(status.settings, status.names)
     counts = [_count(number, KINDS[code].name) for code, number in status.copied.items()]
-    yield "Copied", " and ".join(counts) or "not known, since the ledger cannot be read"
+    yield "Copied", " and ".join(counts) or "not known, since psage's records cannot be read"
     yield "Payments", _payments_in_words(status, now)
 
 
@@ -366,7 +366,7 @@ def _connection_in_words(one: Connection) -> str:
     known, error = one.signed_in, one.error
     name = f"{known.name} ({known.country or known.id})" if known else ""
     words = {
-        "unknown": "not known from the ledger",
+        "unknown": "not known from psage's records",
         "not_connected": "not connected",
         "ended": f"the sign-in to {name} has ended",
         "connected": f"connected to {name}",

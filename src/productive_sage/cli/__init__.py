@@ -88,13 +88,13 @@ def _offered(what: str) -> Callable[[typer.Context, str], _Offers]:
             root, folder = ctx.find_root().params, _session.folder
             if what == "profiles":
                 return [(name, "") for name in config.profiles(folder) if incomplete in name]
-            ledger = config.named_home(folder, root.get("profile") or "default").ledger
+            store = config.named_home(folder, root.get("profile") or "default").store
             if what == "ledger accounts":
-                return completion.accounts(ledger, incomplete)
+                return completion.accounts(store, incomplete)
             if what == "tax rates":
-                return completion.tax_rates(ledger, incomplete, datetime.now(UTC).date())
+                return completion.tax_rates(store, incomplete, datetime.now(UTC).date())
             is_number = bool(ctx.params.get("number"))
-            return completion.documents(ledger, what, incomplete, by_number=is_number)
+            return completion.documents(store, what, incomplete, by_number=is_number)
         except Exception:  # noqa: BLE001 -- nothing is better than a traceback at the prompt
             return []
 
@@ -190,7 +190,7 @@ def connect(
     from dataclasses import asdict
 
     from productive_sage.setup import connect as connection
-    from productive_sage.store import Ledger
+    from productive_sage.store import Store
     from productive_sage.terminal import render
 
     for_productive = organization_id or token_stdin
@@ -218,8 +218,8 @@ def connect(
     failure: PsageError | None = None
     home = _session.home()
     endpoints = _session.settings(home).endpoints
-    with open_pool() as pool, Ledger(home.ledger) as ledger, ExitStack() as aside:
-        place = connection.Place(_session.vault(), pool, endpoints, ledger)
+    with open_pool() as pool, Store(home.store) as store, ExitStack() as aside:
+        place = connection.Place(_session.vault(), pool, endpoints, store)
         try:
             for connected in connection.connect(order, place, _talk(port, aside)):
                 aside.close()
@@ -367,13 +367,13 @@ def disconnect(
 
 def _forget(home: "Home", service: str) -> None:
     """Have `status` know that a service is not connected any more."""
-    from productive_sage.store import Ledger
+    from productive_sage.store import Store
 
-    # A damaged ledger must not keep anybody from disconnecting.
+    # A damaged store must not keep anybody from disconnecting.
     with suppress(PsageError):
-        if home.ledger.exists():
-            with Ledger(home.ledger) as ledger:
-                ledger.remember_sign_in(service, None)
+        if home.store.exists():
+            with Store(home.store) as store:
+                store.remember_sign_in(service, None)
 
 
 def _show_disconnected(stored: Sequence[str], removed: Sequence[Path]) -> None:
@@ -522,12 +522,12 @@ def configure(
 def _names(home: "Home", settings: "Settings") -> dict[str, str]:
     """What the ids in the settings are called, as far as this machine knows."""
     from productive_sage import names
-    from productive_sage.store import Ledger
+    from productive_sage.store import Store
 
     with suppress(PsageError, OSError):
-        if home.ledger.exists():
-            with Ledger(home.ledger, read_only=True) as ledger:
-                return names.of(settings, ledger)
+        if home.store.exists():
+            with Store(home.store, read_only=True) as store:
+                return names.of(settings, store)
     return {}
 
 
@@ -595,12 +595,12 @@ def _asking(home: "Home", settings: "Settings", written: Sequence[object] = ()) 
 
 def _copied(home: "Home") -> int:
     """How many invoices have a copy, as far as this machine knows."""
-    from productive_sage.store import Ledger
+    from productive_sage.store import Store
 
-    if not home.ledger.exists():
+    if not home.store.exists():
         return 0
-    with Ledger(home.ledger) as ledger:
-        return len({link.productive_id for link in ledger.copied_invoices()})
+    with Store(home.store) as store:
+        return len({link.productive_id for link in store.copied_invoices()})
 
 
 # --- copy-invoice, credit-note
@@ -889,7 +889,7 @@ def show_history(
 
     Example: psage history --document INV-2026-023 --since 2026-03-01
     """
-    from productive_sage.store import Ledger
+    from productive_sage.store import Store
 
     _exclude("--json", as_json, "--format csv", form == "csv")
     _exclude("--verify", verify, "--format csv", form == "csv")
@@ -899,14 +899,14 @@ def show_history(
     first = datetime.combine(day, datetime.min.time()).astimezone()
     home = _session.home()
     records, last, events, under_way = 0, "", [], None
-    if home.ledger.exists():
-        with Ledger(home.ledger, read_only=True) as ledger:
+    if home.store.exists():
+        with Store(home.store, read_only=True) as store:
             if verify:
-                records, last = ledger.check_events()
+                records, last = store.check_events()
             else:
                 newest = _SHOWN + 1 if form == "table" else -1
-                events = ledger.events(document=document or "", since=first, newest=newest)
-                under_way = ledger.under_way()
+                events = store.events(document=document or "", since=first, newest=newest)
+                under_way = store.under_way()
     if verify:
         _print_verified(records, last, form)
     else:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from productive_sage.models import Settings
     from productive_sage.signin.oauth import SageTokens
     from productive_sage.signin.vault import ProductiveSignIn, Vault
-    from productive_sage.store import Ledger
+    from productive_sage.store import Store
 
 _SHORT_S = 7 * 86_400
 """A sign-in that ends sooner is warned about."""
@@ -123,7 +123,7 @@ class Session:
                 stack.enter_context(self.run_lock(home))
             desk = self.clients(home, settings, stack, read_only=dry_run)()
             if not dry_run:
-                history.record_interrupted(desk.ledger, warn)
+                history.record_interrupted(desk.store, warn)
             yield replace(desk, ask=self.ask(), dry_run=dry_run)
 
     @contextmanager
@@ -163,7 +163,7 @@ class Session:
     def clients(
         self, home: "Home", settings: "Settings", stack: ExitStack, *, read_only: bool = False
     ) -> "Callable[[], Desk]":
-        """A function that opens ledger and clients at its first call, to be closed by `stack`."""
+        """A function that opens store and clients at its first call, closed by `stack`."""
         opened: list[Desk] = []
 
         def opener() -> "Desk":
@@ -172,19 +172,19 @@ class Session:
             from productive_sage.productive.client import ProductiveClient, Token
             from productive_sage.sage.client import SageClient, sage_http
             from productive_sage.signin.oauth import SageTokens
-            from productive_sage.store import Ledger
+            from productive_sage.store import Store
 
             if opened:
                 return opened[0]
             author = (history.user(), self.command)
-            ledger = stack.enter_context(Ledger(home.ledger, by=author))
-            on_write = history.recorder(ledger, warn)
+            store = stack.enter_context(Store(home.store, by=author))
+            on_write = history.recorder(store, warn)
             vault = self.vault()
             sign_in = vault.productive()
             pool = stack.enter_context(open_pool())
             tokens = SageTokens(vault, sage_http(pool, settings.endpoints.sage_token))
             stack.callback(_warn_of_the_end, tokens)
-            stack.callback(_remember, ledger, sign_in, tokens)
+            stack.callback(_remember, store, sign_in, tokens)
             productive = ProductiveClient(
                 pool,
                 settings.endpoints,
@@ -203,7 +203,7 @@ class Session:
             )
             folder = Path(settings.pdf_folder or home.folder / "pdf").expanduser()
             sage = SageClient(http, tokens.sign_in.business_id)
-            opened.append(Desk(settings, ledger, productive, sage, folder))
+            opened.append(Desk(settings, store, productive, sage, folder))
             return opened[0]
 
         return opener
@@ -235,12 +235,12 @@ def _warn_of_the_end(tokens: "SageTokens") -> None:
         )
 
 
-def _remember(ledger: "Ledger", productive: "ProductiveSignIn", tokens: "SageTokens") -> None:
+def _remember(store: "Store", productive: "ProductiveSignIn", tokens: "SageTokens") -> None:
     """Record at the end of a run, for `status`, what of the sign-ins is no secret."""
     from dataclasses import replace
 
     until = time.time() if tokens.has_ended else tokens.sign_in.refresh_until
     sage = replace(tokens.sign_in, refresh_until=until)
     with suppress(PsageError):  # what the run did counts more
-        ledger.remember_sign_in("Productive", productive.facts)
-        ledger.remember_sign_in("Sage", sage.facts)
+        store.remember_sign_in("Productive", productive.facts)
+        store.remember_sign_in("Sage", sage.facts)

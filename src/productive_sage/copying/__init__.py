@@ -181,7 +181,7 @@ def _copy_each(order: Order, desk: Desk, held: dict[str, Outcome]) -> Iterator[O
     run = _Run(order, desk)
     run.look_for_copies([invoice.id for invoice in invoices])
     stopped_by: PsageError | None = None
-    unknown = {intent.source_id for intent in desk.ledger.open_intents()} if desk.dry_run else set()
+    unknown = {intent.source_id for intent in desk.store.open_intents()} if desk.dry_run else set()
     for source in sources:
         earlier = held.pop(source.id, None) if isinstance(source, Invoice) else None
         if not isinstance(source, Invoice):
@@ -342,7 +342,7 @@ class _Run:
 
     def look_for_copies(self, invoice_ids: Sequence[str]) -> None:
         """In a large batch, read all markers at once instead of searching for each."""
-        unknown = [key for key in invoice_ids if not self._desk.ledger.links(key)]
+        unknown = [key for key in invoice_ids if not self._desk.store.links(key)]
         if len(unknown) > _SINGLE_SEARCHES:
             self._seen = _copies(self._desk, self._order.kind, "PRD-")
 
@@ -374,7 +374,7 @@ class _Run:
         self._check_kind(invoice)
         if not invoice.is_finalised:
             raise IsDraft(f"{invoice.label} is a draft", hint="finalise it in Productive first")
-        known, link = self._desk.ledger.latest(invoice.id), self._latest(invoice, wanted)
+        known, link = self._desk.store.latest(invoice.id), self._latest(invoice, wanted)
         if link is None:
             link = self._adopt(invoice)
             if link is None:
@@ -456,14 +456,14 @@ class _Run:
     # --- copies made elsewhere
 
     def _adopt(self, invoice: Invoice) -> Link | None:
-        """Link copies the ledger does not know; returns the last.
+        """Link copies the store does not know; returns the last.
 
         They are found by their markers, or by the id psage left on the Productive invoice where
         Sage's search does not show a fresh document yet. Raises CopyUnclear where it is not sure,
         CopyIsDraft for one that is not booked: once it is released, another copy is one too many.
         """
         desk = self._desk
-        links = desk.ledger.links(invoice.id)
+        links = desk.store.links(invoice.id)
         known, own = {link.copy for link in links}, {link.sage_id for link in links}
         seen = self._seen
         if seen is None or known or invoice.kind is not self._order.kind:
@@ -498,7 +498,7 @@ class _Run:
                 written=_as_made(document),
             )
             if not desk.dry_run:
-                adopted = desk.ledger.adopt(adopted)
+                adopted = desk.store.adopt(adopted)
         return adopted
 
     def _exported(self, invoice: Invoice) -> SageDocument | None:
@@ -555,7 +555,7 @@ class _Run:
             "pending": link.pending | {"mark"},
         }
         if not desk.dry_run:
-            desk.ledger.change_link(link, **changes)
+            desk.store.change_link(link, **changes)
         return replace(link, **changes), document
 
     def _latest(self, invoice: Invoice, wanted: str | None) -> Link | None:
@@ -563,7 +563,7 @@ class _Run:
 
         Whoever wants a new one is asked again where that turns up, so it is not looked for here.
         """
-        links = self._desk.ledger.links(invoice.id)
+        links = self._desk.store.links(invoice.id)
         if links and wanted != "new" and doubles.unknown(invoice.export_id, links):
             return self._adopt(invoice) or links[-1]
         return links[-1] if links else None
@@ -650,7 +650,7 @@ class _Run:
         if note.kind is INVOICE:
             return None
         credited, desk = drafts.check_whole(note), self._desk
-        links, found = desk.ledger.links(credited.id), list[Invoice]()
+        links, found = desk.store.links(credited.id), list[Invoice]()
         link = links[-1] if links else None
         if link is None or doubles.unknown(credited.export_id, links):
             found, unreadable = desk.productive.invoices(ids=[credited.id])
@@ -862,7 +862,7 @@ class _Run:
             "remember": self._customers.remembers(invoice, contact),
             "agreed": self._customers.is_agreed(invoice, contact),
         }
-        return desk.ledger.begin(
+        return desk.store.begin(
             kind,
             invoice.id,
             desk.sage.business_id,
@@ -922,7 +922,7 @@ class _Run:
         if draft.number is None:
             return
         business_id = self._desk.sage.business_id
-        for other in self._desk.ledger.numbered(draft.kind, draft.number, business_id):
+        for other in self._desk.store.numbered(draft.kind, draft.number, business_id):
             if own is None or other.id != own.id:
                 raise send.number_taken(draft.number, other)
 
@@ -1134,7 +1134,7 @@ class _Run:
             or company not in (None, invoice.company.id)
         ):
             return self._customers.find(invoice), True
-        linked = self._desk.ledger.customer(
+        linked = self._desk.store.customer(
             invoice.company.id, invoice.currency, self._desk.sage.business_id
         )
         if linked and linked.id == present.contact_id:
@@ -1211,7 +1211,7 @@ class _Run:
         done = after.Done()
         if not desk.dry_run:
             if written != link.written:
-                desk.ledger.change_link(link, written=written)
+                desk.store.change_link(link, written=written)
             pending = set(link.pending)
             if self._order.with_pdf and desk.settings.pdf == "productive":
                 pending.add("pdf")

@@ -1,7 +1,7 @@
 """What follows a copy: the mark and number on the Productive invoice, and the PDF.
 
 None of it can undo the copy. What a service refuses becomes a notice; what failed for the moment
-stays `pending` in the ledger, and the next run does it.
+stays `pending` in the store, and the next run does it.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from productive_sage.models import Invoice, Notice, PdfResult, SageDocument
 from productive_sage.sage.client import PDF_LIMIT
 from productive_sage.store import Link
 
-log = logging.getLogger("psage.followups")
+log = logging.getLogger("psage.after")
 
 _NAME_BYTES = 120
 """Of a number in a file name: a file system takes 255 in all."""
@@ -127,7 +127,7 @@ def finish(
 
 def _is_old(desk: Desk, link: Link, invoice: Invoice | None) -> bool:
     """Whether there is a later copy, known here or, made by another machine, to Productive."""
-    latest = desk.ledger.latest(link.productive_id)
+    latest = desk.store.latest(link.productive_id)
     if latest and latest.id != link.id:
         return True
     if invoice is None:
@@ -183,9 +183,11 @@ def _step(name: str, work: Callable[[], None], code: str, what: str, *, done: Do
 def _keep(desk: Desk, link: Link, done: Done) -> None:
     """Record what is left; where that fails the next run does some of it again."""
     try:
-        desk.ledger.change_link(link, pending=frozenset(done.left))
+        desk.store.change_link(link, pending=frozenset(done.left))
     except PsageError as error:
-        done.notices.append(Notice("not_recorded", f"the ledger was not updated: {error.message}"))
+        done.notices.append(
+            Notice("not_recorded", f"psage's records were not updated: {error.message}")
+        )
 
 
 def _mark(document: SageDocument) -> dict[str, object]:
@@ -217,7 +219,7 @@ def _from_productive(
         return
     for old in {*ours, *filter(None, [link.pdf_attachment_id])} - {attached}:
         desk.sage.delete_attachment(old)
-    desk.ledger.change_link(link, pdf_sha256=digest, pdf_attachment_id=attached)
+    desk.store.change_link(link, pdf_sha256=digest, pdf_attachment_id=attached)
     done.pdf = PdfResult("productive", name, digest, attached=True)
 
 
@@ -320,7 +322,7 @@ def _from_sage(
     if digest != link.pdf_sha256:
         attachment = desk.productive.upload_pdf(name=name, content=content)
         desk.productive.patch_invoice(invoice.id, {"attachment_id": attachment})
-        desk.ledger.change_link(link, pdf_sha256=digest)
+        desk.store.change_link(link, pdf_sha256=digest)
     done.pdf = PdfResult("sage", str(path), digest, attached=True)
 
 

@@ -85,7 +85,7 @@ class Customers:
         """Whether a person said, now or earlier, that the company is billed to this contact."""
         if (invoice.company.id, contact.id) in self._agreed:
             return True
-        return self._is_linked(invoice, contact.id) and self._desk.ledger.is_customer_agreed(
+        return self._is_linked(invoice, contact.id) and self._desk.store.is_customer_agreed(
             invoice.company.id, invoice.currency, self._desk.sage.business_id
         )
 
@@ -101,11 +101,11 @@ class Customers:
     def _linked(self, invoice: Invoice, *, only_unused: bool = False) -> Contact | None:
         """The contact billed until now, unless it has become another company's by what Sage says.
 
-        What a person agreed to stays. `only_unused`: as `Ledger.customer` has it.
+        What a person agreed to stays. `only_unused`: as `Store.customer` has it.
         """
         desk, key = self._desk, (invoice.company.id, invoice.currency)
-        linked = desk.ledger.customer(*key, desk.sage.business_id, only_unused=only_unused)
-        if linked is None or desk.ledger.is_customer_agreed(*key, desk.sage.business_id):
+        linked = desk.store.customer(*key, desk.sage.business_id, only_unused=only_unused)
+        if linked is None or desk.store.is_customer_agreed(*key, desk.sage.business_id):
             return linked
         if matching.is_another(self.seen(invoice, linked), invoice.company, invoice.bill_to):
             self._left[key] = linked
@@ -126,7 +126,7 @@ class Customers:
         contact = self._known.get(key)
         if not isinstance(contact, Contact) or desk.sage.customer(contact.id):
             return None
-        desk.ledger.forget_customer(*key, desk.sage.business_id)
+        desk.store.forget_customer(*key, desk.sage.business_id)
         del self._known[key]
         self._made.pop(invoice.id, None)
         self._all = None
@@ -139,7 +139,7 @@ class Customers:
 
     def _make(self, new: NewCustomer) -> Contact:
         desk = self._desk
-        intent = desk.ledger.begin(
+        intent = desk.store.begin(
             "contact",
             f"{new.company_id} {new.currency}",
             desk.sage.business_id,
@@ -160,7 +160,7 @@ class Customers:
         contact = Contact(contact_id, name, currency=invoice.currency)
         if not self.remembers(invoice, contact):
             return
-        self._desk.ledger.remember_customer(
+        self._desk.store.remember_customer(
             invoice.company.id,
             invoice.currency,
             self._desk.sage.business_id,
@@ -392,7 +392,7 @@ def deliver_contact(desk: Desk, intent: Intent, *, is_first: bool = True) -> Con
     sent = intent.payload
     try:
         contact = journal.deliver(
-            desk.ledger,
+            desk.store,
             intent,
             send=desk.sage.create_customer,
             look=lambda: find_made(desk, intent),
@@ -411,7 +411,7 @@ def deliver_contact(desk: Desk, intent: Intent, *, is_first: bool = True) -> Con
         raise
     made_at = datetime.fromisoformat(contact.made_at) if contact.made_at else None
     if journal.is_of_old(intent, made_at) and desk.sage.known_customer(contact.id) is None:
-        return deliver_contact(desk, journal.anew(desk.ledger, intent, at=desk.sage.now()))
+        return deliver_contact(desk, journal.anew(desk.store, intent, at=desk.sage.now()))
     contact = replace(  # Sage's answer holds references, not what is in them
         contact,
         currency=contact.currency or str(sent["currency_id"]),
@@ -421,7 +421,7 @@ def deliver_contact(desk: Desk, intent: Intent, *, is_first: bool = True) -> Con
         has_address=bodies.is_address(sent["main_address"]),
     )
     try:
-        desk.ledger.finish_contact(intent, contact)
+        desk.store.finish_contact(intent, contact)
         desk.keep_contact(contact)
     except PsageError as error:
         raise OutcomeUnknown(

@@ -369,7 +369,7 @@ def _description(line: InvoiceLine, position: int) -> str:
 
 
 def expectation(draft: Draft) -> dict[str, Any]:
-    """What Sage must answer, as plain text for the ledger.
+    """What Sage must answer, as plain text for the store.
 
     Productive's tax, where the copy has its rate: a cent that no rounding explains is a difference.
     """

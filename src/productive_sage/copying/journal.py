@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from productive_sage.errors import OutcomeUnknown, PsageError, Refused
-from productive_sage.store import Intent, Ledger
+from productive_sage.store import Intent, Store
 
 _T = TypeVar("_T")
 _CLOSE = timedelta(minutes=1)
@@ -18,7 +18,7 @@ _CLOSE = timedelta(minutes=1)
 
 
 def deliver(
-    ledger: Ledger,
+    store: Store,
     intent: Intent,
     *,
     send: Callable[[dict[str, Any]], _T],
@@ -45,7 +45,7 @@ def deliver(
         if is_first:
             # Only an answer uses a key up; what never got there is the same on every machine.
             is_answer = isinstance(error, Refused)
-            ledger.close(intent, "refused" if is_answer else "lapsed", error.message)
+            store.close(intent, "refused" if is_answer else "lapsed", error.message)
             raise
         if isinstance(error, Refused):
             raise _unknown(error, error) from error
@@ -65,10 +65,10 @@ def is_of_old(intent: Intent, made_at: datetime | None) -> bool:
     return made_at is not None and made_at < intent.began_at - _CLOSE
 
 
-def anew(ledger: Ledger, intent: Intent, *, at: datetime) -> Intent:
+def anew(store: Store, intent: Intent, *, at: datetime) -> Intent:
     """The intent once more under another key, since what the first made is gone."""
-    ledger.close(intent, "refused", "the key brought what was made before and is gone since")
-    return ledger.begin(
+    store.close(intent, "refused", "the key brought what was made before and is gone since")
+    return store.begin(
         intent.kind,
         intent.source_id,
         intent.business_id,

@@ -48,7 +48,7 @@ class Written:
     """False where Sage's answer was not what was sent, so that it has to be sent again."""
 
     def as_text(self) -> str:
-        """As the ledger keeps it."""
+        """As the store keeps it."""
         versions = {
             name: {"document": dict(one.document), "lines": [dict(line) for line in one.lines]}
             for name, one in (("said", self.said), ("held", self.held))

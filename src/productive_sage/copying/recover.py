@@ -24,7 +24,7 @@ from productive_sage.errors import (
 from productive_sage.models import INVOICE, Invoice, Notice, Outcome
 from productive_sage.store import Intent, Link
 
-log = logging.getLogger("psage.settling")
+log = logging.getLogger("psage.recover")
 
 _KEY_LIFE = timedelta(days=1)
 """Sage keeps a key for days; psage relies on one."""
@@ -42,15 +42,15 @@ def settle(desk: Desk, *, asked: Callable[[str, str], bool]) -> Iterator[Outcome
 
     Raises only what stops every document: no sign-in, no network.
     """
-    unfinished = {(link.productive_id, link.copy) for link in desk.ledger.unfinished()}
-    for intent in desk.ledger.open_intents():
+    unfinished = {(link.productive_id, link.copy) for link in desk.store.unfinished()}
+    for intent in desk.store.open_intents():
         if intent.kind == "contact":
             _settle_contact(desk, intent)
         elif outcome := _attempt(desk, intent, asked):
             if outcome.sage_id:  # and so followed up
                 unfinished.discard((intent.source_id, intent.context["copy"]))
             yield outcome
-    for link in desk.ledger.unfinished():
+    for link in desk.store.unfinished():
         if (link.productive_id, link.copy) in unfinished and (outcome := _complete(desk, link)):
             yield _within_reason(desk, link, outcome)
 
@@ -64,11 +64,11 @@ def _settle_contact(desk: Desk, intent: Intent) -> None:
     """Refused: the copy that needs it plans afresh. Unknown: begin() guards the company."""
     try:
         if found := customers.find_made(desk, intent):
-            desk.ledger.finish_contact(intent, found)
+            desk.store.finish_contact(intent, found)
         elif _age(desk, intent) < _KEY_LIFE:
             customers.deliver_contact(desk, intent, is_first=_age(desk, intent) > SEARCH_LAG)
         else:
-            desk.ledger.close(intent, "lapsed", "never arrived")
+            desk.store.close(intent, "lapsed", "never arrived")
     except (Refused, OutcomeUnknown) as error:
         log.warning("intent %s: %s", intent.id, error)
 
@@ -124,7 +124,7 @@ def _against_productive(outcome: Outcome, invoice: Invoice) -> Outcome:
 def _settle_create(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outcome | None:
     document = send.find_made(desk, intent)
     if document is None and invoice and _is_copied_elsewhere(desk, intent, invoice):
-        desk.ledger.close(intent, "lapsed", "another machine made it")
+        desk.store.close(intent, "lapsed", "another machine made it")
         return None
     if document:
         link = send.record(desk, intent, document)
@@ -136,7 +136,7 @@ def _settle_create(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outco
         )  # not found after so long: the first never arrived
         link, document = send.deliver_create(desk, intent, is_first=is_first)
     elif _age(desk, intent) > SEARCH_LAG:
-        desk.ledger.close(intent, "lapsed", "never arrived")
+        desk.store.close(intent, "lapsed", "never arrived")
         return None
     else:
         raise OutcomeUnknown(
@@ -163,18 +163,18 @@ def _may_go(desk: Desk, intent: Intent, invoice: Invoice) -> bool:
 
 
 def _settle_update(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outcome | None:
-    links = desk.ledger.links(intent.source_id)
+    links = desk.store.links(intent.source_id)
     link = next((i for i in links if i.copy == intent.context["copy"]), None)
     present = desk.sage.known(intent.document_kind, str(intent.context["sage_id"]))
     is_changeable = present and present.status != "VOID" and not present.is_draft
     if link is None or present is None or not is_changeable:
-        desk.ledger.close(intent, "lapsed", "not sent again")
+        desk.store.close(intent, "lapsed", "not sent again")
         return None
     held = merge.held_in(present)
     before = merge.version(intent.context["before"])
     has_arrived = merge.has_arrived(intent.document_kind, intent.payload, before, held)
     if not has_arrived and (held != before or _age(desk, intent) > _KEY_LIFE):
-        desk.ledger.close(intent, "lapsed", "not sent again")
+        desk.store.close(intent, "lapsed", "not sent again")
         command = f"psage {link.kind.command} {link.productive_id} --update-existing"
         raise UpdateLapsed(
             f"the update of {present.number} begun by an earlier run did not arrive, and is not "
@@ -184,7 +184,7 @@ def _settle_update(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outco
     if has_arrived:
         link, document = send.record_update(desk, intent, link, present), present
     elif reason := allocations.locked_because(link, present):
-        desk.ledger.close(intent, "refused", reason)
+        desk.store.close(intent, "refused", reason)
         raise CopyLocked(
             f"the update of {present.number} begun by an earlier run did not arrive, and it "
             f"cannot be sent any more: {reason}",
@@ -232,15 +232,15 @@ def _within_reason(desk: Desk, link: Link, outcome: Outcome) -> Outcome:
     if any(notice.code == CopyIsDraft.code for notice in outcome.notices):
         return outcome
     name, now = f"left {link.id}", datetime.now(UTC)
-    since = desk.ledger.mark(name)
-    (left,) = [one.pending for one in desk.ledger.links(link.productive_id) if one.id == link.id]
+    since = desk.store.cursor(name)
+    (left,) = [one.pending for one in desk.store.links(link.productive_id) if one.id == link.id]
     if not left or not since:
         if left or since:
-            desk.ledger.set_marks({name: now.isoformat() if left else ""})
+            desk.store.set_cursors({name: now.isoformat() if left else ""})
         return outcome
     if now - datetime.fromisoformat(since) < _TRIED:
         return outcome
-    desk.ledger.change_link(link, pending=left & {"allocate"})
+    desk.store.change_link(link, pending=left & {"allocate"})
     said = (
         f"what was left to do after the copy has failed for {_TRIED.days} days and is not tried "
         f"again; where it is the PDF, `psage {link.kind.command} {link.productive_id} "
@@ -255,15 +255,15 @@ def _completed(desk: Desk, link: Link) -> Outcome | None:
         raise unreadable[link.productive_id]
     document = desk.sage.known(link.kind, link.sage_id)
     if document is None or document.status == "VOID":
-        desk.ledger.change_link(link, pending=frozenset())  # there is nothing left to do it to
+        desk.store.change_link(link, pending=frozenset())  # there is nothing left to do it to
         return None
     document.check_booked("it")
     if document.number != link.sage_number:  # released since
-        desk.ledger.change_link(link, sage_number=document.number)
+        desk.store.change_link(link, sage_number=document.number)
     invoice = found[0] if found else None
     done = after.finish(desk, link, invoice, document, again=True)
     if invoice is None:
-        desk.ledger.change_link(
+        desk.store.change_link(
             link, pending=link.pending & {"allocate"} if done.is_left else frozenset()
         )
         return None

@@ -43,7 +43,7 @@ def deliver_create(
     """
     try:
         document = journal.deliver(
-            desk.ledger,
+            desk.store,
             intent,
             send=partial(desk.sage.create, intent.document_kind),
             look=lambda: find_made(desk, intent),
@@ -56,7 +56,7 @@ def deliver_create(
         return record(desk, intent, document, is_answer=True), document
     present = desk.sage.known(intent.document_kind, document.id)
     if present is None:
-        return deliver_create(desk, journal.anew(desk.ledger, intent, at=desk.sage.now()))
+        return deliver_create(desk, journal.anew(desk.store, intent, at=desk.sage.now()))
     link = record(desk, intent, present)
     if present.status == "VOID":
         raise made_and_gone(link, present)
@@ -91,7 +91,7 @@ def record(desk: Desk, intent: Intent, document: SageDocument, *, is_answer: boo
     Raises OutcomeUnknown where that cannot be written: the next run finds the copy by its marker.
     """
     try:
-        return desk.ledger.finish_create(
+        return desk.store.finish_create(
             intent,
             sage_id=document.id,
             number=document.number,
@@ -131,9 +131,9 @@ def deliver_update(
 
     if allocations.of(link, present):
         link = replace(link, pending=link.pending | {"allocate"})
-        desk.ledger.change_link(link, pending=link.pending)
+        desk.store.change_link(link, pending=link.pending)
     try:
-        document = journal.deliver(desk.ledger, intent, send=send, look=look, is_first=is_first)
+        document = journal.deliver(desk.store, intent, send=send, look=look, is_first=is_first)
     except OutcomeUnknown:
         raise
     except PsageError as error:
@@ -161,7 +161,7 @@ def record_update(
 ) -> Link:
     """Record what an update changed and end its intent; `is_answer` as for `record`."""
     try:
-        return desk.ledger.finish_update(
+        return desk.store.finish_update(
             intent,
             link,
             sage_number=document.number,

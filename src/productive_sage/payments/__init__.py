@@ -36,14 +36,14 @@ from productive_sage.models import (
     Change,
     Failed,
     Finding,
-    Mirrored,
     Notice,
+    OwnPayment,
     Payment,
     Receipt,
+    ReceiptShare,
     Report,
     SageDocument,
     Settlement,
-    Share,
     Skipped,
 )
 from productive_sage.payments import shares
@@ -102,7 +102,7 @@ class _Case:
     """None where Productive does not show the invoice."""
     intents: dict[str, Intent] = field(default_factory=dict)
     """New payments of an earlier run whose outcome is not known, by marker."""
-    wanted: list[Share] = field(default_factory=list)
+    wanted: list[ReceiptShare] = field(default_factory=list)
     """What settles the latest copy."""
     steps: shares.Steps = field(default_factory=shares.Steps)
     made: dict[str, str] = field(default_factory=dict)
@@ -132,7 +132,7 @@ def sync(order: Order, desk: Desk, report: Report) -> None:
     desk.check_business()
     run = _Run(order, desk, report)
     cases = run.cases()
-    if not desk.ledger.copies():
+    if not desk.store.copies():
         report.notices.append(
             Notice(
                 "nothing_copied",
@@ -172,26 +172,26 @@ class _Run:
         self._twins: dict[str, list[SageDocument]] = {}
         """Copies of the linked invoices that are not those linked, by Productive id."""
         self._removals = 0
-        self._mark = desk.ledger.mark(UNTIL)
+        self._cursor = desk.store.cursor(UNTIL)
         self._is_full = self._must_be_full()
 
     # --- which invoices
 
     def _must_be_full(self) -> bool:
-        order, ledger = self._order, self._desk.ledger
+        order, store = self._order, self._desk.store
         if order.full or order.invoices or order.since:
             return order.full
-        full, begin = ledger.mark(FULL), ledger.mark(BEGIN)
-        if self._mark is None or full is None or begin is None:
+        full, begin = store.cursor(FULL), store.cursor(BEGIN)
+        if self._cursor is None or full is None or begin is None:
             return True
         until, compared = self._report.until, datetime.fromisoformat(full)
-        if max(compared, datetime.fromisoformat(self._mark)) > until:
+        if max(compared, datetime.fromisoformat(self._cursor)) > until:
             return True  # a clock was ahead then: what happened since may be missing
         return until - compared > _FULL_EVERY or self._begin < date.fromisoformat(begin)
 
     def _changed_or_asked(self, intents: list[Intent]) -> tuple[set[str], set[str]]:
         """(Sage ids, Productive ids) of what this run looks at."""
-        ledger = self._desk.ledger
+        store = self._desk.store
         if self._order.invoices:
             self._read_unknown(self._order.invoices)
             if self._desk.dry_run:
@@ -201,15 +201,15 @@ class _Run:
             return set(), set(self._order.invoices)
         if self._is_full:
             self._read_list()
-            since = datetime.fromisoformat(self._mark) if self._mark else self._report.until
+            since = datetime.fromisoformat(self._cursor) if self._cursor else self._report.until
             self._feeds(since - OVERLAP, only_deleted=True)
             touched = set(self._documents)
-            asked = {link.productive_id for link in ledger.copied_invoices()}
+            asked = {link.productive_id for link in store.copied_invoices()}
         else:
             touched, asked = self._changed()
-        asked |= {one.productive_id for one in ledger.waiting()}
+        asked |= {one.productive_id for one in store.waiting()}
         # No feed shows what people do in Productive, so what they may settle there is read.
-        asked |= {one.productive_id for one in ledger.reports() if one.code in _IN_PRODUCTIVE}
+        asked |= {one.productive_id for one in store.reports() if one.code in _IN_PRODUCTIVE}
         if not self._desk.dry_run:
             self._adopt()
         asked |= self._look_for_twins()
@@ -217,10 +217,10 @@ class _Run:
 
     def cases(self) -> list[_Case]:
         """The invoices that may have changed, with what Sage says of their copies."""
-        ledger = self._desk.ledger
-        intents = ledger.open_payments()
+        store = self._desk.store
+        intents = store.open_payments()
         touched, asked = self._changed_or_asked(intents)
-        links = {sage_id: ledger.linked(sage_id) for sage_id in touched}
+        links = {sage_id: store.linked(sage_id) for sage_id in touched}
         asked |= {link.productive_id for link in links.values() if link and link.kind is INVOICE}
         cases = list(filter(None, map(self._case, sorted(asked, key=_by_number))))
         for case in cases:
@@ -231,8 +231,8 @@ class _Run:
             }
         self._read_documents(cases)
         for case in cases:
-            copies = ledger.links(case.productive_id)[:-1]
-            kept = {one.sage_id for one in ledger.mirrored(case.productive_id)}
+            copies = store.links(case.productive_id)[:-1]
+            kept = {one.sage_id for one in store.mirrored(case.productive_id)}
             for copy in copies:
                 if copy.sage_id in touched | kept and (found := self._document(copy.sage_id)):
                     case.older.append(found)
@@ -250,10 +250,10 @@ class _Run:
 
         What was said before is searched for, and said until it is settled.
         """
-        desk, ledger = self._desk, self._desk.ledger
+        desk, store = self._desk, self._desk.store
         found = [document for document in self._documents.values() if document]
-        for one in ledger.reports():
-            link = ledger.latest(one.productive_id) if one.code == CopiedTwice.code else None
+        for one in store.reports():
+            link = store.latest(one.productive_id) if one.code == CopiedTwice.code else None
             if link:
                 marker = markers.of_copy(link.productive_id, link.copy)
                 ids = {sage_id for sage_id, _ in desk.sage.marked(INVOICE, marker)}
@@ -261,15 +261,15 @@ class _Run:
                 found += [twin for sage_id in ids if (twin := self._witness(sage_id))]
         for document in found:
             mark = markers.in_reference(document.reference)
-            if mark and ledger.links(mark[0]) and not ledger.linked(document.id):
+            if mark and store.links(mark[0]) and not store.linked(document.id):
                 self._twins.setdefault(mark[0], []).append(document)
         self._look_for_doubled_customers()
         return set(self._twins)
 
     def _look_for_doubled_customers(self) -> None:
         """Say where Sage holds a customer twice that was made since the last run."""
-        since = datetime.fromisoformat(self._mark or "2000-01-01T00:00:00+00:00")
-        if not self._desk.ledger.has_made_customers(since):
+        since = datetime.fromisoformat(self._cursor or "2000-01-01T00:00:00+00:00")
+        if not self._desk.store.has_made_customers(since):
             return
         try:
             contacts = self._desk.sage.customers(since - OVERLAP)
@@ -280,12 +280,12 @@ class _Run:
             self._report.notices.append(Notice(error.code, f"{error.message}; {error.hint}"))
 
     def _read_unknown(self, productive_ids: Sequence[str]) -> None:
-        """Read the copies Productive names of these invoices, and the ledger does not know."""
+        """Read the copies Productive names of these invoices, and the store does not know."""
         balances, _ = self._desk.productive.balances(
             [one for one in productive_ids if one.isdecimal()]
         )
         for productive_id, balance in balances.items():
-            links = self._desk.ledger.links(productive_id)
+            links = self._desk.store.links(productive_id)
             if sage_id := doubles.unknown(balance.export_id, links):
                 self._documents[sage_id] = self._witness(sage_id)
 
@@ -293,7 +293,7 @@ class _Run:
         """Say which copies a real run would link first; a dry run records nothing."""
         for document in self._documents.values():
             mark = markers.in_reference(document.reference) if document else None
-            if document and mark and not self._desk.ledger.linked(document.id):
+            if document and mark and not self._desk.store.linked(document.id):
                 self._elsewhere.add(mark[0])
                 self._report.notices.append(
                     Notice(
@@ -304,16 +304,16 @@ class _Run:
                 )
 
     def _adopt(self) -> None:
-        """Link the copies of other machines, or of after a backup of the ledger was made.
+        """Link the copies of other machines, or of after a backup of the store was made.
 
         They are among the documents that were read, and Productive names each as the copy.
         """
-        ledger, found = self._desk.ledger, dict[str, tuple[int, SageDocument]]()
+        store, found = self._desk.store, dict[str, tuple[int, SageDocument]]()
         for document in self._documents.values():
             mark = markers.in_reference(document.reference) if document else None
-            if document is None or mark is None or document.is_draft or ledger.linked(document.id):
+            if document is None or mark is None or document.is_draft or store.linked(document.id):
                 continue
-            latest = ledger.latest(mark[0])
+            latest = store.latest(mark[0])
             if mark[1] > max(latest.copy if latest else 0, found.get(mark[0], (0,))[0]):
                 found[mark[0]] = mark[1], document
         balances, _ = self._desk.productive.balances([*found])
@@ -325,12 +325,12 @@ class _Run:
                     credited_sage_id=None,
                     written=None,
                 )
-                ledger.adopt(replace(link, pending=frozenset()))
+                store.adopt(replace(link, pending=frozenset()))
 
     def _case(self, productive_id: str) -> _Case | None:
-        link = self._desk.ledger.latest(productive_id)
+        link = self._desk.store.latest(productive_id)
         if link and link.kind is INVOICE:
-            return _Case(productive_id, link, number=self._desk.ledger.number(productive_id))
+            return _Case(productive_id, link, number=self._desk.store.number(productive_id))
         if productive_id in self._order.invoices and productive_id not in self._elsewhere:
             error: PsageError = InvoiceNotCopied(
                 f"invoice {productive_id} has no copy in Sage",
@@ -345,19 +345,19 @@ class _Run:
         return None
 
     def _changed(self) -> tuple[set[str], set[str]]:
-        """(Sage ids, Productive ids) of what the feeds and the ledger say changed."""
-        sage, ledger = self._desk.sage, self._desk.ledger
+        """(Sage ids, Productive ids) of what the feeds and the store say changed."""
+        sage, store = self._desk.sage, self._desk.store
         if self._order.since:
             since = datetime.combine(self._order.since, time.min, UTC)
         else:
-            since = datetime.fromisoformat(str(self._mark)) - OVERLAP
+            since = datetime.fromisoformat(str(self._cursor)) - OVERLAP
         self._report.since = since
         for document in sage.invoices(since):
             self._documents[document.id] = document
         asked = set[str]()
         settled: set[str] | None = set()
         for path, receipt in self._feeds(since):
-            asked |= {one.productive_id for one in ledger.mirrored_from(receipt.id)}
+            asked |= {one.productive_id for one in store.mirrored_from(receipt.id)}
             if settled is not None:
                 documents = self._settled_by(path, receipt)
                 settled = None if documents is None else settled | documents
@@ -365,8 +365,8 @@ class _Run:
             self._read_list()  # a receipt that does not say what it settles may settle any
         touched = self._documents.keys() | (settled or set())
         for source_id in self._deleted:
-            asked |= {one.productive_id for one in ledger.mirrored_from(source_id)}
-        asked |= {link.productive_id for link in ledger.copied_invoices(since=since)}
+            asked |= {one.productive_id for one in store.mirrored_from(source_id)}
+        asked |= {link.productive_id for link in store.copied_invoices(since=since)}
         return touched, asked
 
     def _feeds(self, since: datetime, *, only_deleted: bool = False) -> list[tuple[str, Receipt]]:
@@ -430,7 +430,7 @@ class _Run:
                     hint="try again; if it stays so, see whether the sign-in still reaches the "
                     "business",
                 )
-        elif len(missing) > 1 and len(missing) > self._desk.ledger.copies() / 200:
+        elif len(missing) > 1 and len(missing) > self._desk.store.copies() / 200:
             self._read_list()
 
     def _document(self, sage_id: str) -> SageDocument | None:
@@ -488,7 +488,7 @@ class _Run:
             error = error.reworded(f"{case.label}: {error.message}")
         self._report.failed.append(Failed(case.productive_id, case.number, error))
         if not self._desk.dry_run:
-            self._desk.ledger.keep_waiting(
+            self._desk.store.keep_waiting(
                 case.productive_id, error.code, error.message, next_step=_step_after(error, case)
             )
 
@@ -516,15 +516,15 @@ class _Run:
         case.steps = steps = shares.plan(
             wanted,
             case.payments,
-            self._desk.ledger.mirrored(case.productive_id),
-            copies={link.sage_id for link in self._desk.ledger.links(case.productive_id)},
+            self._desk.store.mirrored(case.productive_id),
+            copies={link.sage_id for link in self._desk.store.links(case.productive_id)},
             sent=case.intents.keys(),
             begin=self._begin,
             write_off=self._desk.settings.settlement_discount == "write_off",
         )
         self._report.older += len(steps.older)
         steps.findings += unclear
-        steps.moved = [one for one in steps.by_hand if self._desk.ledger.is_mirrored(one.id)]
+        steps.moved = [one for one in steps.by_hand if self._desk.store.is_mirrored(one.id)]
         self._look_for_vanished(case)
         steps.removes = [pair for pair in steps.removes if self._is_proven(case, *pair)]
         self._removals += len(steps.removes)
@@ -694,7 +694,7 @@ class _Run:
 
     # --- proof of a removal
 
-    def _is_proven(self, case: _Case, payment: Payment, one: Mirrored) -> bool:
+    def _is_proven(self, case: _Case, payment: Payment, one: OwnPayment) -> bool:
         """Whether Sage positively says that what a payment stands for is gone."""
         document = self._witness(one.sage_id)
         if document is None:
@@ -742,17 +742,17 @@ class _Run:
 
     def apply(self, case: _Case) -> None:
         """Do what was planned for one invoice: remove, change, create."""
-        steps, ledger = case.steps, self._desk.ledger
+        steps, store = case.steps, self._desk.store
         if not self._desk.dry_run:
             for one in steps.found:
-                ledger.mirror(one, case.intents.pop(one.marker, None))
+                store.mirror(one, case.intents.pop(one.marker, None))
             copied = {markers.in_note(payment.note) for payment in steps.by_hand}
             for share, one in steps.vanished:
                 # Without its record a person's copy of a payment would pass for psage's own.
                 if share is None or one.marker not in copied:
-                    ledger.unmirror(one.marker)
+                    store.unmirror(one.marker)
             for intent in case.intents.values():
-                ledger.close(intent, "lapsed", "never arrived")
+                store.close(intent, "lapsed", "never arrived")
         # A step that failed ends it, or a payment could stand beside the one it replaces.
         writes: list[tuple[Callable[..., None], tuple[Any, ...]]] = [
             *((self._remove, pair) for pair in steps.removes),
@@ -765,7 +765,7 @@ class _Run:
                 return
         self._report.settled += 1
         if not self._desk.dry_run:
-            ledger.stop_waiting(case.productive_id)
+            store.stop_waiting(case.productive_id)
 
     def _check_gone(self, case: _Case, payment: Payment) -> None:
         """Raises ServiceUnavailable where Productive still has what it did not plainly remove."""
@@ -776,11 +776,11 @@ class _Run:
                 hint="the next run tries again; if it stays so, remove it in Productive by hand",
             )
 
-    def _remove(self, case: _Case, payment: Payment, one: Mirrored) -> None:
+    def _remove(self, case: _Case, payment: Payment, one: OwnPayment) -> None:
         if not self._desk.dry_run:
             # One that is said to be gone is forgotten when the next run does not see it either.
             if self._desk.productive.delete_payment(payment.id):
-                self._desk.ledger.unmirror(one.marker)
+                self._desk.store.unmirror(one.marker)
             else:
                 self._check_gone(case, payment)
         self._report.deleted.append(
@@ -797,16 +797,16 @@ class _Run:
         )
 
     def _change(
-        self, case: _Case, payment: Payment, share: Share, changes: Mapping[str, Any]
+        self, case: _Case, payment: Payment, share: ReceiptShare, changes: Mapping[str, Any]
     ) -> None:
         if not self._desk.dry_run:
             self._desk.productive.change_payment(payment.id, self._attributes(case, changes))
-            self._desk.ledger.mirror(
-                Mirrored(share.marker, case.productive_id, payment.id, share.reference)
+            self._desk.store.mirror(
+                OwnPayment(share.marker, case.productive_id, payment.id, share.reference)
             )
         self._report.updated.append(_changed(case, share, payment.id))
 
-    def _create(self, case: _Case, share: Share) -> None:
+    def _create(self, case: _Case, share: ReceiptShare) -> None:
         payment_id = None
         if not self._desk.dry_run:
             on = "written_off_on" if share.is_discount else "paid_on"
@@ -816,10 +816,10 @@ class _Run:
             case.made[share.marker] = payment_id
         self._report.created.append(_changed(case, share, payment_id))
 
-    def _send(self, case: _Case, share: Share, attributes: Mapping[str, Any]) -> str:
+    def _send(self, case: _Case, share: ReceiptShare, attributes: Mapping[str, Any]) -> str:
         """POST a payment once: no key makes it repeatable, so an unknown end stays open."""
         desk = self._desk
-        intent = desk.ledger.begin(
+        intent = desk.store.begin(
             "payment",
             share.marker,
             desk.sage.business_id,
@@ -832,11 +832,11 @@ class _Run:
         except OutcomeUnknown:
             raise
         except PsageError as error:
-            desk.ledger.close(intent, "refused", error.message)
+            desk.store.close(intent, "refused", error.message)
             raise
-        one = Mirrored(share.marker, case.productive_id, payment_id, share.reference)
+        one = OwnPayment(share.marker, case.productive_id, payment_id, share.reference)
         try:
-            desk.ledger.mirror(one, intent)
+            desk.store.mirror(one, intent)
         except PsageError as error:
             raise OutcomeUnknown(
                 f"payment {payment_id} is in Productive, but could not be recorded: "
@@ -862,7 +862,7 @@ class _Run:
 
     def _give_way(self, _case: _Case, own: str, other: Payment) -> None:
         self._desk.productive.delete_payment(own)
-        self._desk.ledger.mirror(shares.as_mirrored(other, markers.in_note(other.note) or ""))
+        self._desk.store.mirror(shares.as_mirrored(other, markers.in_note(other.note) or ""))
         self._report.created = [one for one in self._report.created if one.payment_id != own]
 
     def _attributes(self, case: _Case, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -879,8 +879,8 @@ class _Run:
 
     def remember(self, cases: list[_Case]) -> None:
         """Keep what somebody should look at until a run finds it settled."""
-        report, ledger = self._report, self._desk.ledger
-        said = {(one.productive_id, one.code, one.message) for one in ledger.reports()}
+        report, store = self._report, self._desk.store
+        said = {(one.productive_id, one.code, one.message) for one in store.reports()}
         report.skipped = [
             replace(one, is_new=(one.productive_id, one.code, one.message) not in said)
             for one in report.skipped
@@ -895,7 +895,7 @@ class _Run:
             if case.productive_id in before | now.keys() and not (
                 case.is_failed or self._desk.dry_run
             ):
-                ledger.replace_reports(case.productive_id, now.get(case.productive_id, []))
+                store.replace_reports(case.productive_id, now.get(case.productive_id, []))
 
     def move_marks(self) -> None:
         """Remember how far this run got: never past its start, and only where nothing is missed."""
@@ -904,14 +904,14 @@ class _Run:
         until = self._report.until.isoformat()
         if self._is_full:
             marks = {UNTIL: until, FULL: until, BEGIN: self._begin.isoformat()}
-            self._desk.ledger.set_marks(marks)
-        elif self._mark and self._report.since:
-            needed = datetime.fromisoformat(self._mark) - OVERLAP
+            self._desk.store.set_cursors(marks)
+        elif self._cursor and self._report.since:
+            needed = datetime.fromisoformat(self._cursor) - OVERLAP
             if self._report.since <= needed:
-                self._desk.ledger.set_marks({UNTIL: until})
+                self._desk.store.set_cursors({UNTIL: until})
 
 
-def _changed(case: _Case, share: Share, payment_id: str | None) -> Change:
+def _changed(case: _Case, share: ReceiptShare, payment_id: str | None) -> Change:
     return Change(
         case.productive_id,
         case.link.sage_number,

@@ -17,17 +17,17 @@ from productive_sage.errors import AnswerIncomplete
 from productive_sage.models import (
     Balance,
     Finding,
-    Mirrored,
+    OwnPayment,
     Payment,
+    ReceiptShare,
     SageDocument,
     Settlement,
-    Share,
 )
 
 _OUR_LINE = "Sage receipt"
 _FEW = 10
 """Among so many amounts at most a sum is no accident, and quickly found."""
-_Row = TypeVar("_Row", Payment, Share)
+_Row = TypeVar("_Row", Payment, ReceiptShare)
 
 
 # --- what Sage says
@@ -48,12 +48,12 @@ def is_complete(document: SageDocument) -> bool:
     return document.total - document.outstanding == settled
 
 
-def of(document: SageDocument) -> tuple[list[Share], list[Finding]]:
+def of(document: SageDocument) -> tuple[list[ReceiptShare], list[Finding]]:
     """The shares that settle an invoice, and what of it cannot be told to be a payment or not.
 
     Several shares of one receipt are one.
     """
-    found: dict[str, Share] = {}
+    found: dict[str, ReceiptShare] = {}
     findings: list[Finding] = []
     for row in document.settlements or ():
         if _is_credit(row):
@@ -95,33 +95,35 @@ def _unclear(row: Settlement) -> tuple[str, str] | None:
     return None
 
 
-def _of_row(document: SageDocument, row: Settlement, on: date) -> list[Share]:
+def _of_row(document: SageDocument, row: Settlement, on: date) -> list[ReceiptShare]:
     source = row.receipt_id or row.allocation_id
     amount = row.amount if row.receipt_id else abs(row.amount)
-    shares = [Share(source, document.id, on, amount, row.reference)]
+    shares = [ReceiptShare(source, document.id, on, amount, row.reference)]
     if row.discount:
-        shares.append(Share(source, document.id, on, row.discount, row.reference, is_discount=True))
+        shares.append(
+            ReceiptShare(source, document.id, on, row.discount, row.reference, is_discount=True)
+        )
     return shares
 
 
 # --- markers and notes
 
 
-def as_mirrored(payment: Payment, marker: str) -> Mirrored:
+def as_mirrored(payment: Payment, marker: str) -> OwnPayment:
     """A payment known by its marker alone; its reference is what psage's line in the note says."""
     for line in payment.note.splitlines():
         if line.startswith(_OUR_LINE):
             reference = line.removeprefix(_OUR_LINE).strip()
-            return Mirrored(marker, payment.invoice_id, payment.id, reference)
-    return Mirrored(marker, payment.invoice_id, payment.id, "")
+            return OwnPayment(marker, payment.invoice_id, payment.id, reference)
+    return OwnPayment(marker, payment.invoice_id, payment.id, "")
 
 
-def note_of(share: Share) -> str:
+def note_of(share: ReceiptShare) -> str:
     """The note of a new payment: the receipt's reference for people, the marker for psage."""
     return f"{_line(share.reference)}\n{share.marker}"
 
 
-def _renewed(note: str, before: str, share: Share) -> str:
+def _renewed(note: str, before: str, share: ReceiptShare) -> str:
     """A note with the new reference; what people wrote into it stays."""
     lines = note.splitlines()
     old, new = _line(before), _line(share.reference)
@@ -145,29 +147,29 @@ def _line(reference: str) -> str:
 class Steps:
     """What is to be done to the payments of one invoice; removals still need their proof."""
 
-    creates: list[Share] = field(default_factory=list)
-    changes: list[tuple[Payment, Share, dict[str, Any]]] = field(default_factory=list)
-    removes: list[tuple[Payment, Mirrored]] = field(default_factory=list)
-    vanished: list[tuple[Share | None, Mirrored]] = field(default_factory=list)
-    """Payments the ledger knows and Productive's list does not show, with what they stood for."""
-    found: list[Mirrored] = field(default_factory=list)
+    creates: list[ReceiptShare] = field(default_factory=list)
+    changes: list[tuple[Payment, ReceiptShare, dict[str, Any]]] = field(default_factory=list)
+    removes: list[tuple[Payment, OwnPayment]] = field(default_factory=list)
+    vanished: list[tuple[ReceiptShare | None, OwnPayment]] = field(default_factory=list)
+    """Payments the store knows and Productive's list does not show, with what they stood for."""
+    found: list[OwnPayment] = field(default_factory=list)
     """Payments known by their marker alone, to be recorded."""
     by_hand: list[Payment] = field(default_factory=list)
     moved: list[Payment] = field(default_factory=list)
     """Those of `by_hand` that psage wrote for another invoice, where that is said."""
     findings: list[Finding] = field(default_factory=list)
-    discounts: list[Share] = field(default_factory=list)
+    discounts: list[ReceiptShare] = field(default_factory=list)
     """Settlement discounts that the settings do not make write-offs."""
     mirrored: dict[str, Payment] = field(default_factory=dict)
     """The payments of those that have one, be it as it should be or not, by marker."""
-    older: list[Share] = field(default_factory=list)
+    older: list[ReceiptShare] = field(default_factory=list)
     """Those of a day before the sync begins."""
 
 
 def plan(
-    shares: Sequence[Share],
+    shares: Sequence[ReceiptShare],
     payments: Sequence[Payment],
-    mirrored: Sequence[Mirrored],
+    mirrored: Sequence[OwnPayment],
     *,
     copies: Collection[str],
     sent: Collection[str],
@@ -176,7 +178,7 @@ def plan(
 ) -> Steps:
     """Compare what Sage says with what Productive holds.
 
-    `mirrored` is what the ledger knows of the invoice; it comes first, since people edit notes, and
+    `mirrored` is what the store knows of the invoice; it comes first, since people edit notes, and
     copy payments with them. A marker in a note alone makes a payment psage's own only for one of
     the invoice's own `copies` (Sage ids), where no other payment is known for it, and where it was
     `sent` and never answered for, or stands for just what Sage says. `begin` limits new payments
@@ -216,13 +218,13 @@ def plan(
 
 def _ours(
     payments: Sequence[Payment],
-    mirrored: Sequence[Mirrored],
+    mirrored: Sequence[OwnPayment],
     is_ours: Callable[[Payment, str], bool],
     steps: Steps,
-) -> dict[str, tuple[Payment, Mirrored]]:
+) -> dict[str, tuple[Payment, OwnPayment]]:
     """Our own payments by marker; says in `steps` which are found, or a person's."""
     known = {one.payment_id: one for one in mirrored}
-    ours: dict[str, tuple[Payment, Mirrored]] = {}
+    ours: dict[str, tuple[Payment, OwnPayment]] = {}
     for payment in payments:
         marker = markers.in_note(payment.note)
         if payment.id in known:
@@ -235,7 +237,7 @@ def _ours(
     return ours
 
 
-def _figures(payment: Payment, share: Share) -> dict[str, Any]:
+def _figures(payment: Payment, share: ReceiptShare) -> dict[str, Any]:
     """What of the amount and the days of a payment is not the share's."""
     wanted: dict[str, Any] = {
         "amount": share.amount,
@@ -245,7 +247,7 @@ def _figures(payment: Payment, share: Share) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if getattr(payment, name) != value}
 
 
-def _changes(payment: Payment, share: Share, one: Mirrored) -> dict[str, Any]:
+def _changes(payment: Payment, share: ReceiptShare, one: OwnPayment) -> dict[str, Any]:
     changes = _figures(payment, share)
     if " ".join(share.reference.split()) != " ".join(one.reference.split()):
         changes["note"] = _renewed(payment.note, one.reference, share)
@@ -258,7 +260,7 @@ def _changes(payment: Payment, share: Share, one: Mirrored) -> dict[str, Any]:
 def weigh(
     steps: Steps,
     document: SageDocument,
-    wanted: Sequence[Share],
+    wanted: Sequence[ReceiptShare],
     payments: Sequence[Payment],
     balance: Balance,
 ) -> None:
@@ -323,7 +325,7 @@ def weigh(
         steps.findings.append(_open_in_sage(document, balance))
 
 
-def _sum(rows: Iterable[Payment | Share]) -> Decimal:
+def _sum(rows: Iterable[Payment | ReceiptShare]) -> Decimal:
     return sum((one.amount for one in rows), money.ZERO)
 
 
@@ -347,10 +349,10 @@ def _hold_back_changes(steps: Steps, document: SageDocument) -> list[Payment]:
 
 def _hold_back_creates(
     steps: Steps, by_hand: Mapping[str, Sequence[Payment]], free: Decimal, document: SageDocument
-) -> list[Share]:
+) -> list[ReceiptShare]:
     """Drop the new payments that people may have entered; gives those nobody knows a match for."""
-    kept: list[Share] = []
-    held: list[Share] = []
+    kept: list[ReceiptShare] = []
+    held: list[ReceiptShare] = []
     for share in steps.creates:
         same = by_hand.get(share.marker, ())
         if not same and not (steps.by_hand and share.amount > free):
@@ -371,7 +373,7 @@ def _hold_back_creates(
     return held
 
 
-def _said_already(document: SageDocument, covered: Sequence[Share]) -> Decimal:
+def _said_already(document: SageDocument, covered: Sequence[ReceiptShare]) -> Decimal:
     """What settles the copy without a payment in Productive, for a reason that is told elsewhere.
 
     Credit notes are not in it: Productive has its own.
@@ -405,7 +407,7 @@ def _other_currency(document: SageDocument, balance: Balance) -> Finding:
     )
 
 
-def _granted(share: Share, document: SageDocument) -> Finding:
+def _granted(share: ReceiptShare, document: SageDocument) -> Finding:
     amount = money.said(share.amount, document.currency)
     return Finding(
         "settlement_discount",
@@ -519,7 +521,7 @@ def no_invoice(document: SageDocument, gone: date | None) -> Finding:
     )
 
 
-def paid_by_hand(steps: Steps, wanted: Sequence[Share]) -> dict[str, tuple[Payment, ...]]:
+def paid_by_hand(steps: Steps, wanted: Sequence[ReceiptShare]) -> dict[str, tuple[Payment, ...]]:
     """The payments of people that may stand for a share psage has not written, by its marker.
 
     One that carries its marker; else one for one of the same amount, best of the same day, after
@@ -568,7 +570,7 @@ def adding_up(rows: Sequence[_Row], total: Decimal) -> tuple[_Row, ...]:
     return ()
 
 
-def says_no_more(document: SageDocument, one: Mirrored) -> bool:
+def says_no_more(document: SageDocument, one: OwnPayment) -> bool:
     """Whether a complete document positively names the source, but for nothing.
 
     So a share that was edited to zero, or a discount that was taken back, is proof by itself.

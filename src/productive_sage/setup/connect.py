@@ -28,12 +28,12 @@ from productive_sage.setup import businesses, rights
 from productive_sage.signin import oauth
 from productive_sage.signin.callback import Listener
 from productive_sage.signin.vault import ProductiveSignIn, SageSignIn, Vault
-from productive_sage.store import Ledger
+from productive_sage.store import Store
 
 SERVICES = ("productive", "sage")
 _WAIT_S = 300
 _ORGANIZATION = "organization"
-"""The mark in the ledger: whose Productive ids the links hold."""
+"""The mark in the store: whose Productive ids the links hold."""
 
 _T = TypeVar("_T")
 
@@ -81,7 +81,7 @@ class Place:
     vault: Vault
     pool: Pool
     endpoints: Endpoints
-    ledger: Ledger
+    store: Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def _productive(order: Order, place: Place, talk: Talk) -> Connected:
     stored = _stored(place.vault.productive)
     if stored and order.keeps:
         _check_same("--organization-id", order.organization_id, (stored.organization_id,), stored)
-        place.ledger.remember_sign_in("Productive", stored.facts)
+        place.store.remember_sign_in("Productive", stored.facts)
         return Connected.by(stored, is_new=False)
     organization_id = order.organization_id or (stored.organization_id if stored else "")
     if not (organization_id and order.token):
@@ -148,12 +148,12 @@ def _productive(order: Order, place: Place, talk: Talk) -> Connected:
         )
     token = order.token or talk.secret("API token", "PSAGE_PRODUCTIVE_TOKEN", "--token-stdin")
     _check_secret(token, "API token")
-    _check_organization(stored, place.ledger, organization_id)
+    _check_organization(stored, place.store, organization_id)
     client = ProductiveClient(place.pool, place.endpoints, Token(token, organization_id))
     sign_in = ProductiveSignIn(token, organization_id, _organization_name(client, organization_id))
     place.vault.save(sign_in)
-    place.ledger.set_marks({_ORGANIZATION: organization_id})
-    place.ledger.remember_sign_in("Productive", sign_in.facts)
+    place.store.set_cursors({_ORGANIZATION: organization_id})
+    place.store.remember_sign_in("Productive", sign_in.facts)
     return Connected.by(sign_in)
 
 
@@ -182,12 +182,12 @@ def _organization_name(client: ProductiveClient, organization_id: str) -> str:
 
 
 def _check_organization(
-    stored: ProductiveSignIn | None, ledger: Ledger, organization_id: str
+    stored: ProductiveSignIn | None, store: Store, organization_id: str
 ) -> None:
-    """The ids in the ledger mean something else in another organisation."""
-    if not ledger.businesses():
+    """The ids in the store mean something else in another organisation."""
+    if not store.businesses():
         return
-    former = ledger.mark(_ORGANIZATION) or (stored.organization_id if stored else organization_id)
+    former = store.cursor(_ORGANIZATION) or (stored.organization_id if stored else organization_id)
     if former != organization_id:
         raise DifferentOrganization(
             f"this profile holds copies from Productive organisation `{former}`, not from "
@@ -237,7 +237,7 @@ def _sage(order: Order, place: Place, talk: Talk) -> Connected:
         _check_same("--client-id", order.client_id, (stored.client_id,), stored)
         names = (stored.business_id, stored.business_name)
         _check_same("--business", order.business or "", names, stored)
-        place.ledger.remember_sign_in("Sage", stored.facts)
+        place.store.remember_sign_in("Sage", stored.facts)
         return Connected.by(stored, is_new=False)
     with ExitStack() as stack:
         # Before anything is typed: a port in use would make it vain.
@@ -320,9 +320,9 @@ def _with_business(sign_in: SageSignIn, order: Order, place: Place, talk: Talk) 
         return SageClient(http, business_id)
 
     business_id, name = businesses.chosen(client_of, order.business, talk.say, talk.typed)
-    linked = place.ledger.businesses()
+    linked = place.store.businesses()
     if linked - {business_id}:
-        known = place.ledger.sign_ins().get("Sage")
+        known = place.store.sign_ins().get("Sage")
         former = known.name if known and known.id in linked else "another Sage business"
         raise DifferentBusiness(
             f"this profile holds copies in {former}, and not in {name} ({business_id})",
@@ -333,7 +333,7 @@ def _with_business(sign_in: SageSignIn, order: Order, place: Place, talk: Talk) 
     name, country = client.country(business_id)
     connected = replace(sign_in, business_id=business_id, business_name=name, country=country)
     oauth.store(place.vault, connected)
-    place.ledger.remember_sign_in("Sage", connected.facts)
+    place.store.remember_sign_in("Sage", connected.facts)
     return replace(Connected.by(connected), notices=_sage_notices(connected, client))
 
 
@@ -411,12 +411,12 @@ def disconnect(service: str, vault: Vault, pool: Pool, endpoints: Endpoints | No
 
 
 def purge(home: Home) -> list[Path]:
-    """Delete the ledger, its saved older versions and the settings of a profile.
+    """Delete the store, its saved older versions and the settings of a profile.
 
     The locks stay: they hold nothing, and somebody may be waiting for one. So does a settings file
     that `--config` names.
     """
-    # The ledger before its `-wal`: SQLite throws that away beside an empty ledger, while a ledger
+    # The store before its `-wal`: SQLite throws that away beside an empty store, while a store
     # without it would have lost its last commits.
     names = (
         f"{home.profile}.db",

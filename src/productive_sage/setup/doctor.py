@@ -1,6 +1,6 @@
 """doctor: try everything psage stands on, one check after the other; none hides another.
 
-Nothing is written to a service, to the settings or to the ledger. Only the sign-in to Sage is
+Nothing is written to a service, to the settings or to the store. Only the sign-in to Sage is
 renewed where it is time, as by every run, and stored.
 """
 
@@ -48,7 +48,7 @@ from productive_sage.sage.client import SageClient, sage_http
 from productive_sage.setup import rights
 from productive_sage.signin.oauth import SageTokens
 from productive_sage.signin.vault import ProductiveSignIn, SageSignIn, Vault
-from productive_sage.store import Ledger
+from productive_sage.store import Store
 from productive_sage.text import clean
 
 log = logging.getLogger("psage.doctor")
@@ -145,13 +145,13 @@ def examine(
 
 
 def ask(home: Home, vault: Vault, pool: Pool, settings: Settings) -> dict[str, PsageError | None]:
-    """Ask both services whether the sign-ins hold, and record that in the ledger for `status`.
+    """Ask both services whether the sign-ins hold, and record that in the store for `status`.
 
     By service: None where it does, else why not.
     """
     run = _Examination(home, vault, pool, {}, time.time, settings)
     answers = {service: run.answer(service) for service in _SERVICES}
-    with suppress(PsageError):  # what is wrong with the ledger says whoever reads it next
+    with suppress(PsageError):  # what is wrong with the store says whoever reads it next
         run.record(answers)
     return answers
 
@@ -234,7 +234,7 @@ class _Examination:
         """Each stands on those before it alone."""
         yield "python", self.python
         yield "home", self.home
-        yield "ledger", self.ledger
+        yield "ledger", self.store
         yield "settings", self.settings
         yield "keyring", self.keyring
         if with_cron:
@@ -271,7 +271,7 @@ class _Examination:
                 f"`{folder}` is not a folder",
                 hint="move it away, or point PSAGE_HOME to a folder, and run `psage doctor` again",
             )
-        files = [path for path in (self._home.config, self._home.ledger) if path.exists()]
+        files = [path for path in (self._home.config, self._home.store) if path.exists()]
         for path in (folder, *files):
             needed = os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)
             if not os.access(path, needed):
@@ -284,16 +284,16 @@ class _Examination:
             _check_modes(folder, files)
         return f"`{folder}` is for this user alone"
 
-    def ledger(self) -> str:
+    def store(self) -> str:
         """The file is whole, its records fit together, and no write is without an answer."""
-        path = self._home.ledger
+        path = self._home.store
         if not path.exists():
             return "there is none yet; the first command that needs it makes it"
-        with Ledger(path, read_only=True) as ledger:
-            ledger.check_file()
-            documents = sum(ledger.copied().values())
-            flaws = ledger.flaws()
-            unknown = len(ledger.open_intents()) + len(ledger.open_payments())
+        with Store(path, read_only=True) as store:
+            store.check_file()
+            documents = sum(store.copied().values())
+            flaws = store.flaws()
+            unknown = len(store.open_intents()) + len(store.open_payments())
         if flaws:
             raise _Doubt(
                 f"`{path}` is whole, but holds {' and '.join(flaws)}",
@@ -483,10 +483,10 @@ class _Examination:
         return said
 
     def _check_business(self, business_id: str) -> None:
-        if not self._home.ledger.exists():
+        if not self._home.store.exists():
             return
-        with Ledger(self._home.ledger, read_only=True) as ledger:
-            others = ledger.businesses() - {business_id}
+        with Store(self._home.store, read_only=True) as store:
+            others = store.businesses() - {business_id}
         if others:
             raise DifferentBusiness(
                 "this profile holds copies in another Sage business than the one connected",
@@ -693,22 +693,22 @@ class _Examination:
         return None
 
     def record(self, answers: Mapping[str, PsageError | None]) -> None:
-        """Put into the ledger, making it if need be, what became known of the sign-ins."""
+        """Put into the store, making it if need be, what became known of the sign-ins."""
         known = {
             service: found
             for service, found in self._sign_ins.items()
             if isinstance(found, NotConnected | ProductiveSignIn | SageSignIn)
         }
-        if not self._home.ledger.exists():
+        if not self._home.store.exists():
             if all(isinstance(found, NotConnected) for found in known.values()):
                 return
             config.open_home(self._home.folder, self._home.profile)
-        with Ledger(self._home.ledger) as ledger:
+        with Store(self._home.store) as store:
             for service, found in known.items():
                 facts = None if isinstance(found, NotConnected) else found.facts
                 if facts and isinstance(answers[service], SignInExpired):
                     facts = replace(facts, until=self._now())
-                ledger.remember_sign_in(service, facts)
+                store.remember_sign_in(service, facts)
 
 
 def _origin(url: str) -> str:

@@ -1,4 +1,4 @@
-"""The ledger: one SQLite file per profile that remembers every copy and every write under way.
+"""The store: one SQLite file per profile that remembers every copy and every write under way.
 
 The only module that imports sqlite3. A write to Sage is first an intent, committed to disk; its
 end is committed together with what it made. `synchronous=FULL`, since losing the last commit at a
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from productive_sage import markers
-from productive_sage.basics import INVOICE, KINDS, Contact, Finding, Kind, Mirrored, SignedIn
+from productive_sage.basics import INVOICE, KINDS, Contact, Finding, Kind, OwnPayment, SignedIn
 from productive_sage.errors import (
     DiskFull,
     HomeUnusable,
@@ -170,7 +170,7 @@ _LAST, _UNDER_WAY = "history", "history under way"
 """Marks: number and hash of the last event; the event whose answer is still awaited, as JSON."""
 _LISTS = {"contact": "/contacts", "payment": "/payments"}
 
-log = logging.getLogger("psage.ledger")
+log = logging.getLogger("psage.store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,32 +280,33 @@ def _storage_error(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> Psa
     said = str(error)
     if "full" in said or "disk I/O" in said:
         return DiskFull(
-            f"the ledger `{path}` cannot be written: {said}",
+            f"psage's records in `{path}` cannot be written: {said}",
             hint="free some space and run the command again; nothing was lost",
         )
     if isinstance(error, sqlite3.IntegrityError):
         return LedgerConflict(
-            f"the ledger `{path}` says otherwise: {said}",
+            f"psage's records in `{path}` say otherwise: {said}",
             hint="look at the invoice's documents in Sage: two may carry the same reference",
         )
     if "locked" in said:
         return Locked(
-            f"the ledger `{path}` is in use by another process", hint="run the command again"
+            f"psage's records in `{path}` are in use by another process",
+            hint="run the command again",
         )
     if "readonly" in said or "unable to open" in said:
         return HomeUnusable(
-            f"the ledger `{path}` cannot be used: {said}",
+            f"psage's records in `{path}` cannot be used: {said}",
             hint="check owner and mode of the file and its folder, or set PSAGE_HOME",
         )
     return HomeUnusable(
-        f"the ledger `{path}` is damaged: {said}",
+        f"psage's records in `{path}` are damaged: {said}",
         hint=f"move `{path}` away and run the command again: psage finds its copies in Sage by "
         "their references (PRD-…)",
     )
 
 
-class Ledger:
-    """An open ledger; used by one thread."""
+class Store:
+    """An open store; used by one thread."""
 
     def __init__(
         self, path: Path, *, read_only: bool = False, by: tuple[str, str] = ("", "")
@@ -364,7 +365,7 @@ class Ledger:
             return
         if version > len(MIGRATIONS):
             raise HomeUnusable(
-                f"the ledger `{self._path}` was written by a newer psage",
+                f"psage's records in `{self._path}` were written by a newer psage",
                 hint="upgrade: `pipx upgrade productive-sage`",
             )
         if version and save:
@@ -378,7 +379,7 @@ class Ledger:
                 for statement in _statements(migration):
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {number}")
-            if not version:  # a new ledger knows that nothing is connected yet
+            if not version:  # a new store knows that nothing is connected yet
                 known = [(f"{_SIGN_IN}{service}", "null") for service in ("Productive", "Sage")]
                 db.executemany("INSERT INTO mark (name, value) VALUES (?, ?)", known)
 
@@ -722,11 +723,11 @@ class Ledger:
         links = self._links("WHERE sage_id = ?", sage_id)
         return links[0] if links else None
 
-    def mirrored(self, productive_id: str) -> list[Mirrored]:
+    def mirrored(self, productive_id: str) -> list[OwnPayment]:
         """The payments psage wrote for an invoice."""
         return self._mirrored("productive_id", productive_id)
 
-    def mirrored_from(self, source_id: str) -> list[Mirrored]:
+    def mirrored_from(self, source_id: str) -> list[OwnPayment]:
         """The payments psage wrote for a receipt or an allocation."""
         return self._mirrored("source_id", source_id)
 
@@ -734,15 +735,15 @@ class Ledger:
         """Whether psage wrote a payment, on whatever invoice."""
         return bool(self._rows("SELECT 1 FROM mirrored WHERE payment_id = ?", (payment_id,)))
 
-    def _mirrored(self, column: str, value: str) -> list[Mirrored]:
+    def _mirrored(self, column: str, value: str) -> list[OwnPayment]:
         rows = self._rows(
             f"SELECT marker, productive_id, payment_id, reference FROM mirrored "
             f"WHERE {column} = ? ORDER BY marker",
             (value,),
         )
-        return [Mirrored(*row) for row in rows]
+        return [OwnPayment(*row) for row in rows]
 
-    def mirror(self, mirrored: Mirrored, intent: Intent | None = None) -> None:
+    def mirror(self, mirrored: OwnPayment, intent: Intent | None = None) -> None:
         """Record a payment psage wrote, together with the end of the intent that made it."""
         with self.write() as db:
             if intent:
@@ -837,12 +838,12 @@ class Ledger:
 
     # --- how far things have got
 
-    def mark(self, name: str) -> str | None:
+    def cursor(self, name: str) -> str | None:
         """How far something has got."""
         rows = self._rows("SELECT value FROM mark WHERE name = ?", (name,))
         return str(rows[0][0]) if rows else None
 
-    def set_marks(self, marks: Mapping[str, str]) -> None:
+    def set_cursors(self, marks: Mapping[str, str]) -> None:
         """Remember how far things have got, all at once."""
         with self.write() as db:
             db.executemany(
@@ -854,7 +855,7 @@ class Ledger:
     def sign_ins(self) -> dict[str, SignedIn | None]:
         """What is known of the sign-ins, by service; None for one that is not connected.
 
-        A service is missing where a psage that did not record it made this ledger.
+        A service is missing where a psage that did not record it made this store.
         """
         rows = self._rows(
             "SELECT name, value FROM mark WHERE substr(name, 1, ?) = ?", (len(_SIGN_IN), _SIGN_IN)
@@ -867,8 +868,8 @@ class Ledger:
         if signed_in:
             until = _text(signed_in.until) if signed_in.until else None
             value = json.dumps({**asdict(signed_in), "until": until})
-        if self.mark(f"{_SIGN_IN}{service}") != value:
-            self.set_marks({f"{_SIGN_IN}{service}": value})
+        if self.cursor(f"{_SIGN_IN}{service}") != value:
+            self.set_cursors({f"{_SIGN_IN}{service}": value})
 
     # --- the whole
 
@@ -903,7 +904,7 @@ class Ledger:
     # Its own transactions are no `write`: they go beside what psage does, and may fail.
 
     def about(self, event: Event, paths: Sequence[str]) -> Event:
-        """Add the time, the author, and what the ledger knows: document, number and currency.
+        """Add the time, the author, and what the store knows: document, number and currency.
 
         `paths` are of records the request names, the likeliest first. A removal gets the figures of
         what is removed, as far as the log holds them.
@@ -977,7 +978,7 @@ class Ledger:
 
     def under_way(self) -> Event | None:
         """The write whose answer is not recorded: of a run just now, or of one that was stopped."""
-        announced = self.mark(_UNDER_WAY)
+        announced = self.cursor(_UNDER_WAY)
         return Event(**json.loads(announced)) if announced else None
 
     def _append_left(self, db: sqlite3.Connection) -> None:
@@ -1007,7 +1008,7 @@ class Ledger:
         return replace(event, at=at, who=self._who, command=self._command)
 
     def _noted_end(self) -> tuple[int, str] | None:
-        number, _, digest = (self.mark(_LAST) or "").partition(" ")
+        number, _, digest = (self.cursor(_LAST) or "").partition(" ")
         return (int(number), digest) if number.isdecimal() else None
 
     def events(

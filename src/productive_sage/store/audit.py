@@ -33,7 +33,7 @@ class Event:
     document: str = ""
     """The Productive id of the invoice or credit note it is about; empty where that is none."""
     number: str = ""
-    """The document's number in Productive, as far as the ledger knew it."""
+    """The document's number in Productive, as far as the store knew it."""
     path: str = ""
     """What was made or changed, as the service names it: `/payments/7`."""
     key: str = ""

@@ -113,7 +113,7 @@ def confirm_purge(home: "Home", *, yes: bool, can_ask: bool) -> None:
     if not can_ask:
         raise InputNeeded("removing a profile has to be confirmed", hint="pass `--yes`")
     say(
-        f"This removes profile `{home.profile}`: its sign-ins, and with {home.ledger.name} the "
+        f"This removes profile `{home.profile}`: its sign-ins, and with {home.store.name} the "
         "record of what was copied. What is in Sage and in Productive stays."
     )
     with _nothing_done():

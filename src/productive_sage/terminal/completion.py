@@ -6,7 +6,7 @@ from typing import Any
 
 from productive_sage import tax
 from productive_sage.models import TAX_RATES, TaxRate
-from productive_sage.store import Ledger
+from productive_sage.store import Store
 
 Offers = list[tuple[str, str]]
 """What would be typed, and what that is."""
@@ -18,12 +18,12 @@ _AT_MOST = 200
 def documents(path: Path, kind: str, begun: str, *, by_number: bool) -> Offers:
     """The documents of a kind (a code, or empty for both) that have a copy, by Productive's id.
 
-    `by_number`: by the numbers they have in Productive instead. `path` is the ledger's.
+    `by_number`: by the numbers they have in Productive instead. `path` is the store's.
     """
     if not path.exists():
         return []
-    with Ledger(path, read_only=True) as ledger:
-        copied = ledger.names(kind)
+    with Store(path, read_only=True) as store:
+        copied = store.names(kind)
     offers: dict[str, str] = {}
     for key, number, sage_number in copied:
         word = number if by_number else key
@@ -56,5 +56,5 @@ def tax_rates(path: Path, begun: str, today: date) -> Offers:
 def _last_read(path: Path, what: str) -> list[Any]:
     if not path.exists():
         return []
-    with Ledger(path, read_only=True) as ledger:
-        return ledger.last_cached(what) or []
+    with Store(path, read_only=True) as store:
+        return store.last_cached(what) or []
