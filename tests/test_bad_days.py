@@ -1227,7 +1227,7 @@ def test_a_damaged_ledger_can_be_moved_away_and_the_copies_are_found_again(
 
     result = psage(*COPY)
 
-    assert_told(result, 2, "home_unusable", "is damaged", f"move `{home / 'default.db'}` away")
+    assert_told(result, 2, "home_unusable", "are damaged", f"move `{home / 'default.db'}` away")
     assert writes(services) == []
     (home / "default.db").rename(home / "default.damaged")
     again = assert_good_again(psage, services)

@@ -219,8 +219,8 @@ def raise_version(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (damage, "is damaged"),
-        (lambda path: path.write_bytes(b"no database" * 999), "is damaged"),
+        (damage, "are damaged"),
+        (lambda path: path.write_bytes(b"no database" * 999), "are damaged"),
         (raise_version, "newer psage"),
     ],
     ids=["a page", "all of it", "newer"],
@@ -1086,7 +1086,7 @@ def test_an_environment_that_lets_nothing_out_hides_no_other_check(
 
 def test_a_defect_prints_no_traceback_where_there_is_no_log(home: Path) -> None:
     program = (
-        "from productive_sage import cli, doctor\n"
+        "from productive_sage import cli\nfrom productive_sage.setup import doctor\n"
         "def stumble(self):\n    raise RuntimeError('stumbled')\n"
         "doctor._Examination.python = stumble\n"
         "print(cli.main(['doctor']))\n"

@@ -127,7 +127,7 @@ def test_every_commit_is_on_the_disk(store: Store) -> None:
 def test_a_damaged_file_says_to_move_it_away(path: Path) -> None:
     path.write_bytes(b"not a database, but long enough to be read as one" * 100)
 
-    with pytest.raises(HomeUnusable, match="is damaged") as caught:
+    with pytest.raises(HomeUnusable, match="are damaged") as caught:
         Store(path)
 
     assert "move" in str(caught.value.hint)

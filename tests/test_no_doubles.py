@@ -523,7 +523,7 @@ def test_a_code_page_without_the_characters_costs_nothing(
     encoding: str, form: tuple[str, ...], tmp_path: Path
 ) -> None:
     program = (
-        "import sys\nfrom productive_sage import cli, render\n"
+        "import sys\nfrom productive_sage import cli\nfrom productive_sage.terminal import render\n"
         "def run():\n"
         "    render.line('Łódź 😀')\n"
         "    render.document('x', 'default', exit_code=0, name='Łódź 😀')\n"

@@ -516,7 +516,7 @@ def test_a_profile_that_cannot_be_read_hides_no_other(two_profiles: Path, psage:
 
     assert (result.code, result.json["error"]["code"]) == (2, "home_unusable")
     assert "error" in result.json["profiles"][0]
-    assert "profile `acme`: the ledger" in psage("status", "--all-profiles").err
+    assert "profile `acme`: psage's records" in psage("status", "--all-profiles").err
     assert result.json["profiles"][1]["productive"]["organization_name"] == "LABS"
 
 
@@ -670,10 +670,10 @@ def test_of_a_damaged_ledger_nothing_is_told_as_known(
 
     plain, asked, document = psage("status"), psage("status", "--check"), psage("status", "--json")
 
-    assert "not known, since the ledger cannot be read" in plain.out
+    assert "not known, since psage's records cannot be read" in plain.out
     assert "never synchronised" not in plain.out
     assert "`psage status --check`" in plain.out
-    assert "not known from the ledger; it answered just now" in asked.out
+    assert "not known from psage's records; it answered just now" in asked.out
     assert "status --check" not in asked.out
     assert document.json["documents"] == {"invoices": None, "credit_notes": None}
     assert (plain.code, asked.code, document.code) == (2, 2, 2)
