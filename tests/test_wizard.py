@@ -709,7 +709,7 @@ def test_ctrl_c_after_the_write_does_not_deny_it(
 
 
 @pytest.mark.parametrize(
-    "ledger", ["", 'default_ledger_account = "gone"\n', 'default_ledger_account = "{7500}"\n']
+    "store", ["", 'default_ledger_account = "gone"\n', 'default_ledger_account = "{7500}"\n']
 )
 def test_an_account_that_is_not_for_sales_cannot_be_kept(
     connected: Sandbox, psage: Psage, answers: list[str], home: Path, store: str
