@@ -73,6 +73,7 @@ def test_a_receipt_becomes_a_payment_with_the_day_and_a_note(books: Sandbox, psa
     assert result.json["created"] == [
         {
             "productive_invoice_id": "101",
+            "number": "INV-2026-001",
             "productive_payment_id": payment["id"],
             "sage_payment_id": receipt,
             "date": "2026-03-04",
@@ -1214,7 +1215,7 @@ def test_people_see_a_table_and_what_needs_a_look(books: Sandbox, psage: Psage) 
     books.bookkeeper.pay(copy_of(books, "101"), "10.00", "2026-03-01", discount="2.00")
     quiet = psage("--quiet", "sync-payments")
 
-    assert "101" in result.out
+    assert "INV-2026-001" in result.out
     assert "10.00" in result.out
     assert "3 invoices checked, 1 payment changed" in result.out
     assert "warning: invoice" in result.err

@@ -257,9 +257,21 @@ class NotAnInvoice(Refused):
 
 
 class NumberAmbiguous(Refused):
-    """Several Productive invoices carry the number asked for."""
+    """Several Productive documents carry the number asked for."""
 
     code = "number_ambiguous"
+
+
+class DocumentAmbiguous(Refused):
+    """Digits are the id of one Productive document, and the number of another."""
+
+    code = "document_ambiguous"
+
+
+class DocumentElsewhere(Refused):
+    """An address names a document of another organisation."""
+
+    code = "document_elsewhere"
 
 
 class AlreadyCopied(Refused):

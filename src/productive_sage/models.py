@@ -520,6 +520,8 @@ class Change:
     """One payment in Productive that was created, updated or deleted, or would be."""
 
     productive_id: str
+    number: str
+    """The invoice's number in Productive; empty where it is not known."""
     sage_number: str
     payment_id: str | None
     source_id: str

@@ -43,6 +43,8 @@ app = commandline.App(
 
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 _Service = Literal["productive", "sage"]
+_Number = Annotated[bool, typer.Option("--number", help="Digits are a number, not an id.")]
+_Id = Annotated[bool, typer.Option("--id", help="Digits are an id, not a number.")]
 _UpdateExisting = Annotated[
     bool, typer.Option("--update-existing", help="Bring the latest copy up to date.")
 ]
@@ -135,10 +137,12 @@ def root(
     no_input: Annotated[bool, typer.Option("--no-input", help="Never ask.")] = False,
     _version: Annotated[
         bool,
-        typer.Option("--version", is_eager=True, callback=_print_version, help="Print it and end."),
+        typer.Option(
+            "--version", "-V", is_eager=True, callback=_print_version, help="Print it and end."
+        ),
     ] = False,
 ) -> None:
-    """Options before the command hold for every command."""
+    """Options of every command; they may stand before it or after it."""
     _session.command = ctx.invoked_subcommand or ""
     _session.profile, _session.config = profile, config
     _session.verbose, _session.quiet, _session.no_input = verbose, quiet, no_input
@@ -611,12 +615,13 @@ def copy_invoice(
     ids: Annotated[
         list[str],
         typer.Argument(
-            metavar="ID...", help="Productive invoice ids.", autocompletion=_offered("invoice")
+            metavar="DOCUMENT...",
+            help="Invoices: number, Productive id, or address in the browser.",
+            autocompletion=_offered("invoice"),
         ),
     ],
-    number: Annotated[
-        bool, typer.Option("--number", help="The arguments are invoice numbers.")
-    ] = False,
+    number: _Number = False,
+    by_id: _Id = False,
     update_existing: _UpdateExisting = False,
     create_new: _CreateNew = False,
     overwrite: _Overwrite = False,
@@ -659,8 +664,9 @@ def copy_invoice(
             hint="add `--customer NAME`, or leave `--remember` out",
         )
     order = Order(
-        keys=tuple(ids),
+        keys=_typed(ids, number=number, by_id=by_id),
         by_number=number,
+        by_id=by_id,
         customer=customer,
         create_customer=create_customer,
         remember=remember,
@@ -679,14 +685,13 @@ def credit_note(
     ids: Annotated[
         list[str],
         typer.Argument(
-            metavar="ID...",
-            help="Productive credit note ids.",
+            metavar="DOCUMENT...",
+            help="Credit notes: number, Productive id, or address in the browser.",
             autocompletion=_offered("credit_note"),
         ),
     ],
-    number: Annotated[
-        bool, typer.Option("--number", help="The arguments are credit note numbers.")
-    ] = False,
+    number: _Number = False,
+    by_id: _Id = False,
     update_existing: _UpdateExisting = False,
     create_new: _CreateNew = False,
     overwrite: _Overwrite = False,
@@ -718,9 +723,10 @@ def credit_note(
         raise UsageProblem("`--overwrite` goes with `--update-existing`")
     _exclude("--tax-rate", tax_rate is not None, "--no-tax", no_tax)
     order = Order(
-        keys=tuple(ids),
+        keys=_typed(ids, number=number, by_id=by_id),
         kind=CREDIT_NOTE,
         by_number=number,
+        by_id=by_id,
         customer=customer,
         tax_rate=tax_rate,
         no_tax=no_tax,
@@ -730,6 +736,17 @@ def credit_note(
         pdf=_handed_pdf(pdf_file, no_pdf=no_pdf),
     )
     _copy(order, dry_run=dry_run, as_json=as_json)
+
+
+def _typed(words: Sequence[str], *, number: bool, by_id: bool) -> tuple[str, ...]:
+    """The documents named, each once."""
+    from productive_sage import naming
+
+    _exclude("--number", number, "--id", by_id)
+    names = naming.read(words, as_number=number, as_id=by_id)
+    if not names:
+        raise UsageProblem("no document is named", hint="give a number, an id or an address")
+    return tuple(name.typed for name in names)
 
 
 def _handed_pdf(path: Path | None, *, no_pdf: bool) -> bytes | None:
@@ -794,6 +811,14 @@ def _copy(order: "Order", *, dry_run: bool, as_json: bool) -> None:
 
 @app.command("sync-payments")
 def sync_payments(
+    documents: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[DOCUMENT...]",
+            help="Only these invoices: number, Productive id, or address in the browser.",
+            autocompletion=_offered("invoice"),
+        ),
+    ] = None,
     since: Annotated[
         str | None, typer.Option(metavar="DATE", help="Read again what changed since this day.")
     ] = None,
@@ -801,11 +826,13 @@ def sync_payments(
     invoice: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="ID",
-            help="Only this invoice. Repeatable.",
+            metavar="DOCUMENT",
+            help="Only this invoice, as an argument names it. Repeatable.",
             autocompletion=_offered("invoice"),
         ),
     ] = None,
+    number: _Number = False,
+    by_id: _Id = False,
     max_deletes: Annotated[
         int, typer.Option(help="Stop before removing more payments than this.", min=0)
     ] = 20,
@@ -816,20 +843,22 @@ def sync_payments(
 
     Example: psage --quiet sync-payments
     """
-    from productive_sage import payments
+    from productive_sage import naming, payments
     from productive_sage.errors import PaymentSyncOff
     from productive_sage.models import Report
     from productive_sage.terminal import render
 
     _exclude("--since", since is not None, "--full", full)
-    _exclude("--invoice", bool(invoice), "--since or --full", since is not None or full)
+    words = [*(documents or ()), *(invoice or ())]
+    _exclude("naming invoices", bool(words), "--since or --full", since is not None or full)
+    _exclude("--number", number, "--id", by_id)
     first = _date("--since", since)
     if first and first > date.today():  # noqa: DTZ011 -- the person's own calendar
         raise UsageProblem(f"`--since {first}` lies in the future")
     order = payments.Order(
         since=first,
         full=full,
-        invoices=tuple(dict.fromkeys(invoice or ())),
+        invoices=tuple(naming.read(words, as_number=number, as_id=by_id)),
         max_deletes=max_deletes,
     )
     report = Report(until=datetime.now(UTC))
@@ -1169,7 +1198,7 @@ def _exclude(first: str, is_first: bool, second: str, is_second: bool) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; no error passes beyond this function."""
-    args = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    args = _as_meant(sys.argv[1:] if argv is None else argv)
     global _session  # noqa: PLW0603 -- typer's callback has no other place for the root options
     _session = Session()
     redaction.forget()
@@ -1191,6 +1220,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         if argv is None:
             interrupts.ignore()
+
+
+def _as_meant(args: Sequence[str]) -> list[str]:
+    """The words, with `psage help COMMAND` and `psage version` as the options they stand for."""
+    match list(args):
+        case ["help", *rest]:
+            return [*rest, "--help"]
+        case ["version"]:
+            return ["--version"]
+        case words:
+            return words or ["--help"]
 
 
 def _run(args: Sequence[str]) -> int:

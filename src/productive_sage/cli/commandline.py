@@ -30,6 +30,7 @@ class _Group(TyperGroup):
             raise typer.Abort from None
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        args = _root_options_first(self, args)
         _refuse_empty(self, ctx, args)
         return super().parse_args(ctx, args)
 
@@ -49,6 +50,43 @@ class App(typer.Typer):
     def command(self, name: str | None = None, **more: Any) -> Callable[[_F], _F]:
         """As Typer's own."""
         return super().command(name, cls=_Command, **more)
+
+
+def _root_options_first(group: TyperGroup, args: Sequence[str]) -> list[str]:
+    """The words with the root options that stand behind the command put before it.
+
+    A command's own option of that name is left where it is, and so is what is another's value.
+    """
+    roots, at = _options(group), 0
+    while at < len(args) and args[at].startswith("-") and args[at] != "--":
+        name, is_joined, _ = args[at].partition("=")
+        at += 2 if roots.get(name) and not is_joined else 1
+    command = group.commands.get(args[at]) if at < len(args) else None
+    if command is None:
+        return list(args)
+    own, kept, moved = _options(command), list[str](), list[str]()
+    words = iter(args[at + 1 :])
+    for word in words:
+        name, is_joined, _ = word.partition("=")
+        if word == "--":
+            kept += [word, *words]
+            break
+        goes_first = name in roots and name not in own
+        to = moved if goes_first else kept
+        to.append(word)
+        if (roots if goes_first else own).get(name) and not is_joined:
+            to += [value for value in [next(words, None)] if value is not None]
+    return [*args[:at], *moved, args[at], *kept]
+
+
+def _options(command: Any) -> dict[str, bool]:
+    """Whether each option of a command takes a value, by every name it has."""
+    return {
+        name: not getattr(param, "is_flag", True)
+        for param in command.params
+        if param.param_type_name == "option"
+        for name in (*param.opts, *param.secondary_opts)
+    }
 
 
 def _refuse_empty(command: TyperCommand | TyperGroup, ctx: Any, args: Sequence[str]) -> None:

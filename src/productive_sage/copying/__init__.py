@@ -8,13 +8,14 @@ means either kind here, since Productive keeps both in one list. Nothing is prin
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from productive_sage import markers, money
+from productive_sage import markers, money, naming
 from productive_sage.copying import (
     after,
     allocations,
@@ -43,6 +44,7 @@ from productive_sage.errors import (
     CopyOutdated,
     CopyUnclear,
     CustomerDiffers,
+    DocumentAmbiguous,
     InvoiceNotCopied,
     IsCreditNote,
     IsDraft,
@@ -73,6 +75,7 @@ from productive_sage.models import (
     Outcome,
     SageDocument,
 )
+from productive_sage.naming import Name
 from productive_sage.sage import bodies
 from productive_sage.store import Intent, Link
 from productive_sage.tax import Tax, country_of, percent_on, sends_taxes
@@ -90,7 +93,9 @@ class Order:
 
     keys: tuple[str, ...]
     kind: Kind = INVOICE
+    """As they were typed: ids, numbers, addresses."""
     by_number: bool = False
+    by_id: bool = False
     customer: str | None = None
     create_customer: bool = False
     remember: bool = False
@@ -108,8 +113,11 @@ class Order:
 
     def names(self, productive_id: str, number: str) -> bool:
         """Whether a document is asked for."""
-        keys = [key.strip() for key in self.keys]
-        return (number if self.by_number else productive_id) in keys
+        return any(name.fits(productive_id, number) for name in self.documents())
+
+    def documents(self) -> list[Name]:
+        """What is asked for. Raises as `naming.read`."""
+        return naming.read(self.keys, as_number=self.by_number, as_id=self.by_id)
 
     def handed_pdf(self, invoice: Invoice) -> bytes | None:
         """The person's file where it is for this document."""
@@ -132,7 +140,7 @@ def copy(order: Order, desk: Desk) -> Iterator[Outcome]:
         if outcome.sage_id and is_new:
             made.append(outcome)
         yield outcome
-    is_alone = len(order.keys) == 1 and order.kind is INVOICE  # it has looked for itself
+    is_alone = len(order.documents()) == 1 and order.kind is INVOICE  # it has looked for itself
     if made and not is_stopped and (not is_alone or any(map(_is_new, made))):
         taken = timedelta(seconds=time.monotonic() - began)
         yield from doubles.of_run(desk, made, desk.sage.now() - taken - SEARCH_LAG)
@@ -147,13 +155,14 @@ def last_words(outcomes: Sequence[Outcome]) -> list[Outcome]:
 def _copy(order: Order, desk: Desk) -> Iterator[Outcome]:
     if not desk.settings.default_ledger_account:
         raise NoDefaultLedger
-    if order.pdf and len(order.keys) > 1:
+    if order.pdf and len(order.documents()) > 1:
         raise UsageProblem(
             "`--pdf-file` is the PDF of one document",
             hint=f"for several, put files with the documents' numbers in their names into "
             f"`{desk.pdf_folder}`",
         )
     desk.check_business()
+    naming.check(order.documents(), desk.productive.organization_id)
     desk = replace(desk, handed_pdf=order.handed_pdf)
     held: dict[str, Outcome] = {}
     try:
@@ -264,54 +273,98 @@ def verdict(outcomes: Sequence[Outcome]) -> int:
 
 def _sources(order: Order, desk: Desk) -> Iterator[Invoice | Outcome]:
     """The invoices to copy, and a refusal for each that cannot be read, in the order asked for."""
-    keys = list(dict.fromkeys(key.strip() for key in order.keys))
-    if order.by_number:
-        found, unreadable = desk.productive.invoices(numbers=keys)
-    else:
-        found, unreadable = desk.productive.invoices(ids=[key for key in keys if key.isdecimal()])
-    for key in keys:
-        hits = [i for i in found if key == (i.number if order.by_number else i.id)]
+    names = order.documents()
+    found, unreadable = desk.productive.invoices(
+        ids=[name.id for name in names if name.id],
+        numbers=[name.number for name in names if name.number],
+    )
+    for name in names:
+        hits = [i for i in found if name.fits(i.id, i.number)]
+        error = unreadable.get(name.id) or unreadable.get(name.number)
+        if not hits and not error:
+            hits, unread = _in_capitals(name, desk)
+            error = unread.get(name.number.upper())
         hits = [i for i in hits if i.kind is order.kind] or hits
+        if len(hits) > 1 and desk.ask:
+            hits = [hits[desk.ask(f"Which is `{name.typed}`?", [*map(_shown, hits)], None)]]
         if len(hits) == 1:
             yield hits[0]
-        elif hits:
-            ids = ", ".join(invoice.id for invoice in hits)
-            error: PsageError = NumberAmbiguous(
-                f"{len(hits)} invoices in Productive carry the number `{key}`: ids {ids}",
-                hint=f"copy the one you mean by its id: `psage {order.kind.command} {hits[0].id}`",
-            )
-            yield Outcome("refused", "", number=key, error=error, kind=order.kind)
-        else:
-            error = unreadable.get(key) or _missing(order, desk, key)
-            yield (
-                Outcome("refused", "", number=key, error=error, kind=order.kind)
-                if order.by_number
-                else Outcome("refused", key, error=error, kind=order.kind)
-            )
+            continue
+        error = _ambiguous(order, name, hits) if hits else error or _missing(order, desk, name)
+        number = "" if name.id else name.typed
+        yield Outcome("refused", name.id, number=number, error=error, kind=order.kind)
 
 
-def _missing(order: Order, desk: Desk, key: str) -> PsageError:
-    if order.by_number:
-        return NotFound(
-            f"Productive has no {order.kind.name} with the number `{key}`, or does not show it to "
-            "this token",
-            hint="numbers must match letter by letter; without `--number` psage takes ids",
+def _in_capitals(name: Name, desk: Desk) -> tuple[list[Invoice], dict[str, PsageError]]:
+    """What Productive has under a number in capitals: it may compare letter by letter."""
+    capitals = name.number.upper()
+    return desk.productive.invoices(numbers=[capitals]) if capitals != name.number else ([], {})
+
+
+def _shown(invoice: Invoice) -> str:
+    """What a person tells a document by: its number and id, customer, date and amount."""
+    parts = [
+        invoice.company.name,
+        str(invoice.invoiced_on or ""),
+        money.said(invoice.net + invoice.tax, invoice.currency),
+    ]
+    return f"{invoice.number or 'no number'} (id {invoice.id}): {', '.join(filter(None, parts))}"
+
+
+def _ambiguous(order: Order, name: Name, hits: Sequence[Invoice]) -> PsageError:
+    shown = "; ".join(map(_shown, hits))
+    documents = [
+        {
+            "id": i.id,
+            "number": i.number,
+            "customer": i.company.name,
+            "date": i.invoiced_on.isoformat() if i.invoiced_on else None,
+            "total": money.amount(i.net + i.tax, i.currency),
+            "currency": i.currency,
+        }
+        for i in hits
+    ]
+    if any(name.has_id(i.id) for i in hits):
+        return DocumentAmbiguous(
+            f"`{name.typed}` is the id of one document in Productive and the number of another: "
+            f"{shown}",
+            hint="say which with `--id` or `--number`",
+            details={"documents": documents},
         )
-    if not key.isdecimal():
-        return NotFound(
-            f"`{key}` is not the id of a Productive {order.kind.name}",
-            hint=f"to copy by number: `psage {order.kind.command} --number {key}`",
-        )
-    try:
-        deleted_on = desk.productive.deleted_on(key)
-    except PsageError:
-        deleted_on = None  # not every token may read the list of deleted things
-    if deleted_on:
-        return NotFound(f"{order.kind.name} {key} was deleted in Productive on {deleted_on}")
-    return NotFound(
-        f"Productive has no {order.kind.name} {key}, or does not show it to this token",
-        hint=f"the id is the number at the end of the {order.kind.name}'s address in Productive",
+    return NumberAmbiguous(
+        f"{len(hits)} documents in Productive carry the number `{name.typed}`: {shown}",
+        hint=f"name the one you mean by its id: `psage {order.kind.command} --id {hits[0].id}`",
+        details={"documents": documents},
     )
+
+
+def _missing(order: Order, desk: Desk, name: Name) -> PsageError:
+    kind = order.kind.name
+    if name.id:
+        try:
+            deleted_on = desk.productive.deleted_on(name.id)
+        except PsageError:
+            deleted_on = None  # not every token may read the list of deleted things
+        if deleted_on:
+            return NotFound(f"{kind} {name.id} was deleted in Productive on {deleted_on}")
+    said = f"with the number `{name.typed}`" if name.number else f"with the id {name.id}"
+    if name.id and name.number:
+        said = f"with the id or the number `{name.typed}`"
+    hint = f"look at the {kind} in Productive: its number is on it, and its id in its address"
+    if name.number and (nearby := _nearby(desk, order.kind, name.number)):
+        hint = nearby
+    return NotFound(
+        f"Productive has no {kind} {said}, or does not show it to this token", hint=hint
+    )
+
+
+def _nearby(desk: Desk, kind: Kind, number: str) -> str:
+    """A question that names the documents whose numbers come near to one nobody knows."""
+    known = [held for _, held, _ in desk.store.names(kind.code) if held]
+    if part := naming.digits_of(number).lstrip("0"):
+        with suppress(PsageError):
+            known += desk.productive.numbers_like(part)
+    return naming.did_you_mean(number, known)
 
 
 def _not_tried(invoice: Invoice, stopped_by: PsageError) -> Outcome:
@@ -762,7 +815,7 @@ class _Run:
             invoice.kind.code, invoice, draft, contact, copy=copy, said=said, credited=credited
         )
         link, document = send.deliver_create(desk, intent)
-        is_alone = len(self._order.keys) == 1 and not credited
+        is_alone = len(self._order.documents()) == 1 and not credited
         named_before = doubles.named(desk, invoice.id) if is_alone else None
         outcome = self._conclude(
             "created", intent, link, document, invoice=invoice, customer=customer, draft=draft

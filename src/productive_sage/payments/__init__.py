@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from productive_sage import markers, money
+from productive_sage import markers, money, naming
 from productive_sage.copying import doubles
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     AnswerIncomplete,
     CopiedTwice,
     CopyGone,
+    DocumentAmbiguous,
     InvoiceNotCopied,
     IsCreditNote,
     NotFound,
@@ -46,6 +47,7 @@ from productive_sage.models import (
     Settlement,
     Skipped,
 )
+from productive_sage.naming import Name
 from productive_sage.payments import shares
 from productive_sage.sage.client import ALLOCATIONS, RECEIPTS
 from productive_sage.store import Intent, Link
@@ -83,8 +85,8 @@ class Order:
 
     since: date | None = None
     full: bool = False
-    invoices: tuple[str, ...] = ()
-    """Productive ids; empty for all."""
+    invoices: tuple[Name, ...] = ()
+    """As people name them; empty for all."""
     max_deletes: int = 20
 
 
@@ -130,6 +132,7 @@ def sync(order: Order, desk: Desk, report: Report) -> None:
     if not desk.settings.sync_payments:
         raise PaymentSyncOff
     desk.check_business()
+    naming.check(order.invoices, desk.productive.organization_id)
     run = _Run(order, desk, report)
     cases = run.cases()
     if not desk.store.copies():
@@ -167,6 +170,8 @@ class _Run:
         self._deleted: set[str] = set()
         self._gone: set[str] | None = None
         self._deletions: dict[str, date] | None = None
+        self._named: list[str] = []
+        """The invoices asked for, by Productive id."""
         self._elsewhere = set[str]()
         """Productive ids of copies that a real run would link."""
         self._twins: dict[str, list[SageDocument]] = {}
@@ -193,12 +198,13 @@ class _Run:
         """(Sage ids, Productive ids) of what this run looks at."""
         store = self._desk.store
         if self._order.invoices:
-            self._read_unknown(self._order.invoices)
+            self._named = [one for name in self._order.invoices for one in self._ids_of(name)]
+            self._read_unknown(self._named)
             if self._desk.dry_run:
                 self._say_unknown()
             else:
                 self._adopt()
-            return set(), set(self._order.invoices)
+            return set(), set(self._named)
         if self._is_full:
             self._read_list()
             since = datetime.fromisoformat(self._cursor) if self._cursor else self._report.until
@@ -279,6 +285,34 @@ class _Run:
             error = doubles.customer_doubled(same)
             self._report.notices.append(Notice(error.code, f"{error.message}; {error.hint}"))
 
+    def _ids_of(self, name: Name) -> list[str]:
+        """The id of an invoice somebody named; none where it is told why, or told later."""
+        desk, known = self._desk, dict[str, str]()
+        for productive_id, number, sage_number in desk.store.names(INVOICE.code):
+            if name.fits(productive_id, number):
+                known[productive_id] = f"{number or productive_id} ({sage_number} in Sage)"
+        if not known and name.number:
+            ids = [name.id] if name.id else []
+            found, _ = desk.productive.invoices(ids=ids, numbers=[name.number])
+            known = {one.id: one.label for one in found if name.fits(one.id, one.number)}
+        if len(known) > 1 and desk.ask:
+            return [[*known][desk.ask(f"Which is `{name.typed}`?", [*known.values()], None)]]
+        if len(known) == 1 or (not known and name.id):
+            return [*known] or [name.id]
+        error: PsageError = NotFound(
+            f"Productive has no invoice with the number `{name.typed}`",
+            hint=naming.did_you_mean(name.typed, [held for _, held, _ in desk.store.names()])
+            or "its number is on the invoice in Productive; `psage status` shows what waits",
+        )
+        if known:
+            error = DocumentAmbiguous(
+                f"`{name.typed}` may be {' or '.join(known.values())}",
+                hint="say which with `--id` or `--number`",
+                details={"documents": [*known]},
+            )
+        self._report.failed.append(Failed("", name.typed, error))
+        return []
+
     def _read_unknown(self, productive_ids: Sequence[str]) -> None:
         """Read the copies Productive names of these invoices, and the store does not know."""
         balances, _ = self._desk.productive.balances(
@@ -331,7 +365,7 @@ class _Run:
         link = self._desk.store.latest(productive_id)
         if link and link.kind is INVOICE:
             return _Case(productive_id, link, number=self._desk.store.number(productive_id))
-        if productive_id in self._order.invoices and productive_id not in self._elsewhere:
+        if productive_id in self._named and productive_id not in self._elsewhere:
             error: PsageError = InvoiceNotCopied(
                 f"invoice {productive_id} has no copy in Sage",
                 hint=f"copy it first: `psage copy-invoice {productive_id}`",
@@ -625,7 +659,7 @@ class _Run:
         ids = [case.productive_id for case in cases if case.steps.removes]
         order = ["--full"] if self._order.full else []
         order += [f"--since {self._order.since}"] if self._order.since else []
-        order += [f"--invoice {one}" for one in self._order.invoices]
+        order += [one.typed for one in self._order.invoices]
         order.append(f"--max-deletes {self._removals}")
         raise TooManyDeletes(
             f"this run would remove {self._removals} payments from Productive, and at most {limit} "
@@ -786,6 +820,7 @@ class _Run:
         self._report.deleted.append(
             Change(
                 case.productive_id,
+                case.number,
                 case.link.sage_number,
                 payment.id,
                 one.source_id,
@@ -914,6 +949,7 @@ class _Run:
 def _changed(case: _Case, share: ReceiptShare, payment_id: str | None) -> Change:
     return Change(
         case.productive_id,
+        case.number,
         case.link.sage_number,
         payment_id,
         share.source_id,

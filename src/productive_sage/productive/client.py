@@ -164,10 +164,11 @@ class ProductiveClient:
             rows += self._asked(some, "/invoices", "filter[id]", **_INVOICE_READ)
         for number in numbers:
             rows += self._list("/invoices", {**_INVOICE_READ, "filter[number]": number})
-        lines = self._lines([_id(row["id"]) for row, _ in rows])
+        once = {_id(row["id"]): (row, included) for row, included in rows}
+        lines = self._lines([*once])
         found: list[Invoice] = []
         unreadable: dict[str, PsageError] = {}
-        for row, included in rows:
+        for row, included in once.values():
             try:
                 found.append(self._invoice(row, included, lines.get(_id(row["id"]), [])))
             except PsageError as error:
@@ -182,6 +183,13 @@ class ProductiveClient:
         return found, unreadable
 
     @understood
+    def numbers_like(self, part: str) -> list[str]:
+        """Numbers of invoices and credit notes that contain a text; one page of them."""
+        parameters = {"filter[number][contains]": part, "page[size]": "20"}
+        rows = self._http.get("/invoices", parameters).document["data"]
+        return [number for row in rows if (number := text_of(row["attributes"].get("number")))]
+
+    @understood
     def export_id(self, invoice_id: str) -> str | None:
         """The id of its copy that an invoice names at this moment, or None."""
         row = self._http.get(f"/invoices/{_id(invoice_id)}").document["data"]
@@ -189,6 +197,11 @@ class ProductiveClient:
             raise ValueError(f"invoice {invoice_id} was answered with {row['id']}")
         named = row["attributes"].get("export_id")
         return None if named is None else str(named)
+
+    @property
+    def organization_id(self) -> str:
+        """The organisation of the sign-in."""
+        return self._token.organization_id
 
     def deleted_on(self, invoice_id: str) -> date | None:
         """When the invoice was deleted, as far as this token may see deletions."""

@@ -463,6 +463,7 @@ def payments_as_json(report: "Report") -> dict[str, Any]:
 def _change_as_json(change: "Change") -> dict[str, Any]:
     return {
         "productive_invoice_id": change.productive_id,
+        "number": change.number or None,
         "productive_payment_id": change.payment_id,
         "sage_payment_id": change.source_id,
         "date": change.on and change.on.isoformat(),
@@ -518,7 +519,7 @@ def _payments_table(rows: "Sequence[tuple[str, Change]]", would: str) -> "Table"
     for word, change in rows:
         kind = " (write-off)" if change.is_write_off else ""
         table.add_row(
-            Text(change.productive_id),
+            Text(_fit(change.number or change.productive_id)),
             Text(_fit(change.sage_number)),
             Text(change.payment_id or ""),
             Text(f"{would}{word}{kind}"),

@@ -1,0 +1,213 @@
+"""How a document is named: by id, number or address, several at once, wherever one is taken."""
+
+import pytest
+
+from productive_sage import naming
+from productive_sage.sandbox import Sandbox
+from tests.conftest import Psage, copies, writes
+
+PAGE = "https://app.productive.io/4200-harbour-pine/financials/invoices/123/overview?tab=1"
+
+
+@pytest.fixture
+def twin(services: Sandbox) -> str:
+    """A document whose number is the id of another one, 101."""
+    return services.agency.add_invoice(
+        company_id=507, lines=[{"unit_price": "20.00"}], number="101", invoiced_on="2026-02-05"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "ids"),
+    [
+        (["123"], ["123"]),
+        (["INV-2026-023"], ["123"]),
+        ([" inv-2026-023 "], ["123"]),
+        ([PAGE], ["123"]),
+        (["https://app.productive.io/4200-harbour-pine/invoices/123"], ["123"]),
+        (["123,INV-2026-024"], ["123", "124"]),
+        (["123, 124", "INV-2026-025,"], ["123", "124", "125"]),
+        (["123", "123", "INV-2026-024", "inv-2026-024"], ["123", "124"]),
+    ],
+    ids=str,
+)
+def test_a_document_is_named_as_people_have_it(
+    services: Sandbox, psage: Psage, words: list[str], ids: list[str]
+) -> None:
+    result = psage("copy-invoice", *words, "--no-pdf", "--json")
+
+    assert result.code == 0
+    assert [one["productive_id"] for one in result.results] == ids
+    assert [len(copies(services, key)) for key in ids] == [1] * len(ids)
+
+
+def test_what_is_an_id_and_a_number_is_refused_with_what_tells_them_apart(
+    services: Sandbox, psage: Psage, twin: str
+) -> None:
+    result = psage("copy-invoice", "101", "--json")
+
+    error = result.only["error"]
+    assert (result.code, error["code"]) == (4, "document_ambiguous")
+    for words in ("Northwind Traders Ltd", "Juniper Street Coffee Ltd", "2026-02-05", "24.00 GBP"):
+        assert words in error["message"]
+    assert {one["id"] for one in error["details"]["documents"]} == {"101", twin}
+    assert "--id" in error["hint"]
+    assert writes(services) == []
+
+
+@pytest.mark.parametrize("flag", ["--id", "--number"])
+def test_a_flag_says_which_is_meant(services: Sandbox, psage: Psage, twin: str, flag: str) -> None:
+    result = psage("copy-invoice", "101", flag, "--json")
+
+    assert result.only["productive_id"] == ("101" if flag == "--id" else twin)
+
+
+def test_a_person_is_asked_which_is_meant(
+    services: Sandbox, psage: Psage, twin: str, answers: list[str]
+) -> None:
+    answers += ["2", "1"]  # the second, and no tax
+
+    psage("copy-invoice", "101")
+
+    assert (len(copies(services, "101")), len(copies(services, twin))) == (0, 1)
+
+
+def test_digits_that_are_a_number_alone_name_it(services: Sandbox, psage: Psage) -> None:
+    bill = services.agency.add_invoice(
+        company_id=507, lines=[{"unit_price": "20.00"}], number="20260001"
+    )
+
+    assert psage("copy-invoice", "20260001", "--json").only["productive_id"] == bill
+
+
+@pytest.mark.parametrize(
+    ("word", "near"),
+    [("INV-2026-0023", "INV-2026-023"), ("INV-2025-023", "INV-2026-023"), ("23", "INV-2026-023")],
+)
+def test_an_unknown_number_proposes_what_comes_near(
+    services: Sandbox, psage: Psage, word: str, near: str
+) -> None:
+    result = psage("copy-invoice", word, "--json")
+
+    assert (result.code, result.only["error"]["code"]) == (4, "not_found")
+    assert f"`{near}`" in result.only["error"]["hint"]
+
+
+@pytest.mark.parametrize(
+    ("word", "code"),
+    [
+        ("https://app.productive.io/77-other/invoices/123", "document_elsewhere"),
+        ("https://app.productive.io/4200-harbour-pine/projects/5", "usage"),
+        ("https://example.com/", "usage"),
+    ],
+)
+@pytest.mark.parametrize("command", ["copy-invoice", "sync-payments"])
+def test_an_address_of_something_else_is_refused(
+    services: Sandbox, psage: Psage, command: str, word: str, code: str
+) -> None:
+    psage("configure", "--sync-payments", "--sync-payments-from", "2026-01-01")
+    services.clear_calls()
+
+    result = psage(command, word, "--json")
+
+    assert result.json["error"]["code"] == code
+    assert word in result.json["error"]["message"]
+    assert writes(services) == []
+
+
+@pytest.mark.parametrize(
+    "word", ["101", "INV-2026-001", "inv-2026-001", PAGE.replace("123", "101")]
+)
+@pytest.mark.parametrize("flags", [(), ("--invoice",)], ids=["argument", "option"])
+def test_a_sync_takes_the_same_names(
+    services: Sandbox, psage: Psage, word: str, flags: tuple[str, ...]
+) -> None:
+    psage("copy-invoice", "101", "105", "--no-pdf")
+    psage("configure", "--sync-payments", "--sync-payments-from", "2026-01-01")
+    for key in ("101", "105"):
+        services.bookkeeper.pay(copies(services, key)[0]["id"], "10.00", "2026-03-01")
+
+    result = psage("sync-payments", *flags, word, "--json")
+
+    assert [one["number"] for one in result.json["created"]] == ["INV-2026-001"]
+
+
+def test_a_sync_of_an_unknown_number_proposes_what_comes_near(
+    services: Sandbox, psage: Psage
+) -> None:
+    psage("copy-invoice", "101", "--no-pdf")
+    psage("configure", "--sync-payments", "--sync-payments-from", "2026-01-01")
+
+    result = psage("sync-payments", "INV-2026-0001", "--json")
+
+    (failed,) = result.json["failed"]
+    assert (result.code, failed["code"]) == (4, "not_found")
+    assert "`INV-2026-001`" in failed["hint"]
+
+
+def test_what_comes_near_is_named_nearest_first() -> None:
+    known = ["INV-2026-001", "INV-2026-011", "CN-7", "2026/23"]
+
+    assert naming.near("INV-2026-01", known)[0] == "INV-2026-001"
+    assert naming.near("23", known) == ["2026/23"]
+    assert naming.did_you_mean("nothing alike", known) == ""
+
+
+# --- where options stand
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--profile", "acme", "status", "--json"),
+        ("status", "--json", "--profile", "acme"),
+        ("status", "--profile=acme", "--json"),
+    ],
+)
+def test_a_root_option_stands_before_the_command_or_after_it(
+    services: Sandbox, psage: Psage, words: tuple[str, ...]
+) -> None:
+    assert psage(*words).json["profile"] == "acme"
+
+
+def test_the_value_of_an_option_is_no_root_option(services: Sandbox, psage: Psage) -> None:
+    result = psage("copy-invoice", "123", "--customer", "--quiet", "--json")
+
+    assert "--quiet" in result.only["error"]["message"]
+
+
+def test_nothing_behind_two_dashes_is_an_option(services: Sandbox, psage: Psage) -> None:
+    result = psage("copy-invoice", "--json", "--", "--quiet")
+
+    assert "`--quiet`" in result.only["error"]["message"]
+
+
+def test_quiet_after_the_command_is_quiet(services: Sandbox, psage: Psage) -> None:
+    assert psage("copy-invoice", "123", "--no-pdf", "-q").out == psage("-q", "status").out[:0]
+
+
+@pytest.mark.parametrize("words", [("version",), ("--version",), ("-V",), ("status", "-V")])
+def test_the_version_is_told_by_every_name(psage: Psage, words: tuple[str, ...]) -> None:
+    assert psage(*words).out.startswith("psage 0")
+
+
+@pytest.mark.parametrize("words", [("help", "status"), ("status", "--help"), ("status", "-h")])
+def test_help_is_a_word_too(psage: Psage, words: tuple[str, ...]) -> None:
+    assert psage(*words).out == psage("status", "--help").out != psage("help").out
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (("copyinvoice", "12"), "copy-invoice"),
+        (("sync-payment",), "sync-payments"),
+        (("copy-invoice", "12", "--taxrate", "x"), "--tax-rate"),
+    ],
+)
+def test_a_mistyped_command_or_option_names_the_nearest(
+    psage: Psage, words: tuple[str, ...], near: str
+) -> None:
+    result = psage(*words)
+
+    assert result.code == 2
+    assert near in result.err
