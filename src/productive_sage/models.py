@@ -132,6 +132,27 @@ class Invoice:
         return f"{self.kind.name} `{self.number or self.id}`"
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An invoice or credit note as Productive's list has it: without its lines.
+
+    Amounts of a credit note are negative.
+    """
+
+    id: str
+    number: str
+    kind: Kind
+    company: Company
+    invoiced_on: date | None
+    pay_on: date | None
+    is_finalised: bool
+    currency: str
+    total: Decimal
+    paid: Decimal
+    """What was paid and written off."""
+    unpaid: Decimal
+
+
 # --- Sage
 
 

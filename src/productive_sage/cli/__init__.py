@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -889,6 +889,126 @@ def sync_payments(
             if failure:
                 render.error(failure)
     raise typer.Exit(code)
+
+
+# --- list, open
+
+
+@app.command("list")
+def show_register(
+    not_copied: Annotated[
+        bool, typer.Option("--not-copied", help="Those that have no copy in Sage yet.")
+    ] = False,
+    copied: Annotated[bool, typer.Option("--copied", help="Those that have one.")] = False,
+    waiting: Annotated[
+        bool, typer.Option("--waiting", help="Those that wait for somebody.")
+    ] = False,
+    month: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM", help="Those dated in this month.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(metavar="DATE", help="From this day on.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DATE", help="To this day.")] = None,
+    company: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of this company: name or Productive id.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Say what Sage has, too.")] = False,
+    form: Annotated[
+        Literal["table", "csv", "json"], typer.Option("--format", help="How it is printed.")
+    ] = "table",
+    as_json: _Json = False,
+) -> None:
+    """Show the invoices and credit notes: what is not copied yet, what is, and what waits.
+
+    Example: psage list --not-copied --month 2026-03
+    """
+    from productive_sage import register
+    from productive_sage import status as statuses
+    from productive_sage.terminal import render
+
+    states = {"not copied": not_copied, "copied": copied, "waiting": waiting}
+    if sum(states.values()) > 1:
+        raise UsageProblem("`--not-copied`, `--copied` and `--waiting` exclude each other")
+    _exclude("--month", month is not None, "--since or --until", bool(since or until))
+    _exclude("--json", as_json, "--format csv", form == "csv")
+    first, last = _month(month) if month else (_date("--since", since), _date("--until", until))
+    if first and last and first > last:
+        raise UsageProblem(f"`--since {first}` is after `--until {last}`")
+    state = next((name for name, is_wanted in states.items() if is_wanted), "")
+    selection = register.Selection(state, first, last, company or "")
+    with _session.desk(lambda _settings: None, dry_run=True) as desk:
+        desk.check_business()
+        home = _session.home()
+        now = datetime.now(UTC)
+        waits = {
+            one.productive_id: one.message
+            for one in statuses.look(home, os.environ, now=now).waiting
+            if one.productive_id
+        }
+        found = register.look(desk, selection, waiting=waits, check=check)
+    with _output():
+        if as_json or form == "json":
+            content = register.as_json(found)
+            render.document("list", _session.profile, exit_code=0, **content)
+        elif form == "csv":
+            more = register.IN_SAGE if check else []
+            render.sheet([*register.SHEET, *more], register.sheet(found))
+        else:
+            render.register(found)
+    if not (as_json or form == "json"):
+        for error in found.unreadable.values():
+            warn(f"not listed: {error.message}; {error.hint}")
+
+
+def _month(value: str) -> tuple[date, date]:
+    """The first and the last day of a month."""
+    try:
+        first = date.fromisoformat(f"{value.strip()}-01")
+    except ValueError:
+        raise UsageProblem(f"`--month {value}` is no month", hint="write it like 2026-03") from None
+    following = date(first.year + first.month // 12, first.month % 12 + 1, 1)
+    return first, following - timedelta(days=1)
+
+
+@app.command("open")
+def open_document(
+    document: Annotated[
+        str,
+        typer.Argument(
+            metavar="DOCUMENT",
+            help="Number, Productive id, or address in the browser.",
+            autocompletion=_offered(""),
+        ),
+    ],
+    number: _Number = False,
+    by_id: _Id = False,
+    productive: Annotated[
+        bool, typer.Option("--productive", help="The document in Productive, not its copy.")
+    ] = False,
+    as_json: _Json = False,
+) -> None:
+    """Open a document's copy in Sage in the browser, or the document in Productive.
+
+    Example: psage open INV-2026-023
+    """
+    import webbrowser
+
+    from productive_sage import naming, register
+    from productive_sage.terminal import render
+
+    _exclude("--number", number, "--id", by_id)
+    names = naming.read([document], as_number=number, as_id=by_id)
+    if len(names) != 1:
+        raise UsageProblem("one document can be opened at a time", hint="name one")
+    with _session.desk(lambda _settings: None, dry_run=True) as desk:
+        address = register.address(desk, names[0], in_productive=productive)
+    with _output():
+        if as_json:
+            render.document("open", _session.profile, exit_code=0, address=address)
+        else:
+            render.line(address)
+    if not as_json and sys.stdout.isatty():
+        with _stdout_aside():
+            webbrowser.open(address)
 
 
 # --- history

@@ -31,6 +31,7 @@ from productive_sage.models import (
     Company,
     Credited,
     Endpoints,
+    Entry,
     Invoice,
     InvoiceLine,
     Kind,
@@ -181,6 +182,43 @@ class ProductiveClient:
                 )
                 unreadable |= dict.fromkeys(_names(row), odd)
         return found, unreadable
+
+    @understood
+    def entries(
+        self, since: date | None, until: date | None
+    ) -> tuple[list[Entry], dict[str, PsageError]]:
+        """The invoices and credit notes of a time, by their own dates, the oldest first.
+
+        And why others of it cannot be read, by number, or by id where they have none.
+        """
+        found: list[Entry] = []
+        unreadable: dict[str, PsageError] = {}
+        for row, included in self._list("/invoices", {"include": "company"}):
+            on = day(row["attributes"].get("invoiced_on"))
+            if (since and (on is None or on < since)) or (until and (on is None or on > until)):
+                continue
+            try:
+                found.append(self._entry(row, included))
+            except PsageError as error:
+                unreadable[_names(row)[-1]] = error
+        return sorted(found, key=lambda one: (one.invoiced_on or date.max, int(one.id))), unreadable
+
+    def _entry(self, row: dict[str, Any], included: _Included) -> Entry:
+        said, balance = row["attributes"], self._balance(row)
+        company = _related(row, "company", included)
+        return Entry(
+            id=balance.invoice_id,
+            number=balance.number,
+            kind=_kind(row),
+            company=_company(company) if company else Company("", ""),
+            invoiced_on=day(said.get("invoiced_on")),
+            pay_on=day(said.get("pay_on")),
+            is_finalised=_is_finalised(said),
+            currency=balance.currency,
+            total=balance.total,
+            paid=balance.paid + balance.written_off,
+            unpaid=balance.unpaid,
+        )
 
     @understood
     def numbers_like(self, part: str) -> list[str]:
@@ -456,7 +494,7 @@ class ProductiveClient:
             currency=currency,
             invoiced_on=day(said.get("invoiced_on")),
             pay_on=day(said.get("pay_on")),
-            is_finalised=bool(day(said.get("finalized_on")) or day(said.get("finalized_at"))),
+            is_finalised=_is_finalised(said),
             kind=_kind(row),
             company=_company(company),
             bill_to=_address(_related(row, "bill_to", included)),
@@ -553,6 +591,10 @@ def _kind(row: Mapping[str, Any]) -> Kind:
             hint="look at it in Productive; if it is an invoice, report this to psage",
         )
     return _KINDS[kind]
+
+
+def _is_finalised(said: Mapping[str, Any]) -> bool:
+    return bool(day(said.get("finalized_on")) or day(said.get("finalized_at")))
 
 
 def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:

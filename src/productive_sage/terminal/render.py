@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `
     from rich.table import Table
 
     from productive_sage.models import Change, Notice, Outcome, Report
+    from productive_sage.register import Register, Row
     from productive_sage.setup.doctor import Check
     from productive_sage.status import Status
 
@@ -580,6 +581,86 @@ def _amount(value: Decimal | None, currency: str | None) -> str | None:
     if currency and money.is_exact(value, currency):
         return money.amount(value, currency)
     return money.text(value)
+
+
+# --- the register
+
+_NARROW = 90
+"""Below so many columns a document is a block of lines, not a row."""
+_WIDE = 120
+"""From here on there is room for every column."""
+
+
+def register(found: "Register") -> None:
+    """Print the documents, oldest first, and what those of each currency come to."""
+    from productive_sage import register as registers
+
+    console = out()
+    if console.width < _NARROW:
+        for row in found.rows:
+            console.print("\n".join(_block(row)))
+    elif found.rows:
+        console.print(_register_table(found, is_wide=console.width >= _WIDE))
+    for one in registers.totals(found.rows):
+        total, paid, left = (
+            _separated(value, one.currency) for value in (one.total, one.paid, one.open)
+        )
+        count = _count(one.count, "document")
+        console.print(f"{count}: {total} {one.currency}, {paid} paid, {left} open")
+    if not found.rows:
+        console.print("no documents")
+
+
+def _register_table(found: "Register", *, is_wide: bool) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    from productive_sage import register as registers
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("Number", "In Sage"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("Customer", overflow="fold")
+    for name in ("Date", "Due") if is_wide else ("Date",):
+        table.add_column(name, no_wrap=True)
+    for name in ("Total", "Paid", "Open") if is_wide else ("Total", "Open"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("State", overflow="fold")
+    for row in found.rows:
+        entry = row.entry
+        state = row.state
+        if found.is_checked and row.sage_id:
+            state += f" ({registers.sage_state(row)} in Sage)"
+        cells = (
+            *(_fit(entry.number or entry.id), _fit(row.sage_number), _fit(entry.company.name)),
+            *(str(day or "") for day in (entry.invoiced_on, entry.pay_on)[: 1 + is_wide]),
+            _separated(entry.total, entry.currency),
+            *([_separated(entry.paid, entry.currency)] if is_wide else []),
+            _separated(entry.unpaid, entry.currency),
+            *(entry.currency, state),
+        )
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _block(row: "Row") -> list[str]:
+    entry = row.entry
+    days = [str(entry.invoiced_on or ""), f"due {entry.pay_on}" if entry.pay_on else ""]
+    total, left = (_separated(value, entry.currency) for value in (entry.total, entry.unpaid))
+    there = f" → {_fit(row.sage_number)}" if row.sage_number else ""
+    return [
+        f"{_fit(entry.number or entry.id)}{there}  {row.state}",
+        f"  {', '.join(filter(None, (_fit(entry.company.name), *days)))}",
+        f"  {total} {entry.currency}, {left} open",
+    ]
+
+
+def _separated(value: Decimal, currency: str) -> str:
+    """An amount for people, its thousands apart: `1,234.50`."""
+    exact = _amount(value, currency) or ""
+    whole, point, cents = exact.partition(".")
+    return f"{int(whole):,}{point}{cents}" if whole not in ("-0", "") else exact
 
 
 # --- the history

@@ -1,0 +1,280 @@
+"""What is not copied yet, what is, and what waits: Productive's list beside psage's records.
+
+Read from `look` down. Nothing is written, and without `check` Sage is not asked.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from productive_sage import money
+from productive_sage.desk import Desk
+from productive_sage.errors import (
+    CopyGone,
+    DocumentAmbiguous,
+    InvoiceNotCopied,
+    NotFound,
+    PsageError,
+)
+from productive_sage.models import INVOICE, Entry, SageDocument
+from productive_sage.naming import Name, did_you_mean
+from productive_sage.naming import check as check_names
+from productive_sage.text import folded
+
+_PRODUCTIVE = "https://app.productive.io"
+NOT_COPIED, COPIED, WAITING, DRAFT = "not copied", "copied", "waiting", "draft"
+SHEET = [
+    *("number", "productive_id", "kind", "sage_number", "customer", "date", "due", "currency"),
+    *("total", "paid", "open", "state", "note"),
+]
+IN_SAGE = ["sage_total", "sage_open", "sage_state"]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which documents: all where nothing is said."""
+
+    state: str = ""
+    """`not copied`, `copied` or `waiting`."""
+    since: date | None = None
+    until: date | None = None
+    """The last day, by the documents' own dates."""
+    company: str = ""
+    """Id or name in Productive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One document; amounts in major units, those of a credit note negative."""
+
+    entry: Entry
+    state: str
+    note: str = ""
+    """What it waits for."""
+    sage_id: str = ""
+    sage_number: str = ""
+    in_sage: SageDocument | None = None
+
+
+@dataclass(slots=True)
+class Register:
+    """The documents that were selected, and why others cannot be read, by number."""
+
+    rows: list[Row] = field(default_factory=list)
+    unreadable: dict[str, PsageError] = field(default_factory=dict)
+    is_checked: bool = False
+    """Whether Sage was asked too."""
+
+
+def look(
+    desk: Desk, selection: Selection, *, waiting: Mapping[str, str], check: bool = False
+) -> Register:
+    """The register; `waiting` is what waits for a person, by Productive id.
+
+    Raises NotFound for a company nobody knows.
+    """
+    entries, unreadable = desk.productive.entries(selection.since, selection.until)
+    if selection.company:
+        entries = _of_company(entries, selection.company)
+    rows = [_row(desk, entry, waiting.get(entry.id, "")) for entry in entries]
+    rows = [row for row in rows if selection.state in ("", row.state)]
+    if check:
+        rows = _checked(desk, rows)
+    return Register(rows, unreadable, is_checked=check)
+
+
+def _of_company(entries: Sequence[Entry], company: str) -> list[Entry]:
+    found = [one for one in entries if company.strip() == one.company.id]
+    found = found or [one for one in entries if folded(one.company.name) == folded(company)]
+    if not found:
+        names = sorted({one.company.name for one in entries})
+        raise NotFound(
+            f"no document of this time is for a company `{company}`",
+            hint=did_you_mean(company, names) or "give its name or id as Productive has it",
+        )
+    return found
+
+
+def _row(desk: Desk, entry: Entry, waits_for: str) -> Row:
+    link = desk.store.latest(entry.id)
+    state = COPIED if link else NOT_COPIED if entry.is_finalised else DRAFT
+    return Row(
+        entry,
+        WAITING if waits_for else state,
+        waits_for,
+        link.sage_id if link else "",
+        link.sage_number if link else "",
+    )
+
+
+def _checked(desk: Desk, rows: Sequence[Row]) -> list[Row]:
+    """The rows with their copies as Sage has them: invoices from its list, the rest one by one."""
+    listed = {one.id: one for one in desk.sage.invoices()} if any(r.sage_id for r in rows) else {}
+    found: list[Row] = []
+    for row in rows:
+        if row.sage_id:
+            document = listed.get(row.sage_id)
+            if document is None:
+                document = desk.sage.document(row.entry.kind, row.sage_id)
+            found.append(replace(row, in_sage=document))
+        else:
+            found.append(row)
+    return found
+
+
+# --- one document
+
+
+def address(desk: Desk, name: Name, *, in_productive: bool) -> str:
+    """Where a document's latest copy stands in Sage, or the document in Productive.
+
+    Raises NotFound, DocumentAmbiguous, DocumentElsewhere or InvoiceNotCopied.
+    """
+    check_names([name], desk.productive.organization_id)
+    known = {
+        productive_id: number
+        for productive_id, number, _ in desk.store.names()
+        if name.fits(productive_id, number)
+    }
+    if not known:
+        ids, numbers = ([name.id] if name.id else []), ([name.number] if name.number else [])
+        found, _ = desk.productive.invoices(ids=ids, numbers=numbers)
+        known = {one.id: one.number for one in found if name.fits(one.id, one.number)}
+    if not known:
+        numbers = [number for _, number, _ in desk.store.names()]
+        raise NotFound(
+            f"Productive has no document `{name.typed}`, or does not show it to this token",
+            hint=did_you_mean(name.typed, numbers) or "`psage list` shows them all",
+        )
+    if len(known) > 1:
+        raise DocumentAmbiguous(
+            f"`{name.typed}` may be "
+            + " or ".join(f"{number or 'no number'} (id {key})" for key, number in known.items()),
+            hint="say which with `--id` or `--number`",
+            details={"documents": [*known]},
+        )
+    ((productive_id, number),) = known.items()
+    if in_productive:
+        return f"{_PRODUCTIVE}/{desk.productive.organization_id}/invoices/{productive_id}"
+    link = desk.store.latest(productive_id)
+    if link is None:
+        raise InvoiceNotCopied(
+            f"`{number or productive_id}` has no copy in Sage",
+            hint=f"copy it first: `psage copy-invoice {productive_id}`; `--productive` opens it "
+            "in Productive",
+        )
+    present = desk.sage.known(link.kind, link.sage_id)
+    if present is None or not present.url:
+        raise CopyGone(
+            f"Sage does not say where {link.sage_number} is",
+            hint="look for it in Sage by its number",
+        )
+    return present.url
+
+
+# --- as rows
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What the documents of one currency come to, in major units."""
+
+    currency: str
+    count: int
+    total: Decimal
+    paid: Decimal
+    open: Decimal
+
+
+def totals(rows: Sequence[Row]) -> list[Total]:
+    """A total for each currency, by name."""
+    found = []
+    for currency in sorted({row.entry.currency for row in rows}):
+        of_it = [row.entry for row in rows if row.entry.currency == currency]
+        sums = (sum(values, money.ZERO) for values in zip(*map(_amounts, of_it), strict=True))
+        found.append(Total(currency, len(of_it), *sums))
+    return found
+
+
+def _amounts(entry: Entry) -> tuple[Decimal, Decimal, Decimal]:
+    return entry.total, entry.paid, entry.unpaid
+
+
+def sage_state(row: Row) -> str:
+    """What the copy is in Sage, in a word; empty where there is none."""
+    if not row.sage_id:
+        return ""
+    if row.in_sage is None:
+        return "gone"
+    return "draft" if row.in_sage.is_draft else row.in_sage.status.lower().replace("_", " ")
+
+
+def as_json(found: Register) -> dict[str, Any]:
+    """The lists of the public contract."""
+    return {
+        "documents": [_row_as_json(row, is_checked=found.is_checked) for row in found.rows],
+        "totals": [
+            {
+                "currency": one.currency,
+                "count": one.count,
+                "total": money.amount(one.total, one.currency),
+                "paid": money.amount(one.paid, one.currency),
+                "open": money.amount(one.open, one.currency),
+            }
+            for one in totals(found.rows)
+        ],
+        "unreadable": [
+            {"document": name, **error.as_json()} for name, error in found.unreadable.items()
+        ],
+    }
+
+
+def _row_as_json(row: Row, *, is_checked: bool) -> dict[str, Any]:
+    entry, currency = row.entry, row.entry.currency
+    content: dict[str, Any] = {
+        "productive_id": entry.id,
+        "number": entry.number or None,
+        "kind": entry.kind.code,
+        "sage_id": row.sage_id or None,
+        "sage_number": row.sage_number or None,
+        "customer": entry.company.name,
+        "date": entry.invoiced_on and entry.invoiced_on.isoformat(),
+        "due": entry.pay_on and entry.pay_on.isoformat(),
+        "total": money.amount(entry.total, currency),
+        "currency": currency,
+        "paid": money.amount(entry.paid, currency),
+        "open": money.amount(entry.unpaid, currency),
+        "state": row.state.replace(" ", "_"),
+        "note": row.note or None,
+    }
+    if is_checked:
+        content["sage"] = _copy_as_json(row) if row.sage_id else None
+    return content
+
+
+def _copy_as_json(row: Row) -> dict[str, Any]:
+    there = row.in_sage
+    left = there.outstanding if there else None
+    return {
+        "total": money.text(there.total) if there else None,
+        "open": None if left is None else money.text(left),
+        "state": sage_state(row),
+    }
+
+
+def sheet(found: Register) -> Iterator[list[Any]]:
+    """The register as rows for a spreadsheet: amounts are numbers, all else is text."""
+    for row in found.rows:
+        entry, there = row.entry, row.in_sage
+        cells = [
+            *(entry.number, entry.id, entry.kind.name, row.sage_number, entry.company.name),
+            entry.invoiced_on.isoformat() if entry.invoiced_on else "",
+            entry.pay_on.isoformat() if entry.pay_on and entry.kind is INVOICE else "",
+            *(entry.currency, entry.total, entry.paid, entry.unpaid, row.state, row.note),
+        ]
+        if found.is_checked:
+            left = there.outstanding if there and there.outstanding is not None else ""
+            cells += [there.total if there else "", left, sage_state(row)]
+        yield cells
