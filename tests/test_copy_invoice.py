@@ -674,13 +674,57 @@ def test_an_update_sends_what_a_dry_run_shows_and_no_key(services: Sandbox, psag
     assert [json.loads(call.body)] == [one["body"] for one in planned["would_send"]]
 
 
+@pytest.mark.parametrize("columns", [None, 120, 80, 40])
+def test_people_see_each_line_of_a_dry_run_and_no_body(
+    services: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch, columns: int | None
+) -> None:
+    if columns:
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("TERM", "xterm")
+
+    shown = psage("copy-invoice", "123", "--tax-rate", "GB_STANDARD", "--dry-run").out
+
+    for words in (
+        *("Juniper Street Coffee Ltd (new), dated 2026-02-09, due 2026-03-11", "Menu and signage"),
+        *("12.333", "95.00", "1,171.64", "234.33", "Standard 20.00%", "4010"),
+        "net 2,077.27, tax 415.46, total 2,492.73 GBP",
+    ):
+        assert " ".join(words.split()) in " ".join(shown.split())
+    assert "{" not in shown
+    verbose = psage("-v", "copy-invoice", "123", "--tax-rate", "GB_STANDARD", "--dry-run").out
+    assert '"ledger_account_id"' in verbose
+
+
+@pytest.mark.parametrize("columns", [120, 90, 80, 60, 40])
+def test_no_number_of_a_copy_is_folded_and_no_amount_cut(
+    services: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+
+    lines = psage("copy-invoice", "123", "104", "--no-tax", "--no-pdf").out.splitlines()
+
+    (at,) = [n for n, line in enumerate(lines) if line.startswith("INV-2026-023")]
+    shown = "\n".join(lines[at : at + (1 if columns >= 90 else 3)])
+    for words in ("SI-1", "copied", "2,077.27"):
+        assert words in shown
+
+
+def test_a_batch_ends_with_what_became_of_it_and_its_sums(services: Sandbox, psage: Psage) -> None:
+    result = psage("copy-invoice", "101", "104", "123", "102", "--no-tax", "--no-pdf")
+
+    assert result.out.splitlines()[-1] == "3 copied, 1 refused: 3,852.27 GBP + 414.52 EUR"
+
+
 def test_people_get_a_table_with_the_link_and_warnings_on_stderr(
     services: Sandbox, psage: Psage
 ) -> None:
     result = psage("copy-invoice", "101")
 
     assert "INV-2026-001" in result.out
-    assert "1775.00" in result.out
+    assert "1,775.00" in result.out
     assert "https://" in result.out
     assert "warning:" in result.err
     assert "warning:" not in result.out

@@ -800,7 +800,8 @@ def _copy(order: "Order", *, dry_run: bool, as_json: bool) -> None:
                 order.kind.command, _session.profile, exit_code=code, dry_run=dry_run, **content
             )
         else:
-            render.copies(outcomes, dry_run=dry_run, quiet=_session.quiet)
+            quiet, verbose = _session.quiet, _session.verbose
+            render.copies(outcomes, dry_run=dry_run, quiet=quiet, verbose=verbose)
             if failure:
                 render.error(failure)
     raise typer.Exit(code)

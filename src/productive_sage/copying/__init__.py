@@ -15,7 +15,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from productive_sage import markers, money, naming
+from productive_sage import markers, money, names, naming
 from productive_sage.copying import (
     after,
     allocations,
@@ -844,7 +844,18 @@ class _Run:
             key = (customer.company_id, customer.currency)
             first = self._would_make.setdefault(key, invoice)
             customer = replace(customer, is_planned=first is not invoice)
-        return _planned("would_create", invoice, customer, draft, credited=credited)
+        planned = _planned("would_create", invoice, customer, draft, credited=credited)
+        return self._with_lines(planned, draft)
+
+    def _with_lines(self, planned: Outcome, draft: Draft) -> Outcome:
+        """The plan with what people read of it: the draft, and what its ids are called."""
+        accounts = {line.ledger_account_id for line in draft.lines}
+        rates = {line.tax_rate_id for line in draft.lines if line.tax_rate_id}
+        keys = {f"{names.ACCOUNT} {one}": one for one in accounts}
+        keys |= {f"{names.TAX_RATE} {one}": one for one in rates}
+        kept = self._desk.store.kept_names([*keys])
+        read = {"draft": draft, "names": {keys[key]: name for key, name in kept.items()}}
+        return replace(planned, planned={**(planned.planned or {}), **read})
 
     def _made_meanwhile(self, invoice: Invoice, copy: int, named: str | None) -> Outcome | None:
         """The outcome of a copy that Productive names by now, and did not when it was read.
@@ -1031,7 +1042,7 @@ class _Run:
         draft = replace(draft, notices=tuple(notices))
         if self._desk.dry_run:
             planned = _planned("would_update", invoice, customer, draft, present)
-            return replace(planned, changes=changes)
+            return replace(self._with_lines(planned, draft), changes=changes)
         contact = self._customers.billed(invoice, customer)
         if merged.takes_customer:
             said = replace(said, document={**said.document, "customer": contact.id})

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -27,7 +28,7 @@ if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `
     from rich.progress import Progress
     from rich.table import Table
 
-    from productive_sage.models import Change, Notice, Outcome, Report
+    from productive_sage.models import Change, Draft, DraftLine, Notice, Outcome, Report
     from productive_sage.register import Register, Row
     from productive_sage.setup.doctor import Check
     from productive_sage.status import Status
@@ -393,26 +394,92 @@ def _copy_as_json(outcome: "Outcome") -> dict[str, Any]:
     return result
 
 
-def copies(outcomes: "Sequence[Outcome]", *, dry_run: bool, quiet: bool) -> None:
-    """Print a table of the documents, then what each of them needs somebody to know."""
+def copies(
+    outcomes: "Sequence[Outcome]", *, dry_run: bool, quiet: bool, verbose: bool = False
+) -> None:
+    """Print a table of the documents, then what each of them needs somebody to know.
+
+    Of a dry run the lines as they would be booked; `verbose`: what would be sent, too.
+    """
     shown = [o for o in outcomes if o.total is not None and not quiet]
     if shown:
-        out().print(_table(shown))
+        _print_documents(shown)
         for outcome in shown:
             _print_more(outcome, dry_run=dry_run)
     for outcome in shown if dry_run else ():
-        _print_requests(outcome)
+        _print_plan(outcome, verbose=verbose)
     for outcome in outcomes:
         for notice in _its_own(outcome) if not quiet else ():
             warning(f"{outcome.label}: {notice.message}")
         if outcome.error:
             error(outcome.error)
-    if quiet:
-        return
+    if not quiet:
+        _print_end(outcomes, dry_run=dry_run)
+
+
+def _print_end(outcomes: "Sequence[Outcome]", *, dry_run: bool) -> None:
     for one in _of_the_run(outcomes):
         warning(one["message"])
+    if len(outcomes) > 1:
+        out().print(_closing(outcomes))
     if dry_run:
         err().print("dry run: nothing was sent")
+
+
+def _print_plan(outcome: "Outcome", *, verbose: bool) -> None:
+    """A document as it would be booked: whose, when, one row a line; then what would be sent."""
+    draft: Draft | None = (outcome.planned or {}).get("draft")
+    if draft is None:
+        return
+    names, console = outcome.planned["names"] if outcome.planned else {}, out()
+    customer = outcome.customer
+    whose = f" for {_fit(customer.name)}{' (new)' if customer.created else ''}" if customer else ""
+    due = f", due {draft.due_on}" if draft.due_on else ""
+    console.print(f"\n{outcome.label}{whose}, dated {draft.invoiced_on}{due}")
+    rows = [_plan_row(line, draft.currency, names) for line in draft.lines]
+    if console.width < _NARROW:
+        for what, quantity, price, net, tax, rate, account in rows:
+            console.print(f"  {what}\n    {quantity} × {price} = {net}, tax {tax} ({rate})")
+            console.print(f"    {account}")
+    else:
+        console.print(_plan_table(rows))
+    total = (f"{name} {_separated(value, draft.currency)}" for name, value in _sums(draft))
+    console.print(f"  {', '.join(total)} {draft.currency}")
+    if verbose:
+        _print_requests(outcome)
+
+
+def _sums(draft: "Draft") -> list[tuple[str, Decimal]]:
+    return [("net", draft.net), ("tax", draft.tax), ("total", draft.total)]
+
+
+def _plan_row(line: "DraftLine", currency: str, names: Mapping[str, str]) -> tuple[str, ...]:
+    rate, account = line.tax_rate_id or "", line.ledger_account_id
+    less = f" - {_separated(line.discount, currency)}" if line.discount else ""
+    return (
+        _fit(" ".join(line.description.split())),
+        money.text(line.quantity.normalize()),
+        _separated(line.unit_price, currency) + less,
+        _separated(line.net, currency),
+        _separated(line.tax, currency),
+        _fit(names.get(rate, rate)) or "none",
+        _fit(names.get(account, account)),
+    )
+
+
+def _plan_table(rows: Sequence[tuple[str, ...]]) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 1))
+    table.add_column("Description", overflow="fold")
+    for name in ("Quantity", "Price", "Net", "Tax"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("Tax rate", "Ledger account"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
 
 
 def _print_requests(outcome: "Outcome") -> None:
@@ -525,7 +592,7 @@ def _payments_table(rows: "Sequence[tuple[str, Change]]", would: str) -> "Table"
             Text(change.payment_id or ""),
             Text(f"{would}{word}{kind}"),
             Text(change.on.isoformat() if change.on else ""),
-            Text(_amount(change.amount, change.currency) or ""),
+            Text(_separated(change.amount, change.currency)),
             Text(change.currency),
         )
     return table
@@ -545,14 +612,50 @@ def _print_more(outcome: "Outcome", *, dry_run: bool) -> None:
         out().print(_fit(f"{outcome.sage_number}: {outcome.sage_url}"))
 
 
+def _closing(outcomes: "Sequence[Outcome]") -> str:
+    """What became of a batch, and what the documents that are in Sage by it come to."""
+    words = Counter(_WORDS[outcome.action] for outcome in outcomes)
+    sums: dict[str, Decimal] = {}
+    for outcome in outcomes:
+        if outcome.error is None and outcome.total is not None and outcome.currency:
+            sums[outcome.currency] = sums.get(outcome.currency, money.ZERO) + outcome.total
+    amounts = " + ".join(f"{_separated(sum_, name)} {name}" for name, sum_ in sums.items())
+    said = ", ".join(f"{count} {word}" for word, count in words.items())
+    return f"{said}{f': {amounts}' if amounts else ''}"
+
+
+def _print_documents(outcomes: "Sequence[Outcome]") -> None:
+    """A row a document; a block of lines where a row would be squeezed."""
+    console = out()
+    if console.width >= _NARROW:
+        console.print(_table(outcomes))
+        return
+    for outcome in outcomes:
+        number = _fit(outcome.number or outcome.productive_id)
+        there = f" → {_fit(outcome.sage_number)}" if outcome.sage_number else ""
+        console.print(f"{number}{there}  {_WORDS[outcome.action]}")
+        if customer := outcome.customer:
+            console.print(f"  {_fit(customer.name)}{' (new)' if customer.created else ''}")
+        figures = zip(("net", "tax", "total"), _amounts_of(outcome), strict=True)
+        parts = ", ".join(f"{name} {figure}" for name, figure in figures if figure)
+        console.print(f"  {parts} {outcome.currency or ''}")
+
+
+def _amounts_of(outcome: "Outcome") -> list[str]:
+    """Net, tax and total for people; empty where there is none."""
+    currency = outcome.currency or ""
+    values = (outcome.net, outcome.tax, outcome.total)
+    return ["" if value is None else _separated(value, currency) for value in values]
+
+
 def _table(outcomes: "Sequence[Outcome]") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(outcomes[0].kind.name.capitalize(), overflow="fold")
+    table.add_column(outcomes[0].kind.name.capitalize(), no_wrap=True)
     table.add_column("Result", overflow="fold")
-    table.add_column("In Sage", overflow="fold")
+    table.add_column("In Sage", no_wrap=True)
     table.add_column("Customer", overflow="fold")
     for name in ("Net", "Tax", "Total"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -565,10 +668,7 @@ def _table(outcomes: "Sequence[Outcome]") -> "Table":
             Text(_WORDS[outcome.action]),
             Text(_fit(outcome.sage_number or "")),
             Text(_fit(name)),
-            *(
-                Text(_amount(figure, outcome.currency) or "")
-                for figure in (outcome.net, outcome.tax, outcome.total)
-            ),
+            *map(Text, _amounts_of(outcome)),
             Text(outcome.currency or ""),
         )
     return table
