@@ -1,5 +1,7 @@
 """How a document is named: by id, number or address, several at once, wherever one is taken."""
 
+from pathlib import Path
+
 import pytest
 
 from productive_sage import naming
@@ -165,9 +167,48 @@ def test_what_comes_near_is_named_nearest_first() -> None:
     ],
 )
 def test_a_root_option_stands_before_the_command_or_after_it(
-    services: Sandbox, psage: Psage, words: tuple[str, ...]
+    services: Sandbox, psage: Psage, home: Path, words: tuple[str, ...]
 ) -> None:
+    (home / "acme.toml").write_text("")
+
     assert psage(*words).json["profile"] == "acme"
+
+
+@pytest.mark.parametrize(("name", "words"), [("acm", "`acme`?"), ("other", "`acme`, `default`")])
+def test_a_profile_nobody_has_is_refused_naming_those_there_are(
+    services: Sandbox, psage: Psage, home: Path, name: str, words: str
+) -> None:
+    (home / "acme.toml").write_text("")
+
+    result = psage("status", "--profile", name)
+
+    assert (result.code, result.out) == (2, "")
+    assert f"there is no profile `{name}`" in result.err
+    assert words in result.err
+
+
+def test_a_settings_file_that_does_not_exist_is_refused(
+    services: Sandbox, psage: Psage, tmp_path: Path
+) -> None:
+    result = psage("status", "--config", str(tmp_path / "mine.toml"))
+
+    assert result.code == 2
+    assert "mine.toml` does not exist" in result.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "organization"),
+    [
+        ("4200", "4200"),
+        ("4200-harbour-pine", "4200"),
+        ("https://app.productive.io/4200-harbour-pine/invoices?x=1", "4200"),
+        ("app.productive.io/4200-harbour-pine", "4200"),
+        (" 4200 ", "4200"),
+        ("harbour", "harbour"),
+    ],
+)
+def test_an_organisation_is_named_by_its_address_too(typed: str, organization: str) -> None:
+    assert naming.organization(typed) == organization
 
 
 def test_the_value_of_an_option_is_no_root_option(services: Sandbox, psage: Psage) -> None:

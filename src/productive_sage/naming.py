@@ -97,6 +97,14 @@ def _read_address(typed: str) -> Name:
     return Name(typed, id=found[2], organization_id=found[1])
 
 
+def organization(typed: str) -> str:
+    """The id of an organisation out of its address, `4200-name` or the id; else what was typed."""
+    found = re.fullmatch(
+        r"(?:https?://)?(?:[\w.-]+/)?(\d+)(?:-[^/?#]*)?(?:[/?#].*)?", typed.strip()
+    )
+    return found[1] if found else typed.strip()
+
+
 def digits_of(number: str) -> str:
     """The last digits of a number, by which similar ones are searched for; empty for none."""
     found = re.findall(r"\d+", number)

@@ -146,6 +146,31 @@ def root(
     _session.command = ctx.invoked_subcommand or ""
     _session.profile, _session.config = profile, config
     _session.verbose, _session.quiet, _session.no_input = verbose, quiet, no_input
+    if not ctx.resilient_parsing and _session.command not in _MAKING:
+        _check_place(profile, config)
+
+
+_MAKING = frozenset(("", "configure", "connect", "demo", "sandbox"))
+"""The commands that may make a profile or its settings, or need none."""
+
+
+def _check_place(profile: str, settings: Path | None) -> None:
+    """Raises UsageProblem for a settings file or a profile that is not there: a slip, mostly."""
+    from productive_sage import config, naming
+
+    if settings and not settings.exists():
+        raise UsageProblem(
+            f"the settings file `{settings}` does not exist",
+            hint="look at `--config` and PSAGE_CONFIG; `psage configure` makes a new one",
+        )
+    known = config.profiles(_session.folder)
+    if known and profile not in ("default", *known):
+        raise UsageProblem(
+            f"there is no profile `{profile}`",
+            hint=naming.did_you_mean(profile, known)
+            or f"there is {', '.join(f'`{one}`' for one in known)}; `psage --profile {profile} "
+            "connect` makes a new one",
+        )
 
 
 # --- connect, disconnect
@@ -157,7 +182,10 @@ def connect(
         _Service | None, typer.Argument(help="One alone; else both, less what is connected.")
     ] = None,
     organization_id: Annotated[
-        str, typer.Option(help="The number in Productive's address: app.productive.io/<id>-name.")
+        str,
+        typer.Option(
+            help="Productive's address, or the number in it: app.productive.io/<id>-name."
+        ),
     ] = "",
     token_stdin: Annotated[
         bool, typer.Option("--token-stdin", help="Read Productive's API token from stdin.")

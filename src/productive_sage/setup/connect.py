@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self, TypeVar
 
+from productive_sage import naming
 from productive_sage.config import Home, storage_error
 from productive_sage.errors import (
     DifferentBusiness,
@@ -133,18 +134,20 @@ def connect(order: Order, place: Place, talk: Talk) -> Iterator[Connected]:
 def _productive(order: Order, place: Place, talk: Talk) -> Connected:
     stored = _stored(place.vault.productive)
     if stored and order.keeps:
-        _check_same("--organization-id", order.organization_id, (stored.organization_id,), stored)
+        asked = naming.organization(order.organization_id)
+        _check_same("--organization-id", asked, (stored.organization_id,), stored)
         place.store.remember_sign_in("Productive", stored.facts)
         return Connected.by(stored, is_new=False)
     organization_id = order.organization_id or (stored.organization_id if stored else "")
     if not (organization_id and order.token):
         talk.explain(_ABOUT_PRODUCTIVE)
     organization_id = organization_id or talk.answer("Organisation id", "--organization-id")
-    organization_id = organization_id.strip()
+    organization_id = naming.organization(organization_id)
     if not (organization_id.isascii() and organization_id.isalnum()):
         raise UsageProblem(
             f"`{organization_id}` is no organisation id",
-            hint="it is the number in Productive's address: app.productive.io/<id>-name",
+            hint="it is the number in Productive's address, app.productive.io/<id>-name; the whole "
+            "address will do",
         )
     token = order.token or talk.secret("API token", "PSAGE_PRODUCTIVE_TOKEN", "--token-stdin")
     _check_secret(token, "API token")
