@@ -361,6 +361,14 @@ def test_another_contact_is_billed_from_now_on_where_a_person_says_so(
     assert (customer_of(services, "124") == customer_of(services, "123")) is kept
 
 
+def test_a_mistyped_customer_proposes_what_comes_near(services: Sandbox, psage: Psage) -> None:
+    result = psage("copy-invoice", "123", "--customer", "Northwind Trader Ltd", "--json")
+
+    assert (result.code, result.only["error"]["code"]) == (4, "customer_not_found")
+    assert "`Northwind Traders Ltd`" in result.only["error"]["hint"]
+    assert writes(services) == []
+
+
 def test_to_remember_a_customer_it_has_to_be_named(services: Sandbox, psage: Psage) -> None:
     result = psage("copy-invoice", "123", "--remember")
 

@@ -1040,6 +1040,50 @@ def open_document(
             webbrowser.open(address)
 
 
+@app.command()
+def customers(
+    action: Annotated[
+        Literal["link", "forget"] | None,
+        typer.Argument(help="Bill a company to a contact from now on, or look it up anew."),
+    ] = None,
+    company: Annotated[
+        str | None, typer.Argument(metavar="COMPANY", help="In Productive: its name or id.")
+    ] = None,
+    contact: Annotated[
+        str | None,
+        typer.Argument(metavar="CONTACT", help="In Sage: its name, reference or id."),
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Show which company is billed to which contact in Sage, and why.
+
+    Example: psage customers link "Northwind Traders Ltd" NORTH001
+    """
+    from productive_sage import billing
+    from productive_sage.terminal import render
+
+    wanted = {"link": 2, "forget": 1}.get(action or "", 0)
+    if len([one for one in (company, contact) if one]) != wanted:
+        raise UsageProblem(
+            "`customers link` takes a company and a contact, `customers forget` a company",
+            hint="`psage customers --help` shows what it takes",
+        )
+    with _session.desk(lambda _settings: None, dry_run=action is None) as desk:
+        desk.check_business()
+        if action == "link":
+            found = [billing.link(desk, company or "", contact or "")]
+        elif action == "forget":
+            found = billing.forget(desk, company or "")
+        else:
+            found = billing.look(desk)
+    with _output():
+        if as_json:
+            rows = [one.as_json() for one in found]
+            render.document("customers", _session.profile, exit_code=0, customers=rows)
+        else:
+            render.customers(found)
+
+
 # --- history
 
 

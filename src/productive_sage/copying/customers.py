@@ -17,6 +17,7 @@ from productive_sage.errors import (
     RefusedBySage,
 )
 from productive_sage.models import Contact, CustomerResult, Invoice, Notice
+from productive_sage.naming import did_you_mean
 from productive_sage.sage import bodies
 from productive_sage.store import Intent
 
@@ -343,7 +344,8 @@ class Customers:
             )
         raise CustomerNotFound(
             f"no customer in Sage has the id, name or reference `{wanted}`",
-            hint="look up the exact name in Sage, or leave `--customer` out to have it found",
+            hint=did_you_mean(wanted, [contact.name for contact in self._customers()])
+            or "look up the name in Sage, or leave `--customer` out to have it found",
         )
 
     def _customers(self) -> list[Contact]:

@@ -221,6 +221,12 @@ class ProductiveClient:
         )
 
     @understood
+    def companies(self) -> dict[str, str]:
+        """Name by id of every company this token may see."""
+        rows = self._list("/companies", {})
+        return {_id(row["id"]): text_of(row["attributes"].get("name")) for row, _ in rows}
+
+    @understood
     def numbers_like(self, part: str) -> list[str]:
         """Numbers of invoices and credit notes that contain a text; one page of them."""
         parameters = {"filter[number][contains]": part, "page[size]": "20"}

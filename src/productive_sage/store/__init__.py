@@ -1066,6 +1066,15 @@ class Store:
         )
         return Contact(rows[0][0], rows[0][1], "", currency, "", rows[0][2]) if rows else None
 
+    def customers(self, business_id: str) -> list[tuple[str, str, str, str, bool]]:
+        """(company, currency, contact, its name, whether a person agreed) of every company."""
+        rows = self._rows(
+            "SELECT company_id, currency, contact_id, name, is_agreed FROM customer "
+            "WHERE business_id = ? ORDER BY CAST(company_id AS INTEGER), currency",
+            (business_id,),
+        )
+        return [(*row[:4], bool(row[4])) for row in rows]
+
     def is_customer_agreed(self, company_id: str, currency: str, business_id: str) -> bool:
         """Whether a person said that the company is billed to the contact that is known."""
         rows = self._rows(

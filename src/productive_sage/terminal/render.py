@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `
     from rich.progress import Progress
     from rich.table import Table
 
+    from productive_sage.billing import Billed
     from productive_sage.models import Change, Draft, DraftLine, Notice, Outcome, Report
     from productive_sage.register import Register, Row
     from productive_sage.setup.doctor import Check
@@ -709,6 +710,28 @@ def register(found: "Register") -> None:
         console.print(f"{count}: {total} {one.currency}, {paid} paid, {left} open")
     if not found.rows:
         console.print("no documents")
+
+
+def customers(found: "Sequence[Billed]") -> None:
+    """Print which company is billed to which contact, a line or a block each."""
+    from rich.table import Table
+    from rich.text import Text
+
+    console = out()
+    if not found:
+        console.print("no company has been billed yet")
+    elif console.width < _NARROW:
+        for one in found:
+            name = _fit(one.company or one.company_id)
+            console.print(f"{name} ({one.currency})\n  {_fit(one.contact)}\n  {one.why}")
+    else:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for head in ("Company", "", "Contact in Sage", "Because"):
+            table.add_column(head, overflow="fold")
+        for one in found:
+            cells = (_fit(one.company or one.company_id), one.currency, _fit(one.contact), one.why)
+            table.add_row(*map(Text, cells))
+        console.print(table)
 
 
 def _register_table(found: "Register", *, is_wide: bool) -> "Table":
