@@ -70,7 +70,7 @@ def amiss(result: Result) -> dict[str, str]:
     return {
         check["name"]: check["result"]
         for check in result.json["checks"]
-        if check["result"] != "ok" and check["message"] != "not tried"
+        if check["result"] not in ("ok", "not_tried")
     }
 
 
@@ -129,17 +129,34 @@ def test_people_get_a_line_for_each_check_and_a_word_for_each_result(
     home.chmod(0o755)
     well.bookkeeper.hide_ledger_account(well.bookkeeper.ledger_account_id(4010))
 
-    result = psage("doctor")
+    verbose, result = psage("--verbose", "doctor"), psage("doctor")
 
-    lines = result.out.splitlines()
-    assert result.code == 2
+    lines = verbose.out.splitlines()
+    assert result.code == verbose.code == 2
     assert len([line for line in lines if line.startswith("ok ")]) == len(NAMES) - 3
-    assert lines[1].startswith("warning  home ")
-    assert lines[2] == f"         -> close it with `chmod 0700 {home}`"
+    assert result.out.splitlines() == [line for line in lines if not line.startswith("ok ")]
+    lines = result.out.splitlines()
+    assert lines[0].startswith("warning  home ")
+    assert lines[1] == f"         -> close it with `chmod 0700 {home}`"
     assert "failure  ledger account " in result.out
     assert "-> choose another with `psage configure --default-ledger CODE`" in result.out
     assert lines[-1] == "17 checks: 2 failures and 1 warning"
     assert "\x1b" not in result.out
+
+
+def test_one_line_says_that_all_is_well(well: Sandbox, psage: Psage) -> None:
+    assert psage("doctor").out == "17 checks, and all is well\n"
+
+
+def test_what_was_not_tried_is_no_warning(well: Sandbox, psage: Psage, home: Path) -> None:
+    well.sign_in.clear()
+
+    result, shown = examined(psage), psage("doctor").out
+
+    results = {check["name"]: check["result"] for check in result.json["checks"]}
+    assert results["rights_in_sage"] == "not_tried"
+    assert "not tried" in shown.splitlines()[-1]
+    assert "rights in sage" not in shown
 
 
 def test_quiet_shows_only_what_is_amiss(well: Sandbox, psage: Psage, home: Path) -> None:

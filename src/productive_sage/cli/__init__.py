@@ -1275,7 +1275,7 @@ def doctor(
             checks.append(check)
             if not as_json:
                 with _output():
-                    render.check(check, quiet=_session.quiet)
+                    render.check(check, verbose=_session.verbose)
     if not (as_json or _session.quiet):
         with _output():
             render.line(doctors.summary(checks))

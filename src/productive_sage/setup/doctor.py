@@ -53,7 +53,7 @@ from productive_sage.text import clean
 
 log = logging.getLogger("psage.doctor")
 
-OK, WARNING, FAILURE = "ok", "warning", "failure"
+OK, WARNING, FAILURE, NOT_TRIED = "ok", "warning", "failure", "not_tried"
 _SERVICES = ("Productive", "Sage")
 _LIBRARIES = ("httpx", "keyring", "typer", "rich", "tomlkit", "filelock")
 _SLOW, _WRONG = timedelta(minutes=2), timedelta(minutes=5)
@@ -84,7 +84,7 @@ class Check:
 
     name: str
     result: str
-    """`ok`, `warning` or `failure`."""
+    """`ok`, `warning`, `failure`, or `not_tried` where one it stands on failed."""
     message: str
     remedy: str | None = None
     """What to do; None where all is well."""
@@ -120,9 +120,10 @@ def summary(checks: Sequence[Check]) -> str:
     failures, warnings = results.count(FAILURE), results.count(WARNING)
     if not failures and not warnings:
         return f"{_count(len(checks), 'check')}, and all is well"
+    left = results.count(NOT_TRIED)
     return (
         f"{_count(len(checks), 'check')}: {_count(failures, 'failure')} and "
-        f"{_count(warnings, 'warning')}"
+        f"{_count(warnings, 'warning')}{f'; {left} not tried' if left else ''}"
     )
 
 
@@ -165,15 +166,20 @@ class _Doubt(Exception):
         self.remedy = remedy
 
 
-def _not_tried(*on: str) -> _Doubt:
+class _NotTried(_Doubt):
     """Another check failed that this one stands on."""
+
+
+def _not_tried(*on: str) -> _NotTried:
     names = " and ".join(f"`{name.replace('_', ' ')}`" for name in on)
-    return _Doubt("not tried", f"see to {names} first, then run `psage doctor` again")
+    return _NotTried("not tried", f"see to {names} first, then run `psage doctor` again")
 
 
 def _tried(name: str, check: Callable[[], str]) -> Check:
     try:
         return Check(name, OK, check())
+    except _NotTried as stopped:
+        return Check(name, NOT_TRIED, stopped.message, stopped.remedy)
     except _Doubt as doubt:
         return Check(name, WARNING, doubt.message, doubt.remedy)
     except PsageError as error:

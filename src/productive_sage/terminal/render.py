@@ -256,15 +256,16 @@ def _print_hanging(text: str, indent: int) -> None:
     print(_let_go("\n".join(lines)))
 
 
-def check(one: "Check", *, quiet: bool) -> None:
-    """Print one check in a line, and what to do about it in another."""
+def check(one: "Check", *, verbose: bool) -> None:
+    """Print one check in a line, and what to do about it in another; what is well if `verbose`."""
     from rich.text import Text
 
-    if one.result == "ok" and quiet:
+    if one.result in ("ok", "not_tried") and not verbose:
         return
-    style = {"ok": "green", "warning": "bold yellow", "failure": "bold red"}[one.result]
+    styles = {"ok": "green", "warning": "bold yellow", "failure": "bold red"}
+    style, result = styles.get(one.result, "dim"), one.result.replace("not_tried", "-")
     name = one.name.replace("_", " ")
-    first, later = f"{one.result:<9}", " " * 9
+    first, later = f"{result:<9}", " " * 9
     lines = [*_fitted(f"{name:<22}{_runnable(one.message)}", first, later)]
     if one.remedy:
         lines += _fitted(f"-> {_runnable(one.remedy)}", later, f"{later}   ")
