@@ -95,6 +95,21 @@ def test_an_empty_tax_rate_removes_the_default(services: Sandbox, psage: Psage, 
     assert (before, settings(home).default_tax_rate) == ("GB_STANDARD", "")
 
 
+def test_a_change_is_told_in_a_line_with_what_was_before(services: Sandbox, psage: Psage) -> None:
+    psage("configure", "--default-ledger", "4010")
+
+    first = psage("configure", "--default-tax-rate", "Standard", "--pdf", "sage").out
+    again = psage("configure", "--pdf", "sage").out
+    gone = psage("configure", "--default-tax-rate", "").out
+
+    assert first.splitlines() == [
+        "pdf: sage (before: productive)",
+        "default tax rate: Standard 20.00% [GB_STANDARD] (before: not set)",
+    ]
+    assert again == "nothing changed: the settings are so already\n"
+    assert gone == "default tax rate: not set (before: Standard 20.00% [GB_STANDARD])\n"
+
+
 def test_show_prints_the_settings_without_a_call(services: Sandbox, psage: Psage) -> None:
     result = psage("configure", "--show")
 

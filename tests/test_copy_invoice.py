@@ -712,6 +712,19 @@ def test_no_number_of_a_copy_is_folded_and_no_amount_cut(
         assert words in shown
 
 
+def test_one_copy_is_told_with_its_address_and_its_pdf_and_several_without(
+    services: Sandbox, psage: Psage
+) -> None:
+    one = psage("copy-invoice", "123").out
+    several = psage("copy-invoice", "124", "101").out
+
+    (copy,) = copies(services, "123")
+    assert any(f"SI-1: {link['href']}" in one for link in copy["links"])
+    assert "1 PDF attached in Sage" in one
+    assert "https://" not in several
+    assert "PDF attached in Sage" in several
+
+
 def test_a_batch_ends_with_what_became_of_it_and_its_sums(services: Sandbox, psage: Psage) -> None:
     result = psage("copy-invoice", "101", "104", "123", "102", "--no-tax", "--no-pdf")
 

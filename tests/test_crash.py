@@ -20,7 +20,7 @@ from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, copies, forget
 from tests.processes import Hold, end, kill, run, share_the_keyring, started
 
-CREATE = ("copy-invoice", "123", "--tax-rate", "GB_STANDARD")
+CREATE = ("copy-invoice", "--id", "123", "--tax-rate", "GB_STANDARD")
 CREATE_CALLS = (
     "GET /invoices",
     "GET /line_items",
@@ -41,7 +41,7 @@ CREATE_CALLS = (
     "POST /attachments",
     "GET /invoices/123",
 )
-UPDATE = ("copy-invoice", "123", "--update-existing")
+UPDATE = ("copy-invoice", "--id", "123", "--update-existing")
 UPDATE_CALLS = (
     "GET /invoices",
     "GET /line_items",
@@ -56,7 +56,7 @@ UPDATE_CALLS = (
 )
 KEYED = ("POST /contacts", "POST /sales_invoices")
 """What Sage does once for a key, while it remembers the key."""
-BATCH = ("copy-invoice", "123", "124", "125", "--tax-rate", "GB_STANDARD")
+BATCH = ("copy-invoice", "--id", "123", "124", "125", "--tax-rate", "GB_STANDARD")
 NEW_PDF = b"%PDF-1.4 corrected"
 LOST = ("cut_after", "cut_mid", "truncated", "html_after", "status_after")
 """Ways in which a reply that was earned does not arrive."""

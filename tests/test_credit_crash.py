@@ -19,8 +19,8 @@ from tests.test_credit_note import INVOICE, NOTE, allocated, edit_note, notes
 
 shared, fresh = test_crash.shared, test_crash.fresh
 
-CREATE = ("credit-note", NOTE)
-UPDATE = ("credit-note", NOTE, "--update-existing")
+CREATE = ("credit-note", "--id", NOTE)
+UPDATE = ("credit-note", "--id", NOTE, "--update-existing")
 CALLS = {
     CREATE: (
         "GET /invoices",
@@ -59,7 +59,7 @@ KEYED = ("POST /sales_credit_notes", "POST /contact_allocations")
 """What Sage does once for a key; to all other writes it is the same whether it remembers keys."""
 LEFT = ("PATCH /invoices/110", "POST /attachments", "DELETE /attachments/*")
 """What is left to the next run where its reply is lost; all else is found out at once."""
-OTHER = ("copy-invoice", "125", "--no-tax")
+OTHER = ("copy-invoice", "--id", "125", "--no-tax")
 
 
 def everywhere(*, only: tuple[str, ...] | None = None) -> list[Any]:

@@ -514,7 +514,7 @@ def configure(
         sync_payments_from=_date("--sync-payments-from", sync_payments_from),
         settlement_discount=settlement_discount,
     )
-    notice = None
+    notice = former = None
     can_ask = _session.can_ask and not as_json
     if answers.are_empty() and can_ask and not show:
         _walk(home, settings)
@@ -526,6 +526,7 @@ def configure(
         with ExitStack() as stack:
             stack.enter_context(_session.run_lock(home))
             before, _ = config.load(home.config, os.environ)
+            former = wizard.shown(home.config, before, os.environ, _names(home, before))
             desk = _session.clients(home, before, stack)
             wizard.configure(home.config, before, answers, desk)
         settings, _ = config.load(home.config, os.environ)
@@ -543,7 +544,9 @@ def configure(
                 warnings=[asdict(notice)] if notice else [],
             )
             return
-        if not _session.quiet:
+        if former is not None and not _session.quiet:
+            render.changed_settings(former, rows)
+        elif not _session.quiet:
             render.settings(rows)
             there = "" if home.config.exists() else ", which is not there yet"
             print(f"file: {home.config}{there}", file=sys.stderr)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from productive_sage import interrupts, money
@@ -26,6 +27,7 @@ from productive_sage.text import bare, clean
 if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `status` go without
     from rich.console import Console
     from rich.progress import Progress
+    from rich.style import Style
     from rich.table import Table
 
     from productive_sage.billing import Billed
@@ -176,6 +178,22 @@ def settings(rows: Mapping[str, tuple[str, str]]) -> None:
         text = f"{key}: {value} ({source})"
         for one in _fitted(text, "", "  "):
             out().print(one)
+
+
+def changed_settings(
+    before: Mapping[str, tuple[str, str]], after: Mapping[str, tuple[str, str]]
+) -> None:
+    """Print a line for each setting that has another value now."""
+    keys = [*after, *(key for key in before if key not in after)]
+    was, now = ({key: rows[key][0] for key in rows} for rows in (before, after))
+    changed = [key for key in keys if was.get(key) != now.get(key)]
+    for key in changed:
+        name = "item" if key.startswith("items.") else key.replace("_", " ")
+        old, new = was.get(key, "not linked"), now.get(key, "not linked any more")
+        for one in _fitted(f"{name}: {new} (before: {old})", "", "  "):
+            out().print(one)
+    if not changed:
+        out().print("nothing changed: the settings are so already")
 
 
 def _fitted(text: str, first: str, later: str) -> Iterable[str]:
@@ -408,6 +426,8 @@ def copies(
         _print_documents(shown)
         for outcome in shown:
             _print_more(outcome, dry_run=dry_run)
+        if not dry_run:
+            _print_where(shown)
     for outcome in shown if dry_run else ():
         _print_plan(outcome, verbose=verbose)
     for outcome in outcomes:
@@ -600,6 +620,19 @@ def _payments_table(rows: "Sequence[tuple[str, Change]]", would: str) -> "Table"
     return table
 
 
+def _print_where(outcomes: "Sequence[Outcome]") -> None:
+    """Where the one document is, and what was done about PDFs; of several, numbers are links."""
+    first, *others = outcomes
+    if first.sage_url and not others:
+        out().print(_fit(f"{first.sage_number}: {first.sage_url}"))
+    pdfs = [one.pdf for one in outcomes if one.pdf]
+    if attached := [pdf for pdf in pdfs if pdf.maker == "productive" and pdf.attached]:
+        out().print(f"{_count(len(attached), 'PDF')} attached in Sage")
+    if kept := [pdf for pdf in pdfs if pdf.maker == "sage"]:
+        where = kept[0].file if len(kept) == 1 else str(Path(kept[0].file).parent)
+        out().print(f"{_count(len(kept), 'PDF')} kept: {_fit(where)}")
+
+
 def _print_more(outcome: "Outcome", *, dry_run: bool) -> None:
     """What has no column in the table."""
     for change in outcome.changes:
@@ -610,8 +643,6 @@ def _print_more(outcome: "Outcome", *, dry_run: bool) -> None:
         amount = _amount(outcome.allocated, outcome.currency)
         how = "would be" if dry_run else "is"
         out().print(f"{amount} {outcome.currency} {how} set against the credited invoice")
-    if outcome.sage_url and not dry_run:
-        out().print(_fit(f"{outcome.sage_number}: {outcome.sage_url}"))
 
 
 def _closing(outcomes: "Sequence[Outcome]") -> str:
@@ -643,6 +674,13 @@ def _print_documents(outcomes: "Sequence[Outcome]") -> None:
         console.print(f"  {parts} {outcome.currency or ''}")
 
 
+def _link(address: str | None) -> "Style":
+    """The style of a word that leads to an address, where a terminal shows links."""
+    from rich.style import Style
+
+    return Style(link=address) if address else Style()
+
+
 def _amounts_of(outcome: "Outcome") -> list[str]:
     """Net, tax and total for people; empty where there is none."""
     currency = outcome.currency or ""
@@ -668,7 +706,7 @@ def _table(outcomes: "Sequence[Outcome]") -> "Table":
         table.add_row(
             Text(_fit(outcome.number or outcome.productive_id)),
             Text(_WORDS[outcome.action]),
-            Text(_fit(outcome.sage_number or "")),
+            Text(_fit(outcome.sage_number or ""), style=_link(outcome.sage_url)),
             Text(_fit(name)),
             *map(Text, _amounts_of(outcome)),
             Text(outcome.currency or ""),
