@@ -50,6 +50,7 @@ SAMPLED = {
     "test_connect.py": 3,
     "test_crash.py": 20,
     "test_credit_crash.py": 24,
+    "test_disconnect.py": 2,
     "test_doctor.py": 6,
     "test_history.py": 3,
     "test_interrupts.py": 4,
@@ -57,6 +58,7 @@ SAMPLED = {
     "test_secrets.py": 3,
     "test_sync_crash.py": 24,
     "test_sync_faults.py": 80,
+    "test_two_homes.py": 2,
     "test_wizard.py": 6,
 }
 """Of each table in these files `make check` plays every n-th case, `make torture` the others."""

@@ -92,7 +92,7 @@ def at_once(runs: list[tuple[Path, str]]) -> list[Result]:
     [(("a",), ("one", "two")), (("a", "b"), ("one",))],
     ids=["two profiles", "two homes"],
 )
-@pytest.mark.parametrize("count", [8, pytest.param(64, marks=pytest.mark.torture)])
+@pytest.mark.parametrize("count", [4, pytest.param(64, marks=pytest.mark.torture)])
 def test_nobody_loses_a_sign_in_where_many_renew_at_once(
     file: Path,
     offline: Sandbox,

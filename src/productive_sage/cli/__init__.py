@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 app = commandline.App(
     name="psage",
     help="Copy invoices from Productive into Sage Accounting, each exactly once.",
+    epilog="Begin with `psage connect`, then `psage configure`. `psage help COMMAND` explains one.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -120,13 +121,16 @@ def root(
         str,
         typer.Option(
             envvar="PSAGE_PROFILE",
+            metavar="NAME",
             help="Which set of connections to use.",
             autocompletion=_offered("profiles"),
         ),
     ] = "default",
     config: Annotated[
         Path | None,
-        typer.Option(envvar="PSAGE_CONFIG", help="Another settings file.", dir_okay=False),
+        typer.Option(
+            envvar="PSAGE_CONFIG", metavar="FILE", help="Another settings file.", dir_okay=False
+        ),
     ] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Write details to the log.")
@@ -184,20 +188,25 @@ def connect(
     organization_id: Annotated[
         str,
         typer.Option(
-            help="Productive's address, or the number in it: app.productive.io/<id>-name."
+            metavar="ORGANISATION",
+            help="Productive's address, or the number in it: app.productive.io/<id>-name.",
         ),
     ] = "",
     token_stdin: Annotated[
         bool, typer.Option("--token-stdin", help="Read Productive's API token from stdin.")
     ] = False,
-    client_id: Annotated[str, typer.Option(help="Of the app registered with Sage.")] = "",
+    client_id: Annotated[
+        str, typer.Option(metavar="ID", help="Of the app registered with Sage.")
+    ] = "",
     client_secret_stdin: Annotated[
         bool,
         typer.Option(
             "--client-secret-stdin", help="Read its secret from stdin, the line after the token."
         ),
     ] = False,
-    port: Annotated[int, typer.Option(help="Of the redirect address.", min=1, max=65535)] = 8765,
+    port: Annotated[
+        int, typer.Option(metavar="N", help="Of the redirect address.", min=1, max=65535)
+    ] = 8765,
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Print the address instead of opening it.")
     ] = False,
@@ -205,7 +214,8 @@ def connect(
         bool, typer.Option("--paste", help="Ask for the redirected address; no listener.")
     ] = False,
     business: Annotated[
-        str | None, typer.Option(help="Id or name, where Sage shows several.")
+        str | None,
+        typer.Option(metavar="BUSINESS", help="Id or name, where Sage shows several."),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Sign in again to what is connected.")
@@ -433,6 +443,7 @@ def configure(
     numbering: Annotated[
         str | None,
         typer.Option(
+            metavar="SERVICE",
             help="Who numbers invoices: sage or productive.",
             autocompletion=_one_of("sage", "productive"),
         ),
@@ -447,6 +458,7 @@ def configure(
     pdf: Annotated[
         str | None,
         typer.Option(
+            metavar="SERVICE",
             help="Who makes the PDF: sage or productive.",
             autocompletion=_one_of("sage", "productive"),
         ),
@@ -454,17 +466,21 @@ def configure(
     default_ledger: Annotated[
         str | None,
         typer.Option(
+            metavar="ACCOUNT",
             help="Ledger account for sales: code, id or name.",
             autocompletion=_offered("ledger accounts"),
         ),
     ] = None,
     map_item: Annotated[
         list[str] | None,
-        typer.Option(help="SERVICE TYPE=ITEM; an empty item removes. Repeatable."),
+        typer.Option(
+            metavar="TYPE=ITEM", help="SERVICE TYPE=ITEM; an empty item removes. Repeatable."
+        ),
     ] = None,
     default_tax_rate: Annotated[
         str | None,
         typer.Option(
+            metavar="RATE",
             help="Sage tax rate for customers at home; empty removes.",
             autocompletion=_offered("tax rates"),
         ),
@@ -482,6 +498,7 @@ def configure(
     settlement_discount: Annotated[
         str | None,
         typer.Option(
+            metavar="HOW",
             help="Discount for paying early, in Productive: warn or write_off.",
             autocompletion=_one_of("warn", "write_off"),
         ),
@@ -657,7 +674,8 @@ def copy_invoice(
     create_new: _CreateNew = False,
     overwrite: _Overwrite = False,
     customer: Annotated[
-        str | None, typer.Option(help="Sage contact: id, exact name or reference.")
+        str | None,
+        typer.Option(metavar="CONTACT", help="Sage contact: id, name or reference."),
     ] = None,
     create_customer: Annotated[
         bool, typer.Option("--create-customer", help="Make a new contact in Sage.")
@@ -668,6 +686,7 @@ def copy_invoice(
     tax_rate: Annotated[
         str | None,
         typer.Option(
+            metavar="RATE",
             help='Sage tax rate: "Standard 20.00%", Standard, 20%, or its id.',
             autocompletion=_offered("tax rates"),
         ),
@@ -727,11 +746,13 @@ def credit_note(
     create_new: _CreateNew = False,
     overwrite: _Overwrite = False,
     customer: Annotated[
-        str | None, typer.Option(help="Sage contact; that of the credited invoice's copy.")
+        str | None,
+        typer.Option(metavar="CONTACT", help="Sage contact; that of the credited invoice's copy."),
     ] = None,
     tax_rate: Annotated[
         str | None,
         typer.Option(
+            metavar="RATE",
             help="Sage tax rate: id, name or percentage; else the invoice's.",
             autocompletion=_offered("tax rates"),
         ),
@@ -866,7 +887,8 @@ def sync_payments(
     number: _Number = False,
     by_id: _Id = False,
     max_deletes: Annotated[
-        int, typer.Option(help="Stop before removing more payments than this.", min=0)
+        int,
+        typer.Option(metavar="COUNT", help="Stop before removing more payments than this.", min=0),
     ] = 20,
     dry_run: _DryRun = False,
     as_json: _Json = False,
@@ -1095,6 +1117,7 @@ def show_history(
     document: Annotated[
         str | None,
         typer.Option(
+            metavar="DOCUMENT",
             help="Of this one: id or number in either service, or PRD-….",
             autocompletion=_offered(""),
         ),
@@ -1298,11 +1321,16 @@ def doctor(
 
 @app.command()
 def sandbox(
-    port: Annotated[int, typer.Option(help="First of three ports.", min=0, max=65533)] = 8770,
+    port: Annotated[
+        int, typer.Option(metavar="N", help="First of three ports.", min=0, max=65533)
+    ] = 8770,
     state: Annotated[
-        Path | None, typer.Option(help="Keep the services' data in this file.", dir_okay=False)
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep the services' data in this file.", dir_okay=False),
     ] = None,
-    latency: Annotated[int, typer.Option(help="Milliseconds each answer takes.", min=0)] = 0,
+    latency: Annotated[
+        int, typer.Option(metavar="MS", help="Milliseconds each answer takes.", min=0)
+    ] = 0,
 ) -> None:
     """Run imitations of both services on this machine, to try any command against.
 

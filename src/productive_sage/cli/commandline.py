@@ -22,7 +22,24 @@ _REMOVES = {"--default-tax-rate"}
 """Options that say something by an empty value."""
 
 
+GROUPS = {
+    "Every day": ("copy-invoice", "credit-note", "sync-payments", "list", "open"),
+    "Set-up": ("connect", "configure", "customers", "disconnect"),
+    "Look and mend": ("status", "history", "doctor"),
+    "Try it": ("demo", "sandbox"),
+}
+"""The commands as `--help` shows them."""
+
+
 class _Group(TyperGroup):
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The commands by what they are for, each with its whole sentence."""
+        for title, names in GROUPS.items():
+            found = [self.get_command(ctx, name) for name in names]
+            rows = [(str(one.name), one.get_short_help_str(400)) for one in found if one]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
