@@ -58,6 +58,18 @@ def test_what_is_an_id_and_a_number_is_refused_with_what_tells_them_apart(
     assert writes(services) == []
 
 
+@pytest.mark.parametrize("odd", ["the id", "the number"])
+def test_of_two_that_may_be_meant_none_is_taken_where_one_cannot_be_read(
+    services: Sandbox, psage: Psage, twin: str, odd: str
+) -> None:
+    services.agency.edit_invoice("101" if odd == "the id" else twin, currency="JPY")
+
+    result = psage("copy-invoice", "101", "--json")
+
+    assert (result.code, result.only["error"]["code"]) == (4, "currency_unclear")
+    assert writes(services) == []
+
+
 @pytest.mark.parametrize("flag", ["--id", "--number"])
 def test_a_flag_says_which_is_meant(services: Sandbox, psage: Psage, twin: str, flag: str) -> None:
     result = psage("copy-invoice", "101", flag, "--json")

@@ -279,8 +279,9 @@ def _sources(order: Order, desk: Desk) -> Iterator[Invoice | Outcome]:
         numbers=[name.number for name in names if name.number],
     )
     for name in names:
-        hits = [i for i in found if name.fits(i.id, i.number)]
         error = unreadable.get(name.id) or unreadable.get(name.number)
+        # Where one that may be meant cannot be read, another is not taken in its place.
+        hits = [i for i in found if name.fits(i.id, i.number) and not error]
         if not hits and not error:
             hits, unread = _in_capitals(name, desk)
             error = unread.get(name.number.upper())
