@@ -160,6 +160,23 @@ def test_a_sync_of_an_unknown_number_proposes_what_comes_near(
     assert "`INV-2026-001`" in failed["hint"]
 
 
+@pytest.mark.parametrize("word", ["101", "inv-2026-001", "si-1", PAGE.replace("123", "101")])
+def test_the_history_takes_the_same_names(services: Sandbox, psage: Psage, word: str) -> None:
+    psage("copy-invoice", "101", "105", "--no-pdf")
+
+    events = psage("history", "--document", word, "--json").json["events"]
+
+    assert {event["document"] for event in events} == {"101"}
+
+
+@pytest.mark.parametrize("word", ["101,105", ","])
+@pytest.mark.parametrize("command", [("history", "--document"), ("open",)], ids=str)
+def test_where_one_is_taken_several_are_refused(
+    services: Sandbox, psage: Psage, command: tuple[str, ...], word: str
+) -> None:
+    assert psage(*command, word).code == 2
+
+
 def test_what_comes_near_is_named_nearest_first() -> None:
     known = ["INV-2026-001", "INV-2026-011", "CN-7", "2026/23"]
 

@@ -1118,7 +1118,7 @@ def show_history(
         str | None,
         typer.Option(
             metavar="DOCUMENT",
-            help="Of this one: id or number in either service, or PRD-….",
+            help="Of this one: id or number in either service, its address, or PRD-….",
             autocompletion=_offered(""),
         ),
     ] = None,
@@ -1137,12 +1137,19 @@ def show_history(
 
     Example: psage history --document INV-2026-023 --since 2026-03-01
     """
+    from productive_sage import naming
     from productive_sage.store import Store
 
     _exclude("--json", as_json, "--format csv", form == "csv")
     _exclude("--verify", verify, "--format csv", form == "csv")
     _exclude("--verify", verify, "--document or --since", bool(document or since))
     form = "json" if as_json else form
+    wanted = ""
+    if document:
+        names = naming.read([document])
+        if len(names) != 1:
+            raise UsageProblem("`--document` names one document", hint="name one at a time")
+        wanted = names[0].id if names[0].organization_id else names[0].typed
     day = max(date(1970, 1, 1), _date("--since", since) or date.min)  # all there can be
     first = datetime.combine(day, datetime.min.time()).astimezone()
     home = _session.home()
@@ -1153,7 +1160,7 @@ def show_history(
                 records, last = store.check_events()
             else:
                 newest = _SHOWN + 1 if form == "table" else -1
-                events = store.events(document=document or "", since=first, newest=newest)
+                events = store.events(document=wanted, since=first, newest=newest)
                 under_way = store.under_way()
     if verify:
         _print_verified(records, last, form)

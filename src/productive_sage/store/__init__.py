@@ -1032,10 +1032,11 @@ class Store:
     def _called(self, name: str) -> list[str]:
         """The Productive ids of the documents that go, or went, by a name."""
         rows = self._rows(
-            "SELECT productive_id FROM link WHERE ? IN (sage_id, sage_number) "
+            "SELECT productive_id FROM link "
+            "WHERE sage_id = ? OR sage_number = ? COLLATE NOCASE "
             "UNION SELECT document FROM event "
-            "WHERE document <> '' AND (number = ? OR instr(answer, ?))",
-            (name, name, f'"number": {json.dumps(name)}'),
+            "WHERE document <> '' AND (number = ? COLLATE NOCASE OR instr(answer, ?))",
+            (name, name, name, f'"number": {json.dumps(name)}'),
         )
         mark = markers.in_reference(name)
         return [name, *(row[0] for row in rows), *([mark[0]] if mark else [])]
