@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from productive_sage.errors import DocumentElsewhere, UsageProblem
@@ -121,7 +121,7 @@ def near(wanted: str, known: Sequence[str], count: int = 3) -> list[str]:
     return [by_key[key] for key in list(dict.fromkeys(keys))[:count]]
 
 
-def did_you_mean(wanted: str, known: Sequence[str], shown: Callable[[str], str] = str) -> str:
+def did_you_mean(wanted: str, known: Sequence[str]) -> str:
     """A question that names what comes near, or nothing."""
     found = near(wanted, known)
-    return f"did you mean {' or '.join(f'`{shown(one)}`' for one in found)}?" if found else ""
+    return f"did you mean {' or '.join(f'`{one}`' for one in found)}?" if found else ""

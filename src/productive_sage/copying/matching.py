@@ -3,11 +3,7 @@
 from collections.abc import Sequence
 
 from productive_sage import markers
-from productive_sage.models import (
-    Address,
-    Company,
-    Contact,
-)
+from productive_sage.models import Address, Company, Contact
 from productive_sage.text import emails, folded, same_tax_number
 
 
