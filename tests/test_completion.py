@@ -51,7 +51,7 @@ def offered(words: str, shell: str = "fish") -> list[tuple[str, str]]:
 def test_commands(home: Path) -> None:
     found = dict(offered("psage c"))
 
-    assert list(found) == ["connect", "configure", "copy-invoice", "credit-note", "customers"]
+    assert list(found) == ["copy-invoice", "credit-note", "connect", "configure", "customers"]
     assert found["copy-invoice"] == "Copy invoices from Productive into Sage."
 
 

@@ -22,21 +22,15 @@ _REMOVES = {"--default-tax-rate"}
 """Options that say something by an empty value."""
 
 
-GROUPS = {
-    "Every day": ("copy-invoice", "credit-note", "sync-payments", "list", "open"),
-    "Set-up": ("connect", "configure", "customers", "disconnect"),
-    "Look and mend": ("status", "history", "doctor"),
-    "Try it": ("demo", "sandbox"),
-}
-"""The commands as `--help` shows them."""
-
-
 class _Group(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The commands by what they are for, each with its whole sentence."""
-        for title, names in GROUPS.items():
-            found = [self.get_command(ctx, name) for name in names]
-            rows = [(str(one.name), one.get_short_help_str(400)) for one in found if one]
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            command: Any = self.commands[name]
+            row = (name, command.get_short_help_str(400))
+            groups.setdefault(command.rich_help_panel, []).append(row)
+        for title, rows in groups.items():
             with formatter.section(title):
                 formatter.write_dl(rows)
 

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +43,11 @@ class Session:
     command: str = ""
     has_answered: bool = False
     """Whether the result, or with `--json` the document, is out."""
+
+    def begin(self) -> None:
+        """Forget the run before: one process may have several."""
+        for one in fields(self):
+            setattr(self, one.name, one.default)
 
     @property
     def can_ask(self) -> bool:
@@ -207,6 +212,10 @@ class Session:
             return opened[0]
 
         return opener
+
+
+current = Session()
+"""The one under way; Typer has no other place for the root options."""
 
 
 def open_pool() -> "Pool":

@@ -1,0 +1,125 @@
+"""What several commands share: options, completion, and how a result gets out."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Literal
+
+import typer
+
+from productive_sage import interrupts
+from productive_sage.cli.session import current
+from productive_sage.errors import UsageProblem
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Service = Literal["productive", "sage"]
+Number = Annotated[bool, typer.Option("--number", help="Digits are a number, not an id.")]
+Id = Annotated[bool, typer.Option("--id", help="Digits are an id, not a number.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")]
+
+
+# --- completion in the shell
+
+_Offers = list[tuple[str, str]]
+
+
+def offered(what: str) -> Callable[[typer.Context, str], _Offers]:
+    """How the shell completes documents of a kind, `ledger accounts`, `tax rates` or `profiles`."""
+
+    def offers(ctx: typer.Context, incomplete: str) -> _Offers:
+        from productive_sage import config
+        from productive_sage.terminal import completion
+
+        try:
+            root, folder = ctx.find_root().params, current.folder
+            if what == "profiles":
+                return [(name, "") for name in config.profiles(folder) if incomplete in name]
+            store = config.named_home(folder, root.get("profile") or "default").store
+            if what == "ledger accounts":
+                return completion.accounts(store, incomplete)
+            if what == "tax rates":
+                return completion.tax_rates(store, incomplete, datetime.now(UTC).date())
+            is_number = bool(ctx.params.get("number"))
+            return completion.documents(store, what, incomplete, by_number=is_number)
+        except Exception:  # noqa: BLE001 -- nothing is better than a traceback at the prompt
+            return []
+
+    return offers
+
+
+def one_of(*words: str) -> Callable[[str], list[str]]:
+    """How the shell completes one of a few words."""
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
+
+
+@contextmanager
+def output() -> Iterator[None]:
+    """Print a result, whole; that nobody can take it changes nothing about what was done."""
+    try:
+        with interrupts.held_back():
+            yield
+            sys.stdout.flush()
+            current.has_answered = True
+    except interrupts.Twice:
+        current.has_answered = True  # as far as it got: a second document would mend nothing
+        raise
+    except OSError as error:
+        try:
+            sys.stdout.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                # Or the interpreter would complain at its end.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with suppress(OSError):
+            print(f"error: the result cannot be printed: {error.strerror}", file=sys.stderr)
+
+
+@contextmanager
+def stdout_aside() -> Iterator[None]:
+    """Have programs started meanwhile print on stderr: stdout is for the result alone."""
+    try:
+        kept = os.dup(1)
+    except OSError:  # closed
+        yield
+        return
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def of_profile() -> str:
+    """Names the profile where it is not the usual one."""
+    return "" if current.profile == "default" else f" (profile `{current.profile}`)"
+
+
+def a_day(flag: str, value: str | None) -> date | None:
+    """The day that a flag names. Raises UsageProblem."""
+    if value is None:
+        return None
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise UsageProblem(
+            f"`{flag} {value}` is not a date", hint="write it like 2026-01-31"
+        ) from None
+
+
+def a_month(value: str) -> tuple[date, date]:
+    """The first and the last day of a month."""
+    try:
+        first = date.fromisoformat(f"{value.strip()}-01")
+    except ValueError:
+        raise UsageProblem(f"`--month {value}` is no month", hint="write it like 2026-03") from None
+    following = date(first.year + first.month // 12, first.month % 12 + 1, 1)
+    return first, following - timedelta(days=1)
+
+
+def exclude(first: str, is_first: bool, second: str, is_second: bool) -> None:
+    """Raises UsageProblem where both are given."""
+    if is_first and is_second:
+        raise UsageProblem(f"`{first}` and `{second}` exclude each other")

@@ -1,0 +1,381 @@
+"""What shows and changes no book: `list`, `open`, `customers`, `history`, `status`, `doctor`."""
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from productive_sage.cli.common import (
+    Id,
+    Json,
+    Number,
+    a_day,
+    a_month,
+    exclude,
+    offered,
+    output,
+    stdout_aside,
+)
+from productive_sage.cli.session import current, open_pool, warn
+from productive_sage.errors import PsageError, UsageProblem
+
+if TYPE_CHECKING:
+    from productive_sage.http import Pool
+    from productive_sage.store.audit import Event
+
+
+def show_register(
+    not_copied: Annotated[
+        bool, typer.Option("--not-copied", help="Those that have no copy in Sage yet.")
+    ] = False,
+    copied: Annotated[bool, typer.Option("--copied", help="Those that have one.")] = False,
+    waiting: Annotated[
+        bool, typer.Option("--waiting", help="Those that wait for somebody.")
+    ] = False,
+    month: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM", help="Those dated in this month.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(metavar="DATE", help="From this day on.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DATE", help="To this day.")] = None,
+    company: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of this company: name or Productive id.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Say what Sage has, too.")] = False,
+    form: Annotated[
+        Literal["table", "csv", "json"], typer.Option("--format", help="How it is printed.")
+    ] = "table",
+    as_json: Json = False,
+) -> None:
+    """Show the invoices and credit notes: what is not copied yet, what is, and what waits.
+
+    Example: psage list --not-copied --month 2026-03
+    """
+    from productive_sage import register
+    from productive_sage import status as statuses
+    from productive_sage.terminal import render
+
+    states = {"not copied": not_copied, "copied": copied, "waiting": waiting}
+    if sum(states.values()) > 1:
+        raise UsageProblem("`--not-copied`, `--copied` and `--waiting` exclude each other")
+    exclude("--month", month is not None, "--since or --until", bool(since or until))
+    exclude("--json", as_json, "--format csv", form == "csv")
+    first, last = a_month(month) if month else (a_day("--since", since), a_day("--until", until))
+    if first and last and first > last:
+        raise UsageProblem(f"`--since {first}` is after `--until {last}`")
+    state = next((name for name, is_wanted in states.items() if is_wanted), "")
+    selection = register.Selection(state, first, last, company or "")
+    with current.desk(lambda _settings: None, dry_run=True) as desk:
+        desk.check_business()
+        home = current.home()
+        now = datetime.now(UTC)
+        waits = {
+            one.productive_id: one.message
+            for one in statuses.look(home, os.environ, now=now).waiting
+            if one.productive_id
+        }
+        found = register.look(desk, selection, waiting=waits, check=check)
+    with output():
+        if as_json or form == "json":
+            content = register.as_json(found)
+            render.document("list", current.profile, exit_code=0, **content)
+        elif form == "csv":
+            more = register.IN_SAGE if check else []
+            render.sheet([*register.SHEET, *more], register.sheet(found))
+        else:
+            render.register(found)
+    if not (as_json or form == "json"):
+        for error in found.unreadable.values():
+            warn(f"not listed: {error.message}; {error.hint}")
+
+
+def open_document(
+    document: Annotated[
+        str,
+        typer.Argument(
+            metavar="DOCUMENT",
+            help="Number, Productive id, or address in the browser.",
+            autocompletion=offered(""),
+        ),
+    ],
+    number: Number = False,
+    by_id: Id = False,
+    productive: Annotated[
+        bool, typer.Option("--productive", help="The document in Productive, not its copy.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Open a document's copy in Sage in the browser, or the document in Productive.
+
+    Example: psage open INV-2026-023
+    """
+    import webbrowser
+
+    from productive_sage import naming, register
+    from productive_sage.terminal import render
+
+    exclude("--number", number, "--id", by_id)
+    names = naming.read([document], as_number=number, as_id=by_id)
+    if len(names) != 1:
+        raise UsageProblem("one document can be opened at a time", hint="name one")
+    with current.desk(lambda _settings: None, dry_run=True) as desk:
+        address = register.address(desk, names[0], in_productive=productive)
+    with output():
+        if as_json:
+            render.document("open", current.profile, exit_code=0, address=address)
+        else:
+            render.line(address)
+    if not as_json and sys.stdout.isatty():
+        with stdout_aside():
+            webbrowser.open(address)
+
+
+def customers(
+    action: Annotated[
+        Literal["link", "forget"] | None,
+        typer.Argument(help="Bill a company to a contact from now on, or look it up anew."),
+    ] = None,
+    company: Annotated[
+        str | None, typer.Argument(metavar="COMPANY", help="In Productive: its name or id.")
+    ] = None,
+    contact: Annotated[
+        str | None,
+        typer.Argument(metavar="CONTACT", help="In Sage: its name, reference or id."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show which company is billed to which contact in Sage, and why.
+
+    Example: psage customers link "Northwind Traders Ltd" NORTH001
+    """
+    from productive_sage import billing
+    from productive_sage.terminal import render
+
+    wanted = {"link": 2, "forget": 1}.get(action or "", 0)
+    if len([one for one in (company, contact) if one]) != wanted:
+        raise UsageProblem(
+            "`customers link` takes a company and a contact, `customers forget` a company",
+            hint="`psage customers --help` shows what it takes",
+        )
+    with current.desk(lambda _settings: None, dry_run=action is None) as desk:
+        desk.check_business()
+        if action == "link":
+            found = [billing.link(desk, company or "", contact or "")]
+        elif action == "forget":
+            found = billing.forget(desk, company or "")
+        else:
+            found = billing.look(desk)
+    with output():
+        if as_json:
+            rows = [one.as_json() for one in found]
+            render.document("customers", current.profile, exit_code=0, customers=rows)
+        else:
+            render.customers(found)
+
+
+def show_history(
+    document: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DOCUMENT",
+            help="Of this one: id or number in either service, its address, or PRD-….",
+            autocompletion=offered(""),
+        ),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="DATE", help="From this day on, of your own calendar.")
+    ] = None,
+    form: Annotated[
+        Literal["table", "json", "csv"], typer.Option("--format", help="How it is printed.")
+    ] = "table",
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Look whether a record was changed or is missing.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what psage wrote to the services: when, who, what was sent, and what came back.
+
+    Example: psage history --document INV-2026-023 --since 2026-03-01
+    """
+    from productive_sage import naming
+    from productive_sage.store import Store
+
+    exclude("--json", as_json, "--format csv", form == "csv")
+    exclude("--verify", verify, "--format csv", form == "csv")
+    exclude("--verify", verify, "--document or --since", bool(document or since))
+    form = "json" if as_json else form
+    wanted = ""
+    if document:
+        names = naming.read([document])
+        if len(names) != 1:
+            raise UsageProblem("`--document` names one document", hint="name one at a time")
+        wanted = names[0].id if names[0].organization_id else names[0].typed
+    day = max(date(1970, 1, 1), a_day("--since", since) or date.min)  # all there can be
+    first = datetime.combine(day, datetime.min.time()).astimezone()
+    home = current.home()
+    records, last, events, under_way = 0, "", [], None
+    if home.store.exists():
+        with Store(home.store, read_only=True) as store:
+            if verify:
+                records, last = store.check_events()
+            else:
+                newest = _SHOWN + 1 if form == "table" else -1
+                events = store.events(document=wanted, since=first, newest=newest)
+                under_way = store.under_way()
+    if verify:
+        _print_verified(records, last, form)
+    else:
+        _print_history(events, under_way, form)
+
+
+_SHOWN = 200
+"""Records in a table at most: a person wants the newest, a script takes another form."""
+
+
+def _print_verified(records: int, last: str, form: str) -> None:
+    from productive_sage.terminal import render
+
+    with output():
+        if form == "json":
+            profile = current.profile
+            render.document("history", profile, exit_code=0, records=records, last_hash=last)
+        elif not current.quiet:
+            end = f"; the hash of the last is {last}" if last else ""
+            render.line(f"{records} records, each as it was written{end}")
+
+
+def _print_history(events: "Sequence[Event]", under_way: "Event | None", form: str) -> None:
+    from productive_sage import history
+    from productive_sage.terminal import render
+
+    with output():
+        if form == "json":
+            render.document(
+                "history",
+                current.profile,
+                exit_code=0,
+                events=render.history_as_json(events),
+                under_way=render.history_as_json([under_way])[0] if under_way else None,
+            )
+        elif form == "csv":
+            render.sheet(history.SHEET, history.sheet(events))
+        elif events:
+            render.history(events[-_SHOWN:])
+        elif not current.quiet:
+            print("nothing is recorded", file=sys.stderr)
+    if form == "table" and len(events) > _SHOWN:
+        warn(
+            f"these are the newest {_SHOWN} records; `--since` and `--document` choose others, "
+            "`--format csv` prints all"
+        )
+    if under_way and form != "json":
+        warn(
+            f"`{under_way.what}` is under way just now, or psage was stopped in it; in that case "
+            "the next run records it"
+        )
+
+
+def status(
+    check: Annotated[bool, typer.Option("--check", help="Ask both services too.")] = False,
+    all_profiles: Annotated[
+        bool, typer.Option("--all-profiles", help="Show every profile of the home folder.")
+    ] = False,
+    seen: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ITEM", help="Take a waiting item off until it changes. Repeatable."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what is connected, what is copied, and what waits for you.
+
+    Without `--check` nobody is asked and nothing is opened but psage's own files.
+
+    Example: psage status
+    """
+    from productive_sage import config
+    from productive_sage import status as statuses
+    from productive_sage.terminal import render
+
+    exclude("--seen", bool(seen), "--all-profiles", all_profiles)
+    profiles = (config.profiles(current.folder) if all_profiles else []) or [current.profile]
+    answers = {profile: _answers(profile) for profile in profiles} if check else {}
+    now, found = datetime.now(UTC), []
+    for profile in profiles:
+        home = config.named_home(current.folder, profile, current.config)
+        found.append(statuses.look(home, os.environ, now=now, answers=answers.get(profile)))
+    if seen:
+        items = [one.strip().lower() for one in seen]
+        statuses.tick_off(found[0], items, make=current.home)
+    errors = [error for one in found for error in one.errors]
+    code = statuses.exit_code(errors)
+    with output():
+        if not as_json:
+            render.status(found, now=now, quiet=current.quiet)
+        else:
+            content = statuses.as_json(found[0])
+            if all_profiles:
+                rows = [{"profile": one.home.profile, **statuses.as_json(one)} for one in found]
+                worst = statuses.worst(errors)
+                content = {"profiles": rows} | ({"error": worst.as_json()} if worst else {})
+            render.document("status", current.profile, exit_code=code, **content)
+    raise typer.Exit(code)
+
+
+def _answers(profile: str) -> "dict[str, PsageError | None]":
+    """What both services say to a profile's sign-ins; nothing where its settings are wrong."""
+    from productive_sage import config
+    from productive_sage.setup import doctor
+
+    home = current.home_as_it_is(profile)
+    try:
+        settings, _ = config.load(home.config, os.environ)
+    except PsageError:
+        return {}  # which is said with the rest
+    with open_pool() as pool:
+        return doctor.ask(home, current.vault(profile), pool, settings)
+
+
+def doctor(
+    cron: Annotated[
+        bool, typer.Option("--cron", help="Try the keyring as cron would find it, too.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Try everything psage stands on, and say what to do about what is amiss.
+
+    Nothing is changed.
+
+    Example: psage doctor --cron
+    """
+    from productive_sage.setup import doctor as doctors
+    from productive_sage.terminal import render
+
+    home = current.home_as_it_is(current.profile)
+    render.name_profile(home.profile)
+    checks: list[doctors.Check] = []
+    with ExitStack() as stack:
+        pool: Pool | PsageError
+        try:
+            pool = stack.enter_context(open_pool())
+        except PsageError as error:  # which is told among the rest
+            pool = error
+        for check in doctors.examine(home, current.vault(), pool, os.environ, with_cron=cron):
+            checks.append(check)
+            if not as_json:
+                with output():
+                    render.check(check, verbose=current.verbose)
+    if not (as_json or current.quiet):
+        with output():
+            render.line(doctors.summary(checks))
+    worst = doctors.worst(checks)
+    code = worst.exit_code if worst else 0
+    if as_json:
+        content: dict[str, Any] = {"checks": [check.as_json() for check in checks]}
+        if worst and worst.error:
+            content["error"] = worst.error.as_json()
+        with output():
+            render.document("doctor", current.profile, exit_code=code, **content)
+    raise typer.Exit(code)
