@@ -1088,7 +1088,7 @@ def test_an_environment_that_lets_nothing_out_hides_no_other_check(
     well: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setattr("productive_sage.cli.session.open_pool", connect_pool)
-    monkeypatch.setattr("productive_sage.cli.open_pool", connect_pool)
+    monkeypatch.setattr("productive_sage.cli.look.open_pool", connect_pool)
     monkeypatch.setenv(name, value)
 
     result = examined(psage)

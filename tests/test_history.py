@@ -33,7 +33,7 @@ from productive_sage.sage.client import words_of
 from productive_sage.sandbox import Sandbox
 from productive_sage.store import Store, audit
 from productive_sage.store.audit import Event
-from productive_sage.terminal import render
+from productive_sage.terminal import tables
 from tests import test_crash
 from tests.conftest import Psage, Result, copies, first_line, writes
 from tests.processes import Hold, kill, started
@@ -1015,7 +1015,7 @@ def test_no_cell_begins_like_a_formula_however_the_file_is_parted(
     sheet = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", sheet)
-        render.sheet(["a", "b"], [[text, "x"], ["x", text]])
+        tables.sheet(["a", "b"], [[text, "x"], ["x", text]])
 
     cells = [
         cell

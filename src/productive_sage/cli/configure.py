@@ -98,7 +98,7 @@ def configure(
 
     from productive_sage import config
     from productive_sage.setup import wizard
-    from productive_sage.terminal import render
+    from productive_sage.terminal import render, tables
 
     home = current.home()
     settings = current.settings(home)
@@ -144,9 +144,9 @@ def configure(
             )
             return
         if former is not None and not current.quiet:
-            render.changed_settings(former, rows)
+            tables.changed_settings(former, rows)
         elif not current.quiet:
-            render.settings(rows)
+            tables.settings(rows)
             there = "" if home.config.exists() else ", which is not there yet"
             print(f"file: {home.config}{there}", file=sys.stderr)
         if notice:

@@ -200,7 +200,7 @@ def _copy(order: "Order", *, dry_run: bool, as_json: bool) -> None:
     """Copy documents of either kind, show what became of each, and end with the exit code."""
     from productive_sage import copying
     from productive_sage.errors import NoDefaultLedger
-    from productive_sage.terminal import render
+    from productive_sage.terminal import copies, render
 
     outcomes: list[Outcome] = []
     failure: PsageError | None = None
@@ -230,7 +230,7 @@ def _copy(order: "Order", *, dry_run: bool, as_json: bool) -> None:
     code = failure.exit_code if failure else copying.verdict(outcomes)
     with output():
         if as_json:
-            content = render.copies_as_json(outcomes)
+            content = copies.as_json(outcomes)
             if failure:
                 content["error"] = failure.as_json()
             render.document(
@@ -238,7 +238,7 @@ def _copy(order: "Order", *, dry_run: bool, as_json: bool) -> None:
             )
         else:
             quiet, verbose = current.quiet, current.verbose
-            render.copies(outcomes, dry_run=dry_run, quiet=quiet, verbose=verbose)
+            copies.show(outcomes, dry_run=dry_run, quiet=quiet, verbose=verbose)
             if failure:
                 render.error(failure)
     raise typer.Exit(code)

@@ -56,7 +56,7 @@ def show_register(
     """
     from productive_sage import register
     from productive_sage import status as statuses
-    from productive_sage.terminal import render
+    from productive_sage.terminal import render, tables
 
     states = {"not copied": not_copied, "copied": copied, "waiting": waiting}
     if sum(states.values()) > 1:
@@ -84,9 +84,9 @@ def show_register(
             render.document("list", current.profile, exit_code=0, **content)
         elif form == "csv":
             more = register.IN_SAGE if check else []
-            render.sheet([*register.SHEET, *more], register.sheet(found))
+            tables.sheet([*register.SHEET, *more], register.sheet(found))
         else:
-            render.register(found)
+            tables.register(found)
     if not (as_json or form == "json"):
         for error in found.unreadable.values():
             warn(f"not listed: {error.message}; {error.hint}")
@@ -152,7 +152,7 @@ def customers(
     Example: psage customers link "Northwind Traders Ltd" NORTH001
     """
     from productive_sage import billing
-    from productive_sage.terminal import render
+    from productive_sage.terminal import render, tables
 
     wanted = {"link": 2, "forget": 1}.get(action or "", 0)
     if len([one for one in (company, contact) if one]) != wanted:
@@ -173,7 +173,7 @@ def customers(
             rows = [one.as_json() for one in found]
             render.document("customers", current.profile, exit_code=0, customers=rows)
         else:
-            render.customers(found)
+            tables.customers(found)
 
 
 def show_history(
@@ -249,7 +249,7 @@ def _print_verified(records: int, last: str, form: str) -> None:
 
 def _print_history(events: "Sequence[Event]", under_way: "Event | None", form: str) -> None:
     from productive_sage import history
-    from productive_sage.terminal import render
+    from productive_sage.terminal import render, tables
 
     with output():
         if form == "json":
@@ -257,13 +257,13 @@ def _print_history(events: "Sequence[Event]", under_way: "Event | None", form: s
                 "history",
                 current.profile,
                 exit_code=0,
-                events=render.history_as_json(events),
-                under_way=render.history_as_json([under_way])[0] if under_way else None,
+                events=tables.history_as_json(events),
+                under_way=tables.history_as_json([under_way])[0] if under_way else None,
             )
         elif form == "csv":
-            render.sheet(history.SHEET, history.sheet(events))
+            tables.sheet(history.SHEET, history.sheet(events))
         elif events:
-            render.history(events[-_SHOWN:])
+            tables.history(events[-_SHOWN:])
         elif not current.quiet:
             print("nothing is recorded", file=sys.stderr)
     if form == "table" and len(events) > _SHOWN:
@@ -297,7 +297,7 @@ def status(
     """
     from productive_sage import config
     from productive_sage import status as statuses
-    from productive_sage.terminal import render
+    from productive_sage.terminal import render, tables
 
     exclude("--seen", bool(seen), "--all-profiles", all_profiles)
     profiles = (config.profiles(current.folder) if all_profiles else []) or [current.profile]
@@ -313,7 +313,7 @@ def status(
     code = statuses.exit_code(errors)
     with output():
         if not as_json:
-            render.status(found, now=now, quiet=current.quiet)
+            tables.status(found, now=now, quiet=current.quiet)
         else:
             content = statuses.as_json(found[0])
             if all_profiles:
@@ -351,7 +351,7 @@ def doctor(
     Example: psage doctor --cron
     """
     from productive_sage.setup import doctor as doctors
-    from productive_sage.terminal import render
+    from productive_sage.terminal import render, tables
 
     home = current.home_as_it_is(current.profile)
     render.name_profile(home.profile)
@@ -366,7 +366,7 @@ def doctor(
             checks.append(check)
             if not as_json:
                 with output():
-                    render.check(check, verbose=current.verbose)
+                    tables.check(check, verbose=current.verbose)
     if not (as_json or current.quiet):
         with output():
             render.line(doctors.summary(checks))

@@ -50,7 +50,7 @@ def sync_payments(
     from productive_sage import naming, payments
     from productive_sage.errors import PaymentSyncOff
     from productive_sage.models import Report
-    from productive_sage.terminal import render
+    from productive_sage.terminal import render, synced
 
     exclude("--since", since is not None, "--full", full)
     words = [*(documents or ()), *(invoice or ())]
@@ -82,14 +82,14 @@ def sync_payments(
     code = failure.exit_code if failure else report.verdict()
     with output():
         if as_json:
-            content = render.payments_as_json(report)
+            content = synced.as_json(report)
             if failure:
                 content["error"] = failure.as_json()
             render.document(
                 "sync-payments", current.profile, exit_code=code, dry_run=dry_run, **content
             )
         else:
-            render.payments(report, dry_run=dry_run, quiet=current.quiet)
+            synced.show(report, dry_run=dry_run, quiet=current.quiet)
             if failure:
                 render.error(failure)
     raise typer.Exit(code)

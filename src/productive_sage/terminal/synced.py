@@ -1,0 +1,128 @@
+"""What a sync of payments did: tables and JSON."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from productive_sage.terminal.render import (
+    as_one,
+    counted,
+    err,
+    error,
+    fit,
+    named,
+    out,
+    runnable,
+    say,
+    separated,
+    shown_amount,
+    warning,
+)
+from productive_sage.text import bare
+
+if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `status` go without
+    from rich.table import Table
+
+    from productive_sage.models import Change, Report
+
+
+def as_json(report: "Report") -> dict[str, Any]:
+    """The lists of the public contract, and what else the run has to say."""
+    content: dict[str, Any] = {
+        "created": [_change_as_json(change) for change in report.created],
+        "updated": [_change_as_json(change) for change in report.updated],
+        "deleted": [_change_as_json(change) for change in report.deleted],
+        "skipped": [
+            {
+                "productive_invoice_id": one.productive_id,
+                "number": one.number or None,
+                "code": one.code,
+                "message": one.message,
+                "next": bare(str(named(one.next_step))),
+            }
+            for one in report.skipped
+        ],
+        "failed": [
+            {
+                "productive_invoice_id": one.productive_id,
+                "number": one.number or None,
+                **one.error.as_json(),
+            }
+            for one in report.failed
+        ],
+        "checked_invoices": report.checked,
+        "left_alone": report.older,
+        "since": report.since and report.since.isoformat(),
+        "until": report.until.isoformat(),
+        "warnings": [asdict(notice) for notice in report.notices],
+    }
+    if report.failed:
+        errors = [one.error for one in report.failed]
+        content["error"] = as_one(errors, report.checked).as_json()
+    return content
+
+
+def _change_as_json(change: "Change") -> dict[str, Any]:
+    return {
+        "productive_invoice_id": change.productive_id,
+        "number": change.number or None,
+        "productive_payment_id": change.payment_id,
+        "sage_payment_id": change.source_id,
+        "date": change.on and change.on.isoformat(),
+        "amount": shown_amount(change.amount, change.currency),
+        "currency": change.currency,
+        "write_off": change.is_write_off,
+    }
+
+
+def show(report: "Report", *, dry_run: bool, quiet: bool) -> None:
+    """Print what was done to payments, then what somebody should know or look at."""
+    would = "would be " if dry_run else ""
+    rows = [
+        (word, change)
+        for word, changes in (
+            ("created", report.created),
+            ("updated", report.updated),
+            ("deleted", report.deleted),
+        )
+        for change in changes
+    ]
+    if not quiet:
+        if rows:
+            out().print(_payments_table(rows, would))
+        older = f"; {report.older} of earlier days left alone" if report.older else ""
+        checked, changed = counted(report.checked, "invoice"), counted(len(rows), "payment")
+        out().print(f"{checked} checked, {changed} {would}changed{older}")
+    for notice in report.notices:
+        warning(notice.message)
+    for skipped in report.skipped:
+        if skipped.is_new or not quiet:
+            warning(skipped.message)
+            say("next: ", "bold", runnable(skipped.next_step))
+    for failed in report.failed:
+        error(failed.error)
+    if dry_run and not quiet:
+        err().print("dry run: nothing was sent")
+
+
+def _payments_table(rows: "Sequence[tuple[str, Change]]", would: str) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("Invoice", "In Sage", "Payment", "Result", "Date"):
+        table.add_column(name)
+    table.add_column("Amount", justify="right", no_wrap=True)
+    table.add_column("")
+    for word, change in rows:
+        kind = " (write-off)" if change.is_write_off else ""
+        table.add_row(
+            Text(fit(change.number or change.productive_id)),
+            Text(fit(change.sage_number)),
+            Text(change.payment_id or ""),
+            Text(f"{would}{word}{kind}"),
+            Text(change.on.isoformat() if change.on else ""),
+            Text(separated(change.amount, change.currency)),
+            Text(change.currency),
+        )
+    return table
