@@ -151,6 +151,14 @@ class Entry:
     paid: Decimal
     """What was paid and written off."""
     unpaid: Decimal
+    net: Decimal = Decimal(0)
+    tax: Decimal = Decimal(0)
+    paid_on: date | None = None
+    """When it was paid in full."""
+    credits: str = ""
+    """Of a credit note, the id of the invoice it credits; empty where Productive does not say."""
+    export_id: str = ""
+    """Of the copy in Sage, where a machine has marked the document as copied."""
 
 
 # --- Sage

@@ -1,0 +1,1 @@
+"""reconcile: both books side by side, and what differs."""

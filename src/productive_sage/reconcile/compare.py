@@ -1,0 +1,104 @@
+"""Both lists held together: pairs, what is found, totals. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from productive_sage.models import Entry
+from productive_sage.reconcile import credited, paid, pairing, rules
+from productive_sage.reconcile.paid import Paid, Sync
+from productive_sage.reconcile.sides import CHANGED, Booked, Finding, Pair, Records
+from productive_sage.reconcile.totals import Month, Total, months, totals
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A document with what is found of it."""
+
+    pair: Pair
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def differs(self) -> bool:
+        """Whether the books differ here."""
+        return any(one.severity == CHANGED for one in self.findings)
+
+
+@dataclass(slots=True)
+class Compared:
+    """Both sides of a time, what differs first."""
+
+    rows: list[Row] = field(default_factory=list)
+    totals: list[Total] = field(default_factory=list)
+    months: list[Month] = field(default_factory=list)
+
+    def found(self) -> Iterator[tuple[Pair, Finding]]:
+        """Every finding, with its document."""
+        for row in self.rows:
+            for one in row.findings:
+                yield row.pair, one
+
+    @property
+    def differing(self) -> int:
+        """How many documents differ."""
+        return sum(row.differs for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """The days that are looked at, both included; None for all."""
+
+    since: date | None = None
+    until: date | None = None
+
+
+EVER = Time()
+_ALWAYS = Sync()
+
+
+def compare(
+    billed: Sequence[Entry],
+    booked: Sequence[Booked],
+    records: Records,
+    time: Time = EVER,
+    *,
+    read: Mapping[str, Paid] | None = None,
+    sync: Sync = _ALWAYS,
+) -> Compared:
+    """Hold both lists together; `read` are payments that were looked at, by Productive id."""
+    pairs = pairing.pair_up(billed, booked, records.copies)
+    numbers = pairing.repeated(billed)
+    found = {one.productive_id: [*rules.findings(one, records, numbers)] for one in pairs}
+    for pair, finding in credited.findings(pairs, numbers):
+        found[pair.productive_id].append(finding)
+    of_notes = paid.codes_of_notes(credited.notes_of(pairs), found)
+    for pair in pairs:
+        own = found[pair.productive_id]
+        codes = {one.code for one in own}
+        if "outcome_unknown" not in codes:
+            looked_at = (read or {}).get(pair.productive_id)
+            codes |= of_notes.get(pair.productive_id, set())
+            own += paid.findings(pair, looked_at, codes, sync, numbers)
+    chosen = [one for one in pairs if one.is_within(time.since, time.until)]
+    rows = [Row(one, tuple(found[one.productive_id])) for one in chosen]
+    rows.sort(key=_order)
+    return Compared(rows, totals(chosen), months(chosen))
+
+
+def _order(row: Row) -> tuple[bool, bool, date, str, str]:
+    """What differs first, then the oldest."""
+    pair = row.pair
+    return not row.differs, not row.findings, pair.on or date.min, pair.number, pair.productive_id
+
+
+def doubtful(
+    billed: Sequence[Entry], booked: Sequence[Booked], records: Records, time: Time
+) -> list[str]:
+    """The documents whose payments should be looked at one by one, the most doubtful first."""
+    pairs = pairing.pair_up(billed, booked, records.copies)
+    chosen = [
+        (paid.doubt(one), one.productive_id)
+        for one in pairs
+        if one.is_within(time.since, time.until)
+    ]
+    return [key for doubt, key in sorted(chosen, key=lambda one: -one[0]) if doubt]

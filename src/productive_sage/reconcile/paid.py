@@ -1,0 +1,252 @@
+"""What was paid, as each side has it. Pure.
+
+Both lists carry sums alone on Productive's side. Where these agree with what settles the copy, and
+the last day does, each payment is taken to; else the payments themselves are held against the
+receipts, as `sync-payments` does it.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+
+from productive_sage import money
+from productive_sage.models import INVOICE, OwnPayment, Payment, ReceiptShare
+from productive_sage.payments import shares
+from productive_sage.reconcile.rules import named
+from productive_sage.reconcile.sides import Figure, Finding, Pair
+
+_ON_CREDIT = frozenset(
+    {
+        "copy_deleted",
+        "copy_not_shown",
+        "copy_voided",
+        "credit_note_not_allocated",
+        "credited_twice",
+        "deleted_in_productive",
+        "draft_not_released",
+        "never_copied",
+        "not_in_productive",
+        "outcome_unknown",
+    }
+)
+"""What of a credit note explains that its invoice is open on one side alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """The payments of one invoice, looked at one by one."""
+
+    payments: Sequence[Payment]
+    own: Sequence[OwnPayment]
+    """Those psage wrote, by its records."""
+    copies: frozenset[str]
+    """The ids of its copies in Sage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """What the settings say of payments."""
+
+    is_on: bool = True
+    begins_on: date | None = None
+
+
+@dataclass(slots=True)
+class _Unmatched:
+    """What has no counterpart on the other side."""
+
+    missing: list[ReceiptShare] = field(default_factory=list)
+    own: list[Payment] = field(default_factory=list)
+    """psage's own that no receipt stands behind any more."""
+    by_hand: list[Payment] = field(default_factory=list)
+    different: list[tuple[Payment, ReceiptShare]] = field(default_factory=list)
+
+
+def is_comparable(pair: Pair) -> bool:
+    """Whether there are two sides of one currency that can be paid."""
+    return (
+        pair.kind is INVOICE
+        and pair.billed is not None
+        and pair.billed.is_finalised
+        and pair.booked is not None
+        and pair.booked.is_booked
+        and pair.booked.document.currency == pair.billed.currency
+    )
+
+
+def doubt(pair: Pair) -> int:
+    """How much the sums leave open: 0 where there is nothing to look at, else the higher the more.
+
+    3: the sums differ. 2: the last day does. 1: it was paid in parts, and a day may differ.
+    """
+    if not is_comparable(pair) or pair.billed is None or pair.booked is None:
+        return 0
+    if pair.billed.paid != pair.booked.paid or not pair.booked.is_clear:
+        is_known = pair.booked.is_clear or pair.billed.unpaid != pair.booked.open
+        return 3 if is_known else 0
+    received = [one for one in pair.booked.shares if not one.is_discount]
+    if not received:
+        return 0
+    last = max(one.on for one in received)
+    if pair.billed.unpaid <= 0 and pair.billed.paid_on != last:
+        return 2
+    return 1 if len(received) > 1 or pair.billed.unpaid > 0 else 0
+
+
+def findings(
+    pair: Pair,
+    paid: Paid | None,
+    codes: Collection[str],
+    sync: Sync,
+    numbers: Collection[str],
+) -> Iterator[Finding]:
+    """What is to be said of an invoice's payments; `paid` is None where they were not read.
+
+    `codes` are those found for it and for its credit notes.
+    """
+    if not is_comparable(pair) or pair.billed is None or pair.booked is None:
+        return
+    name = named(pair, numbers)
+    if paid is None:
+        yield from _by_sum(pair, sync, name)
+    else:
+        yield from _one_by_one(pair, _unmatched(pair, paid), sync, name)
+    here, there = pair.billed.unpaid, pair.booked.open
+    if _ON_CREDIT & {*codes} or (here > 0) == (there > 0):
+        return
+    figures = (Figure("open", here, there), _paid(pair))
+    if here > 0:
+        yield Finding(
+            "open_in_productive",
+            "it is paid in full in Sage, and open in Productive",
+            figures,
+            _synchronise(sync, name, [one.on for one in pair.booked.shares]),
+            "what no receipt explains is to be credited or written off in Productive",
+        )
+    else:
+        yield Finding(
+            "open_in_sage",
+            "nothing of it is open in Productive, and its copy is open in Sage",
+            figures,
+            f"psage open {name}",
+            f"enter the receipt of {pair.booked.document.number} in Sage, or credit it there; if "
+            "it is owed, open it in Productive",
+        )
+
+
+def _paid(pair: Pair) -> Figure:
+    here = pair.billed.paid if pair.billed else None
+    return Figure("paid", here, pair.booked.paid if pair.booked else None)
+
+
+def _synchronise(sync: Sync, name: str, days: Sequence[date]) -> str:
+    """The command that brings receipts to Productive."""
+    first = min(days, default=None)
+    if first and not (sync.is_on and sync.begins_on and sync.begins_on <= first):
+        begins = min(first, sync.begins_on or first) if sync.is_on else first
+        return f"psage configure --sync-payments --sync-payments-from {begins}"
+    return f"psage sync-payments {name}"
+
+
+def _by_sum(pair: Pair, sync: Sync, name: str) -> Iterator[Finding]:
+    if pair.billed is None or pair.booked is None or not pair.booked.is_clear:
+        return
+    if pair.billed.paid < pair.booked.paid:
+        yield Finding(
+            "payment_missing",
+            "less is paid in Productive than in Sage",
+            (_paid(pair),),
+            _synchronise(sync, name, [one.on for one in pair.booked.shares]),
+        )
+    elif pair.billed.paid > pair.booked.paid:
+        yield Finding(
+            "payment_extra",
+            "more is paid in Productive than in Sage",
+            (_paid(pair),),
+            f"psage sync-payments {name}",
+            "it removes what psage wrote and no receipt stands behind any more; what people "
+            "entered stays",
+        )
+
+
+def _unmatched(pair: Pair, paid: Paid) -> _Unmatched:
+    """What of receipts and payments has no counterpart, as the sync would see it."""
+    wanted = pair.booked.shares if pair.booked else ()
+    steps = shares.plan(
+        wanted,
+        paid.payments,
+        paid.own,
+        copies=paid.copies,
+        sent=(),
+        begin=date.min,
+        write_off=True,
+    )
+    by_hand = shares.paid_by_hand(steps, wanted)
+    vanished = [share for share, _ in steps.vanished if share]
+    used = {one.id for rows in by_hand.values() for one in rows}
+    return _Unmatched(
+        missing=[one for one in (*steps.creates, *vanished) if one.marker not in by_hand],
+        own=[one for one, _ in steps.removes],
+        by_hand=[one for one in steps.by_hand if one.id not in used],
+        different=[
+            (payment, share)
+            for payment, share, changes in steps.changes
+            if changes.keys() - {"note"}
+        ],
+    )
+
+
+def _one_by_one(pair: Pair, found: _Unmatched, sync: Sync, name: str) -> Iterator[Finding]:
+    again = _synchronise(sync, name, [])
+    if found.missing:
+        yield Finding(
+            "payment_missing",
+            f"Productive lacks what was received in Sage: {_shares(pair, found.missing)}",
+            (_paid(pair), Figure("payment", None, _sum(found.missing))),
+            _synchronise(sync, name, [one.on for one in found.missing]),
+        )
+    if extra := [*found.own, *found.by_hand]:
+        number = pair.booked.document.number if pair.booked else ""
+        step = f"enter the receipt of {number} in Sage, or remove the payment in Productive"
+        yield Finding(
+            "payment_extra",
+            f"Productive has what was not received in Sage: {_payments(pair, extra)}",
+            (_paid(pair), Figure("payment", _sum(extra), None)),
+            f"psage open {name}" if found.by_hand else again,
+            step if found.by_hand else "psage wrote it, and removes it",
+        )
+    if found.different:
+        here, there = zip(*found.different, strict=True)
+        yield Finding(
+            "payment_differs",
+            f"Productive has {_payments(pair, here)}; Sage has {_shares(pair, there)}",
+            (_paid(pair), Figure("payment", _sum(here), _sum(there))),
+            again,
+        )
+
+
+def _sum(rows: Sequence[Payment | ReceiptShare]) -> Decimal:
+    return sum((one.amount for one in rows), money.ZERO)
+
+
+def _shares(pair: Pair, rows: Sequence[ReceiptShare]) -> str:
+    return ", ".join(f"{money.said(one.amount, pair.currency)} on {one.on}" for one in rows)
+
+
+def _payments(pair: Pair, rows: Sequence[Payment]) -> str:
+    return ", ".join(
+        f"{money.said(one.amount, pair.currency)} "
+        + (f"written off on {one.written_off_on}" if one.written_off_on else f"on {one.paid_on}")
+        for one in rows
+    )
+
+
+def codes_of_notes(
+    notes: Mapping[str, Sequence[Pair]], found: Mapping[str, Sequence[Finding]]
+) -> dict[str, set[str]]:
+    """The codes found for the credit notes of each invoice, by its Productive id."""
+    return {
+        key: {one.code for note in rows for one in found.get(note.productive_id, ())}
+        for key, rows in notes.items()
+    }

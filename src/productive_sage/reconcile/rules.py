@@ -1,0 +1,337 @@
+"""What is found where both sides of a document are held together. Pure.
+
+Read from `findings` down. What is compared are the documents' own figures; what was paid is in
+`paid`, what several documents say together in `credited`.
+"""
+
+import shlex
+from collections.abc import Collection, Iterator
+from dataclasses import fields
+from decimal import Decimal
+
+from productive_sage.copying import matching
+from productive_sage.models import CREDIT_NOTE, Address
+from productive_sage.reconcile.sides import (
+    NOTE,
+    Booked,
+    Facts,
+    Figure,
+    Finding,
+    Pair,
+    Records,
+    facts_of,
+)
+from productive_sage.text import folded
+
+_SHOWN = {"net": "net", "tax": "tax", "on": "date", "due": "due date"}
+_AMOUNTS = frozenset(("net", "tax", "total"))
+
+
+def findings(pair: Pair, records: Records, numbers: Collection[str]) -> Iterator[Finding]:
+    """What is to be said of one document, but for payments and credits.
+
+    `numbers` are those that name several documents.
+    """
+    name = named(pair, numbers)
+    if said := records.open_writes.get(pair.productive_id):
+        yield _unknown(pair, said, name)
+    elif pair.billed is None:
+        yield from _without_invoice(pair, records, name)
+    elif pair.booked is None or pair.booked.is_void:
+        if pair.is_due_in_books:
+            yield _without_copy(pair, records, name)
+    elif pair.booked.document.is_draft:
+        yield _draft(pair, pair.booked, name)
+    else:
+        yield from _of_copy(pair, pair.booked, records, name)
+
+
+def named(pair: Pair, numbers: Collection[str]) -> str:
+    """How a command names the document: by its number, where that is one word and just its own."""
+    number = pair.number.strip()
+    is_plain = number and number == shlex.quote(number) and "," not in number
+    if is_plain and not number.isdecimal() and number.casefold() not in numbers:
+        return number
+    return pair.productive_id
+
+
+def update(pair: Pair, name: str, *, overwrite: bool = False) -> str:
+    """The command that brings a copy up to date."""
+    more = " --overwrite" if overwrite else ""
+    return f"psage {pair.kind.command} {name} --update-existing{more}"
+
+
+# --- one of the two is missing
+
+
+def both(pair: Pair, name: str = "total") -> Figure:
+    """A figure of a document, whichever sides it has."""
+    here, there = (getattr(one, name) if one else None for one in (pair.billed, pair.booked))
+    return Figure(name, here, there)
+
+
+def _unknown(pair: Pair, said: str, name: str) -> Finding:
+    what = f"psage {pair.kind.command} {name}"
+    if "payment" in said:
+        what = f"psage sync-payments {name}"
+    return Finding(
+        "outcome_unknown",
+        f"{said} and never answered for; nothing is sent twice",
+        (both(pair),),
+        what,
+        "the command first finds out what became of it",
+    )
+
+
+def _without_invoice(pair: Pair, records: Records, name: str) -> Iterator[Finding]:
+    if pair.booked is None or not pair.booked.is_booked:
+        return
+    number = pair.booked.document.number
+    figures = (both(pair), Figure("open", None, pair.booked.open))
+    command = f"psage open {name}"
+    if on := records.deleted_in_productive.get(pair.productive_id):
+        yield Finding(
+            "deleted_in_productive",
+            f"it was deleted in Productive on {on}, and its copy {number} is still in the books",
+            figures,
+            command,
+            f"void or credit {number} in Sage if it is not owed, else restore it in Productive",
+        )
+    elif pair.copied is None:
+        yield Finding(
+            "not_in_records",
+            f"{number} in Sage carries psage's marker, but neither psage's records nor Productive "
+            "know it",
+            figures,
+            f"psage history --document {pair.productive_id}",
+            f"take `PRD-{pair.productive_id}` out of its reference in Sage if it is no copy",
+        )
+    else:
+        yield Finding(
+            "not_in_productive",
+            "Productive does not show it, and has no record of its deletion that this token sees",
+            figures,
+            command,
+            "see whether the token may see the document; void or credit the copy if it is not owed",
+        )
+
+
+def _without_copy(pair: Pair, records: Records, name: str) -> Finding:
+    figures = (both(pair),)
+    anew = f"psage {pair.kind.command} {name} --create-new"
+    if pair.booked:
+        return Finding(
+            "copy_voided",
+            f"its copy {pair.booked.document.number} was voided in Sage",
+            figures,
+            anew,
+            "where it is not owed, credit it in Productive instead",
+        )
+    if pair.copied is None:
+        return Finding(
+            "never_copied",
+            "it is finalised, and was never copied",
+            figures,
+            f"psage {pair.kind.command} {name}",
+        )
+    if pair.copied.sage_id in records.deleted_in_sage:
+        said = f"its copy {pair.copied.sage_number} was deleted in Sage"
+        return Finding("copy_deleted", said, figures, anew)
+    return Finding(
+        "copy_not_shown",
+        f"Sage does not show its copy {pair.copied.sage_number}, and has no record of its deletion",
+        figures,
+        f"psage open {name}",
+        "look for it in Sage; see whether the sign-in still reaches the business",
+    )
+
+
+def _draft(pair: Pair, booked: Booked, name: str) -> Finding:
+    return Finding(
+        "draft_not_released",
+        f"its copy is a draft in Sage, `{booked.document.number}`, and so in no book",
+        (both(pair),),
+        f"psage open {name}",
+        f"release `{booked.document.number}` in Sage, or delete it there",
+    )
+
+
+# --- both are there
+
+
+def _of_copy(pair: Pair, booked: Booked, records: Records, name: str) -> Iterator[Finding]:
+    if pair.copied is None:
+        yield Finding(
+            "not_in_records",
+            f"{booked.document.number} in Sage carries psage's marker, and psage's records do not "
+            "know it",
+            (both(pair),),
+            "psage reconcile --adopt",
+            "it may have been made on another computer",
+        )
+    if pair.others:
+        yield _twice(pair, booked, name)
+    if pair.billed and not pair.billed.is_finalised:
+        yield Finding(
+            "changed_in_productive",
+            "it is a draft in Productive again",
+            (Figure("state", "draft", "booked"), both(pair)),
+            f"psage open {name} --productive",
+            f"finalise it in Productive, or void {booked.document.number} in Sage",
+        )
+        return
+    yield from _differences(pair, booked, name)
+    yield from _customer(pair, booked, records, name)
+
+
+def _twice(pair: Pair, booked: Booked, name: str) -> Finding:
+    every = sorted((booked, *pair.others), key=lambda one: (str(one.document.made_at), one.id))
+    numbers = " and ".join(one.document.number for one in every)
+    kept, *later = (one.document.number for one in every)
+    total = sum((one.total for one in every), Decimal(0))
+    here = pair.billed.total if pair.billed else None
+    return Finding(
+        "copied_twice",
+        f"it is in Sage {len(every)} times, and all are in the books: {numbers}",
+        (Figure("total", here, total),),
+        f"psage open {name}",
+        f"void {' and '.join(later)} in Sage and keep {kept}, which was made first; move receipts "
+        "there",
+    )
+
+
+def _differences(pair: Pair, booked: Booked, name: str) -> Iterator[Finding]:
+    """What differs, by who changed it since psage wrote the copy."""
+    if pair.billed is None:
+        return
+    here, there = facts_of(pair.billed), booked.facts
+    if pair.billed.currency != booked.document.currency:
+        currencies = Figure("currency", pair.billed.currency, booked.document.currency)
+        step = f"void {booked.document.number} in Sage, then make a new copy"
+        anew = f"psage {pair.kind.command} {name} --create-new"
+        yield Finding(
+            "differs", "the two sides differ in currency", (currencies, both(pair)), anew, step
+        )
+        return
+    differing = [
+        one.name
+        for one in fields(Facts)
+        if None not in (getattr(here, one.name), getattr(there, one.name))
+        and getattr(here, one.name) != getattr(there, one.name)
+    ]
+    said = pair.copied.said if pair.copied else Facts()
+    held = pair.copied.held if pair.copied else Facts()
+    changed = [one for one in differing if _is_changed(said, here, one)]
+    edited = [one for one in differing if _is_changed(held, there, one)]
+    agreed = [
+        one
+        for one in differing
+        if one == "tax" and said.tax == here.tax is not None and held.tax == there.tax
+    ]
+    if changed:
+        yield _changed(pair, booked, changed, name)
+    if edited:
+        yield _edited(pair, booked, edited, name)
+    if agreed:
+        yield _taxed(pair, name)
+    if rest := [one for one in differing if one not in (*changed, *edited, *agreed)]:
+        yield Finding(
+            "differs",
+            f"{_words(rest)} differ",
+            _figures(pair, rest),
+            update(pair, name, overwrite=True),
+        )
+
+
+def _is_changed(before: Facts, now: Facts, name: str) -> bool:
+    return getattr(before, name) not in (None, getattr(now, name))
+
+
+def _figures(pair: Pair, names: list[str]) -> tuple[Figure, ...]:
+    here = facts_of(pair.billed) if pair.billed else Facts()
+    there = pair.booked.facts if pair.booked else Facts()
+    figures = [Figure(_SHOWN[one], getattr(here, one), getattr(there, one)) for one in names]
+    if _AMOUNTS & {*names}:
+        figures.append(both(pair))
+    return tuple(figures)
+
+
+def _words(names: list[str]) -> str:
+    return " and ".join(_SHOWN[one] for one in names)
+
+
+def _changed(pair: Pair, booked: Booked, names: list[str], name: str) -> Finding:
+    said = pair.copied.said if pair.copied else Facts()
+    was = ", ".join(f"{_SHOWN[one]} {getattr(said, one)}" for one in names)
+    step = f"before: {was}"
+    if booked.document.status in ("PAID", "PART_PAID"):
+        step += "; Sage changes no copy that is paid: credit the difference, or take the receipt "
+        step += f"off {booked.document.number} first"
+    return Finding(
+        "changed_in_productive",
+        f"{_words(names)} changed in Productive since it was copied",
+        _figures(pair, names),
+        update(pair, name),
+        step,
+    )
+
+
+def _edited(pair: Pair, booked: Booked, names: list[str], name: str) -> Finding:
+    held = pair.copied.held if pair.copied else Facts()
+    was = ", ".join(f"{_SHOWN[one]} {getattr(held, one)}" for one in names)
+    return Finding(
+        "edited_in_sage",
+        f"somebody edited {_words(names)} of {booked.document.number} in Sage",
+        _figures(pair, names),
+        update(pair, name, overwrite=True),
+        f"psage wrote: {was}; where Sage is right, put it right in Productive instead",
+    )
+
+
+def _taxed(pair: Pair, name: str) -> Finding:
+    return Finding(
+        "tax_not_mirrored",
+        "the copy was made with another tax than Productive charges, which was said then",
+        _figures(pair, ["tax"]),
+        f"{update(pair, name)} --tax-rate RATE",
+        severity=NOTE,
+    )
+
+
+def _customer(pair: Pair, booked: Booked, records: Records, name: str) -> Iterator[Finding]:
+    entry, document = pair.billed, booked.document
+    if entry is None or not entry.company.id or _is_company(pair, booked, records):
+        return
+    yield Finding(
+        "customer_differs",
+        f"{document.number} is billed to another customer than the company",
+        (Figure("customer", entry.company.name, document.contact_name), both(pair)),
+        update(pair, name, overwrite=True),
+        "if it is the same after all: "
+        f"`psage customers link {entry.company.id} {document.contact_id}`",
+    )
+
+
+def _is_company(pair: Pair, booked: Booked, records: Records) -> bool:
+    """Whether the contact of a copy is the company, by a person's word or by what shows it."""
+    entry, document = pair.billed, booked.document
+    if entry is None:
+        return True
+    known, is_agreed = records.customers.get((entry.company.id, entry.currency), ("", False))
+    if is_agreed and known == document.contact_id:
+        return True
+    contact = (records.contacts or {}).get(document.contact_id)
+    if contact is None:
+        name = folded(document.contact_name)
+        return known == document.contact_id or name == folded(entry.company.name)
+    if matching.is_another(contact, entry.company, Address()):
+        return False
+    return known == contact.id or matching.is_company(contact, entry.company, Address())
+
+
+# --- credit notes
+
+
+def credit_of(pair: Pair) -> str:
+    """The Productive id of the invoice a credit note credits; empty for all else."""
+    return pair.billed.credits if pair.billed and pair.kind is CREDIT_NOTE else ""
