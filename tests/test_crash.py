@@ -348,11 +348,27 @@ def test_a_create_nobody_can_see_stays_unknown_until_its_key_brings_the_answer(
 ) -> None:
     fresh.search_lag_s = 600
     lose_reply(fresh, "POST /sales_invoices", "cut_after", times=2)
+    # Neither the search shows it nor, for once, the list of what was made since.
+    fresh.fault("empty_page", method="GET", path="/sales_invoices", nth=3)
 
     first = psage(*CREATE)
     second = psage(*CREATE)
 
     assert (first.code, second.code) == (8, 0)
+    assert outcome(fresh, home) == once(fresh)
+
+
+def test_a_fresh_copy_no_search_shows_is_found_though_sage_forgot_the_key(
+    fresh: Sandbox, home: Path, psage: Psage
+) -> None:
+    fresh.search_lag_s, fresh.remember_idempotency = 600, False
+    posting = Hold(fresh, 1, method="POST", path="/sales_invoices", when="after")
+    with posting as hold, started(*CREATE) as process:
+        hold.reached(process)
+        kill(process)
+        hold.lose()
+
+    assert psage(*CREATE).code == 0
     assert outcome(fresh, home) == once(fresh)
 
 

@@ -22,11 +22,11 @@ from tests.oracle import Snapshot
 ROUNDS, BATCH = 500, 25
 LAGS_S = (0, 5, 60)
 TAX = ("--tax-rate", "GB_STANDARD")
-KINDS = {  # by id, as crash tables name them: what may be a number too is looked up once more
-    "create": ("copy-invoice", "--id", "123", *TAX),
-    "batch": ("copy-invoice", "--id", "101", "123", "124", *TAX, "--no-pdf"),
-    "update": ("copy-invoice", "--id", "123", "--update-existing"),
-    "credit": ("credit-note", "--id", "110"),
+KINDS = {
+    "create": ("copy-invoice", "123", *TAX),
+    "batch": ("copy-invoice", "101", "123", "124", *TAX, "--no-pdf"),
+    "update": ("copy-invoice", "123", "--update-existing"),
+    "credit": ("credit-note", "110"),
     "sync": ("sync-payments",),
 }
 MOST_CALLS = 20

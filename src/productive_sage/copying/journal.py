@@ -13,7 +13,7 @@ from productive_sage.errors import OutcomeUnknown, PsageError, Refused
 from productive_sage.store import Intent, Store
 
 _T = TypeVar("_T")
-_CLOSE = timedelta(minutes=1)
+CLOSE = timedelta(minutes=1)
 """So far apart may the clocks be by which Sage dates its answers and its records."""
 
 
@@ -62,7 +62,7 @@ def is_of_old(intent: Intent, made_at: datetime | None) -> bool:
 
     A repeated key brings the first answer, be it of days ago: what it names may be gone since.
     """
-    return made_at is not None and made_at < intent.began_at - _CLOSE
+    return made_at is not None and made_at < intent.began_at - CLOSE
 
 
 def anew(store: Store, intent: Intent, *, at: datetime) -> Intent:
