@@ -619,6 +619,13 @@ class TotalsDiffer(PsageError):
     exit_code = 7
 
 
+class BooksDiffer(PsageError):
+    """Productive and Sage do not say the same of the documents that were compared."""
+
+    code = "books_differ"
+    exit_code = 7
+
+
 class ChangedInSage(TotalsDiffer):
     """Somebody worked on the copy in Sage, and an update would undo that; nothing was written."""
 

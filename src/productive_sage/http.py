@@ -166,6 +166,14 @@ def tell_nobody(_write: Write) -> Callable[[Reply | BaseException, str], None]:
     return lambda _outcome, _request_id: None
 
 
+OnPage = Callable[[int, int | None], None]
+"""Told after each page of a long list how many rows there are so far, and of how many if known."""
+
+
+def quietly(_rows: int, _of: int | None) -> None:
+    """For lists nobody waits for."""
+
+
 def never_lapsed(_words: str, _body: str) -> PsageError | None:
     """For services whose 401 always means that somebody has to sign in."""
     return None

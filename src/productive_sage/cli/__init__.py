@@ -23,6 +23,7 @@ from productive_sage.cli import (
     copy,
     look,
     payments,
+    reconcile,
     trial,
 )
 from productive_sage.cli.common import offered, output
@@ -124,6 +125,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "Look and mend": {
         "status": look.status,
+        "reconcile": reconcile.reconcile,
         "history": look.show_history,
         "doctor": look.doctor,
     },

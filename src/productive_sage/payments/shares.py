@@ -56,7 +56,7 @@ def of(document: SageDocument) -> tuple[list[ReceiptShare], list[Finding]]:
     found: dict[str, ReceiptShare] = {}
     findings: list[Finding] = []
     for row in document.settlements or ():
-        if _is_credit(row):
+        if is_credit(row):
             continue
         unclear = _unclear(row) if row.on else ("settlement_unclear", "has no date")
         if row.on is None or unclear:
@@ -78,7 +78,8 @@ def of(document: SageDocument) -> tuple[list[ReceiptShare], list[Finding]]:
     return [share for share in found.values() if share.amount], findings
 
 
-def _is_credit(row: Settlement) -> bool:
+def is_credit(row: Settlement) -> bool:
+    """Whether it is a credit note that is set against the invoice, and so no payment."""
     return bool(row.allocation_id and not row.receipt_id and "credit_note" in row.artefact_path)
 
 
@@ -379,7 +380,7 @@ def _said_already(document: SageDocument, covered: Sequence[ReceiptShare]) -> De
     Credit notes are not in it: Productive has its own.
     """
     rows = document.settlements or ()
-    credited = sum((row.settled for row in rows if _is_credit(row)), money.ZERO)
+    credited = sum((row.settled for row in rows if is_credit(row)), money.ZERO)
     return document.total - (document.outstanding or money.ZERO) - credited - _sum(covered)
 
 

@@ -22,7 +22,17 @@ from productive_sage.errors import (
     RefusedByProductive,
     ServiceUnavailable,
 )
-from productive_sage.http import ODD, Http, OnWrite, Pool, reasons, tell_nobody, understood
+from productive_sage.http import (
+    ODD,
+    Http,
+    OnPage,
+    OnWrite,
+    Pool,
+    quietly,
+    reasons,
+    tell_nobody,
+    understood,
+)
 from productive_sage.models import (
     CREDIT_NOTE,
     INVOICE,
@@ -83,6 +93,27 @@ class Token:
 
     def __repr__(self) -> str:
         return f"Token(organization_id={self.organization_id!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A document of the list that cannot be read."""
+
+    id: str
+    name: str
+    """Its number, or its id where it has none."""
+    on: date | None
+    error: PsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What Productive's list of invoices and credit notes holds."""
+
+    entries: list[Entry]
+    unreadable: list[Unreadable]
+    deleted: dict[str, date]
+    """When those were deleted that the list shows all the same, by id."""
 
 
 class ProductiveClient:
@@ -191,21 +222,45 @@ class ProductiveClient:
 
         And why others of it cannot be read, by number, or by id where they have none.
         """
-        found: list[Entry] = []
-        unreadable: dict[str, PsageError] = {}
-        for row, included in self._list("/invoices", {"include": "company"}):
+        listed = self._listed({"include": "company"}, since, until)
+        found = sorted(listed.entries, key=lambda one: (one.invoiced_on or date.max, int(one.id)))
+        return found, {one.name: one.error for one in listed.unreadable}
+
+    @understood
+    def listed(self, told: OnPage = quietly) -> Listed:
+        """Every invoice and credit note, with the invoice that a credit note credits.
+
+        `told` hears after each page how many there are so far.
+        """
+        return self._listed({"include": "company,parent_invoice"}, None, None, told)
+
+    def _listed(
+        self,
+        params: Mapping[str, str],
+        since: date | None,
+        until: date | None,
+        told: OnPage = quietly,
+    ) -> Listed:
+        found, deleted = list[Entry](), dict[str, date]()
+        unreadable = list[Unreadable]()
+        for count, (row, included) in enumerate(self._list("/invoices", params), start=1):
+            if count % 200 == 0:
+                told(count, None)
             on = day(row["attributes"].get("invoiced_on"))
             if (since and (on is None or on < since)) or (until and (on is None or on > until)):
                 continue
+            if gone := day(row["attributes"].get("deleted_at")):
+                deleted[_id(row["id"])] = gone
             try:
                 found.append(self._entry(row, included))
             except PsageError as error:
-                unreadable[_names(row)[-1]] = error
-        return sorted(found, key=lambda one: (one.invoiced_on or date.max, int(one.id))), unreadable
+                unreadable.append(Unreadable(_id(row["id"]), _names(row)[-1], on, error))
+        return Listed(found, unreadable, deleted)
 
     def _entry(self, row: dict[str, Any], included: _Included) -> Entry:
         said, balance = row["attributes"], self._balance(row)
         company = _related(row, "company", included)
+        credited = _related(row, "parent_invoice", included)
         return Entry(
             id=balance.invoice_id,
             number=balance.number,
@@ -218,6 +273,11 @@ class ProductiveClient:
             total=balance.total,
             paid=balance.paid + balance.written_off,
             unpaid=balance.unpaid,
+            net=balance.net,
+            tax=balance.tax,
+            paid_on=day(said.get("paid_on")),
+            credits=_id(credited["id"]) if credited else "",
+            export_id=balance.export_id,
         )
 
     @understood

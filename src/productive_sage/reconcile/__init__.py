@@ -1,1 +1,63 @@
-"""reconcile: both books side by side, and what differs."""
+"""reconcile: both books side by side, and what differs. Nothing is written.
+
+Read this file from `reconcile` down: `reading` fetches both sides by pages, `compare` holds them
+together and is pure. `adopting` alone changes psage's records, and only where somebody asks.
+"""
+
+from dataclasses import dataclass, field
+
+from productive_sage.desk import Desk
+from productive_sage.errors import BooksDiffer, PsageError
+from productive_sage.models import Notice
+from productive_sage.productive.client import Unreadable
+from productive_sage.reconcile import compare, reading
+from productive_sage.reconcile.compare import Compared, Time
+from productive_sage.reconcile.paid import Sync
+from productive_sage.reconcile.reading import Progress
+
+__all__ = ["Reconciled", "Time", "reconcile"]
+
+
+@dataclass(slots=True)
+class Reconciled:
+    """What a run found."""
+
+    time: Time
+    compared: Compared
+    unreadable: list[Unreadable] = field(default_factory=list)
+    """The documents in Productive that cannot be compared."""
+    notices: list[Notice] = field(default_factory=list)
+    adopted: list[str] = field(default_factory=list)
+    """What `--adopt` put into psage's records, in words."""
+
+    @property
+    def error(self) -> PsageError | None:
+        """What a script is told where the books differ, or cannot be compared whole."""
+        differing, unread = self.compared.differing, len(self.unreadable)
+        if not differing and not unread:
+            return None
+        said = f"{differing} of {len(self.compared.rows)} documents differ"
+        said += f", and {unread} cannot be compared" if unread else ""
+        return BooksDiffer(said, hint="each finding names the command that mends it")
+
+
+def reconcile(desk: Desk, time: Time, progress: Progress) -> Reconciled:
+    """Hold Productive, Sage and psage's records together for a time.
+
+    Raises DifferentBusiness, and ServiceUnavailable where a list is not whole.
+    """
+    desk.check_business()
+    sides = reading.read(desk, progress)
+    doubtful = compare.doubtful(sides.billed, sides.booked, sides.records, time)
+    read = reading.payments(desk, sides, doubtful)
+    settings = desk.settings
+    compared = compare.compare(
+        sides.billed,
+        sides.booked,
+        sides.records,
+        time,
+        read=read,
+        sync=Sync(settings.sync_payments, settings.sync_payments_from),
+    )
+    unreadable = [one for one in sides.unreadable if time.holds(one.on)]
+    return Reconciled(time, compared, unreadable, sides.notices)

@@ -51,6 +51,12 @@ class Time:
     since: date | None = None
     until: date | None = None
 
+    def holds(self, day: date | None) -> bool:
+        """Whether a day is one of them; none is of every time."""
+        if day is None:
+            return True
+        return (self.since or day) <= day <= (self.until or day)
+
 
 EVER = Time()
 _ALWAYS = Sync()

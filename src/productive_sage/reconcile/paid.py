@@ -112,6 +112,8 @@ def findings(
         yield from _by_sum(pair, sync, name)
     else:
         yield from _one_by_one(pair, _unmatched(pair, paid), sync, name)
+    if pair.booked.document.outstanding is None:
+        return
     here, there = pair.billed.unpaid, pair.booked.open
     if _ON_CREDIT & {*codes} or (here > 0) == (there > 0):
         return

@@ -27,9 +27,11 @@ from productive_sage.http import (
     ODD,
     Credentials,
     Http,
+    OnPage,
     OnWrite,
     Pool,
     Reply,
+    quietly,
     reasons,
     tell_nobody,
     understood,
@@ -392,6 +394,13 @@ class SageClient:
         return [_document(INVOICE, row) for row in self._list(INVOICE.path, params)]
 
     @understood
+    def documents(self, kind: Kind, told: OnPage = quietly) -> list[SageDocument]:
+        """Every document of a kind with what settles it, as `invoices`, and when it is due."""
+        fields = _CREDIT_NOTE_FIELDS if kind is CREDIT_NOTE else f"{_INVOICE_FIELDS},due_date"
+        params = {"attributes": fields, "show_payments_allocations": "true"}
+        return self._read(kind.path, params, partial(_document, kind), told)
+
+    @understood
     def receipts(self, path: str, since: datetime) -> list[Receipt]:
         """The receipts (`/contact_payments`) or `/contact_allocations` changed since."""
         params = {
@@ -548,18 +557,30 @@ class SageClient:
 
     def _list(self, path: str, params: Mapping[str, str]) -> list[dict[str, Any]]:
         """Every row of a list; raises ServiceUnavailable where it is shorter than it says."""
-        pages: list[dict[str, Any]] = []
+        return self._read(path, params, lambda row: row)
+
+    def _read(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        parse: Callable[[dict[str, Any]], _T],
+        told: OnPage = quietly,
+    ) -> list[_T]:
+        """As `_list`, each row parsed as soon as its page is there; `told` hears how many."""
+        rows, total = list[_T](), 0
         for size, tries in _PAGES:
+            rows, total = [], 0
             try:
-                pages = list(self._pages(path, {"items_per_page": str(size), **params}, tries))
+                for page in self._pages(path, {"items_per_page": str(size), **params}, tries):
+                    rows += map(parse, page["$items"])
+                    # What is deleted between two pages moves a row from the second to the first.
+                    total = max(total, int(page.get("$total", 0)))
+                    told(len(rows), total)
                 break
             except ServiceUnavailable as error:
                 is_heavy = "status" in error.details  # or it is the sign-in that has no answer
                 if not is_heavy or (size, tries) == _PAGES[-1]:
                     raise
-        rows = [row for page in pages for row in page["$items"]]
-        # What is deleted between two pages moves a row from the second to the first.
-        total = max(int(page.get("$total", 0)) for page in pages)
         if len(rows) < total:
             raise ServiceUnavailable(
                 f"Sage says that {path} has {total} entries, but sent {len(rows)}",

@@ -438,6 +438,12 @@ class Store:
         """The copies with something left to do."""
         return self._links("WHERE pending <> '' ORDER BY id")
 
+    def each_link(self) -> Iterator[Link]:
+        """Every copy of every document, one by one: what was written of many takes much memory."""
+        with _spoken(self._path):
+            rows = self._db.execute(f"SELECT {_LINK} FROM link ORDER BY productive_id, copy")
+            yield from map(_link, rows)
+
     def businesses(self) -> set[str]:
         """The Sage businesses that links and open intents belong to."""
         rows = self._rows(
@@ -447,21 +453,7 @@ class Store:
         return {row[0] for row in rows}
 
     def _links(self, condition: str, *values: str) -> list[Link]:
-        rows = self._rows(f"SELECT {_LINK} FROM link {condition}", values)
-        return [
-            Link(
-                *(
-                    *row[:7],
-                    bool(row[7]),
-                    row[8],
-                    frozenset(row[9].split()),
-                    *row[10:12],
-                    KINDS[row[12]],
-                    row[13],
-                )
-            )
-            for row in rows
-        ]
+        return [*map(_link, self._rows(f"SELECT {_LINK} FROM link {condition}", values))]
 
     def adopt(self, link: Link) -> Link:
         """Record a copy found in Sage by its marker (see `Link.found`)."""
@@ -1199,6 +1191,12 @@ class Store:
             for key in keys
         }
         return {key: str(json.loads(rows[0][0])) for key, rows in found.items() if rows}
+
+
+def _link(row: tuple[Any, ...]) -> Link:
+    """A copy, of its columns as `_LINK` names them."""
+    pending, kind = frozenset(row[9].split()), KINDS[row[12]]
+    return Link(*(*row[:7], bool(row[7]), row[8], pending, *row[10:12], kind, row[13]))
 
 
 def _opened_to_read(path: Path) -> sqlite3.Connection:

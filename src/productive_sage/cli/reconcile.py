@@ -1,0 +1,50 @@
+"""`reconcile`."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from productive_sage.cli.common import Json, a_day, a_month, exclude, output
+from productive_sage.cli.session import current
+from productive_sage.errors import UsageProblem
+
+
+def reconcile(
+    month: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM", help="The documents of this month.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(metavar="DATE", help="From this day on.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DATE", help="To this day.")] = None,
+    form: Annotated[
+        Literal["table", "csv", "json"], typer.Option("--format", help="How it is printed.")
+    ] = "table",
+    as_json: Json = False,
+) -> None:
+    """Hold both books side by side, and show what differs with the command that mends it.
+
+    Example: psage reconcile --month 2026-03
+    """
+    from productive_sage import reconcile as reconciling
+    from productive_sage.terminal import reconciled, render, tables
+
+    exclude("--month", month is not None, "--since or --until", bool(since or until))
+    exclude("--json", as_json, f"--format {form}", form not in ("table", "json"))
+    first, last = a_month(month) if month else (a_day("--since", since), a_day("--until", until))
+    if first and last and first > last:
+        raise UsageProblem(f"`--since {first}` is after `--until {last}`")
+    time = reconciling.Time(first, last)
+    with (
+        current.desk(lambda _settings: None, dry_run=True) as desk,
+        reconciled.progress(quiet=current.quiet) as progress,
+    ):
+        found = reconciling.reconcile(desk, time, progress)
+    code = found.error.exit_code if found.error else 0
+    with output():
+        if as_json or form == "json":
+            content = reconciled.as_json(found)
+            render.document("reconcile", current.profile, exit_code=code, **content)
+        elif form == "csv":
+            tables.sheet(reconciled.SHEET, reconciled.sheet(found))
+        else:
+            reconciled.show(found, quiet=current.quiet)
+    raise typer.Exit(code)

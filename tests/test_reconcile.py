@@ -1,0 +1,243 @@
+"""reconcile: both books side by side, over real HTTP."""
+
+import csv
+import io
+import shlex
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from productive_sage.sandbox import Sandbox
+from tests.conftest import Psage, Result, writes
+from tests.planting import PLANTS, Book, fill
+
+
+@pytest.fixture
+def book(services: Sandbox, home: Path, psage: Psage) -> Book:
+    """Thirty documents that agree."""
+    made = fill(services, home, psage, 30)
+    services.clear_calls()
+    return made
+
+
+def found(result: Result) -> dict[str, set[str]]:
+    codes: dict[str, set[str]] = {}
+    for one in result.json["findings"]:
+        codes.setdefault(one["productive_id"], set()).add(one["code"])
+    return codes
+
+
+def proven(content: dict[str, Any]) -> bool:
+    """Whether what is said of both sides adds up, by what is shown alone."""
+    for total in content["totals"]:
+        steps = sum(Decimal(step["amount"]) for step in total["steps"])
+        here, there = (Decimal(total[side]["total"]) for side in ("productive", "sage"))
+        rows = [row["productive"] for row in content["documents"] if row["productive"]]
+        of_it = [
+            row
+            for row in rows
+            if row["currency"] == total["currency"] and row["state"] == "finalised"
+        ]
+        if here + steps != there or here != sum(Decimal(row["total"]) for row in of_it):
+            return False
+    return True
+
+
+def test_books_that_agree_are_said_to_and_nothing_is_written(book: Book, psage: Psage) -> None:
+    before = book.sandbox.dump()
+
+    result = psage("reconcile", "--json")
+
+    assert (result.code, result.json["findings"]) == (0, [])
+    assert len(result.json["documents"]) == 30
+    assert proven(result.json)
+    assert writes(book.sandbox) == []
+    assert book.sandbox.dump() == before
+    assert "both books agree" in psage("reconcile").out
+
+
+def plant_all(book: Book) -> None:
+    for name in PLANTS:
+        book.plant(name)
+
+
+def check_all(book: Book, psage: Psage) -> None:
+    plant_all(book)
+
+    result = psage("reconcile", "--json")
+
+    assert [
+        one for one in result.json["findings"] if one["productive_id"] not in book.planted
+    ] == []
+    assert found(result) == book.planted
+    assert len(book.planted) == 3 * len(PLANTS)
+    assert proven(result.json)
+    for one in result.json["findings"]:
+        assert one["figures"]
+        assert one["command"].startswith("psage ")
+
+
+def test_every_kind_of_difference_is_found_three_times_each(
+    services: Sandbox, home: Path, psage: Psage
+) -> None:
+    check_all(fill(services, home, psage, 140), psage)
+
+
+@pytest.mark.torture
+def test_every_kind_of_difference_is_found_among_two_thousand_documents(
+    services: Sandbox, home: Path, psage: Psage
+) -> None:
+    book = fill(services, home, psage, 2000)
+
+    check_all(book, psage)
+
+
+MENDED = (
+    "changed_in_productive",
+    "due_later_in_productive",
+    "edited_in_sage",
+    "dated_otherwise_in_sage",
+    "differing_without_a_record_of_what_was_written",
+    "voided",
+    "deleted_in_sage",
+    "never_copied",
+    "for_another_customer",
+    "a_part_paid_in_sage",
+    "paid_in_sage_alone",
+    "paid_on_another_day_in_productive",
+    "less_paid_in_productive",
+    "no_receipt_any_more",
+    "removed_in_productive",
+    "a_credit_note_never_copied",
+)
+
+
+def test_the_command_that_is_named_mends_what_was_found(
+    services: Sandbox, home: Path, psage: Psage
+) -> None:
+    book = fill(services, home, psage, 60)
+    for name in MENDED:
+        book.plant(name, 1)
+    first = psage("reconcile", "--json").json["findings"]
+
+    for command in dict.fromkeys(one["command"] for one in first):
+        done = psage(*shlex.split(command)[1:], "--json")
+        assert done.code == 0, (command, done.out)
+
+    assert psage("reconcile", "--json").json["findings"] == []
+
+
+def test_a_month_is_compared_by_itself(book: Book, psage: Psage) -> None:
+    book.plant("never_copied", 3)
+
+    months = [psage("reconcile", "--month", f"2026-0{n}", "--json") for n in (1, 2, 3)]
+
+    every = psage("reconcile", "--json").json
+    assert sum(len(one.json["documents"]) for one in months) == len(every["documents"])
+    assert {key for one in months for key in found(one)} == {*book.planted}
+    time = psage("reconcile", "--since", "2026-01-01", "--until", "2026-01-31", "--json").json
+    assert time["documents"] == months[0].json["documents"]
+    assert all(proven(one.json) for one in months)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--month", "2026-13"),
+        ("--month", "2026-02", "--until", "2026-02-01"),
+        ("--since", "2026-03-01", "--until", "2026-02-01"),
+        ("--json", "--format", "csv"),
+        ("--format", "xml"),
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_asked_is_a_wrong_usage(
+    services: Sandbox, psage: Psage, flags: tuple[str, ...]
+) -> None:
+    assert psage("reconcile", *flags).code == 2
+    assert services.calls() == []
+
+
+def test_people_see_both_figures_the_command_and_the_totals(book: Book, psage: Psage) -> None:
+    book.plant("edited_in_sage", 1)
+    ((key, _),) = book.planted.items()
+    number, copy = book.sandbox.productive.invoices[key]["number"], book.copy_of(key)
+
+    shown = psage("reconcile").out
+
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    (net,) = [line for line in lines if line.startswith("net ") and "Productive" in line]
+    assert net.endswith("Productive 99.00 Sage")
+    assert f"-> `psage copy-invoice {number} --update-existing --overwrite`" in lines
+    assert any(line.startswith(f"{number} → SI-{copy['number']}") for line in lines)
+    assert "30 documents compared, 1 differ: 1 edited in Sage" in lines
+
+
+def test_a_sheet_has_a_row_for_each_document_and_computes_nothing(book: Book, psage: Psage) -> None:
+    key = book.invoices[0]
+    book.sandbox.agency.edit_invoice(key, number="=1+1")
+    book.plant("never_copied", 1)
+
+    result = psage("reconcile", "--format", "csv")
+
+    rows = list(csv.DictReader(io.StringIO(result.out.lstrip("\ufeff"))))
+    assert (result.code, len(rows)) == (7, 30)
+    assert rows[0]["findings"] == "never_copied"
+    assert rows[0]["command"] == f"psage copy-invoice {rows[0]['number']}"
+    (evil,) = [row for row in rows if row["productive_id"] == key]
+    assert evil["number"] == "'=1+1"
+    assert Decimal(evil["total"]) == Decimal(evil["total_in_sage"])
+    assert {row["state"] for row in rows} == {"finalised"}
+
+
+def test_what_cannot_be_read_is_no_agreement(book: Book, psage: Psage) -> None:
+    company = book.sandbox.agency.add_company("Yen KK")
+    key = book.sandbox.agency.add_invoice(
+        company_id=company, currency="JPY", lines=[{"unit_price": "5000"}], invoiced_on="2026-02-02"
+    )
+
+    result = psage("reconcile", "--json")
+
+    assert result.code == 7
+    (one,) = result.json["unreadable"]
+    assert (one["productive_id"], one["code"]) == (key, "currency_unclear")
+    assert psage("reconcile", "--month", "2026-03", "--json").code == 0
+
+
+def test_without_the_right_to_read_contacts_names_decide(book: Book, psage: Psage) -> None:
+    book.plant("for_another_customer", 1)
+    book.sandbox.fault("status", path="/contacts", status=403, times=99)
+
+    result = psage("reconcile", "--json")
+
+    assert found(result) == book.planted
+    assert [one["code"] for one in result.json["warnings"]] == ["contacts_not_readable"]
+
+
+def test_where_the_lists_do_not_say_what_settles_a_copy_it_is_read_whole(
+    book: Book, psage: Psage
+) -> None:
+    book.sandbox.lists_carry_allocations = False
+    book.plant("paid_in_sage_alone", 2)
+
+    assert found(psage("reconcile", "--json")) == book.planted
+
+
+def test_a_list_that_is_not_whole_proves_nothing(book: Book, psage: Psage) -> None:
+    book.sandbox.fault("empty_page", path="/sales_invoices", method="GET")
+
+    result = psage("reconcile", "--json")
+
+    assert result.code in (5, 7)
+    assert result.code == 5, result.json["findings"]
+
+
+def test_neither_side_is_asked_more_than_once_for_a_page(book: Book, psage: Psage) -> None:
+    psage("reconcile", "--json")
+
+    paths = [call.path for call in book.sandbox.calls("sage", "GET")]
+    assert sorted(paths) == ["/contacts", "/sales_credit_notes", "/sales_invoices"]
+    asked = [call.path for call in book.sandbox.calls("productive", "GET")]
+    assert sorted(asked) == ["/invoices", "/payments"]
