@@ -1,6 +1,8 @@
 """copy-invoice end to end: through `cli.main`, over HTTP, into the sandbox's books."""
 
+import io
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import typer
 
 from productive_sage.copying import drafts
 from productive_sage.sandbox import Sandbox
-from productive_sage.terminal import render
+from productive_sage.terminal import failures, render
 from tests.conftest import Psage, copies, first_line, forget, writes
 
 
@@ -706,10 +708,86 @@ def test_no_number_of_a_copy_is_folded_and_no_amount_cut(
 
     lines = psage("copy-invoice", "123", "104", "--no-tax", "--no-pdf").out.splitlines()
 
-    (at,) = [n for n, line in enumerate(lines) if line.startswith("INV-2026-023")]
+    (at,) = [n for n, line in enumerate(lines) if line.startswith("✓ INV-2026-023")]
     shown = "\n".join(lines[at : at + (1 if columns >= 90 else 3)])
     for words in ("SI-1", "copied", "2,077.27"):
         assert words in shown
+
+
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+
+
+@pytest.mark.parametrize("columns", [120, 80, 60, 40])
+def test_what_was_refused_is_in_the_table_with_a_mark_its_reason_and_one_next_step(
+    services: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    assert psage("copy-invoice", "101", "124", "--no-tax", "--no-pdf").code == 0
+    on_a_terminal(monkeypatch, columns)
+
+    result = psage("copy-invoice", "102", "101", "123", "124", "--no-tax", "--no-pdf")
+
+    lines = re.sub(r"\x1b(\[\d*m|\].*?\\)", "", result.out).splitlines()
+    marks = [line.split()[:2] for line in lines if line[0] in "✓✗"]
+    assert marks == [
+        ["✓", "INV-2026-023"],
+        ["✗", "102"],
+        ["✗", "INV-2026-001"],
+        ["✗", "INV-2026-024"],
+    ]
+    shown = " ".join(" ".join(lines).split())
+    assert "refused is a draft next: finalise it in Productive first" in shown
+    assert shown.count("--update-existing") == 1
+    assert "`psage copy-invoice 101 124 --update-existing`" in shown
+    assert lines[-1] == "1 copied, 3 refused: 2,077.27 GBP"
+    assert "error" not in result.err
+    assert [one for one in lines if len(one.rstrip()) > columns and "`psage " not in one] == []
+
+
+def test_several_refused_alike_share_their_reason(
+    services: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.fault("status", path="/sales_invoices", status=503, nth=1, times=100)
+    on_a_terminal(monkeypatch, 80)
+
+    result = psage("copy-invoice", "101", "123", "--no-tax", "--no-pdf")
+
+    assert result.out.count("✗") == 2
+    assert result.out.count("next: ") == 1
+
+
+def test_in_a_pipe_what_was_refused_has_its_line_and_the_reason_is_on_stderr(
+    services: Sandbox, psage: Psage
+) -> None:
+    result = psage("copy-invoice", "102", "123", "--no-tax", "--no-pdf")
+
+    assert "✗ 102           refused" in result.out.splitlines()
+    assert "draft" not in result.out
+    assert "error: invoice `102` is a draft" in result.err
+    assert "hint: finalise it in Productive first" in result.err
+
+
+def test_marks_have_a_plain_form_where_the_encoding_lacks_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    actions = ("created", "differs", "refused")
+    marks = {}
+    for encoding in ("utf-8", "cp1252"):
+        monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+        marks[encoding] = [failures.mark(action)[0] for action in actions]
+
+    assert marks == {"utf-8": ["✓", "!", "✗"], "cp1252": ["+", "!", "x"]}
+
+
+def test_a_warning_that_several_documents_share_is_said_once(
+    services: Sandbox, psage: Psage
+) -> None:
+    result = psage("copy-invoice", "104", "109", "--no-pdf", "--dry-run")
+
+    assert result.err.count("the customer is outside GB") == 1, result.err
 
 
 def test_one_copy_is_told_with_its_address_and_its_pdf_and_several_without(

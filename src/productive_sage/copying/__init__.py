@@ -484,8 +484,8 @@ class _Run:
         self._living(invoice, link, present)
         raise AlreadyCopied(
             f"{invoice.label} was copied to Sage already, as {link.sage_number}",
-            hint=f"`psage {invoice.kind.command} {invoice.id} --update-existing` brings that copy "
-            "up to date, `--create-new` makes another one",
+            hint=f"`psage {invoice.kind.command} {invoice.id} --update-existing` brings that up "
+            "to date, `--create-new` makes another copy",
             details={"sage_id": link.sage_id, "sage_number": link.sage_number, "copy": link.copy},
         )
 

@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING, Any
 from productive_sage import money
 from productive_sage.basics import CREDIT_NOTE
 from productive_sage.redaction import redacted
+from productive_sage.terminal import failures
 from productive_sage.terminal.render import (
     NARROW,
     as_one,
     counted,
     err,
-    error,
     fit,
     fit_all,
+    fitted,
+    is_one_screen,
+    line,
     out,
     separated,
     shown_amount,
+    sign,
     warning,
 )
 
@@ -36,13 +40,14 @@ _WORDS = {
     "updated": "updated",
     "unchanged": "unchanged",
     "adopted": "found and linked",
-    "differs": "DIFFERS",
-    "refused": "refused",
-    "failed": "failed",
-    "unknown": "unknown",
     "would_create": "would be copied",
     "would_update": "would be updated",
+    "differs": "DIFFERS",
+    "unknown": "unknown",
+    "refused": "refused",
+    "failed": "failed",
 }
+"""What became of a document in words, in the order in which they are summed up."""
 
 
 def as_json(outcomes: "Sequence[Outcome]") -> dict[str, Any]:
@@ -75,14 +80,19 @@ def _its_own(outcome: "Outcome") -> "list[Notice]":
 
 def _of_the_run(outcomes: "Sequence[Outcome]") -> list[dict[str, str]]:
     """What is to be said once for the whole run, naming the documents it is about."""
-    about: dict[tuple[str, str], list[Outcome]] = {}
+    return [said for said in _notices(outcomes) if said["code"] in _ONCE]
+
+
+def _notices(outcomes: "Sequence[Outcome]") -> list[dict[str, str]]:
+    """Every notice once, naming the documents it is about; those of the whole run last."""
+    about: dict[tuple[bool, str, str], list[Outcome]] = {}
     for outcome in outcomes:
         for notice in outcome.notices:
-            if notice.code in _ONCE:
-                about.setdefault((notice.code, notice.message), []).append(outcome)
+            key = (notice.code in _ONCE, notice.code, notice.message)
+            about.setdefault(key, []).append(outcome)
     return [
         {"code": code, "message": f"{_labels(those)}: {message}"}
-        for (code, message), those in about.items()
+        for (_, code, message), those in sorted(about.items(), key=lambda one: one[0][0])
     ]
 
 
@@ -126,31 +136,54 @@ def show(
 
     Of a dry run the lines as they would be booked; `verbose`: what would be sent, too.
     """
-    shown = [o for o in outcomes if o.total is not None and not quiet]
-    if shown:
-        _print_documents(shown)
-        for outcome in shown:
-            _print_more(outcome, dry_run=dry_run)
-        if not dry_run:
-            _print_where(shown)
+    causes = failures.causes(outcomes)
+    if quiet:
+        for cause in causes:
+            failures.show(cause)
+        return
+    shown = [o for o in outcomes if o.total is not None]
+    is_table = len(outcomes) > 1
+    in_table = is_table and is_one_screen()
+    if shown or is_table:
+        _print_documents(shown, outcomes)
+    for cause in causes if is_table else ():
+        _print_cause(cause, outcomes, with_reasons=in_table)
+    for outcome in shown:
+        _print_more(outcome, dry_run=dry_run)
+    if shown and not dry_run:
+        _print_where(shown, is_alone=not is_table)
     for outcome in shown if dry_run else ():
         _print_plan(outcome, verbose=verbose)
-    for outcome in outcomes:
-        for notice in _its_own(outcome) if not quiet else ():
-            warning(f"{outcome.label}: {notice.message}")
-        if outcome.error:
-            error(outcome.error)
-    if not quiet:
-        _print_end(outcomes, dry_run=dry_run)
+    for cause in () if in_table else causes:
+        failures.show(cause)
+    _print_end(outcomes, dry_run=dry_run)
 
 
 def _print_end(outcomes: "Sequence[Outcome]", *, dry_run: bool) -> None:
-    for one in _of_the_run(outcomes):
+    for one in _notices(outcomes):
         warning(one["message"])
     if len(outcomes) > 1:
-        out().print(_closing(outcomes))
+        line(_closing(outcomes))
     if dry_run:
         err().print("dry run: nothing was sent")
+
+
+def _print_cause(
+    cause: failures.Cause, outcomes: "Sequence[Outcome]", *, with_reasons: bool
+) -> None:
+    width = _name_width(outcomes) if out().width >= NARROW else 0
+    words = [f"{_name(one):<{width}}  {_WORDS[one.action]}" for one in cause.outcomes]
+    failures.show_rows(cause, words, with_reasons=with_reasons)
+
+
+def _name(outcome: "Outcome") -> str:
+    return fit(outcome.number or outcome.productive_id)
+
+
+def _name_width(outcomes: "Sequence[Outcome]") -> int:
+    """Of the column of names, which the lines of the table and those of failures share."""
+    heads = [outcome.kind.name for outcome in outcomes[:1]]
+    return max(map(len, [*heads, *map(_name, outcomes)]))
 
 
 def _print_plan(outcome: "Outcome", *, verbose: bool) -> None:
@@ -162,16 +195,20 @@ def _print_plan(outcome: "Outcome", *, verbose: bool) -> None:
     customer = outcome.customer
     whose = f" for {fit(customer.name)}{' (new)' if customer.created else ''}" if customer else ""
     due = f", due {draft.due_on}" if draft.due_on else ""
-    console.print(f"\n{outcome.label}{whose}, dated {draft.invoiced_on}{due}")
+    console.print()
+    line(f"{outcome.label}{whose}, dated {draft.invoiced_on}{due}")
     rows = [_plan_row(line, draft.currency, names) for line in draft.lines]
-    if console.width < NARROW:
+    table = _plan_table(rows)
+    if console.width < NARROW or console.measure(table).minimum > console.width:
         for what, quantity, price, net, tax, rate, account in rows:
-            console.print(f"  {what}\n    {quantity} × {price} = {net}, tax {tax} ({rate})")
-            console.print(f"    {account}")
+            _print_fitted(what, "  ")
+            times = sign("×", "x")
+            _print_fitted(f"{quantity} {times} {price} = {net}, tax {tax} ({rate})", "    ")
+            _print_fitted(account, "    ")
     else:
-        console.print(_plan_table(rows))
+        console.print(table)
     total = (f"{name} {separated(value, draft.currency)}" for name, value in _sums(draft))
-    console.print(f"  {', '.join(total)} {draft.currency}")
+    _print_fitted(f"{', '.join(total)} {draft.currency}", "  ")
     if verbose:
         _print_requests(outcome)
 
@@ -216,10 +253,10 @@ def _print_requests(outcome: "Outcome") -> None:
         out().print(json.dumps(fit_all(request["body"]), ensure_ascii=False, indent=2))
 
 
-def _print_where(outcomes: "Sequence[Outcome]") -> None:
+def _print_where(outcomes: "Sequence[Outcome]", *, is_alone: bool) -> None:
     """Where the one document is, and what was done about PDFs; of several, numbers are links."""
-    first, *others = outcomes
-    if first.sage_url and not others:
+    first = outcomes[0]
+    if first.sage_url and is_alone:
         out().print(fit(f"{first.sage_number}: {first.sage_url}"))
     pdfs = [one.pdf for one in outcomes if one.pdf]
     if attached := [pdf for pdf in pdfs if pdf.maker == "productive" and pdf.attached]:
@@ -234,40 +271,54 @@ def _print_more(outcome: "Outcome", *, dry_run: bool) -> None:
     for change in outcome.changes:
         word = "would change" if dry_run else "changed"
         new = change.new or "(gone)"
-        out().print(f"{outcome.label}: {change.field} {word}: {change.old or '(new)'} → {new}")
+        to = sign("→", "->")
+        line(f"{outcome.label}: {change.field} {word}: {change.old or '(new)'} {to} {new}")
     if outcome.allocated:
         amount = shown_amount(outcome.allocated, outcome.currency)
         how = "would be" if dry_run else "is"
-        out().print(f"{amount} {outcome.currency} {how} set against the credited invoice")
+        line(f"{amount} {outcome.currency} {how} set against the credited invoice")
 
 
 def _closing(outcomes: "Sequence[Outcome]") -> str:
     """What became of a batch, and what the documents that are in Sage by it come to."""
-    words = Counter(_WORDS[outcome.action] for outcome in outcomes)
+    actions = Counter(outcome.action for outcome in outcomes)
     sums: dict[str, Decimal] = {}
     for outcome in outcomes:
         if outcome.error is None and outcome.total is not None and outcome.currency:
             sums[outcome.currency] = sums.get(outcome.currency, money.ZERO) + outcome.total
     amounts = " + ".join(f"{separated(sum_, name)} {name}" for name, sum_ in sums.items())
-    said = ", ".join(f"{count} {word}" for word, count in words.items())
+    said = ", ".join(f"{actions[one]} {word}" for one, word in _WORDS.items() if actions[one])
     return f"{said}{f': {amounts}' if amounts else ''}"
 
 
-def _print_documents(outcomes: "Sequence[Outcome]") -> None:
+def _print_documents(shown: "Sequence[Outcome]", outcomes: "Sequence[Outcome]") -> None:
     """A row a document; a block of lines where a row would be squeezed."""
+    from rich.text import Text
+
     console = out()
-    if console.width >= NARROW:
-        console.print(_table(outcomes))
+    if not shown:
         return
-    for outcome in outcomes:
-        number = fit(outcome.number or outcome.productive_id)
-        there = f" → {fit(outcome.sage_number)}" if outcome.sage_number else ""
-        console.print(f"{number}{there}  {_WORDS[outcome.action]}")
+    table = _table(shown, _name_width(outcomes))
+    if console.width >= NARROW and console.measure(table).minimum <= console.width:
+        console.print(table)
+        return
+    for outcome in shown:
+        mark = failures.mark(outcome.action)
+        head = Text.assemble(mark, f" {_name(outcome)}")
+        if outcome.sage_number:
+            head.append(f" {sign('→', '->')} ")
+            head.append(fit(outcome.sage_number), _link(outcome.sage_url))
+        console.print(head.append(f"  {_WORDS[outcome.action]}"))
         if customer := outcome.customer:
-            console.print(f"  {fit(customer.name)}{' (new)' if customer.created else ''}")
+            _print_fitted(f"{customer.name}{' (new)' if customer.created else ''}", "  ")
         figures = zip(("net", "tax", "total"), _amounts_of(outcome), strict=True)
         parts = ", ".join(f"{name} {figure}" for name, figure in figures if figure)
-        console.print(f"  {parts} {outcome.currency or ''}")
+        _print_fitted(f"{parts} {outcome.currency or ''}", "  ")
+
+
+def _print_fitted(text: str, indent: str) -> None:
+    for one in fitted(text, indent, indent):
+        out().print(one)
 
 
 def _link(address: str | None) -> "Style":
@@ -284,23 +335,24 @@ def _amounts_of(outcome: "Outcome") -> list[str]:
     return ["" if value is None else separated(value, currency) for value in values]
 
 
-def _table(outcomes: "Sequence[Outcome]") -> "Table":
+def _table(outcomes: "Sequence[Outcome]", width: int) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(outcomes[0].kind.name.capitalize(), no_wrap=True)
-    table.add_column("Result", overflow="fold")
+    head = f"  {outcomes[0].kind.name.capitalize()}"
+    table.add_column(head, no_wrap=True, min_width=width + 2)
+    table.add_column("Result", no_wrap=True)
     table.add_column("In Sage", no_wrap=True)
     table.add_column("Customer", overflow="fold")
     for name in ("Net", "Tax", "Total"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for outcome in outcomes:
         customer = outcome.customer
         name = f"{customer.name}{' (new)' if customer.created else ''}" if customer else ""
         table.add_row(
-            Text(fit(outcome.number or outcome.productive_id)),
+            Text.assemble(failures.mark(outcome.action), f" {_name(outcome)}"),
             Text(_WORDS[outcome.action]),
             Text(fit(outcome.sage_number or ""), style=_link(outcome.sage_url)),
             Text(fit(name)),

@@ -106,6 +106,20 @@ def named(text: Any) -> Any:
     return text
 
 
+def sign(shown: str, plain: str) -> str:
+    """A sign, or what stands for it where standard output's characters lack it."""
+    try:
+        shown.encode(sys.stdout.encoding or "ascii")
+    except (LookupError, UnicodeError):
+        return plain
+    return shown
+
+
+def is_one_screen() -> bool:
+    """Whether a person sees standard output and standard error together."""
+    return sys.stdout.isatty() and sys.stderr.isatty()
+
+
 def error(problem: PsageError) -> None:
     """Print what went wrong, and what to do next after a blank line."""
     console = err()
@@ -154,23 +168,31 @@ def fitted(text: str, first: str, later: str) -> Iterable[str]:
 
 
 def _wrapped(text: str, first: str, later: str) -> Iterator[str]:
+    """The lines of a text; a word longer than a line, or a command, is left to the terminal."""
     from rich.cells import cell_len
-    from rich.text import Text
 
-    width = shutil.get_terminal_size().columns - max(cell_len(first), cell_len(later))
+    width = max(shutil.get_terminal_size().columns - max(cell_len(first), cell_len(later)), 10)
     begin = first
-    for one in Text(held_together(fit(text))).wrap(err(), max(width, 10)):
-        yield f"{begin}{let_go(one.plain)}".rstrip()
+    for one in held_together(fit(text)).split("\n"):
+        line = ""
+        for word in re.findall(r"\s*\S+", one):
+            if line and cell_len(line + word) > width:
+                yield f"{begin}{let_go(line)}"
+                begin, line = later, word.lstrip()
+            else:
+                line += word
+        yield f"{begin}{let_go(line)}".rstrip()
         begin = later
 
 
 _NO_BREAK = "\ue000"
 """Stands for a space while a text is wrapped; no text of people or services has it."""
+_WHOLE = re.compile(r"`[^`\n]*`|(?<!\S)-?\d[\d,.]* [A-Z]{3}\b")
 
 
 def held_together(text: str) -> str:
-    """Keep each command in one line, or its first half might be copied and run."""
-    return re.sub(r"`[^`\n]*`", lambda found: found[0].replace(" ", _NO_BREAK), text)
+    """Keep each command and each amount in one line: half a command might be copied and run."""
+    return _WHOLE.sub(lambda found: found[0].replace(" ", _NO_BREAK), text)
 
 
 def let_go(text: str) -> str:
