@@ -16,7 +16,7 @@ import pytest
 from productive_sage.sandbox import Sandbox
 from productive_sage.signin import oauth
 from productive_sage.signin.vault import Vault
-from productive_sage.terminal import render
+from productive_sage.terminal import copies, render
 from tests.conftest import Psage
 
 USUAL = "interrupted; every finished document is recorded"
@@ -99,7 +99,7 @@ def test_a_document_that_is_being_printed_is_printed_whole(
 ) -> None:
     interrupted_in(monkeypatch, render, "document")
     early = psage(*command, "--json")
-    interrupted_in(monkeypatch, render, "_fit_all")
+    interrupted_in(monkeypatch, render, "fit_all")
     late = psage(*command, "--json")
 
     assert (early.code, early.json["exit_code"]) == (130, 130)
@@ -114,7 +114,7 @@ def test_a_document_that_is_being_printed_is_printed_whole(
 def test_a_table_that_is_being_printed_is_printed_whole(
     services: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    interrupted_in(monkeypatch, render, "_table")
+    interrupted_in(monkeypatch, copies, "_table")
 
     result = psage("copy-invoice", "123", "--no-tax")
 

@@ -26,6 +26,8 @@ Ask = Callable[[str, Sequence[str], int | None], int]
 
 The third argument is the index that Enter alone means; None where a slip could cost something.
 """
+Step = Callable[[str, int, int], None]
+"""Told how far a task is: what, how many of how many."""
 HandedPdf = Callable[[Invoice], bytes | None]
 """The PDF that a person hands over for a document, or None."""
 
@@ -43,6 +45,7 @@ class Desk:
     """None where nobody can answer."""
     dry_run: bool = False
     handed_pdf: HandedPdf = lambda _invoice: None
+    step: Step = lambda _task, _done, _total: None
 
     def check_business(self) -> None:
         """Raises DifferentBusiness where the store's links belong to another business."""

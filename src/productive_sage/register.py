@@ -113,7 +113,8 @@ def _checked(desk: Desk, rows: Sequence[Row]) -> list[Row]:
     """The rows with their copies as Sage has them: invoices from its list, the rest one by one."""
     listed = {one.id: one for one in desk.sage.invoices()} if any(r.sage_id for r in rows) else {}
     found: list[Row] = []
-    for row in rows:
+    for n, row in enumerate(rows):
+        desk.step("Looking in Sage", n, len(rows))
         if row.sage_id:
             document = listed.get(row.sage_id)
             if document is None:

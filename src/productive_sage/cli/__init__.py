@@ -29,6 +29,7 @@ from productive_sage.cli import (
 from productive_sage.cli.common import offered, output
 from productive_sage.cli.session import current
 from productive_sage.errors import Interrupted, PsageError, UsageProblem
+from productive_sage.terminal import progress
 
 app = commandline.App(
     name="psage",
@@ -158,9 +159,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     # A terminated run ends like an interrupted one: what is finished is recorded and said.
     with suppress(ValueError):  # not the main thread
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+    commandline.begin_progress(args)
     try:
         return _run(args)
     finally:
+        progress.end()
         if argv is None:
             interrupts.ignore()
 

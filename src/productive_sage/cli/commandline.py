@@ -14,8 +14,26 @@ from typing import Any, TextIO, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from productive_sage.cli.session import current
 from productive_sage.errors import UsageProblem
+from productive_sage.terminal import progress
 
+_BEGINS = {
+    "configure": "Opening the keyring ...",
+    "connect": "Opening the keyring ...",
+    "copy-invoice": "Reading from Productive and Sage ...",
+    "credit-note": "Reading from Productive and Sage ...",
+    "customers": "Reading from Sage ...",
+    "doctor": "Trying everything psage stands on ...",
+    "list": "Reading from Productive ...",
+    "open": "Looking for the document ...",
+    "status": "Asking both services ...",
+    "sync-payments": "Reading what changed in Sage ...",
+}
+"""What is on the screen at once while a command that talks to a service begins."""
+_TALKS_WITH = {"status": "--check"}
+"""The option without which a command talks to nobody."""
+_UNSEEN = frozenset(("--help", "-h", "--json", "--quiet", "-q", "--show", "--version", "-V"))
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 _REMOVES = {"--default-tax-rate"}
@@ -50,6 +68,24 @@ class _Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _refuse_empty(self, ctx, args)
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        said = ctx.params
+        talks = said.get(_TALKS_WITH.get(str(self.name), "").strip("-"), True) and not said.get(
+            "show"
+        )
+        for_script = current.quiet or said.get("as_json") or said.get("form") == "json"
+        if self.name not in _BEGINS or not talks or for_script:
+            progress.end()
+        return super().invoke(ctx)
+
+
+def begin_progress(args: Sequence[str]) -> None:
+    """Say what is under way before anything is read or loaded; `_Command` judges it exactly."""
+    command = next((word for word in args if word in _BEGINS), None)
+    flags = {word for word in args if word.startswith("-")}
+    if command and flags.isdisjoint(_UNSEEN) and _TALKS_WITH.get(command, "") in ("", *flags):
+        progress.begin(_BEGINS[command])
 
 
 class App(typer.Typer):

@@ -12,6 +12,7 @@ import typer
 from productive_sage import interrupts
 from productive_sage.cli.session import current
 from productive_sage.errors import UsageProblem
+from productive_sage.terminal import progress
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Service = Literal["productive", "sage"]
@@ -59,6 +60,7 @@ def output() -> Iterator[None]:
     """Print a result, whole; that nobody can take it changes nothing about what was done."""
     try:
         with interrupts.held_back():
+            progress.clear()
             yield
             sys.stdout.flush()
             current.has_answered = True

@@ -220,7 +220,6 @@ def _copy(order: "Order", *, dry_run: bool, as_json: bool) -> None:
                 copying.copy(order, desk),
                 outcomes,
                 total=len(order.keys),
-                quiet=current.quiet or as_json,
             )
         except KeyboardInterrupt:
             failure = Interrupted()

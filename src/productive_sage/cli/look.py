@@ -22,6 +22,7 @@ from productive_sage.cli.common import (
 )
 from productive_sage.cli.session import current, open_pool, warn
 from productive_sage.errors import PsageError, UsageProblem
+from productive_sage.terminal import progress
 
 if TYPE_CHECKING:
     from productive_sage.http import Pool
@@ -367,6 +368,7 @@ def doctor(
             if not as_json:
                 with output():
                     tables.check(check, verbose=current.verbose)
+                progress.say("Trying everything psage stands on ...")
     if not (as_json or current.quiet):
         with output():
             render.line(doctors.summary(checks))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from productive_sage.errors import HomeUnusable, Locked, PsageError
-from productive_sage.terminal import asking
+from productive_sage.terminal import asking, progress
 
 if TYPE_CHECKING:
     from productive_sage.config import Home
@@ -129,7 +129,7 @@ class Session:
             desk = self.clients(home, settings, stack, read_only=dry_run)()
             if not dry_run:
                 history.record_interrupted(desk.store, warn)
-            yield replace(desk, ask=self.ask(), dry_run=dry_run)
+            yield replace(desk, ask=self.ask(), dry_run=dry_run, step=progress.step)
 
     @contextmanager
     def run_lock(self, home: "Home") -> Iterator[None]:

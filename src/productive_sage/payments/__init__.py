@@ -144,11 +144,13 @@ def sync(order: Order, desk: Desk, report: Report) -> None:
             )
         )
     report.checked = len(cases)
-    for case in cases:
+    for n, case in enumerate(cases):
+        desk.step("Comparing payments", n, len(cases))
         if not case.is_failed:
             run.attempt(case, run.plan)
     run.weigh([case for case in cases if not case.is_failed])
-    for case in cases:
+    for n, case in enumerate(cases):
+        desk.step("Bringing payments to Productive", n, len(cases))
         if not case.is_failed:
             run.attempt(case, run.apply)
     run.undouble([case for case in cases if case.made])

@@ -4,33 +4,34 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from productive_sage.errors import InputNeeded, Interrupted, NotConfirmed
 from productive_sage.redaction import keep, redacted
+from productive_sage.terminal import progress
 
 if TYPE_CHECKING:
     from productive_sage.config import Home
 
 
+def _prompt(question: str, **more: Any) -> Any:
+    """As Typer asks, on a line that is free."""
+    progress.clear()
+    return typer.prompt(question, **more)
+
+
 def choose(question: str, answers: Sequence[str], default: int | None) -> int:
     """Ask until one of the answers is chosen, and give its place."""
-    from productive_sage.terminal import render
-
-    with render.aside():
-        return _choose(question, answers, default)
-
-
-def _choose(question: str, answers: Sequence[str], default: int | None) -> int:
+    progress.clear()
     typer.echo(redacted(question), err=True)
     for n, answer in enumerate(answers, start=1):
         typer.echo(f"  {n}  {redacted(answer)}", err=True)
     while True:
         usual = None if default is None else str(default + 1)
         try:
-            chosen = str(typer.prompt("Number", default=usual, err=True)).strip()
+            chosen = str(_prompt("Number", default=usual, err=True)).strip()
         except typer.Abort:
             # Typer's Abort is an ordinary exception; Ctrl-C must pass where those are caught.
             raise KeyboardInterrupt from None
@@ -43,7 +44,7 @@ def typed(question: str) -> str:
     """What a person types at a question; empty for Enter alone."""
     while True:
         try:
-            typed = str(typer.prompt(question, default="", show_default=False, err=True)).strip()
+            typed = str(_prompt(question, default="", show_default=False, err=True)).strip()
             typed.encode()  # half a character could not be sent
             return typed
         except typer.Abort:
@@ -56,13 +57,13 @@ def answer(question: str, flag: str, *, can_ask: bool) -> str:
     """What is typed at a question; raises InputNeeded naming the flag where nobody can be asked."""
     if not can_ask:
         raise InputNeeded(f"{question.lower()} is missing", hint=f"pass `{flag}`")
-    return str(typer.prompt(question, err=True)).strip()
+    return str(_prompt(question, err=True)).strip()
 
 
 def line(question: str, *, can_ask: bool) -> str:
     """One line from a person, or from a script on stdin."""
     if can_ask:
-        return str(typer.prompt(question, err=True)).strip()
+        return str(_prompt(question, err=True)).strip()
     typed = "" if sys.stdin.isatty() else sys.stdin.readline().strip()
     if not typed:
         raise InputNeeded(f"{question.lower()} is missing", hint="pipe it in, or use a terminal")
@@ -84,7 +85,7 @@ def secret(what: str, variable: str, flag: str, *, can_ask: bool) -> str:
     """A secret typed without echo."""
     secret = ""
     if can_ask:
-        secret = str(typer.prompt(what, hide_input=True, err=True)).strip()
+        secret = str(_prompt(what, hide_input=True, err=True)).strip()
         keep(secret)
     if not secret:
         raise InputNeeded(
@@ -101,6 +102,7 @@ def confirm(question: str, *, yes: bool, can_ask: bool) -> None:
     if not can_ask:
         raise InputNeeded("this has to be confirmed", hint="pass `--yes`")
     with _nothing_done():
+        progress.clear()
         is_meant = typer.confirm(question, err=True)
     if not is_meant:
         raise NotConfirmed
@@ -117,7 +119,7 @@ def confirm_purge(home: "Home", *, yes: bool, can_ask: bool) -> None:
         "record of what was copied. What is in Sage and in Productive stays."
     )
     with _nothing_done():
-        name = str(typer.prompt("Type the name of the profile", err=True)).strip()
+        name = str(_prompt("Type the name of the profile", err=True)).strip()
     if name != home.profile:
         raise NotConfirmed
 
@@ -133,6 +135,7 @@ def _nothing_done() -> Iterator[None]:
 def say(text: str) -> None:
     """Tell a person something; an address stays in one piece, so that it can be copied."""
     text = redacted(text)
+    progress.clear()
     if " " in text.strip() and sys.stderr.isatty():
         from productive_sage.terminal import render
 

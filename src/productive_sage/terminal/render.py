@@ -8,23 +8,21 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from productive_sage import interrupts, money
 from productive_sage.errors import Interrupted, PsageError, SomeFailed
 from productive_sage.redaction import redacted
+from productive_sage.terminal import progress
 from productive_sage.text import clean
 
 if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `status` go without
     from rich.console import Console
-    from rich.progress import Progress
 
     from productive_sage.models import Outcome
 
 
-_shown_progress: "list[Progress]" = []
 _named_profile: list[str] = []
 
 
@@ -32,6 +30,7 @@ def out() -> "Console":
     """Standard output; without a terminal a line is as long as it needs to be."""
     from rich.console import Console
 
+    progress.clear()
     return Console(
         highlight=False,
         markup=False,
@@ -45,6 +44,7 @@ def err() -> "Console":
     """Standard error, for everything that is not the result; a terminal gets whole words."""
     from rich.console import Console
 
+    progress.clear()
     piped = not sys.stderr.isatty()
     return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=piped)
 
@@ -200,39 +200,15 @@ def let_go(text: str) -> str:
     return text.replace(_NO_BREAK, " ")
 
 
-def collect(
-    outcomes: "Iterable[Outcome]", into: "list[Outcome]", *, total: int, quiet: bool
-) -> None:
-    """Run through the outcomes, showing progress for more than one document on a terminal.
+def collect(outcomes: "Iterable[Outcome]", into: "list[Outcome]", *, total: int) -> None:
+    """Run through the outcomes, showing how far that is.
 
     `into` holds what is finished even where the run is interrupted.
     """
-    if total < 2 or quiet or not sys.stderr.isatty():
-        into.extend(outcomes)
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=err(), transient=True) as progress:
-        _shown_progress.append(progress)
-        try:
-            task = progress.add_task("copying", total=total)
-            for outcome in outcomes:
-                into.append(outcome)
-                name = outcome.number or outcome.productive_id
-                progress.update(task, advance=1, description=name)
-        finally:
-            _shown_progress.clear()
-
-
-@contextmanager
-def aside() -> Iterator[None]:
-    """Take the progress off the screen while a person is asked something."""
-    for progress in _shown_progress:
-        progress.stop()
-    yield
-    for progress in _shown_progress:
-        progress.start()
+    progress.step("Copying", 0, total)
+    for outcome in outcomes:
+        into.append(outcome)
+        progress.step("Copying", len(into), total)
 
 
 NARROW = 90

@@ -1,0 +1,83 @@
+"""What a run is at, in one line on stderr of a terminal; gone before anything else is printed.
+
+Written by hand: rich takes too long to load for something that is to be there at once.
+"""
+
+import os
+import shutil
+import sys
+import time
+
+_SHORTEST_S = 2.0
+"""Before so long a time left would be a guess."""
+
+
+class _Line:
+    """The one line."""
+
+    is_wanted = False
+    is_shown = False
+    began = 0.0
+    task = ""
+
+
+_line = _Line()
+
+
+def begin(words: str) -> None:
+    """Say at once what a command is at, where stderr is a terminal."""
+    _line.is_wanted = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    _line.task = ""
+    say(words)
+
+
+def say(words: str) -> None:
+    """What is under way, without a count."""
+    if not _line.is_wanted:
+        return
+    width = shutil.get_terminal_size().columns - 1
+    _write(f"\r\x1b[K{words[:width]}")
+    _line.is_shown = True
+
+
+def step(task: str, done: int, total: int) -> None:
+    """How far a task is: `Copying: 3 of 12, about 20 s left`; one of a single step needs none."""
+    if not _line.is_wanted or total < 2:
+        return
+    now = time.monotonic()
+    if task != _line.task:
+        _line.task, _line.began = task, now
+    done = min(done, total)
+    say(f"{task}: {done} of {total}{_left(now - _line.began, done, total)}")
+
+
+def _left(taken_s: float, done: int, total: int) -> str:
+    """How long the rest takes if it goes on so."""
+    if not done or done == total or taken_s < _SHORTEST_S:
+        return ""
+    left_s = taken_s / done * (total - done)
+    minutes = round(left_s / 60)
+    return (
+        f", about {minutes} min left" if left_s >= 90 else f", about {max(1, round(left_s))} s left"
+    )
+
+
+def clear() -> None:
+    """Take the line off the screen, before something else is printed or asked."""
+    if _line.is_shown:
+        _line.is_shown = False
+        _write("\r\x1b[K")
+
+
+def end() -> None:
+    """Nothing more is to be seen of it."""
+    clear()
+    _line.is_wanted = False
+
+
+def _write(text: str) -> None:
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        _line.is_wanted = False
