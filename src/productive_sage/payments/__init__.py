@@ -48,7 +48,7 @@ from productive_sage.models import (
     Skipped,
 )
 from productive_sage.naming import Name
-from productive_sage.payments import shares
+from productive_sage.payments import findings, plan, shares
 from productive_sage.sage.client import ALLOCATIONS, RECEIPTS
 from productive_sage.store import Intent, Link
 
@@ -106,7 +106,7 @@ class _Case:
     """New payments of an earlier run whose outcome is not known, by marker."""
     wanted: list[ReceiptShare] = field(default_factory=list)
     """What settles the latest copy."""
-    steps: shares.Steps = field(default_factory=shares.Steps)
+    steps: plan.Steps = field(default_factory=plan.Steps)
     made: dict[str, str] = field(default_factory=dict)
     """The ids of the payments this run has created, by marker."""
     number: str = ""
@@ -549,7 +549,7 @@ class _Run:
             )
         wanted, unclear = shares.of(document)
         case.wanted = wanted
-        case.steps = steps = shares.plan(
+        case.steps = steps = plan.plan(
             wanted,
             case.payments,
             self._desk.store.mirrored(case.productive_id),
@@ -692,7 +692,7 @@ class _Run:
         if document is None:
             return
         if balance and not gone:
-            shares.weigh(steps, document, case.wanted, case.payments, balance)
+            plan.weigh(steps, document, case.wanted, case.payments, balance)
             return
         has_work = bool(steps.creates or steps.changes or case.intents)
         steps.creates, steps.changes = [], []
@@ -715,7 +715,7 @@ class _Run:
             )
             steps.findings.append(Finding("not_found", said, step))
         elif document.status != "VOID" and document.outstanding:
-            steps.findings.append(shares.no_invoice(document, gone))
+            steps.findings.append(findings.no_invoice(document, gone))
 
     def _deleted_on(self, case: _Case) -> date | None:
         """When an invoice was deleted in Productive, as far as this token may see that."""

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from productive_sage import money
 from productive_sage.models import INVOICE, OwnPayment, Payment, ReceiptShare
-from productive_sage.payments import shares
+from productive_sage.payments import plan
 from productive_sage.reconcile.rules import named
 from productive_sage.reconcile.sides import Figure, Finding, Pair
 
@@ -175,7 +175,7 @@ def _by_sum(pair: Pair, sync: Sync, name: str) -> Iterator[Finding]:
 def _unmatched(pair: Pair, paid: Paid) -> _Unmatched:
     """What of receipts and payments has no counterpart, as the sync would see it."""
     wanted = pair.booked.shares if pair.booked else ()
-    steps = shares.plan(
+    steps = plan.plan(
         wanted,
         paid.payments,
         paid.own,
@@ -184,7 +184,7 @@ def _unmatched(pair: Pair, paid: Paid) -> _Unmatched:
         begin=date.min,
         write_off=True,
     )
-    by_hand = shares.paid_by_hand(steps, wanted)
+    by_hand = plan.paid_by_hand(steps, wanted)
     vanished = [share for share, _ in steps.vanished if share]
     used = {one.id for rows in by_hand.values() for one in rows}
     return _Unmatched(
