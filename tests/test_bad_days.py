@@ -501,7 +501,7 @@ def test_an_unknown_copy_keeps_its_key_for_as_long_as_sage_does_not_show_it(
     services: Sandbox, psage: Psage
 ) -> None:
     path = "/sales_invoices"
-    services.search_lag_s = 3600
+    services.search_lag_s = services.list_lag_s = 3600
     services.fault("cut_after", method="POST", path=path, times=2)
 
     first = psage(*COPY)

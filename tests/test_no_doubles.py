@@ -26,7 +26,7 @@ waits = test_bad_days.waits
 
 def lose_the_answer_twice(sandbox: Sandbox, path: str = "/sales_invoices") -> None:
     """Sage books it, but neither the first nor the second try hears of it; no search shows it."""
-    sandbox.search_lag_s = 3600
+    sandbox.search_lag_s = sandbox.list_lag_s = 3600
     sandbox.fault("cut_after", method="POST", path=path, times=2)
 
 
@@ -210,9 +210,9 @@ def test_the_second_copy_found_by_its_id_stays_the_second(
 
 def test_the_customer_of_a_settled_copy_is_remembered(services: Sandbox, psage: Psage) -> None:
     services.fault("cut_after", method="POST", path="/sales_invoices", times=2)
-    services.search_lag_s = 3600
+    services.search_lag_s = services.list_lag_s = 3600
     psage("copy-invoice", "123", "--customer", "Northwind Traders Ltd", "--remember")
-    services.search_lag_s = 0
+    services.search_lag_s = services.list_lag_s = 0
 
     result = psage("copy-invoice", "124", "--json")
 
@@ -347,7 +347,7 @@ def test_what_was_settled_is_said_though_the_run_then_fails(
 ) -> None:
     lose_the_answer_twice(services)
     psage("copy-invoice", "101")
-    services.search_lag_s = 0
+    services.search_lag_s = services.list_lag_s = 0
     services.fault("status", service="productive", path="/invoices", nth=2, times=9, status=503)
 
     result = psage("copy-invoice", "101", "--json")
@@ -362,7 +362,7 @@ def test_what_was_settled_is_said_though_productive_no_longer_has_the_invoice(
 ) -> None:
     lose_the_answer_twice(services)
     psage("copy-invoice", "101")
-    services.search_lag_s = 0
+    services.search_lag_s = services.list_lag_s = 0
     services.agency.delete_invoice("101")
 
     result = psage("copy-invoice", "101", "--json")
@@ -381,7 +381,7 @@ def test_a_refusal_moments_after_a_lost_answer_proves_nothing(
     services.remember_idempotency = False
 
     refused = psage("copy-invoice", "101", "--json")
-    services.search_lag_s = 0
+    services.search_lag_s = services.list_lag_s = 0
     found = psage("copy-invoice", "101", "--json")
 
     assert refused.code == 8

@@ -286,10 +286,10 @@ def test_a_run_that_was_cut_off_takes_the_file_when_it_is_repeated(
 ) -> None:
     command = ("copy-invoice", "124", "--pdf-file", str(file), "--json")
     services.fault("cut_after", method="POST", path="/sales_invoices", times=2)
-    services.search_lag_s = 60
+    services.search_lag_s = services.list_lag_s = 60
     services.remember_idempotency = True
     assert psage(*command).code in (0, 8)
-    services.search_lag_s = 0
+    services.search_lag_s = services.list_lag_s = 0
 
     result = psage(*command)
 

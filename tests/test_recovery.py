@@ -165,13 +165,13 @@ def test_what_another_command_recovers_is_held_against_productive(
 
 
 def test_a_recovered_copy_that_is_paid_meanwhile_differs(services: Sandbox, psage: Psage) -> None:
-    services.search_lag_s = 60
+    services.search_lag_s = services.list_lag_s = 60
     services.fault("cut_after", method="POST", path="/sales_invoices", times=2)
     assert psage(*COPY).code == 8
     (copy,) = copies(services, "101")
     services.bookkeeper.pay(copy["id"], "5.00", "2026-03-01")
     corrected(services)
-    services.search_lag_s = 0
+    services.search_lag_s = services.list_lag_s = 0
 
     result = psage(*COPY)
 
@@ -181,11 +181,11 @@ def test_a_recovered_copy_that_is_paid_meanwhile_differs(services: Sandbox, psag
 
 
 def test_what_was_made_and_voided_is_no_copy(services: Sandbox, psage: Psage) -> None:
-    services.search_lag_s = 60
+    services.search_lag_s = services.list_lag_s = 60
     services.fault("cut_after", method="POST", path="/sales_invoices", times=2)
     assert psage(*COPY).code == 8
     services.bookkeeper.void(copies(services, "101")[0]["id"])
-    services.search_lag_s = 0
+    services.search_lag_s = services.list_lag_s = 0
 
     result = psage(*OTHER)
 

@@ -95,7 +95,7 @@ def test_records_that_lack_the_latest_copy_are_mended_before_an_update(
 def test_a_clock_set_a_day_ahead_makes_no_second_copy(
     services: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    services.search_lag_s = 3600
+    services.search_lag_s = services.list_lag_s = 3600
     services.fault("cut_after", method="POST", path="/sales_invoices", times=2)
     lost = psage("copy-invoice", "101", "--no-tax", "--no-pdf")
 
@@ -294,7 +294,7 @@ def test_a_copy_made_twice_is_said_by_each_sync_until_one_is_voided_and_the_othe
     slow, quick = machines
     args = ("copy-invoice", "101", *COPY)
     result, other = overtaken(sandbox, (slow, args), (quick, args), at="POST /sales_invoices")
-    sandbox.search_lag_s = 0
+    sandbox.search_lag_s = sandbox.list_lag_s = 0
 
     def said(machine: Machine) -> list[str]:
         skipped = machine.run("sync-payments", "--json").json["skipped"]

@@ -126,6 +126,7 @@ def _settle_create(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outco
     if document is None and invoice and _is_copied_elsewhere(desk, intent, invoice):
         desk.store.close(intent, "lapsed", "another machine made it")
         return None
+    document = document or send.find_fresh(desk, intent)
     if document:
         link = send.record(desk, intent, document)
         if drafts.gone(document):

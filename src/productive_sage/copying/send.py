@@ -1,11 +1,10 @@
 """Sending a planned copy, new or left over by an earlier run, and saying what came of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
-from itertools import chain
 from typing import Any
 
 from productive_sage import markers
@@ -47,7 +46,7 @@ def deliver_create(
             desk.store,
             intent,
             send=partial(desk.sage.create, intent.document_kind),
-            look=lambda: find_made(desk, intent),
+            look=lambda: find_made(desk, intent) or find_fresh(desk, intent),
             is_first=is_first,
         )
     except RefusedBySage as error:
@@ -75,26 +74,31 @@ def made_and_gone(link: Link, present: SageDocument) -> CopyGone:
 
 
 def find_made(desk: Desk, intent: Intent) -> SageDocument | None:
-    """The document an intent made, found by its marker. Raises CopyIsDraft for a mere draft.
+    """The document an intent made, found by its marker. Raises CopyIsDraft for a mere draft."""
+    found = desk.sage.marked(intent.document_kind, markers.of_copy(*_wanted(intent)))
+    return _first(desk, intent, found)
 
-    A search may not show a fresh one yet; the list of what was made since the intent does.
-    """
-    wanted, kind = (intent.source_id, intent.context["copy"]), intent.document_kind
-    for sage_id, reference in chain(
-        desk.sage.marked(kind, markers.of_copy(*wanted)), _made_since(desk, intent)
-    ):
+
+def find_fresh(desk: Desk, intent: Intent) -> SageDocument | None:
+    """As `find_made`, in the list of what was made since: a search may not show it yet."""
+    since = intent.sent_at - journal.CLOSE
+    found = desk.sage.marked_since(intent.document_kind, since)
+    return _first(desk, intent, [(one.id, one.reference) for one in found])
+
+
+def _wanted(intent: Intent) -> tuple[str, int]:
+    return intent.source_id, intent.context["copy"]
+
+
+def _first(desk: Desk, intent: Intent, found: Sequence[tuple[str, str]]) -> SageDocument | None:
+    wanted, kind = _wanted(intent), intent.document_kind
+    for sage_id, reference in found:
         if markers.in_reference(reference) == wanted:
             document = desk.sage.document(kind, sage_id)
             if document:
                 document.check_booked("what carries its reference")
             return document
     return None
-
-
-def _made_since(desk: Desk, intent: Intent) -> Iterator[tuple[str, str]]:
-    since = intent.sent_at - journal.CLOSE
-    for one in desk.sage.marked_since(intent.document_kind, since):
-        yield one.id, one.reference
 
 
 def record(desk: Desk, intent: Intent, document: SageDocument, *, is_answer: bool = False) -> Link:

@@ -432,6 +432,8 @@ class Sage:
             moment, changed = _instant(since), _instant(record["updated_at"])
             if moment and changed and changed < moment:
                 return False
+            if plural in KINDS and self._age_s(record) < self._switches.list_lag_s:
+                return False
         search = query.get("search")
         if search and not self._matches(plural, record, search.casefold()):
             return False
@@ -441,9 +443,11 @@ class Sage:
             return False
         return all(_meets(books, plural, record, name, value) for name, value in query.items())
 
+    def _age_s(self, record: Record) -> float:
+        return float(self._clock.now().timestamp() - record["born"])
+
     def _matches(self, plural: str, record: Record, search: str) -> bool:
-        age_s = self._clock.now().timestamp() - record["born"]
-        if plural in {"contacts", *KINDS} and age_s < self._switches.search_lag_s:
+        if plural in {"contacts", *KINDS} and self._age_s(record) < self._switches.search_lag_s:
             return False
         names = {
             "contacts": ("name", "reference"),

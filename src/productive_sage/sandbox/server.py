@@ -48,6 +48,8 @@ class Switches:
     access_token_lifetime_s: int = 300
     search_lag_s: float = 0
     """For how long `search` in Sage misses a fresh record."""
+    list_lag_s: float = 0
+    """For how long Sage's list of what was made or changed since misses a fresh document."""
     remember_idempotency: bool = True
     """False: Sage has forgotten every idempotency key."""
     jpy_digits: int = 0
