@@ -26,6 +26,7 @@ from hypothesis.stateful import (
 )
 
 from productive_sage import copying, payments
+from productive_sage.copying.order import Order
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError
 from productive_sage.http import Pool, connect_pool
@@ -80,7 +81,7 @@ class _Signed:
 
 def copy(desk: Desk, key: str, *, again: str | None = None) -> None:
     kind = CREDIT_NOTE if key == NOTE else INVOICE
-    list(copying.copy(copying.Order((key,), kind=kind, again=again, with_pdf=False), desk))
+    list(copying.copy(Order((key,), kind=kind, again=again, with_pdf=False), desk))
 
 
 class World:

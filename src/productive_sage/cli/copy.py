@@ -19,7 +19,7 @@ from productive_sage.cli.session import current
 from productive_sage.errors import Interrupted, PsageError, UsageProblem
 
 if TYPE_CHECKING:
-    from productive_sage.copying import Order
+    from productive_sage.copying.order import Order
     from productive_sage.models import Outcome, Settings
 
 UpdateExisting = Annotated[
@@ -87,7 +87,7 @@ def copy_invoice(
 
     Example: psage copy-invoice 123 --update-existing
     """
-    from productive_sage.copying import Order
+    from productive_sage.copying.order import Order
 
     exclude("--update-existing", update_existing, "--create-new", create_new)
     if overwrite and not update_existing:
@@ -152,7 +152,7 @@ def credit_note(
 
     Example: psage credit-note 130
     """
-    from productive_sage.copying import Order
+    from productive_sage.copying.order import Order
     from productive_sage.models import CREDIT_NOTE
 
     exclude("--update-existing", update_existing, "--create-new", create_new)

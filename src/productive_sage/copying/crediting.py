@@ -156,3 +156,14 @@ def _is_for(desk: Desk, productive_id: str, credited: Credited, found: SageDocum
     on = found.original_on
     is_elsewhere = any(row.artefact_id not in ("", copy.id) for row in found.settlements or ())
     return not is_elsewhere and found.total == copy.total and on in (None, copy.invoiced_on)
+
+
+def still_credited(note: Invoice, present: SageDocument) -> AlreadyCredited:
+    """The refusal of a second living credit note, which would credit one invoice twice."""
+    return AlreadyCredited(
+        f"{note.label} has a living copy in Sage, {present.number} over "
+        f"{money.said(present.total, present.currency)}, and an invoice is credited once",
+        hint=f"`psage credit-note {note.id} --update-existing` brings it up to date; or void "
+        f"{present.number} in Sage, and run this again",
+        details={"sage_id": present.id, "sage_number": present.number},
+    )

@@ -1,0 +1,272 @@
+"""Which document in Sage is the copy of which in Productive: known here, or made elsewhere."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from productive_sage import markers
+from productive_sage.copying import (
+    after,
+    doubles,
+    drafts,
+    merge,
+)
+from productive_sage.copying.crediting import Credited
+from productive_sage.copying.customers import Customers
+from productive_sage.copying.merge import Version, Written
+from productive_sage.desk import Desk
+from productive_sage.errors import (
+    AlreadyCopied,
+    CopyGone,
+    CopyOutdated,
+    CopyUnclear,
+    InvoiceNotCopied,
+    NotShown,
+    RefusedBySage,
+)
+from productive_sage.models import (
+    INVOICE,
+    Invoice,
+    Kind,
+    SageDocument,
+)
+from productive_sage.store import Link
+from productive_sage.text import is_sage_id
+
+_SINGLE_SEARCHES = 10
+"""Up to so many markers are searched one by one; for more, all markers are read at once."""
+
+
+class Copies:
+    """The copies of a run's documents, those psage knows and those made elsewhere."""
+
+    def __init__(self, desk: Desk, kind: Kind, customers: Customers) -> None:
+        self._desk = desk
+        self._kind = kind
+        self._customers = customers
+        self._seen: dict[str, list[tuple[int, str]]] | None = None
+
+    def look_for(self, invoice_ids: Sequence[str]) -> None:
+        """In a large batch, read all markers at once instead of searching for each."""
+        unknown = [key for key in invoice_ids if not self._desk.store.links(key)]
+        if len(unknown) > _SINGLE_SEARCHES:
+            self._seen = _copies(self._desk, self._kind, "PRD-")
+
+    def latest(self, invoice: Invoice, wanted: str | None) -> Link | None:
+        """The latest copy psage knows; where Productive names another one, the records are old.
+
+        Whoever wants a new one is asked again where that turns up, so it is not looked for here.
+        """
+        links = self._desk.store.links(invoice.id)
+        if links and wanted != "new" and doubles.unknown(invoice.export_id, links):
+            return self.adopt(invoice) or links[-1]
+        return links[-1] if links else None
+
+    def adopt(self, invoice: Invoice) -> Link | None:
+        """Link copies the store does not know; returns the last.
+
+        They are found by their markers, or by the id psage left on the Productive invoice where
+        Sage's search does not show a fresh document yet. Raises CopyUnclear where it is not sure,
+        CopyIsDraft for one that is not booked: once it is released, another copy is one too many.
+        """
+        desk = self._desk
+        links = desk.store.links(invoice.id)
+        known, own = {link.copy for link in links}, {link.sage_id for link in links}
+        seen = self._seen
+        if seen is None or known or invoice.kind is not self._kind:
+            seen = _copies(desk, invoice.kind, markers.of_copy(invoice.id, 1))
+        found: dict[int, list[SageDocument]] = {}
+        for number, sage_id in seen.get(invoice.id, []):
+            if sage_id in own or not (document := desk.sage.document(invoice.kind, sage_id)):
+                continue
+            if number in known:  # somebody duplicated the copy by hand
+                document.check_booked(f"a second copy of {invoice.label}")
+            else:
+                found.setdefault(number, []).append(document)
+        if not found and invoice.export_id not in own and (exported := self._exported(invoice)):
+            mark = markers.in_reference(exported.reference) or ("", 1)
+            if mark[1] not in known and (mark[0] == invoice.id or not known):
+                found[mark[1]] = [exported]
+        # All are checked before any is linked: half of it would hide the question the next time.
+        copies = [(n, self._only(invoice, documents)) for n, documents in sorted(found.items())]
+        for _, document in copies:
+            document.check_booked(f"the copy of {invoice.label}")
+            self._check_fit(invoice, document)
+        credited = self.credited(invoice) if copies else None
+        adopted = None
+        for number, document in copies:
+            adopted = Link.found(
+                invoice.kind,
+                invoice.id,
+                number,
+                desk.sage.business_id,
+                document,
+                credited_sage_id=credited.copy.id if credited else None,
+                written=_as_made(document),
+            )
+            if not desk.dry_run:
+                adopted = desk.store.adopt(adopted)
+        return adopted
+
+    def _exported(self, invoice: Invoice) -> SageDocument | None:
+        """The document whose id the Productive invoice holds; another system's id is none."""
+        if not is_sage_id(invoice.export_id):
+            return None
+        try:
+            return self._desk.sage.document(invoice.kind, str(invoice.export_id))
+        except RefusedBySage:
+            return None
+
+    def present(self, invoice: Invoice, link: Link) -> tuple[Link, SageDocument | None]:
+        """A copy as it is in Sage, None where it was deleted. Raises CopyIsDraft.
+
+        Where two machines made it, and somebody voided the one known here, it is the other from
+        now on. What Sage's answer gave a wrong id is found again by marker and number.
+        """
+        try:
+            present = self._desk.sage.known(invoice.kind, link.sage_id)
+        except NotShown:
+            link, present = self._twin(invoice, link, number=link.sage_number) or (link, None)
+            if present is None:
+                raise
+        if drafts.gone(present):
+            link, present = self._twin(invoice, link) or (link, present)
+        if present:
+            present.check_booked(f"the copy of {invoice.label}")
+        return link, present
+
+    def _twin(
+        self, invoice: Invoice, link: Link, *, number: str | None = None
+    ) -> tuple[Link, SageDocument] | None:
+        """The living document with the marker of a copy that is gone, linked in its place.
+
+        With a number, only the document that has it.
+        """
+        desk, wanted = self._desk, (invoice.id, link.copy)
+        found = [
+            document
+            for sage_id, reference in desk.sage.marked(invoice.kind, markers.of_copy(*wanted))
+            if markers.in_reference(reference) == wanted and sage_id != link.sage_id
+            if (document := desk.sage.document(invoice.kind, sage_id))
+            and not drafts.gone(document)
+            and number in (None, document.number)
+        ]
+        if not found:
+            return None
+        document = self._only(invoice, found)
+        self._check_fit(invoice, document)
+        changes: dict[str, Any] = {
+            "sage_id": document.id,
+            "sage_number": document.number,
+            "written": _as_made(document),
+            "pending": link.pending | {"mark"},
+        }
+        if not desk.dry_run:
+            desk.store.change_link(link, **changes)
+        return replace(link, **changes), document
+
+    def _only(self, invoice: Invoice, documents: list[SageDocument]) -> SageDocument:
+        living = [document for document in documents if not drafts.gone(document)]
+        if len(living) > 1:
+            numbers = ", ".join(document.number for document in living)
+            raise CopyUnclear(
+                f"Sage holds {len(living)} documents with the reference of {invoice.label}: "
+                f"{numbers}",
+                hint="void the wrong one in Sage, or take `PRD-…` out of its reference there",
+                details={"sage_ids": [document.id for document in living]},
+            )
+        return (living or documents)[0]
+
+    def _check_fit(self, invoice: Invoice, document: SageDocument) -> None:
+        """A reference is only text: the customer and the currency must be this invoice's too."""
+        mark = markers.in_reference(document.reference)
+        is_ours = mark is None or mark[0] == invoice.id
+        if is_ours and (
+            document.id == invoice.export_id
+            or (
+                document.currency == invoice.currency
+                and self._customers.fits(invoice, document.contact_id, document.contact_name)
+            )
+        ):
+            return
+        raise CopyUnclear(
+            f"{document.number} in Sage may be the copy of {invoice.label}, but its reference is "
+            f"`{document.reference}`, and it is for `{document.contact_name}` in "
+            f"{document.currency}",
+            hint=f'if it is the copy, say so with `--customer "{document.contact_name}"`; if not, '
+            "take `PRD-…` out of its reference in Sage",
+            details={"sage_id": document.id},
+        )
+
+    def credited(self, note: Invoice) -> Credited | None:
+        """The copy of the invoice that is credited; None for an invoice.
+
+        Raises PartialCredit, InvoiceNotCopied, CopyGone, or CopyOutdated where the copy is not what
+        the credit note credits.
+        """
+        if note.kind is INVOICE:
+            return None
+        credited, desk = drafts.check_whole(note), self._desk
+        links, found = desk.store.links(credited.id), list[Invoice]()
+        link = links[-1] if links else None
+        if link is None or doubles.unknown(credited.export_id, links):
+            found, unreadable = desk.productive.invoices(ids=[credited.id])
+            if credited.id in unreadable:
+                raise unreadable[credited.id]
+            link = (self.adopt(found[0]) if found else None) or link
+        if link is None:
+            raise InvoiceNotCopied(
+                f"{note.label} credits {credited.label}, which has no copy in Sage",
+                hint=f"copy that first: `psage copy-invoice {credited.id}`",
+                details={"invoice": credited.id},
+            )
+        copy = desk.sage.known(INVOICE, link.sage_id)
+        if copy is None or (gone := drafts.gone(copy)):
+            gone = gone if copy else "deleted"
+            raise CopyGone(
+                f"the copy {link.sage_number} of {credited.label}, which {note.label} credits, was "
+                f"{gone} in Sage, so there is nothing to credit",
+                hint=f"to have both in the books: `psage copy-invoice {credited.id} --create-new`, "
+                "then this again",
+                details={"sage_id": link.sage_id, "sage_number": link.sage_number},
+            )
+        copy.check_booked(f"the copy of {credited.label}, which {note.label} credits,")
+        if (copy.currency, copy.net) != (credited.currency, credited.net):
+            raise CopyOutdated(
+                f"{note.label} credits {credited.net} {credited.currency} net of "
+                f"{credited.label}, but its copy {copy.number} in Sage is {copy.net} "
+                f"{copy.currency} net",
+                hint=f"bring the copy up to date: `psage copy-invoice {credited.id} "
+                "--update-existing`, then this again",
+                details={"sage_id": copy.id},
+            )
+        if found and not desk.dry_run:  # adopted just now
+            after.finish(desk, link, found[0], copy)
+        return Credited(link, copy)
+
+
+def copied_elsewhere(invoice: Invoice, link: Link) -> AlreadyCopied:
+    """The refusal of one more copy, where the last was made by another machine."""
+    return AlreadyCopied(
+        f"Sage holds another copy of {invoice.label} that was not made by this profile: "
+        f"`{markers.of_copy(invoice.id, link.copy)}`; it is linked now",
+        hint="look at it in Sage; run the command again if you want one more",
+        details={"sage_id": link.sage_id, "sage_number": link.sage_number, "copy": link.copy},
+    )
+
+
+def _as_made(document: SageDocument) -> str | None:
+    """What is in Sage, where psage has no record of it: as it was made, if nobody changed it."""
+    if document.made_at is None or document.changed_at != document.made_at:
+        return None
+    nothing = Version({}, ())
+    return Written(nothing, merge.held_in(document), is_as_planned=False).as_text()
+
+
+def _copies(desk: Desk, kind: Kind, search: str) -> dict[str, list[tuple[int, str]]]:
+    """(copy, Sage id) by Productive id, of the documents whose reference carries a marker."""
+    copies: dict[str, list[tuple[int, str]]] = {}
+    for sage_id, reference in desk.sage.marked(kind, search):
+        if mark := markers.in_reference(reference):
+            copies.setdefault(mark[0], []).append((mark[1], sage_id))
+    return copies

@@ -1,0 +1,139 @@
+"""What an update changes, keeps and may not touch, in words a person reads: names, not ids."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from productive_sage import money
+from productive_sage.copying import allocations, crediting, drafts
+from productive_sage.copying.crediting import Credited
+from productive_sage.copying.customers import NewCustomer
+from productive_sage.copying.merge import Change, Merged
+from productive_sage.copying.send import shown
+from productive_sage.desk import Desk
+from productive_sage.errors import ChangedInSage, CopyLocked, TaxRateInvalid
+from productive_sage.models import (
+    CREDIT_NOTE,
+    Contact,
+    Draft,
+    FieldChange,
+    Invoice,
+    Notice,
+    Outcome,
+    SageDocument,
+)
+from productive_sage.store import Link
+from productive_sage.tax import percent_on
+
+
+def named(
+    desk: Desk, present: SageDocument, customer: Contact | NewCustomer | None, change: Change
+) -> FieldChange:
+    """A change as people read it: names, not ids."""
+    field = change.field
+    names: dict[str, str] = {}
+    if field == "tax rate":
+        names = {rate.id: rate.name for rate in desk.tax_rates()}
+    elif field == "ledger account":
+        names = {one.id: f"{one.nominal_code} {one.name}".strip() for one in desk.ledger_accounts()}
+    elif field == "item":
+        names = desk.item_names()
+    elif field == "customer":
+        names = {present.contact_id: present.contact_name}
+        if isinstance(customer, Contact):
+            names.setdefault(customer.id, customer.name)
+        elif customer:
+            names[""] = str(customer.body["name"])
+        for value in {change.sage, change.productive} - names.keys():
+            if value and (found := desk.contact(value) or desk.sage.customer(value)):
+                names[value] = found.name
+    old, new = (names.get(value, value) or "none" for value in (change.sage, change.productive))
+    return FieldChange(change.name, old, new)
+
+
+def kept(
+    desk: Desk, present: SageDocument, customer: Contact | NewCustomer, merged: Merged
+) -> list[Notice]:
+    """What is said of each thing that only the bookkeeper changed."""
+    theirs = [named(desk, present, customer, one) for one in merged.kept]
+    return [Notice("kept", f"kept as it was changed in Sage: {figures([one])}") for one in theirs]
+
+
+def conflicting(desk: Desk, invoice: Invoice, present: SageDocument, merged: Merged) -> Outcome:
+    """The outcome where both sides changed the same thing, so that nothing is written."""
+    differ = [named(desk, present, None, one) for one in merged.conflicts]
+    command = f"psage {invoice.kind.command} {invoice.id} --update-existing --overwrite"
+    error = ChangedInSage(
+        f"the copy {present.number} of {invoice.label} was changed in Sage, so nothing was "
+        f"written: {figures(differ)}",
+        hint=f"to have it as Productive says: `{command}`; else put into Productive what Sage has",
+        details={
+            one.name: {"sage": name.old, "productive": name.new, "written": one.written}
+            for one, name in zip(merged.conflicts, differ, strict=True)
+        },
+    )
+    return Outcome(
+        "differs",
+        invoice.id,
+        number=invoice.number,
+        **shown(present),
+        error=error,
+        kind=invoice.kind,
+    )
+
+
+def figures(changes: Iterable[FieldChange]) -> str:
+    """Both sides' values of what differs."""
+    return "; ".join(f"{one.field}: Sage {one.old}, Productive {one.new}" for one in changes)
+
+
+def replaced_reference(present: SageDocument, draft: Draft) -> tuple[FieldChange, ...]:
+    """What stands in the place of the marker, which an update brings back."""
+    is_as_it_was = present.reference == draft.marker
+    return () if is_as_it_was else (FieldChange("reference", present.reference, draft.marker),)
+
+
+def check_merged(
+    invoice: Invoice, draft: Draft, present: SageDocument, credited: Credited | None
+) -> None:
+    """Raises CopyLocked for another currency, PartialCredit where something stays open."""
+    if credited:
+        crediting.check_whole(invoice, credited, draft)
+    if draft.currency != present.currency:
+        raise CopyLocked(
+            f"the copy of {invoice.label} is in {present.currency}, and a document in Sage "
+            f"keeps its currency; the {invoice.kind.name} is in {draft.currency} now",
+            hint=f"`psage {invoice.kind.command} {invoice.id} --create-new` makes a new copy; "
+            "then void the old one in Sage",
+        )
+
+
+def check_changeable(
+    invoice: Invoice, link: Link, present: SageDocument, credited: Credited | None
+) -> None:
+    """Raises CopyLocked, or CustomerDiffers for a credit note that keeps its customer."""
+    if credited:
+        crediting.check_contact(invoice, credited, present)
+    if reason := allocations.locked_because(link, present):
+        ways = "credit the invoice in Productive and invoice the difference"
+        if invoice.kind is CREDIT_NOTE:
+            ways = "enter the difference in Sage by hand"
+        raise CopyLocked(
+            f"the copy {present.number} of {invoice.label} cannot be changed in Sage: {reason}",
+            hint="either remove the receipt or allocation in Sage and run this again, or " + ways,
+            details={"sage_id": present.id, "status": present.status, "reason": reason},
+        )
+
+
+def percent(desk: Desk, invoice: Invoice, present: SageDocument, rate_id: str) -> Decimal:
+    """The percentage of a rate that a line of the copy has in Sage; none for none."""
+    if not rate_id:
+        return money.ZERO
+    for rate in desk.tax_rates():
+        if rate.id == rate_id:
+            day = drafts.date_of(invoice)
+            return percent_on(rate, day, even_hidden=True)
+    raise TaxRateInvalid(
+        f"a line of {present.number}, the copy of {invoice.label}, has a tax rate Sage no "
+        f"longer lists: `{rate_id}`",
+        hint="choose another for the line in Sage, and run this again",
+    )

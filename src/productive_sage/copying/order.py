@@ -1,0 +1,156 @@
+"""What is asked for: the documents, and how each shall be copied."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from productive_sage import money, naming
+from productive_sage.desk import Desk
+from productive_sage.errors import (
+    DocumentAmbiguous,
+    NotFound,
+    NumberAmbiguous,
+    PsageError,
+)
+from productive_sage.models import (
+    INVOICE,
+    Invoice,
+    Kind,
+    Outcome,
+)
+from productive_sage.naming import Name
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the person asked for."""
+
+    keys: tuple[str, ...]
+    kind: Kind = INVOICE
+    """As they were typed: ids, numbers, addresses."""
+    by_number: bool = False
+    by_id: bool = False
+    customer: str | None = None
+    create_customer: bool = False
+    remember: bool = False
+    """Bill the company to `customer` from now on, although it is not the company."""
+    tax_rate: str | None = None
+    """Id or name; None leaves it to the copy's present rate, the person, or the settings."""
+    no_tax: bool = False
+    again: str | None = None
+    """`update` or `new`; None asks."""
+    overwrite: bool = False
+    """Whether an update makes the copy as Productive says, whatever was changed in Sage."""
+    with_pdf: bool = True
+    pdf: bytes | None = None
+    """A person's file, in place of Productive's PDF."""
+
+    def names(self, productive_id: str, number: str) -> bool:
+        """Whether a document is asked for."""
+        return any(name.fits(productive_id, number) for name in self.documents())
+
+    def documents(self) -> list[Name]:
+        """What is asked for. Raises as `naming.read`."""
+        return naming.read(self.keys, as_number=self.by_number, as_id=self.by_id)
+
+    def handed_pdf(self, invoice: Invoice) -> bytes | None:
+        """The person's file where it is for this document."""
+        is_meant = invoice.kind is self.kind and self.names(invoice.id, invoice.number)
+        return self.pdf if is_meant else None
+
+
+def sources(order: Order, desk: Desk) -> Iterator[Invoice | Outcome]:
+    """The invoices to copy, and a refusal for each that cannot be read, in the order asked for."""
+    names = order.documents()
+    found, unreadable = desk.productive.invoices(
+        ids=[name.id for name in names if name.id],
+        numbers=[name.number for name in names if name.number],
+    )
+    for name in names:
+        error = unreadable.get(name.id) or unreadable.get(name.number)
+        # Where one that may be meant cannot be read, another is not taken in its place.
+        hits = [i for i in found if name.fits(i.id, i.number) and not error]
+        if not hits and not error:
+            hits, unread = _in_capitals(name, desk)
+            error = unread.get(name.number.upper())
+        hits = [i for i in hits if i.kind is order.kind] or hits
+        if len(hits) > 1 and desk.ask:
+            hits = [hits[desk.ask(f"Which is `{name.typed}`?", [*map(_shown, hits)], None)]]
+        if len(hits) == 1:
+            yield hits[0]
+            continue
+        error = _ambiguous(order, name, hits) if hits else error or _missing(order, desk, name)
+        number = "" if name.id else name.typed
+        yield Outcome("refused", name.id, number=number, error=error, kind=order.kind)
+
+
+def _in_capitals(name: Name, desk: Desk) -> tuple[list[Invoice], dict[str, PsageError]]:
+    """What Productive has under a number in capitals: it may compare letter by letter."""
+    capitals = name.number.upper()
+    return desk.productive.invoices(numbers=[capitals]) if capitals != name.number else ([], {})
+
+
+def _shown(invoice: Invoice) -> str:
+    """What a person tells a document by: its number and id, customer, date and amount."""
+    parts = [
+        invoice.company.name,
+        str(invoice.invoiced_on or ""),
+        money.said(invoice.net + invoice.tax, invoice.currency),
+    ]
+    return f"{invoice.number or 'no number'} (id {invoice.id}): {', '.join(filter(None, parts))}"
+
+
+def _ambiguous(order: Order, name: Name, hits: Sequence[Invoice]) -> PsageError:
+    shown = "; ".join(map(_shown, hits))
+    documents = [
+        {
+            "id": i.id,
+            "number": i.number,
+            "customer": i.company.name,
+            "date": i.invoiced_on.isoformat() if i.invoiced_on else None,
+            "total": money.amount(i.net + i.tax, i.currency),
+            "currency": i.currency,
+        }
+        for i in hits
+    ]
+    if any(name.has_id(i.id) for i in hits):
+        return DocumentAmbiguous(
+            f"`{name.typed}` is the id of one document in Productive and the number of another: "
+            f"{shown}",
+            hint="say which with `--id` or `--number`",
+            details={"documents": documents},
+        )
+    return NumberAmbiguous(
+        f"{len(hits)} documents in Productive carry the number `{name.typed}`: {shown}",
+        hint=f"name the one you mean by its id: `psage {order.kind.command} --id {hits[0].id}`",
+        details={"documents": documents},
+    )
+
+
+def _missing(order: Order, desk: Desk, name: Name) -> PsageError:
+    kind = order.kind.name
+    if name.id:
+        try:
+            deleted_on = desk.productive.deleted_on(name.id)
+        except PsageError:
+            deleted_on = None  # not every token may read the list of deleted things
+        if deleted_on:
+            return NotFound(f"{kind} {name.id} was deleted in Productive on {deleted_on}")
+    said = f"with the number `{name.typed}`" if name.number else f"with the id {name.id}"
+    if name.id and name.number:
+        said = f"with the id or the number `{name.typed}`"
+    hint = f"look at the {kind} in Productive: its number is on it, and its id in its address"
+    if name.number and (nearby := _nearby(desk, order.kind, name.number)):
+        hint = nearby
+    return NotFound(
+        f"Productive has no {kind} {said}, or does not show it to this token", hint=hint
+    )
+
+
+def _nearby(desk: Desk, kind: Kind, number: str) -> str:
+    """A question that names the documents whose numbers come near to one nobody knows."""
+    known = [held for _, held, _ in desk.store.names(kind.code) if held]
+    if part := naming.digits_of(number).lstrip("0"):
+        with suppress(PsageError):
+            known += desk.productive.numbers_like(part)
+    return naming.did_you_mean(number, known)

@@ -1,0 +1,291 @@
+"""One document becomes a plan: what would be sent, whole, with nothing sent yet.
+
+A dry run shows the plan, a real run sends it: there is no second way to either.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from productive_sage import markers, names
+from productive_sage.copying import (
+    after,
+    allocations,
+    checks,
+    crediting,
+    drafts,
+    matching,
+    merge,
+    send,
+)
+from productive_sage.copying.adopt import Copies
+from productive_sage.copying.crediting import Credited
+from productive_sage.copying.customers import Customers, NewCustomer
+from productive_sage.copying.merge import Version
+from productive_sage.copying.order import Order
+from productive_sage.copying.rates import Rates
+from productive_sage.desk import Desk
+from productive_sage.errors import AlreadyCredited, CustomerDiffers, Refused, TotalsDiffer
+from productive_sage.models import (
+    Contact,
+    CustomerResult,
+    Draft,
+    FieldChange,
+    Invoice,
+    Outcome,
+    SageDocument,
+)
+from productive_sage.sage import bodies
+from productive_sage.store import Link
+from productive_sage.tax import Tax, country_of, sends_taxes
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a copy shall be, and how it comes about."""
+
+    invoice: Invoice
+    draft: Draft
+    customer: Contact | NewCustomer
+    """Who is billed; a new one is made first."""
+    copy: int
+    said: Version
+    """What Productive says now, which the next update compares with."""
+    credited: Credited | None = None
+    link: Link | None = None
+    """The copy that an update changes; None for a new one."""
+    present: SageDocument | None = None
+    """That copy as Sage holds it."""
+    theirs: Sequence[tuple[str, str, str]] = ()
+    """What of it an update leaves as the bookkeeper made it (see `Merged.theirs`)."""
+    changes: tuple[FieldChange, ...] = ()
+    takes_customer: bool = True
+    """Whether the copy goes to the customer that Productive's company has."""
+    unseen: SageDocument | None = None
+    """A copy of the credit note that no search showed, but the list of its customer."""
+
+    def body(self, contact_id: str) -> dict[str, Any]:
+        """What is sent of the document, billed to a contact."""
+        return bodies.document_body(self.draft, contact_id)
+
+    def said_of(self, contact: Contact) -> Version:
+        """What Productive says now, with the contact that is billed for it."""
+        if not self.takes_customer:
+            return self.said
+        return replace(self.said, document={**self.said.document, "customer": contact.id})
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to send, since the copy is as it shall be."""
+        return self.link is not None and not self.changes
+
+    def left(self, done: after.Done) -> Outcome:
+        """What is said of a copy that is left as it is, after what was `done` beside it."""
+        link, present, draft = self.link, self.present, self.draft
+        outcome = Outcome(
+            "unchanged",
+            self.invoice.id,
+            number=self.invoice.number,
+            **send.shown(present),
+            pdf=done.pdf,
+            notices=(*draft.notices, *done.notices),
+            kind=self.invoice.kind,
+            allocated=send.allocated(link, present, done) if link and present else None,
+        )
+        due = draft.mirrored_tax
+        if due in (None, draft.tax):
+            return outcome
+        error = TotalsDiffer(
+            f"the copy {outcome.sage_number} of {outcome.label} has {draft.tax} {draft.currency} "
+            f"tax, Productive {due} {draft.currency} at the same rate",
+            hint="look at the invoice in Productive; no rounding of the rate gives its tax",
+        )
+        return replace(outcome, action="differs", error=error)
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """The calls that carry it out, whole: method, path and body."""
+        requests: list[dict[str, Any]] = []
+        contact_id = "(the new customer)"
+        if isinstance(self.customer, Contact):
+            contact_id = self.customer.id
+        elif not self.customer.is_planned:
+            body = {"contact": dict(self.customer.body)}
+            requests.append({"method": "POST", "path": "/contacts", "body": body})
+        kind, body = self.draft.kind, self.body(contact_id)
+        method, path = "POST", kind.path
+        if self.present:
+            method, path = "PUT", f"{kind.path}/{self.present.id}"
+            body = bodies.update_body(kind, body, self.present)
+        return [*requests, {"method": method, "path": path, "body": {kind.field: body}}]
+
+
+class Planner:
+    """Plans of one run's new copies, and what they have in common with those of updates."""
+
+    def __init__(
+        self, order: Order, desk: Desk, customers: Customers, rates: Rates, copies: Copies
+    ) -> None:
+        self._order = order
+        self._desk = desk
+        self._customers = customers
+        self._rates = rates
+        self._copies = copies
+        # Of a dry run: by the copy's id, and by company and currency.
+        self._would_credit: dict[str, Invoice] = {}
+        self._would_make: dict[tuple[str, str], Invoice] = {}
+
+    def create(self, invoice: Invoice, copy: int) -> Plan:
+        """Plan a new copy. Raises a Refused where it cannot be one; nothing is left behind."""
+        desk = self._desk
+        credited = self._copies.credited(invoice)
+        unseen = crediting.check_first(desk, invoice, credited) if credited else None
+        customer = self.customer(invoice, credited)
+        owns_number = desk.settings.numbering == "productive"
+        if owns_number and not invoice.number:
+            raise Refused(
+                f"{invoice.label} has no number, and Productive numbers documents",
+                hint="give it a number in Productive",
+            )
+        number = invoice.number if owns_number else None
+        country, is_new = self.country(invoice, customer), isinstance(customer, NewCustomer)
+        if credited:
+            draft = self.credit_draft(invoice, credited, copy, number=number)
+        else:
+            tax = self._rates.tax(invoice, country, kept=None, is_new_customer=is_new)
+            draft = self.draft(invoice, tax, copy, number=number)
+        draft = self.addressed(draft, invoice, customer)
+        self.check_number(draft, None)
+        checks.check(desk, invoice, draft, is_new_customer=is_new)
+        said = said_by(draft, invoice, "", country)
+        return Plan(invoice, draft, customer, copy, said, credited, unseen=unseen)
+
+    def told(self, plan: Plan) -> Outcome:
+        """What a dry run says of a plan, after the plans of the documents before it."""
+        if plan.is_idle:
+            return plan.left(after.Done())
+        if plan.link is None:
+            plan = self._after_others(plan)
+        draft, customer, present = plan.draft, plan.customer, plan.present
+        contact_id = customer.id if isinstance(customer, Contact) else None
+        name = customer.name if isinstance(customer, Contact) else str(customer.body["name"])
+        is_made = isinstance(customer, NewCustomer) and not customer.is_planned
+        allocated, notices = None, draft.notices
+        if plan.credited and present is None:
+            copy = plan.credited.copy
+            allocated = min(allocations.outstanding(copy), draft.total)
+            after_it = allocations.Allocated(allocated, draft.total - allocated, copy.number)
+            if after_it.rest:
+                said = after.rest_on_account(after_it, "the credit note", draft.currency)
+                notices = (*notices, said)
+        return Outcome(
+            "would_update" if present else "would_create",
+            plan.invoice.id,
+            number=plan.invoice.number,
+            sage_id=present.id if present else None,
+            sage_number=present.number if present else draft.number,
+            sage_url=present.url if present else None,
+            customer=CustomerResult(contact_id, name, created=is_made),
+            net=draft.net,
+            tax=draft.tax,
+            total=draft.total,
+            currency=draft.currency,
+            notices=notices,
+            planned={"requests": plan.requests, "draft": draft, "names": self._names(draft)},
+            kind=draft.kind,
+            allocated=allocated,
+            changes=plan.changes,
+        )
+
+    def _after_others(self, plan: Plan) -> Plan:
+        """The plan as it is after those before it, which credit and make what they name."""
+        invoice, customer = plan.invoice, plan.customer
+        if plan.credited:
+            first = self._would_credit.setdefault(plan.credited.copy.id, invoice)
+            if first is not invoice:
+                raise AlreadyCredited(
+                    f"{invoice.label} credits {plan.credited.copy.number} in Sage, as "
+                    f"{first.label} does, and an invoice is credited once"
+                )
+        if isinstance(customer, Contact):
+            return plan
+        key = (customer.company_id, customer.currency)
+        first = self._would_make.setdefault(key, invoice)
+        return replace(plan, customer=replace(customer, is_planned=first is not invoice))
+
+    def _names(self, draft: Draft) -> dict[str, str]:
+        """What the ledger accounts and tax rates of a draft are called, by their ids."""
+        accounts = {line.ledger_account_id for line in draft.lines}
+        rates = {line.tax_rate_id for line in draft.lines if line.tax_rate_id}
+        keys = {f"{names.ACCOUNT} {one}": one for one in accounts}
+        keys |= {f"{names.TAX_RATE} {one}": one for one in rates}
+        kept = self._desk.store.kept_names([*keys])
+        return {keys[key]: name for key, name in kept.items()}
+
+    def customer(self, invoice: Invoice, credited: Credited | None) -> Contact | NewCustomer:
+        """Who is billed; a credit note is for whom its invoice's copy is for."""
+        if credited is None:
+            return self._customers.find(invoice)
+        copy, wanted = credited.copy, self._order.customer
+        billed = self._customers.seen(
+            invoice, Contact(copy.contact_id, copy.contact_name, currency=copy.currency)
+        )
+        if wanted is not None and not matching.named_customers([billed], wanted):
+            raise CustomerDiffers(
+                f"{invoice.label} is for {copy.contact_name}, to whom {copy.number} is billed, "
+                f"and not for `{wanted}`",
+                hint="leave `--customer` out",
+            )
+        return billed
+
+    def country(self, invoice: Invoice, customer: Contact | NewCustomer) -> str:
+        """Where the customer is: Sage's word, else Productive's, else that of the tax number."""
+        country, number = self._customers.country(invoice, customer), ""
+        if isinstance(customer, Contact):
+            number = self._customers.seen(invoice, customer).tax_number
+        number = number or invoice.bill_to.tax_number or invoice.company.tax_number
+        return country_of(country, number, invoice.bill_to.postal_code)
+
+    def addressed(self, draft: Draft, invoice: Invoice, customer: Contact | NewCustomer) -> Draft:
+        """The draft with an address where it needs one, and what is to be said of the customer."""
+        said = self._customers.notices(invoice, customer)
+        address = self._customers.address(invoice, customer)
+        return replace(draft, address=address, notices=(*said, *draft.notices))
+
+    def draft(self, invoice: Invoice, tax: Tax, copy: int, *, number: str | None) -> Draft:
+        """The Sage invoice, to the cent."""
+        return drafts.sales_document(
+            invoice,
+            tax=tax,
+            marker=markers.of_copy(invoice.id, copy),
+            default_ledger_account=self._desk.settings.default_ledger_account,
+            items=self._desk.items(invoice),
+            number=number,
+        )
+
+    def credit_draft(
+        self, note: Invoice, credited: Credited, copy: int, *, number: str | None
+    ) -> Draft:
+        """The whole of the invoice's copy once more; raises where another tax is asked for."""
+        draft = drafts.credit_document(
+            note, credited.copy, marker=markers.of_copy(note.id, copy), number=number
+        )
+        order = self._order
+        if order.no_tax or order.tax_rate is not None:
+            crediting.check_tax(note, credited, draft, self._rates.tax(note, "", kept=None))
+        return replace(draft, is_tax_sent=sends_taxes(self._desk.books().country))
+
+    def check_number(self, draft: Draft, own: Link | None) -> None:
+        """A number psage gave to another copy cannot be used again, not even after a void."""
+        if draft.number is None:
+            return
+        business_id = self._desk.sage.business_id
+        for other in self._desk.store.numbered(draft.kind, draft.number, business_id):
+            if own is None or other.id != own.id:
+                raise send.number_taken(draft.number, other)
+
+
+def said_by(draft: Draft, invoice: Invoice, contact_id: str, country: str) -> Version:
+    """What Productive says now (see `merge.said_by`)."""
+    company, charged = invoice.company.id, invoice.tax
+    return merge.said_by(draft, contact_id, company=company, country=country, charged=charged)

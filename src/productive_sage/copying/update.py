@@ -1,0 +1,209 @@
+"""The plan of an update: what psage wrote, what Sage holds and what Productive says, compared.
+
+Gives a plan where there is something to send, and the outcome itself where there is not.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+from productive_sage.copying import changes, checks, drafts, merge
+from productive_sage.copying.adopt import Copies
+from productive_sage.copying.crediting import Credited
+from productive_sage.copying.customers import Customers, NewCustomer
+from productive_sage.copying.merge import Merged, Version, Written
+from productive_sage.copying.order import Order
+from productive_sage.copying.plan import Plan, Planner, said_by
+from productive_sage.copying.rates import Rates
+from productive_sage.desk import Desk
+from productive_sage.errors import TaxRateInvalid
+from productive_sage.models import Contact, Draft, FieldChange, Invoice, Outcome, SageDocument
+from productive_sage.store import Link
+
+
+class Updates:
+    """Plans of one run's updates."""
+
+    def __init__(
+        self,
+        order: Order,
+        desk: Desk,
+        customers: Customers,
+        rates: Rates,
+        copies: Copies,
+        planner: Planner,
+    ) -> None:
+        self._order = order
+        self._desk = desk
+        self._customers = customers
+        self._rates = rates
+        self._copies = copies
+        self._planner = planner
+
+    def plan(
+        self, invoice: Invoice, link: Link, present: SageDocument, *, overwrite: bool
+    ) -> Plan | Outcome:
+        """Plan an update; the outcome where both sides changed the same and nothing is sent.
+
+        A plan without changes leaves the copy as it is. Raises a Refused where Sage would not take
+        the update.
+        """
+        credited = self._copies.credited(invoice)
+        written = Written.from_text(link.written) if link.written else None
+        customer, is_asked = self._present_customer(
+            invoice, present, credited, written, overwrite=overwrite
+        )
+        draft = self._draft(invoice, link, present, customer, credited, written)
+        is_for_same = isinstance(customer, Contact) and customer.id == present.contact_id
+        if not is_for_same or (written and "address" in written.said.document):
+            draft = self._planner.addressed(draft, invoice, customer)
+        billed = customer.id if isinstance(customer, Contact) else ""
+        if not is_asked and written and "customer" in written.said.document:
+            billed = written.said.document["customer"]  # Productive says what it said before
+        said = said_by(draft, invoice, billed, self._planner.country(invoice, customer))
+        merged = merge.merge(
+            draft,
+            said,
+            present,
+            written,
+            percent=partial(changes.percent, self._desk, invoice, present),
+            overwrite=overwrite,
+        )
+        if merged.conflicts:
+            if self._overwrites(invoice, present, merged):
+                return self.plan(invoice, link, present, overwrite=True)
+            return changes.conflicting(self._desk, invoice, present, merged)
+        is_known = self._is_tax_known(written, said)
+        draft = drafts.retaxed(invoice, replace(merged.draft, is_tax_known=is_known))
+        changes.check_merged(invoice, draft, present, credited)
+        notices = (*changes.kept(self._desk, present, customer, merged), *draft.notices)
+        draft = replace(draft, notices=notices)
+        differ = tuple(changes.named(self._desk, present, customer, one) for one in merged.changes)
+        if differ:
+            differ += changes.replaced_reference(present, draft)
+            self._check(
+                invoice, link, present, draft, differ, None if merged.takes_customer else credited
+            )
+        if not merged.takes_customer:
+            customer = Contact(present.contact_id, present.contact_name, currency=present.currency)
+        return Plan(
+            invoice,
+            draft,
+            customer,
+            link.copy,
+            said,
+            link=link,
+            present=present,
+            theirs=merged.theirs,
+            changes=differ,
+            takes_customer=merged.takes_customer,
+        )
+
+    def _check(
+        self,
+        invoice: Invoice,
+        link: Link,
+        present: SageDocument,
+        draft: Draft,
+        differ: tuple[FieldChange, ...],
+        credited: Credited | None,
+    ) -> None:
+        """Raises a Refused where Sage would not take the update."""
+        changes.check_changeable(invoice, link, present, credited)
+        self._planner.check_number(draft, link)
+        # A date that was moved past its due date is Sage's to judge.
+        if {"customer", "due date"} & {one.field for one in differ}:
+            checks.check_dates(self._desk, invoice, draft)
+
+    def _draft(
+        self,
+        invoice: Invoice,
+        link: Link,
+        present: SageDocument,
+        customer: Contact | NewCustomer,
+        credited: Credited | None,
+        written: Written | None,
+    ) -> Draft:
+        """The copy as Productive says; a number Sage gave stays, whoever numbers the next one."""
+        owns_number = link.number_sent and self._desk.settings.numbering == "productive"
+        number = (invoice.number or None) if owns_number else None
+        if credited:
+            return self._planner.credit_draft(invoice, credited, link.copy, number=number)
+        country, kept = (
+            self._planner.country(invoice, customer),
+            self._kept_rate(invoice, link, present),
+        )
+        before = written.said.document.get("country") if written else None
+        is_for_same = isinstance(customer, Contact) and customer.id == present.contact_id
+        if not before and not is_for_same:
+            other = Contact(present.contact_id, present.contact_name, currency=present.currency)
+            before = self._planner.country(invoice, other)
+        if before and country and self._rates.differ(before, country):
+            kept = None  # on the country hangs the tax
+        tax = self._rates.tax(invoice, country, kept=kept)
+        return self._planner.draft(invoice, tax, link.copy, number=number)
+
+    def _is_tax_known(self, written: Written | None, said: Version) -> bool:
+        """Whether what Productive charges is no news: said with an earlier write, or not wanted."""
+        if self._order.no_tax:
+            return True
+        before = written.said.document.get("charged") if written else None
+        return self._order.tax_rate is None and before == said.document["charged"]
+
+    def _overwrites(self, invoice: Invoice, present: SageDocument, merged: Merged) -> bool:
+        """Whether a person wants the copy as Productive says although Sage has other things."""
+        if self._desk.ask is None:
+            return False
+        differ = [changes.named(self._desk, present, None, one) for one in merged.conflicts]
+        question = (
+            f"The copy {present.number} of {invoice.label} was changed in Sage: "
+            f"{changes.figures(differ)}"
+        )
+        answers = ["leave the copy as it is", "make it as Productive says"]
+        return self._desk.ask(question, answers, 0) == 1
+
+    def _present_customer(
+        self,
+        invoice: Invoice,
+        present: SageDocument,
+        credited: Credited | None,
+        written: Written | None,
+        *,
+        overwrite: bool,
+    ) -> tuple[Contact | NewCustomer, bool]:
+        """Who is billed from now on, and whether Productive or a person now says so.
+
+        The customer the copy has, unless one is asked for, or the company is another one now.
+        """
+        if credited:
+            return self._planner.customer(invoice, credited), overwrite
+        company = written.said.document.get("company") if written else None
+        if (
+            self._order.customer is not None
+            or self._order.create_customer
+            or company not in (None, invoice.company.id)
+        ):
+            return self._customers.find(invoice), True
+        linked = self._desk.store.customer(
+            invoice.company.id, invoice.currency, self._desk.sage.business_id
+        )
+        if linked and linked.id == present.contact_id:
+            return linked, False
+        if overwrite and written and (before := written.said.document.get("customer")):
+            return self._desk.sage.customer(before) or Contact(before, ""), True
+        name, currency = present.contact_name, present.currency
+        return Contact(present.contact_id, name, currency=currency), False
+
+    def _kept_rate(self, invoice: Invoice, link: Link, present: SageDocument) -> str | None:
+        """The tax rate the copy has, which an update keeps; None where one was asked for."""
+        if self._order.no_tax or self._order.tax_rate is not None:
+            return None
+        if link.tax_rate_id is not None:
+            return link.tax_rate_id
+        rate = drafts.sage_line_tax_rate(present.lines)
+        if rate is None and self._desk.ask is None:
+            raise TaxRateInvalid(
+                f"the lines of {present.number} in Sage carry different tax rates, and psage gives "
+                f"all lines of {invoice.label} one",
+                hint="say which with `--tax-rate` or `--no-tax`",
+            )
+        return rate
