@@ -4,11 +4,13 @@ import csv
 import io
 import shlex
 from decimal import Decimal
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from productive_sage import __version__, history
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, Result, writes
 from tests.planting import PLANTS, Book, fill
@@ -241,3 +243,91 @@ def test_neither_side_is_asked_more_than_once_for_a_page(book: Book, psage: Psag
     assert sorted(paths) == ["/contacts", "/sales_credit_notes", "/sales_invoices"]
     asked = [call.path for call in book.sandbox.calls("productive", "GET")]
     assert sorted(asked) == ["/invoices", "/payments"]
+
+
+# --- the page for the accountant's file
+
+
+class Elements(HTMLParser):
+    """The elements of a page, what they hold, and whether each is closed."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags, self.attributes = list[str](), set[str]()
+        self.text, self._open = "", list[str]()
+        self.feed(page)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if tag not in ("meta", "br"):
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += f" {data}" if self._open[-1:] != ["style"] else ""
+
+
+def test_the_page_stands_by_itself_and_says_who_made_it(book: Book, psage: Psage) -> None:
+    book.plant("edited_in_sage", 1)
+
+    result = psage("reconcile", "--month", "2026-01", "--format", "html")
+
+    page = Elements(result.out)
+    assert result.code in (0, 7)
+    assert result.out.isascii()
+    fetching = {"script", "link", "img", "iframe", "object", "embed", "base", "form"}
+    assert fetching & {*page.tags} == set()
+    assert {"src", "href", "srcset", "onload"} & page.attributes == set()
+    assert "url(" not in result.out
+    assert "@import" not in result.out
+    assert "default-src 'none'" in result.out
+    assert "size: A4" in result.out
+    assert "prefers-color-scheme: dark" in result.out
+    assert "svg" in page.tags
+    said = " ".join(page.text.split())
+    for words in (history.user(), f"psage {__version__}", "Harbour & Pine Ltd", "2026-01-31"):
+        assert words in said
+
+
+def test_the_page_shows_what_differs_first_with_both_figures(book: Book, psage: Psage) -> None:
+    book.plant("edited_in_sage", 1)
+    ((key, _),) = book.planted.items()
+    own = book.sandbox.productive.invoices[key]
+    company = book.sandbox.productive.table("invoices")[key]["rel"]["company"]
+    book.sandbox.agency.edit_company(company, name="Zoë & Söhne <script>alert(1)</script>")
+
+    result = psage("reconcile", "--format", "html")
+
+    page = Elements(result.out)
+    said = " ".join(page.text.split())
+    assert "1 of 30 documents differ" in said
+    assert f"net {Decimal(own['amount']) / 100:.2f} 99.00" in said
+    assert f"psage copy-invoice {own['number']} --update-existing --overwrite" in said
+    assert "Zoë & Söhne <script>alert(1)</script>" in said
+    parts = ("What differs", "What both sides come to", "By month", "All 30 documents")
+    places = [said.index(part) for part in parts]
+    assert places == sorted(places)
+    assert said.index("differs first", places[-1]) < said.index(own["number"], places[-1])
+
+
+def test_the_page_of_books_that_agree_says_so(book: Book, psage: Psage) -> None:
+    result = psage("reconcile", "--format", "html")
+
+    said = " ".join(Elements(result.out).text.split())
+    assert result.code == 0
+    assert "30 documents compared: both books agree" in said
+    assert "What differs" not in said
+
+
+def test_the_page_of_no_document_is_a_page(services: Sandbox, psage: Psage) -> None:
+    result = psage("reconcile", "--month", "1999-01", "--format", "html")
+
+    assert result.code == 0
+    assert "no documents" in Elements(result.out).text

@@ -1,12 +1,18 @@
 """`reconcile`."""
 
-from typing import Annotated, Literal
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from productive_sage import __version__
 from productive_sage.cli.common import Json, a_day, a_month, exclude, output
 from productive_sage.cli.session import current
 from productive_sage.errors import UsageProblem
+
+if TYPE_CHECKING:
+    from productive_sage.desk import Desk
+    from productive_sage.terminal.page import Made
 
 
 def reconcile(
@@ -16,7 +22,7 @@ def reconcile(
     since: Annotated[str | None, typer.Option(metavar="DATE", help="From this day on.")] = None,
     until: Annotated[str | None, typer.Option(metavar="DATE", help="To this day.")] = None,
     form: Annotated[
-        Literal["table", "csv", "json"], typer.Option("--format", help="How it is printed.")
+        Literal["table", "csv", "json", "html"], typer.Option("--format", help="How it is printed.")
     ] = "table",
     as_json: Json = False,
 ) -> None:
@@ -38,6 +44,7 @@ def reconcile(
         reconciled.progress(quiet=current.quiet) as progress,
     ):
         found = reconciling.reconcile(desk, time, progress)
+        made = _made(desk) if form == "html" else None
     code = found.error.exit_code if found.error else 0
     with output():
         if as_json or form == "json":
@@ -45,6 +52,29 @@ def reconcile(
             render.document("reconcile", current.profile, exit_code=code, **content)
         elif form == "csv":
             tables.sheet(reconciled.SHEET, reconciled.sheet(found))
+        elif made:
+            from productive_sage.terminal import page
+
+            print(page.html(found, made))
         else:
             reconciled.show(found, quiet=current.quiet)
     raise typer.Exit(code)
+
+
+def _made(desk: "Desk") -> "Made":
+    """Who makes the page, when, with what, and of which books."""
+    from productive_sage import history
+    from productive_sage.terminal.page import Made
+
+    known = desk.store.sign_ins()
+    ids = {"Productive": desk.productive.organization_id, "Sage": desk.sage.business_id}
+    names = {service: one.name for service, one in known.items() if one and one.name}
+    said = {service: f"{names.get(service, '')} ({key})".strip() for service, key in ids.items()}
+    return Made(
+        by=history.user(),
+        at=datetime.now(UTC),
+        version=__version__,
+        profile=current.profile,
+        organization=said["Productive"],
+        business=said["Sage"],
+    )

@@ -109,32 +109,29 @@ def findings(
         return
     name = named(pair, numbers)
     if paid is None:
-        yield from _by_sum(pair, sync, name)
+        told = [*_by_sum(pair, sync, name)]
     else:
-        yield from _one_by_one(pair, _unmatched(pair, paid), sync, name)
+        told = [*_one_by_one(pair, _unmatched(pair, paid), sync, name)]
+    yield from told
     if pair.booked.document.outstanding is None:
         return
     here, there = pair.billed.unpaid, pair.booked.open
     if _ON_CREDIT & {*codes} or (here > 0) == (there > 0):
         return
-    figures = (Figure("open", here, there), _paid(pair))
+    code, message = "open_in_sage", "nothing of it is open in Productive, but in Sage it is"
+    step = f"credit {pair.booked.document.number} in Sage, or enter there how it was paid; if it "
+    step += "is owed, open it in Productive"
+    command = f"psage open {name}"
     if here > 0:
-        yield Finding(
+        code, message = (
             "open_in_productive",
-            "it is paid in full in Sage, and open in Productive",
-            figures,
-            _synchronise(sync, name, [one.on for one in pair.booked.shares]),
-            "what no receipt explains is to be credited or written off in Productive",
+            "nothing of it is open in Sage, but in Productive it is",
         )
-    else:
-        yield Finding(
-            "open_in_sage",
-            "nothing of it is open in Productive, and its copy is open in Sage",
-            figures,
-            f"psage open {name}",
-            f"enter the receipt of {pair.booked.document.number} in Sage, or credit it there; if "
-            "it is owed, open it in Productive",
-        )
+        step = "credit or write off in Productive what is not owed, or enter there how it was paid"
+        command = f"psage open {name} --productive"
+    if told:  # which says what mends it
+        step, command = "", told[-1].command
+    yield Finding(code, message, (Figure("open", here, there),), command, step)
 
 
 def _paid(pair: Pair) -> Figure:

@@ -65,8 +65,9 @@ def update(pair: Pair, name: str, *, overwrite: bool = False) -> str:
 
 
 def both(pair: Pair, name: str = "total") -> Figure:
-    """A figure of a document, whichever sides it has."""
-    here, there = (getattr(one, name) if one else None for one in (pair.billed, pair.booked))
+    """A figure of a document; what is void or a draft has none in the books."""
+    booked = pair.booked if pair.booked and pair.booked.is_booked else None
+    here, there = (getattr(one, name) if one else None for one in (pair.billed, booked))
     return Figure(name, here, there)
 
 
