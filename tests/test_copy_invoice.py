@@ -420,6 +420,42 @@ def test_the_latest_of_several_copies_is_adopted(
     assert len(copies(services, "101")) == 2
 
 
+def test_a_second_living_copy_says_that_the_first_counts_until_one_of_them_is_void(
+    services: Sandbox, psage: Psage
+) -> None:
+    psage("configure", "--sync-payments", "--sync-payments-from", "2026-01-01")
+    first = psage("copy-invoice", "101", "--json").only
+    assert "SI-1" not in psage("status").out
+
+    second = psage("copy-invoice", "101", "--create-new")
+
+    words = "SI-1 still counts in Sage beside SI-2"
+    assert words in second.err
+    assert "void SI-1 in Sage" in second.err
+    assert waits(psage) == ["second_copy"]
+    assert words in psage("status").out
+    assert psage("sync-payments", "--full").code == 0
+    psage("copy-invoice", "123")
+    assert waits(psage) == ["second_copy"]
+    services.bookkeeper.void(first["sage_id"])
+    psage("sync-payments")
+    assert waits(psage) == []
+
+
+def test_a_copy_beside_one_that_is_void_says_nothing_of_it(services: Sandbox, psage: Psage) -> None:
+    first = psage("copy-invoice", "101", "--json").only
+    services.bookkeeper.void(first["sage_id"])
+
+    second = psage("copy-invoice", "101", "--create-new", "--json").only
+
+    assert "second_copy" not in [one["code"] for one in second["warnings"]]
+    assert waits(psage) == []
+
+
+def waits(psage: Psage) -> list[str]:
+    return [one["code"] for one in psage("status", "--json").json["waiting"]]
+
+
 def test_a_copy_made_on_another_machine_is_not_made_again(
     services: Sandbox, psage: Psage, home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

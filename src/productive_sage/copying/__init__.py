@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from datetime import timedelta
 
 from productive_sage import naming
-from productive_sage.copying import after, crediting, doubles, drafts, earlier, merge, send
+from productive_sage.copying import after, crediting, doubles, drafts, earlier, living, merge, send
 from productive_sage.copying.adopt import Copies, copied_elsewhere
 from productive_sage.copying.customers import Customers, NewCustomer
 from productive_sage.copying.merge import Written
@@ -63,9 +63,11 @@ def copy(order: Order, desk: Desk) -> Iterator[Outcome]:
     for outcome in _copy(order, desk):
         is_stopped |= outcome.error is not None and outcome.error.stops_batch
         is_new = outcome.action in ("created", "adopted", "differs") or earlier.is_new(outcome)
+        kept = outcome
         if outcome.sage_id and is_new:
-            made.append(outcome)
-        yield outcome
+            kept = living.said(desk, outcome)
+            made.append(kept)
+        yield kept
     is_alone = len(order.documents()) == 1 and order.kind is INVOICE  # it has looked for itself
     if made and not is_stopped and (not is_alone or any(map(earlier.is_new, made))):
         taken = timedelta(seconds=time.monotonic() - began)
@@ -88,6 +90,8 @@ def _copy(order: Order, desk: Desk) -> Iterator[Outcome]:
             f"`{desk.pdf_folder}`",
         )
     desk.check_business()
+    if not desk.dry_run:
+        living.look_again(desk)
     naming.check(order.documents(), desk.productive.organization_id)
     desk = replace(desk, handed_pdf=order.handed_pdf)
     held: dict[str, Outcome] = {}

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from productive_sage import markers, money, naming
-from productive_sage.copying import doubles
+from productive_sage.copying import doubles, living
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     AnswerIncomplete,
@@ -132,6 +132,8 @@ def sync(order: Order, desk: Desk, report: Report) -> None:
     if not desk.settings.sync_payments:
         raise PaymentSyncOff
     desk.check_business()
+    if not desk.dry_run:
+        living.look_again(desk)
     naming.check(order.invoices, desk.productive.organization_id)
     run = _Run(order, desk, report)
     cases = run.cases()
@@ -932,7 +934,9 @@ class _Run:
             if case.productive_id in before | now.keys() and not (
                 case.is_failed or self._desk.dry_run
             ):
-                store.replace_reports(case.productive_id, now.get(case.productive_id, []))
+                present = now.get(case.productive_id, [])
+                present = [*present, *living.kept(self._desk, case.productive_id)]
+                store.replace_reports(case.productive_id, present)
 
     def move_marks(self) -> None:
         """Remember how far this run got: never past its start, and only where nothing is missed."""
