@@ -8,11 +8,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
 
 from productive_sage import __version__, history
 from productive_sage.sandbox import Sandbox
-from tests.conftest import Psage, Result, writes
+from tests.conftest import Psage, Result, forget, writes
 from tests.planting import PLANTS, Book, fill
 
 
@@ -331,3 +332,79 @@ def test_the_page_of_no_document_is_a_page(services: Sandbox, psage: Psage) -> N
 
     assert result.code == 0
     assert "no documents" in Elements(result.out).text
+
+
+# --- copies psage has no record of
+
+
+def test_adopting_records_the_copies_and_writes_to_no_service(book: Book, psage: Psage) -> None:
+    book.plant("not_in_records", 3)
+    note = book.credited[0][1]
+    book.sql("DELETE FROM link WHERE productive_id = ?", note)
+    before = book.sandbox.dump()
+
+    result = psage("reconcile", "--adopt", "--json")
+
+    assert (result.code, result.json["findings"]) == (0, [])
+    assert len(result.json["adopted"]) == 4
+    assert book.sandbox.dump() == before
+    assert writes(book.sandbox) == []
+    with book.store() as store:
+        for key in [*book.planted, note]:
+            link = store.latest(key)
+            assert link
+            assert link.sage_id == book.copy_of(key)["id"]
+            assert link.pending == frozenset()
+    assert psage("reconcile", "--adopt", "--json").json["adopted"] == []
+
+
+def test_after_all_records_are_lost_they_are_back_and_nothing_is_copied_again(
+    book: Book, home: Path, psage: Psage
+) -> None:
+    forget(home)
+    book.sandbox.clear_calls()
+
+    result = psage("reconcile", "--adopt", "--json")
+
+    assert (result.code, len(result.json["adopted"])) == (0, 30)
+    assert psage("copy-invoice", *book.invoices, "--update-existing", "--no-pdf").code == 0
+    assert [one for one in writes(book.sandbox, "sage") if "/sales" in one] == []
+
+
+def test_what_does_not_fit_is_not_adopted_and_said(book: Book, psage: Psage) -> None:
+    book.plant("not_in_records", 1)
+    ((key, _),) = book.planted.items()
+    own = book.copy_of(key)
+    own["contact_id"] = book.sandbox.bookkeeper.contact_id("Northwind Traders Ltd")
+    own["contact_name"] = "Northwind Traders Ltd"
+    book.sandbox.productive.table("invoices")[key]["attributes"]["export_id"] = None
+
+    result = psage("reconcile", "--adopt", "--json")
+
+    assert result.code == 7
+    assert result.json["adopted"] == []
+    (said,) = result.json["warnings"]
+    assert said["code"] == "not_adopted"
+    assert "Northwind Traders Ltd" in said["message"]
+    assert found(result)[key] == {"not_in_records", "customer_differs"}
+
+
+def test_a_twin_takes_the_place_of_a_copy_that_is_void(book: Book, psage: Psage) -> None:
+    key = book.invoices.pop()
+    own = book.copy_of(key)
+    twin = book.double(own["id"], own["reference"])
+    book.sandbox.bookkeeper.void(own["id"])
+    assert found(psage("reconcile", "--json")) == {key: {"not_in_records"}}
+
+    assert psage("reconcile", "--adopt", "--json").code == 0
+
+    with book.store() as store:
+        assert [link.sage_id for link in store.links(key)] == [twin]
+
+
+def test_adopting_waits_for_no_other_run(book: Book, home: Path, psage: Psage) -> None:
+    with filelock.FileLock(home / "default.lock"):
+        assert psage("reconcile", "--json").code == 0
+        result = psage("reconcile", "--adopt", "--json")
+
+    assert (result.code, result.json["error"]["code"]) == (5, "locked")

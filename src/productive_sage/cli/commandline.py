@@ -27,6 +27,7 @@ _BEGINS = {
     "doctor": "Trying everything psage stands on ...",
     "list": "Reading from Productive ...",
     "open": "Looking for the document ...",
+    "reconcile": "Reading both books ...",
     "status": "Asking both services ...",
     "sync-payments": "Reading what changed in Sage ...",
 }

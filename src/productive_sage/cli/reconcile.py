@@ -24,6 +24,10 @@ def reconcile(
     form: Annotated[
         Literal["table", "csv", "json", "html"], typer.Option("--format", help="How it is printed.")
     ] = "table",
+    adopt: Annotated[
+        bool,
+        typer.Option("--adopt", help="Let psage's records learn of copies that carry its marker."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Hold both books side by side, and show what differs with the command that mends it.
@@ -39,11 +43,9 @@ def reconcile(
     if first and last and first > last:
         raise UsageProblem(f"`--since {first}` is after `--until {last}`")
     time = reconciling.Time(first, last)
-    with (
-        current.desk(lambda _settings: None, dry_run=True) as desk,
-        reconciled.progress(quiet=current.quiet) as progress,
-    ):
-        found = reconciling.reconcile(desk, time, progress)
+    # With `--adopt` psage's records are written to, which takes the run lock; no service ever is.
+    with current.desk(lambda _settings: None, dry_run=not adopt, read_only=True) as desk:
+        found = reconciling.reconcile(desk, time, adopt=adopt)
         made = _made(desk) if form == "html" else None
     code = found.error.exit_code if found.error else 0
     with output():

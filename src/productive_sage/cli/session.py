@@ -111,10 +111,13 @@ class Session:
         return asking.choose if self.can_ask else None
 
     @contextmanager
-    def desk(self, check: "Callable[[Settings], None]", *, dry_run: bool) -> Iterator["Desk"]:
+    def desk(
+        self, check: "Callable[[Settings], None]", *, dry_run: bool, read_only: bool = False
+    ) -> Iterator["Desk"]:
         """Everything a use case works with; writing runs hold the profile's lock.
 
-        `check` raises where the settings do not let the command run at all.
+        `check` raises where the settings do not let the command run at all. `read_only`: no service
+        is written to, whatever is done to psage's own records.
         """
         from dataclasses import replace
 
@@ -126,7 +129,7 @@ class Session:
         with ExitStack() as stack:
             if not dry_run:
                 stack.enter_context(self.run_lock(home))
-            desk = self.clients(home, settings, stack, read_only=dry_run)()
+            desk = self.clients(home, settings, stack, read_only=dry_run or read_only)()
             if not dry_run:
                 history.record_interrupted(desk.store, warn)
             yield replace(desk, ask=self.ask(), dry_run=dry_run, step=progress.step)

@@ -4,16 +4,16 @@ Read this file from `reconcile` down: `reading` fetches both sides by pages, `co
 together and is pure. `adopting` alone changes psage's records, and only where somebody asks.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from productive_sage.desk import Desk
 from productive_sage.errors import BooksDiffer, PsageError
 from productive_sage.models import Notice
 from productive_sage.productive.client import Unreadable
-from productive_sage.reconcile import compare, reading
+from productive_sage.reconcile import adopting, compare, pairing, reading
 from productive_sage.reconcile.compare import Compared, Time
 from productive_sage.reconcile.paid import Sync
-from productive_sage.reconcile.reading import Progress
+from productive_sage.reconcile.reading import Sides
 
 __all__ = ["Reconciled", "Time", "reconcile"]
 
@@ -41,13 +41,15 @@ class Reconciled:
         return BooksDiffer(said, hint="each finding names the command that mends it")
 
 
-def reconcile(desk: Desk, time: Time, progress: Progress) -> Reconciled:
+def reconcile(desk: Desk, time: Time, *, adopt: bool = False) -> Reconciled:
     """Hold Productive, Sage and psage's records together for a time.
 
-    Raises DifferentBusiness, and ServiceUnavailable where a list is not whole.
+    `adopt` records the copies of this time first that psage does not know. Raises
+    DifferentBusiness, and ServiceUnavailable where a list is not whole.
     """
     desk.check_business()
-    sides = reading.read(desk, progress)
+    sides = reading.read(desk)
+    adopted = _adopt(desk, sides, time) if adopt else []
     doubtful = compare.doubtful(sides.billed, sides.booked, sides.records, time)
     read = reading.payments(desk, sides, doubtful)
     settings = desk.settings
@@ -60,4 +62,13 @@ def reconcile(desk: Desk, time: Time, progress: Progress) -> Reconciled:
         sync=Sync(settings.sync_payments, settings.sync_payments_from),
     )
     unreadable = [one for one in sides.unreadable if time.holds(one.on)]
-    return Reconciled(time, compared, unreadable, sides.notices)
+    return Reconciled(time, compared, unreadable, sides.notices, adopted)
+
+
+def _adopt(desk: Desk, sides: Sides, time: Time) -> list[str]:
+    pairs = pairing.pair_up(sides.billed, sides.booked, sides.records.copies)
+    chosen = [one for one in pairs if one.is_within(time.since, time.until)]
+    done = adopting.adopt(desk, chosen, sides.notices)
+    copies = reading.known(desk, {one.id for one in sides.unreadable})
+    sides.records = replace(sides.records, copies=copies)
+    return done

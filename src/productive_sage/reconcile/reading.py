@@ -4,7 +4,7 @@ Each side is one list of each kind, 200 documents a call. What a list lacks is l
 is believed; nothing is written.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -44,9 +44,6 @@ LOOKED_AT = 400
 _UNCLEAR_AT_MOST = 50
 """Documents of which the list does not say what settles them, that are read whole."""
 
-Progress = Callable[[str], OnPage]
-"""Told what is read next; what it returns is told how far that is."""
-
 
 @dataclass(slots=True)
 class Sides:
@@ -59,20 +56,20 @@ class Sides:
     notices: list[Notice] = field(default_factory=list)
 
 
-def read(desk: Desk, progress: Progress) -> Sides:
+def read(desk: Desk) -> Sides:
     """Read both lists whole: what is of a time is told by either side's date.
 
     Raises ServiceUnavailable where a list is not whole.
     """
-    listed = desk.productive.listed(progress("Productive"))
+    listed = desk.productive.listed(_told(desk, "Reading Productive"))
     documents = [
         Booked(kind, document)
         for kind in (INVOICE, CREDIT_NOTE)
-        for document in desk.sage.documents(kind, progress(f"Sage, {kind.name}s"))
+        for document in desk.sage.documents(kind, _told(desk, f"Reading {kind.name}s in Sage"))
     ]
     unreadable = [one for one in listed.unreadable if not isinstance(one.error, NotFound)]
     unread = {one.id for one in unreadable}
-    copies = [_copied(one) for one in desk.store.each_link() if one.productive_id not in unread]
+    copies = known(desk, unread)
     notices = list[Notice]()
     booked, deleted = _with_missing(desk, copies, documents)
     booked = [one for one in _ours(booked, copies) if not (one.mark and one.mark[0] in unread)]
@@ -90,6 +87,16 @@ def read(desk: Desk, progress: Progress) -> Sides:
         deleted_in_sage=deleted,
     )
     return Sides(listed.entries, booked, records, unreadable, notices)
+
+
+def _told(desk: Desk, what: str) -> OnPage:
+    """Has each page be seen on the way."""
+    return lambda count, of: desk.step(what, count, of or 0)
+
+
+def known(desk: Desk, unread: Collection[str] = ()) -> list[Copied]:
+    """The copies psage has a record of, but for those of documents that cannot be read."""
+    return [_copied(one) for one in desk.store.each_link() if one.productive_id not in unread]
 
 
 # --- Sage

@@ -41,8 +41,14 @@ def say(words: str) -> None:
 
 
 def step(task: str, done: int, total: int) -> None:
-    """How far a task is: `Copying: 3 of 12, about 20 s left`; one of a single step needs none."""
-    if not _line.is_wanted or total < 2:
+    """How far a task is: `Copying: 3 of 12, about 20 s left`; one of a single step needs none.
+
+    A `total` of 0 is one that nobody knows.
+    """
+    if not _line.is_wanted or total == 1:
+        return
+    if not total:
+        say(f"{task}: {done}")
         return
     now = time.monotonic()
     if task != _line.task:

@@ -1,9 +1,7 @@
 """Both books side by side: what differs for people, rows for a spreadsheet, JSON for scripts."""
 
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -11,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from productive_sage.terminal.render import (
     NARROW,
     counted,
-    err,
     fit,
     fitted,
     named,
@@ -24,10 +21,8 @@ from productive_sage.terminal.render import (
 from productive_sage.text import bare
 
 if TYPE_CHECKING:  # loaded where something is compared
-    from productive_sage.http import OnPage
     from productive_sage.reconcile import Reconciled
     from productive_sage.reconcile.compare import Row
-    from productive_sage.reconcile.reading import Progress
     from productive_sage.reconcile.sides import Figure, Finding, Pair, Value
     from productive_sage.reconcile.totals import Sum, Total
 
@@ -43,31 +38,6 @@ STEPS = {
     "more_than_once": "in Sage more than once",
     "different": "other amounts or currency",
 }
-
-
-@contextmanager
-def progress(*, quiet: bool) -> "Iterator[Progress]":
-    """Show on a terminal how far the lists are read; nothing elsewhere."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda _what: lambda _count, _of: None
-        return
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn())
-    with Progress(*columns, console=err(), transient=True) as bars:
-        task = bars.add_task("reading", total=None)
-
-        def begin(what: str) -> "OnPage":
-            bars.reset(task, description=f"reading {what}", total=None)
-
-            def told(count: int, of: int | None) -> None:
-                amount = f"{count:,} of {of:,}" if of else f"{count:,}"
-                said = f"reading {what}: {amount}"
-                bars.update(task, completed=count, total=of, description=said)
-
-            return told
-
-        yield begin
 
 
 # --- for people

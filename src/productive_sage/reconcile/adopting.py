@@ -1,0 +1,73 @@
+"""--adopt: psage's records learn of copies in Sage that carry its marker. No service is written to.
+
+Which document is whose is judged as for a copy (`copying/adopt.py`): by marker, customer, currency
+and what Productive itself names.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from productive_sage.copying.adopt import Copies
+from productive_sage.copying.customers import Customers
+from productive_sage.desk import Desk
+from productive_sage.errors import PsageError
+from productive_sage.models import CREDIT_NOTE, INVOICE, Invoice, Kind, Notice
+from productive_sage.reconcile.sides import Pair
+from productive_sage.store import Link
+
+
+def adopt(desk: Desk, pairs: Sequence[Pair], notices: list[Notice]) -> list[str]:
+    """Record the copies of these documents that psage does not know; says which, in words.
+
+    Why others are not is in `notices`. Invoices come first: credit notes need their copies.
+    """
+    done: list[str] = []
+    for kind in (INVOICE, CREDIT_NOTE):
+        missing = {one.productive_id: one for one in pairs if one.kind is kind and _is_missing(one)}
+        if not missing:
+            continue
+        invoices, unreadable = desk.productive.invoices(ids=[*missing])
+        notices += [_not(error.message) for error in unreadable.values()]
+        for invoice, outcome in _each(desk, kind, invoices):
+            if isinstance(outcome, Link):
+                _keep_pending(desk, outcome, missing[invoice.id], invoice)
+                done.append(f"{outcome.sage_number} is linked as the copy of {invoice.label}")
+            else:
+                notices.append(outcome)
+    return done
+
+
+def _is_missing(pair: Pair) -> bool:
+    return bool(pair.billed and pair.booked and pair.booked.is_booked and pair.copied is None)
+
+
+def _each(
+    desk: Desk, kind: Kind, invoices: Sequence[Invoice]
+) -> Iterator[tuple[Invoice, Link | Notice]]:
+    copies = Copies(desk, kind, Customers(desk, wanted=None, always_new=False))
+    copies.look_for([one.id for one in invoices])
+    for n, invoice in enumerate(invoices):
+        desk.step("Linking copies", n, len(invoices))
+        try:
+            link = copies.adopt(invoice)
+            if link is None and (latest := desk.store.latest(invoice.id)):
+                link, _ = copies.present(invoice, latest)  # a twin of one that is gone
+        except PsageError as error:
+            if error.stops_batch:
+                raise
+            yield invoice, _not(f"{error.message}; {error.hint}" if error.hint else error.message)
+            continue
+        yield invoice, link or _not(f"Sage's search does not show the copy of {invoice.label} yet")
+
+
+def _not(why: str) -> Notice:
+    return Notice("not_adopted", f"not linked: {why}")
+
+
+def _keep_pending(desk: Desk, link: Link, pair: Pair, invoice: Invoice) -> None:
+    """Leave to the next copy only what is not done: the mark, and the allocation."""
+    left = set(link.pending)
+    if invoice.export_id == link.sage_id:
+        left.discard("mark")
+    if pair.booked and not pair.booked.open:
+        left.discard("allocate")
+    desk.store.change_link(link, pending=frozenset(left))
