@@ -1130,6 +1130,47 @@ def shared(sandbox: Sandbox, home: Path, tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.delenv(name)
 
 
+def test_a_person_may_type_a_token_three_times(
+    offline: Sandbox, psage: Psage, answers: list[str]
+) -> None:
+    answers += ["4200", "a-slip", "another slip", PRODUCTIVE_TOKEN]
+    assert psage("connect", "productive").code == 0
+    assert answers == []
+
+    answers += ["a-slip"] * 4
+    result = psage("connect", "productive", "--organization-id", "4200", "--force")
+
+    assert (result.code, len(answers)) == (3, 1)
+    assert "a-slip" not in result.out + result.err
+
+
+def test_a_script_is_not_asked_for_another_token(
+    offline: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PSAGE_PRODUCTIVE_TOKEN", "a-slip")
+
+    assert psage("connect", "productive", "--organization-id", "4200", "--json").code == 3
+    assert len(offline.calls("productive")) == 1
+
+
+@pytest.mark.parametrize("is_configured", [False, True])
+def test_the_last_line_says_what_comes_next(
+    connected: Sandbox,
+    psage: Psage,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_configured: bool,
+) -> None:
+    if is_configured:
+        (home / "default.toml").write_text('default_ledger_account = "0a1b"\n')
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+
+    last = psage("connect").err.splitlines()[-1]
+
+    assert ("copy-invoice" if is_configured else "psage configure") in last
+    assert "Next:" not in psage("--quiet", "connect").err + psage("connect", "--json").err
+
+
 def test_somebody_at_a_terminal_is_led_through_both_services(
     shared: None, home: Path, port: int
 ) -> None:
@@ -1144,13 +1185,18 @@ def test_somebody_at_a_terminal_is_led_through_both_services(
     child.logfile_read = seen
     child.delaybeforesend = None
     try:
+        child.expect_exact("administrator of Productive")
         child.expect_exact("Settings, API integrations")
         child.expect_exact("Organisation id: ")
         child.sendline("4200")
         child.expect_exact("API token: ")
+        child.sendline("a-slip")
+        child.expect_exact("did not accept the token")
+        child.expect_exact("API token: ")
         child.sendline(PRODUCTIVE_TOKEN)
         child.expect_exact("Connected to Harbour & Pine in Productive")
         child.expect_exact("developer.sage.com")
+        child.expect_exact("Callback URLs")
         child.expect_exact(f"\r\n    http://127.0.0.1:{port}/callback\r\n")
         child.expect_exact("Client id: ")
         child.sendline(CLIENT_ID)
@@ -1162,6 +1208,7 @@ def test_somebody_at_a_terminal_is_led_through_both_services(
         child.expect(rf"(\d)  {MAIN}\r\n")
         child.sendline(child.match.group(1))
         child.expect_exact("Connected to Harbour & Pine Ltd (GB) in Sage")
+        child.expect_exact("Next: `psage configure`")
         child.expect(pexpect.EOF)
         child.close()
     finally:
@@ -1169,6 +1216,7 @@ def test_somebody_at_a_terminal_is_led_through_both_services(
 
     assert child.exitstatus == 0
     assert "goes on in the terminal" in page
+    assert "a-slip" not in seen.getvalue()
     assert PRODUCTIVE_TOKEN not in seen.getvalue()
     assert CLIENT_SECRET not in seen.getvalue()
     assert Vault("default").sage().business_name == MAIN

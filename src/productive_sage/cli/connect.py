@@ -1,6 +1,7 @@
 """`connect` and `disconnect`: sign in to both services, and out."""
 
 import os
+import sys
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -108,6 +109,7 @@ def connect(
                 done.append(connected)
                 if not as_json:
                     _show_connected(connected)
+            _say_what_is_next(home, is_wanted=not as_json)
         except (KeyboardInterrupt, typer.Abort):
             failure = Interrupted(
                 "the sign-in was interrupted; what was stored before stays valid",
@@ -127,6 +129,23 @@ def connect(
         with output():
             render.document("connect", current.profile, exit_code=code, **content)
         raise typer.Exit(code)
+
+
+def _say_what_is_next(home: "Home", *, is_wanted: bool) -> None:
+    """What a person does after signing in."""
+    if not (is_wanted and sys.stderr.isatty()) or current.quiet:
+        return
+    from productive_sage.terminal import render
+
+    vault = current.vault()
+    missing = [name for name in ("productive", "sage") if not vault.holds(name)]
+    if missing:
+        step = f"`psage connect {missing[0]}`"
+    elif not current.settings(home).default_ledger_account:
+        step = "`psage configure` asks how invoices are to be booked"
+    else:
+        step = "`psage copy-invoice NUMBER --dry-run` shows what would be booked"
+    asking.say(f"Next: {render.named(step)}")
 
 
 def _talk(port: int, aside: ExitStack) -> "Talk":

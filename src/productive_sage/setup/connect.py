@@ -120,12 +120,21 @@ def connect(order: Order, place: Place, talk: Talk) -> Iterator[Connected]:
     Raises SignInFailed, InputNeeded, DifferentOrganization or DifferentBusiness; what was stored
     before stays then.
     """
+    if len(order.services) > 1 and not any(map(place.vault.holds, order.services)):
+        talk.explain(_BEFORE)
     for service in order.services:
         yield (
             _productive(order, place, talk)
             if service == "productive"
             else _sage(order, place, talk)
         )
+
+
+_BEFORE = """\
+You need an API token of an administrator of Productive, and Sage Accounting Standard or Plus with \
+full access to Sales, Purchases and Contacts. (With Start, credit notes are not set against their \
+invoices, and there is no foreign currency.) An app is registered with Sage on the way, which \
+takes some minutes. Each sign-in is tried before it is kept, in this system's keyring."""
 
 
 # --- Productive
@@ -141,28 +150,62 @@ def _productive(order: Order, place: Place, talk: Talk) -> Connected:
     organization_id = order.organization_id or (stored.organization_id if stored else "")
     if not (organization_id and order.token):
         talk.explain(_ABOUT_PRODUCTIVE)
-    organization_id = organization_id or talk.answer("Organisation id", "--organization-id")
-    organization_id = naming.organization(organization_id)
+    for tries_left in reversed(range(_TRIES if talk.typed and not order.token else 1)):
+        organization_id = _organization_id(organization_id, talk)
+        _check_organization(stored, place.store, organization_id)
+        try:
+            sign_in = _productive_sign_in(organization_id, order.token, place, talk)
+        except SignInFailed as error:
+            if not tries_left:
+                raise
+            talk.say(f"{error.message}; {error.hint}.")
+            if isinstance(error, _OtherOrganization) and not order.organization_id:
+                organization_id = ""
+        else:
+            break
+    place.vault.save(sign_in)
+    place.store.set_cursors({_ORGANIZATION: sign_in.organization_id})
+    place.store.remember_sign_in("Productive", sign_in.facts)
+    return Connected.by(sign_in)
+
+
+def _organization_id(given: str, talk: Talk) -> str:
+    """The organisation's id, of what was given or is typed now."""
+    organization_id = naming.organization(
+        given or talk.answer("Organisation id", "--organization-id")
+    )
     if not (organization_id.isascii() and organization_id.isalnum()):
         raise UsageProblem(
             f"`{organization_id}` is no organisation id",
             hint="it is the number in Productive's address, app.productive.io/<id>-name; the whole "
             "address will do",
         )
-    token = order.token or talk.secret("API token", "PSAGE_PRODUCTIVE_TOKEN", "--token-stdin")
+    return organization_id
+
+
+def _productive_sign_in(
+    organization_id: str, token: str, place: Place, talk: Talk
+) -> ProductiveSignIn:
+    """A sign-in that Productive accepts, with the token given or typed now."""
+    token = token or talk.secret("API token", "PSAGE_PRODUCTIVE_TOKEN", "--token-stdin")
     _check_secret(token, "API token")
-    _check_organization(stored, place.store, organization_id)
     client = ProductiveClient(place.pool, place.endpoints, Token(token, organization_id))
-    sign_in = ProductiveSignIn(token, organization_id, _organization_name(client, organization_id))
-    place.vault.save(sign_in)
-    place.store.set_cursors({_ORGANIZATION: organization_id})
-    place.store.remember_sign_in("Productive", sign_in.facts)
-    return Connected.by(sign_in)
+    return ProductiveSignIn(token, organization_id, _organization_name(client, organization_id))
+
+
+_TRIES = 3
+"""So often somebody at a terminal may type a token."""
+
+
+class _OtherOrganization(SignInFailed):
+    """The token is good, but not for the organisation."""
 
 
 _ABOUT_PRODUCTIVE = """\
-Productive: open Settings, API integrations, and generate a token that may read and write.
-The organisation id is the number in Productive's address: app.productive.io/<id>-name"""
+Productive: as an administrator open Settings, API integrations, and generate a token that may \
+read and write. Where Settings shows no API integrations, your role or your plan has none.
+The organisation id is the number in Productive's address: app.productive.io/<id>-name (the whole \
+address will do)"""
 
 
 def _organization_name(client: ProductiveClient, organization_id: str) -> str:
@@ -170,13 +213,14 @@ def _organization_name(client: ProductiveClient, organization_id: str) -> str:
     try:
         name = client.organization_name()
     except (RefusedByProductive, SignInExpired) as error:
+        why = "" if isinstance(error, SignInExpired) else f": {error.message}"
         raise SignInFailed(
-            f"Productive did not accept the token: {error.message}",
+            f"Productive did not accept the token{why}",
             hint="make one in Productive under Settings, API integrations, and check the "
             "organisation id there",
         ) from None
     if name is None:
-        raise SignInFailed(
+        raise _OtherOrganization(
             f"the token does not belong to organisation `{organization_id}`",
             hint="the organisation id is the number in Productive's address: "
             "app.productive.io/<id>-name",
@@ -294,11 +338,14 @@ def _client(order: Order, stored: SageSignIn | None, talk: Talk) -> tuple[str, s
 
 
 _ABOUT_SAGE = """\
-Sage: register an app at developer.sage.com with this redirect address, letter by letter:
+Sage: register an app, once.
+  1  Open developer.sage.com, sign in or sign up, and create an app.
+  2  Name: as you like, such as psage. E-mail: yours.
+  3  Callback URLs: this address, letter by letter:
 
     {redirect_uri}
 
-and copy its client id and client secret from there."""
+  4  Save. The app's page then shows its Client ID and its Client Secret."""
 
 
 def _show(request: oauth.Request, order: Order, talk: Talk) -> None:

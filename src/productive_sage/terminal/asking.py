@@ -1,6 +1,7 @@
 """Questions at the terminal: choices, lines, secrets, confirmations; all on stderr."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -139,6 +140,8 @@ def say(text: str) -> None:
     if " " in text.strip() and sys.stderr.isatty():
         from productive_sage.terminal import render
 
-        render.paragraph(text)
+        step = re.match(r" +\d+  ", text)
+        first = step[0] if step else ""
+        render.paragraph(text[len(first) :], first, " " * len(first))
     else:
         print(text, file=sys.stderr, flush=True)
