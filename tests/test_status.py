@@ -2,6 +2,7 @@
 
 import hashlib
 import sqlite3
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -245,6 +246,39 @@ def test_settings_copies_and_the_last_sync_are_told(
     assert "sales to Sales - Services (4010)" in said
     assert "last synchronised" in said
     assert "Waiting     nothing" in said
+
+
+def test_a_sign_in_that_renews_itself_is_said_to_and_one_that_ends_soon_to_end(
+    copied: Sandbox, psage: Psage, home: Path
+) -> None:
+    knows(home, "Sage", ends_in(days=20))
+    said = psage("status").out
+    assert "renews itself with every run" in said
+    assert "sign in again" not in said
+
+    knows(home, "Sage", ends_in(days=6, hours=1))
+    said = psage("status").out
+    assert "sign in again within 6 days, by " in said
+    assert "renews itself" not in said
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="no zone can be chosen here")
+def test_times_are_of_the_persons_own_zone_and_utc_in_json(
+    copied: Sandbox, psage: Psage, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store(home / "default.db") as store:
+        store.set_cursors({"payments until": "2026-03-01T20:30:00+00:00"})
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        said, told = psage("status").out, psage("status", "--json").json
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+    assert "last synchronised 2026-03-02 05:30" in said
+    assert "UTC" not in said
+    assert told["payments"]["last_sync"] == "2026-03-01T20:30:00+00:00"
 
 
 def test_looking_changes_no_file_and_makes_none(

@@ -6,7 +6,7 @@ takes a third of the time in which `status` has to be done.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 # --- the two kinds of documents
 
@@ -162,3 +162,15 @@ class Settings:
     """`warn`, or `write_off`: what is granted for paying early becomes a write-off."""
     sage_calls_per_second: int = 10
     endpoints: Endpoints = field(default_factory=Endpoints)
+
+
+SOON = timedelta(days=7)
+"""A sign-in that ends sooner is pointed out."""
+
+
+def in_words(until: datetime, days_left: int | None) -> str:
+    """Whether a sign-in that ends one day needs somebody: each run renews it for a month."""
+    day = until.astimezone().date()
+    if days_left is None or days_left >= SOON.days:
+        return f"the sign-in renews itself with every run (unused, it ends on {day})"
+    return f"sign in again within {days_left} day{'' if days_left == 1 else 's'}, by {day}"

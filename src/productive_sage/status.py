@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from productive_sage import config, names
-from productive_sage.basics import KINDS, Settings, SignedIn
+from productive_sage.basics import KINDS, SOON, Settings, SignedIn, in_words
 from productive_sage.config import Home
 from productive_sage.errors import (
     NetworkDown,
@@ -29,8 +29,6 @@ from productive_sage.store import Intent, Link, Store, Waiting
 from productive_sage.text import bare
 
 SERVICES = ("Productive", "Sage")
-_SOON = timedelta(days=7)
-"""A sign-in that ends sooner is pointed out."""
 _UNTIL, _FULL = "payments until", "payments full"
 """The marks of the payment sync."""
 _LEFT = {
@@ -210,7 +208,7 @@ def _connection(
     left = signed_in.until - now
     if left <= timedelta(0):
         return Connection(service, "ended", signed_in, 0, connect)
-    return Connection(service, "connected", signed_in, left.days, connect if left < _SOON else None)
+    return Connection(service, "connected", signed_in, left.days, connect if left < SOON else None)
 
 
 def _read_ledger(status: Status, store: Store, psage: str) -> None:
@@ -371,9 +369,8 @@ def _connection_in_words(one: Connection) -> str:
         "ended": f"the sign-in to {name} has ended",
         "connected": f"connected to {name}",
     }[one.state]
-    if one.state == "connected" and known and known.until:
-        words += f"; sign in again within {_count(one.days_left or 0, 'day')}"
-        words += f", by {known.until.astimezone(UTC).date()}"
+    if one.state == "connected" and known:
+        words += f"; {in_words(known.until, one.days_left)}" if known.until else ""
     if error and one.state in ("connected", "unknown"):
         words += f"; asked just now: {error.message}"
     elif error:
@@ -417,7 +414,8 @@ def _payments_in_words(status: Status, now: datetime) -> str:
 
 
 def _when(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    """In the person's own zone, as every time that is no JSON or CSV."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
 def _ago(age: timedelta) -> str:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -159,7 +159,7 @@ class Session:
             raise storage_error(error, home.lock) from error
         with ExitStack() as stack:
             stack.callback(lock.release)
-            since = datetime.now(UTC).isoformat(timespec="seconds")
+            since = f"{datetime.now().astimezone():%Y-%m-%d %H:%M}"
             try:
                 who = f"`psage {self.command}` (process {os.getpid()}) since {since}"
                 files.put(holder, who.encode(), lasts=False)
@@ -240,7 +240,7 @@ def _warn_of_the_end(tokens: "SageTokens") -> None:
     """Say at the end of a run that the sign-in to Sage, renewed or not, will not last long."""
     left_s = tokens.sign_in.refresh_until - time.time()
     if left_s < _SHORT_S:
-        day = datetime.fromtimestamp(tokens.sign_in.refresh_until, UTC).date()
+        day = datetime.fromtimestamp(tokens.sign_in.refresh_until).astimezone().date()
         warn(
             f"the sign-in to Sage ends on {day}, in {max(0, int(left_s // 86_400))} days, and "
             "this run could not prolong it: run `psage connect sage` before"

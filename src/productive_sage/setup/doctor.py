@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from productive_sage import __version__, config, tax
+from productive_sage.basics import SOON, in_words
 from productive_sage.config import Home
 from productive_sage.errors import (
     ClockWrong,
@@ -58,7 +59,6 @@ _SERVICES = ("Productive", "Sage")
 _LIBRARIES = ("httpx", "keyring", "typer", "rich", "tomlkit", "filelock")
 _SLOW, _WRONG = timedelta(minutes=2), timedelta(minutes=5)
 """How far this machine's clock may be off: a token lives five minutes."""
-_SOON = timedelta(days=7)
 _RECENT = timedelta(days=31)
 """A lock date this near may stop an invoice of this month or the last."""
 _CRON_TIMEOUT_S = 60
@@ -483,8 +483,8 @@ class _Examination:
         until = datetime.fromtimestamp(tokens.sign_in.refresh_until, UTC)
         left = until - self._now()
         said = f"connected to {clean(name)} ({country})"
-        said += f"; sign in again within {_count(left.days, 'day')}, by {until.date()}"
-        if left < _SOON:
+        said += f"; {in_words(until, left.days)}"
+        if left < SOON:
             raise _Doubt(said, "run `psage connect sage`")
         return said
 
