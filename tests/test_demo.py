@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from productive_sage.sandbox import screen
 from productive_sage.sandbox.demo import Demo
 
 
@@ -36,8 +38,51 @@ def test_the_demo_keeps_its_promises_and_leaves_nothing_behind(tmp_path: Path) -
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Everything as promised" in done.stdout
-    assert "$ psage copy-invoice 123" in done.stdout
+    assert "$ psage copy-invoice INV-2026-023" in done.stdout
+    assert "psage sandbox" in done.stdout.splitlines()[-3]
+    assert "psage connect" in done.stdout.splitlines()[-2]
+    assert "exit code" not in done.stdout
+    assert len(done.stdout.splitlines()) <= 80
+    assert "\x1b" not in done.stdout
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_each_command_of_the_demo_has_its_sentence(tmp_path: Path) -> None:
+    lines = run(tmp_path).stdout.splitlines()
+
+    steps = [lines[n + 1 : n + 3] for n, line in enumerate(lines) if not line]
+    told = [step[0] for step in steps if step[1:] and step[1].startswith("$ psage")]
+    assert len(told) >= 8
+    assert all(sentence.endswith(".") for sentence in told)
+
+
+def test_the_proof_is_shown_to_who_asks_for_it(tmp_path: Path) -> None:
+    done = run(tmp_path, "--verbose")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "proven: exit code 4" in done.stdout
+    assert "proven: Sage holds PRD-103 once" in done.stdout
+    assert '> POST /sales_invoices {"sales_invoice":' in done.stdout
+
+
+@pytest.mark.parametrize(("colours", "escape"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_on_a_terminal_the_demo_is_coloured_unless_asked_not_to(
+    tmp_path: Path, colours: dict[str, str], escape: bool
+) -> None:
+    code, lines = screen.run(
+        ("demo",),
+        {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm-256color", **colours},
+        columns=80,
+    )
+
+    assert code == 0
+    assert bool(re.search(r"\x1b\[[\d;]*3\d", "".join(lines))) is escape
+
+
+def test_a_command_on_a_terminal_leaves_no_passing_line(tmp_path: Path) -> None:
+    passing = b"\r\x1b[KReading ...\r\x1b[KCopied\r"
+
+    assert screen._left(passing) == "Copied"
 
 
 def test_a_broken_promise_is_exit_1_and_named(

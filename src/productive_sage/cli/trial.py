@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from productive_sage.cli.common import Json
+from productive_sage.cli.session import current
 
 
 def sandbox(
@@ -30,10 +31,10 @@ def sandbox(
 
 
 def demo(as_json: Json = False) -> None:
-    """Watch an invoice travel from Productive into Sage, on the bundled services.
+    """Watch a month of an agency on the bundled services; `--verbose` adds the proof.
 
     Example: psage demo
     """
     from productive_sage.sandbox.demo import demonstrate
 
-    raise typer.Exit(demonstrate(as_json=as_json))
+    raise typer.Exit(demonstrate(as_json=as_json, shows_proof=current.verbose))

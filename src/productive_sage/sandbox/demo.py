@@ -1,44 +1,70 @@
-"""`psage demo`: the real commands against the sandbox, each shown and each checked."""
+"""`psage demo`: a month of an agency with the real commands, each shown and each checked."""
 
 from __future__ import annotations
 
 import json
 import os
 import shlex
-import subprocess
+import shutil
 import sys
 import tempfile
 import threading
 import time
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 
+from . import screen
 from .handle import Sandbox
 from .run import environment
 from .seed import ORGANIZATION_ID
 from .signin import CLIENT_ID
 
-_LIMIT_S = 30
-"""No command of the demo takes longer; one that does is broken."""
 _WRITES = ("POST", "PUT", "PATCH", "DELETE")
+_TAX = ("--tax-rate", "GB_STANDARD")
+_END = """\
+That was psage, on imitations of both services; nothing is left behind.
+To try it yourself:  psage sandbox    then paste what it prints into another window
+For your own books:  psage connect    signs in to Productive and Sage
+"""
 
 
 class BrokenPromise(Exception):
     """Something the demo promises did not happen."""
 
 
+@dataclass(frozen=True)
+class Stage:
+    """Where the demo is shown."""
+
+    say: Callable[[str], None]
+    columns: int = 0
+    """Of the terminal; 0 is none."""
+    is_coloured: bool = False
+    shows_proof: bool = False
+    """Exit codes, requests and what was checked, after each command."""
+
+    def styled(self, style: str, text: str) -> str:
+        """The text in a style of the terminal, where there is colour."""
+        return f"\x1b[{style}m{text}\x1b[0m" if self.is_coloured else text
+
+
 class Demo:
     """One walk through psage; every step runs a command and checks what it did to the books."""
 
-    def __init__(self, sandbox: Sandbox, folder: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, sandbox: Sandbox, folder: Path, stage: Stage) -> None:
         """Prepare a home of its own, without the person's settings or keyring."""
         self._sandbox = sandbox
-        self._say = say
+        self._stage = stage
         kept = {name: v for name, v in os.environ.items() if not name.startswith("PSAGE_")}
-        self._environment = {**kept, **environment(sandbox, folder), "NO_COLOR": "1"}
+        for name in ("COLUMNS", "LINES", "FORCE_COLOR"):
+            kept.pop(name, None)
+        self._environment = {**kept, **environment(sandbox, folder)}
+        if not stage.is_coloured:
+            self._environment["NO_COLOR"] = "1"
         self.steps: list[dict[str, Any]] = []
 
     def walk(self) -> None:
@@ -47,93 +73,106 @@ class Demo:
         self._copy()
         self._again()
         self._bad_day()
-        self._batch()
         self._credit()
         self._payments()
 
     # -- the steps --------------------------------------------------------------------------
 
     def _connect(self) -> None:
-        self._title("Sign in to both services, and say where invoices are booked")
+        self._tell("You sign in to both services once, and say where sales are booked.")
         self._psage("connect", "productive", "--organization-id", ORGANIZATION_ID)
         self._psage(
             *("connect", "sage", "--client-id", CLIENT_ID, "--no-browser", "--port", _free_port()),
             *("--business", "Harbour & Pine Ltd"),
-            browser=True,
+            shown="connect sage",
+            is_signing_in=True,
         )
-        self._psage("configure", "--default-ledger", "4010", "--map-item", "Design=DESIGN")
+        self._psage(
+            *("configure", "--default-ledger", "4010"),
+            *("--sync-payments", "--sync-payments-from", "2026-01-01"),
+        )
 
     def _copy(self) -> None:
-        self._title("Copy an invoice: first look, then do it")
-        self._psage("copy-invoice", "123", "--tax-rate", "GB_STANDARD", "--dry-run")
+        self._tell("An invoice is ready. You look at what would be booked; nothing is sent yet.")
+        self._psage("copy-invoice", "INV-2026-023", *_TAX, "--dry-run")
         self._promise(not self._written(), "a dry run sends nothing")
-        self._psage("copy-invoice", "123", "--tax-rate", "GB_STANDARD")
-        copy = self._only_copy("PRD-123")
-        net = self._net("123")
-        self._promise(Decimal(copy["net_amount"]) == net, f"the copy's net is Productive's, {net}")
+        self._tell("It is right, so you copy it, and another one with it.")
+        self._psage("copy-invoice", "INV-2026-023", "INV-2026-011", *_TAX)
+        self._follows("123")
+        self._follows("111")
 
     def _again(self) -> None:
-        self._title("Try to copy it twice, then change it and bring the copy up to date")
-        self._psage("copy-invoice", "123", exit_code=4)
-        self._psage("copy-invoice", "123", "--update-existing")
-        self._promise(not self._written(), "an unchanged invoice is not written again")
+        self._tell("A colleague does the same an hour later. Nothing is booked twice.")
+        self._psage("copy-invoice", "INV-2026-023", exit_code=4)
+        self._promise(not self._written(), "nothing is sent")
         line = next(
             key
             for key, row in self._sandbox.productive.line_items.items()
             if row["invoice_id"] == "123"
         )
         self._sandbox.agency.edit_line(line, quantity="12")
-        self._say("(the agency changes the first line to 12 hours)")
-        self._psage("copy-invoice", "123", "--update-existing")
-        copy = self._only_copy("PRD-123")
-        net = self._net("123")
-        self._promise(Decimal(copy["net_amount"]) == net, f"the copy follows: {net}")
+        self._tell(
+            "The agency corrects the hours of the first line. You bring the copy up to date."
+        )
+        self._psage("copy-invoice", "INV-2026-023", "--update-existing")
+        self._follows("123")
 
     def _bad_day(self) -> None:
-        self._title("Sage does the work, but its answer is lost and it forgets the key")
+        self._tell("A bad day: Sage books the next invoice, but its answer gets lost on the way.")
         self._sandbox.remember_idempotency = False
         self._sandbox.fault("cut_after", service="sage", method="POST", path="/sales_invoices")
-        self._psage("copy-invoice", "124", "--tax-rate", "GB_STANDARD")
-        self._only_copy("PRD-124")
-        self._say("(the ledger file is deleted)")
+        self._psage("copy-invoice", "INV-2026-003", *_TAX, "--no-pdf")
+        self._follows("103")
+        self._tell(
+            "Then your computer breaks, and psage's records with it. The copy is found again."
+        )
         home = Path(self._environment["PSAGE_HOME"])
         for file in home.glob("default.db*"):
             file.unlink()
-        self._psage("copy-invoice", "124")
-        self._only_copy("PRD-124")
-
-    def _batch(self) -> None:
-        self._title("Several at once: one in EUR, one with 120 lines, and a draft")
-        self._psage("copy-invoice", "101", "102", "103", "104", "105", "--no-tax", exit_code=6)
-        for invoice in ("101", "103", "104", "105"):
-            copy = self._only_copy(f"PRD-{invoice}")
-            net = self._net(invoice)
-            self._promise(
-                Decimal(copy["net_amount"]) == net, f"invoice {invoice}: {net} on both sides"
-            )
+        self._psage("copy-invoice", "INV-2026-003", "--no-pdf")
+        self._follows("103")
 
     def _credit(self) -> None:
-        self._title("Credit an invoice: the credit note is set against its copy")
-        self._psage("copy-invoice", "111", "--tax-rate", "GB_STANDARD")
-        self._psage("credit-note", "110")
+        self._tell("One of the invoices was wrong. Its credit note is set against it.")
+        self._psage("credit-note", "CN-2026-001")
         copy = self._only_copy("PRD-111")
         self._promise(Decimal(copy["outstanding_amount"]) == 0, "nothing of the invoice is open")
 
     def _payments(self) -> None:
-        self._title("A customer pays in Sage, in two parts; one of them is a mistake")
-        self._psage("configure", "--sync-payments", "--sync-payments-from", "2026-01-01")
-        copy = self._only_copy("PRD-101")["id"]
-        keeper = self._sandbox.bookkeeper
-        keeper.pay(copy, "100.00", "2026-03-02", "BACS 1")
-        mistake = keeper.pay(copy, "50.00", "2026-03-09", "BACS 2")
+        self._tell("A customer pays. You book it in Sage as ever, and Productive learns of it.")
+        copy = self._only_copy("PRD-103")["id"]
+        self._sandbox.bookkeeper.pay(copy, "1000.00", "2026-03-02", "BACS 1")
         self._psage("sync-payments")
-        self._promise(self._paid("101") == ["100.00", "50.00"], "Productive has both payments")
-        keeper.delete_receipt(mistake)
-        self._say("(the bookkeeper deletes the second receipt)")
-        self._psage("sync-payments")
-        self._promise(self._paid("101") == ["100.00"], "Productive has the first one alone")
-        self._psage("sync-payments")
-        self._promise(not self._written(), "a second run writes nothing")
+        self._promise(self._paid("103") == ["1000.00"], "Productive has the payment")
+
+    # -- tools ------------------------------------------------------------------------------
+
+    def _psage(
+        self, *args: str, exit_code: int = 0, shown: str = "", is_signing_in: bool = False
+    ) -> None:
+        """Run a command; `shown` is what is seen of it and of its answer without the proof."""
+        stage = self._stage
+        self._sandbox.clear_calls()
+        words = shlex.join(args) if stage.shows_proof or not shown else shown
+        stage.say(stage.styled("1;36", f"$ psage {words}"))
+
+        def see(line: str) -> None:
+            if is_signing_in and line.strip().startswith("http"):
+                threading.Thread(target=_allow, args=(line.strip(),), daemon=True).start()
+            if line.strip() and (stage.shows_proof or not shown or line.startswith("Connected")):
+                stage.say(f"  {line}".rstrip())
+
+        began = time.monotonic()
+        # An address is folded on a terminal, and the sign-in needs the whole of it.
+        columns = 0 if is_signing_in else stage.columns - 2
+        code, _ = screen.run(args, self._environment, columns=max(columns, 0), see=see)
+        self.steps.append(
+            {"command": ["psage", *args], "exit_code": code, "seconds": time.monotonic() - began}
+        )
+        if stage.shows_proof:
+            for written in self._written():
+                stage.say(stage.styled("2", f"  > {written}"))
+        self._promise(code == exit_code, f"exit code {exit_code}")
 
     def _paid(self, invoice: str) -> list[str]:
         payments = self._sandbox.productive.payments.values()
@@ -143,42 +182,14 @@ class Demo:
             if row["invoice_id"] == invoice
         ]
 
-    # -- tools ------------------------------------------------------------------------------
-
-    def _psage(self, *args: str, exit_code: int = 0, browser: bool = False) -> None:
-        self._sandbox.clear_calls()
-        self._say(f"\n$ psage {shlex.join(args)}")
-        began = time.monotonic()
-        process = subprocess.Popen(  # noqa: S603 - our own commands
-            [sys.executable, "-m", "productive_sage", *args],
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        overtime = threading.Timer(_LIMIT_S, process.kill)
-        overtime.start()
-        stdout = process.stdout
-        if stdout is None:
-            raise BrokenPromise("the command could not be started")
-        for line in stdout:
-            self._say(f"  {line.rstrip()}")
-            if browser and line.startswith("http"):
-                threading.Thread(target=_allow, args=(line.strip(),), daemon=True).start()
-        code = process.wait()
-        overtime.cancel()
-        self.steps.append(
-            {"command": ["psage", *args], "exit_code": code, "seconds": time.monotonic() - began}
-        )
-        self._promise(code == exit_code, f"exit code {exit_code}")
-
-    def _net(self, invoice: str) -> Decimal:
-        return Decimal(self._sandbox.productive.invoices[invoice]["amount"]) / 100
+    def _follows(self, invoice: str) -> None:
+        copy = self._only_copy(f"PRD-{invoice}")
+        net = Decimal(self._sandbox.productive.invoices[invoice]["amount"]) / 100
+        self._promise(Decimal(copy["net_amount"]) == net, f"the copy's net is Productive's, {net}")
 
     def _written(self) -> list[str]:
         return [
-            f"{call.method} {call.path}"
+            f"{call.method} {call.path} {call.body.decode('utf-8', 'replace')}"
             for call in self._sandbox.calls()
             if call.method in _WRITES and call.service in {"sage", "productive"}
         ]
@@ -191,13 +202,15 @@ class Demo:
     def _promise(self, kept: bool, what: str) -> None:  # noqa: FBT001 - the promise itself
         if not kept:
             raise BrokenPromise(what)
-        self._say(f"  ✓ {what}")
+        if self._stage.shows_proof:
+            self._stage.say(self._stage.styled("2", f"  proven: {what}"))
 
-    def _title(self, text: str) -> None:
-        self._say(f"\n== {text}")
+    def _tell(self, text: str) -> None:
+        self._stage.say("")
+        self._stage.say(self._stage.styled("1", text))
 
 
-def demonstrate(*, as_json: bool, out: IO[str] | None = None) -> int:
+def demonstrate(*, as_json: bool, shows_proof: bool = False, out: IO[str] | None = None) -> int:
     """Walk through the main job. Gives exit code 0, or 1 where a promise was broken."""
     out = out or sys.stdout
     broken = ""
@@ -208,12 +221,21 @@ def demonstrate(*, as_json: bool, out: IO[str] | None = None) -> int:
         if not as_json:
             print(text, file=out, flush=True)
 
+    is_terminal = out.isatty() and not as_json
+    stage = Stage(
+        say,
+        columns=shutil.get_terminal_size().columns if is_terminal else 0,
+        is_coloured=is_terminal
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM") != "dumb",
+        shows_proof=shows_proof,
+    )
     began = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="psage-demo-") as folder,
         Sandbox(limits=10) as sandbox,
     ):
-        demo = Demo(sandbox, Path(folder), say)
+        demo = Demo(sandbox, Path(folder), stage)
         try:
             demo.walk()
         except BrokenPromise as error:
@@ -233,7 +255,7 @@ def demonstrate(*, as_json: bool, out: IO[str] | None = None) -> int:
     elif broken:
         print(f"\nerror: not as promised: {broken}", file=sys.stderr)
     else:
-        say(f"\nEverything as promised, in {seconds} s. Nothing is left behind.")
+        say(f"\nEverything as promised, in {seconds} s.\n{_END}")
     return code
 
 
