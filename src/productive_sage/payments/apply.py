@@ -1,0 +1,160 @@
+"""What was planned for an invoice is done in Productive: removed, changed, created, one by one.
+
+Each new payment is an intent on disk before it is sent. psage changes and removes only what it
+wrote.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import date
+from typing import Any
+
+from productive_sage import markers
+from productive_sage.desk import Desk
+from productive_sage.errors import OutcomeUnknown, PsageError, ServiceUnavailable
+from productive_sage.models import OwnPayment, Payment, ReceiptShare, Report
+from productive_sage.payments import report as reports
+from productive_sage.payments import shares
+from productive_sage.payments.papers import Papers
+from productive_sage.payments.plan import Steps
+
+
+class Writes:
+    """Makes plans true; a dry run reports the same and writes nothing."""
+
+    def __init__(self, desk: Desk, report: Report, verdicts: reports.Verdicts) -> None:
+        self._desk = desk
+        self._report = report
+        self._verdicts = verdicts
+        self._made: dict[str, dict[str, str]] = {}
+        """The ids of the payments this run has created, by Productive id and marker."""
+
+    def apply(self, papers: Papers, steps: Steps) -> None:
+        """Do what was planned for one invoice; the first step that fails ends it.
+
+        Else a payment could stand beside the one it replaces.
+        """
+        if not self._desk.dry_run:
+            self._record(papers, steps)
+        for payment, one in steps.removes:
+            self._remove(papers, payment, one)
+        for payment, share, changes in steps.changes:
+            self._change(papers, payment, share, changes)
+        for share in steps.creates:
+            self._create(papers, share)
+        self._report.settled += 1
+        if not self._desk.dry_run:
+            self._desk.store.stop_waiting(papers.productive_id)
+
+    def _record(self, papers: Papers, steps: Steps) -> None:
+        """Bring psage's records in line with what Productive holds."""
+        store, intents = self._desk.store, dict(papers.intents)
+        for one in steps.found:
+            store.mirror(one, intents.pop(one.marker, None))
+        copied = {markers.in_note(payment.note) for payment in steps.by_hand}
+        for share, one in steps.vanished:
+            # Without its record a person's copy of a payment would pass for psage's own.
+            if share is None or one.marker not in copied:
+                store.unmirror(one.marker)
+        for intent in intents.values():
+            store.close(intent, "lapsed", "never arrived")
+
+    def _remove(self, papers: Papers, payment: Payment, one: OwnPayment) -> None:
+        if not self._desk.dry_run:
+            # One that is said to be gone is forgotten when the next run does not see it either.
+            if self._desk.productive.delete_payment(payment.id):
+                self._desk.store.unmirror(one.marker)
+            else:
+                self._check_gone(papers, payment)
+        self._report.deleted.append(reports.removed(papers, payment, one))
+
+    def _check_gone(self, papers: Papers, payment: Payment) -> None:
+        """Raises ServiceUnavailable where Productive still has what it did not plainly remove."""
+        held, _ = self._desk.productive.payments([papers.productive_id])
+        if any(row.id == payment.id for row in held[papers.productive_id]):
+            raise ServiceUnavailable(
+                f"Productive did not remove payment {payment.id}, nor said why",
+                hint="the next run tries again; if it stays so, remove it in Productive by hand",
+            )
+
+    def _change(
+        self, papers: Papers, payment: Payment, share: ReceiptShare, changes: Mapping[str, Any]
+    ) -> None:
+        if not self._desk.dry_run:
+            self._desk.productive.change_payment(payment.id, self._attributes(papers, changes))
+            self._desk.store.mirror(
+                OwnPayment(share.marker, papers.productive_id, payment.id, share.reference)
+            )
+        self._report.updated.append(reports.written(papers, share, payment.id))
+
+    def _create(self, papers: Papers, share: ReceiptShare) -> None:
+        payment_id = None
+        if not self._desk.dry_run:
+            on = "written_off_on" if share.is_discount else "paid_on"
+            values = {"amount": share.amount, on: share.on, "note": shares.note_of(share)}
+            invoice = {"invoice_id": int(papers.productive_id)}
+            payment_id = self._send(papers, share, invoice | self._attributes(papers, values))
+            self._made.setdefault(papers.productive_id, {})[share.marker] = payment_id
+        self._report.created.append(reports.written(papers, share, payment_id))
+
+    def _send(self, papers: Papers, share: ReceiptShare, attributes: Mapping[str, Any]) -> str:
+        """POST a payment once: no key makes it repeatable, so an unknown end stays open."""
+        desk = self._desk
+        intent = desk.store.begin(
+            "payment",
+            share.marker,
+            desk.sage.business_id,
+            payload=attributes,
+            context={"productive_id": papers.productive_id},
+            at=desk.productive.now(),
+        )
+        try:
+            payment_id = desk.productive.create_payment(attributes)
+        except OutcomeUnknown:
+            raise
+        except PsageError as error:
+            desk.store.close(intent, "refused", error.message)
+            raise
+        one = OwnPayment(share.marker, papers.productive_id, payment_id, share.reference)
+        try:
+            desk.store.mirror(one, intent)
+        except PsageError as error:
+            raise OutcomeUnknown(
+                f"payment {payment_id} is in Productive, but could not be recorded: "
+                f"{error.message}",
+                hint=f"{error.hint}; the next run finds it by its note",
+            ) from error
+        return payment_id
+
+    def _attributes(self, papers: Papers, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values as Productive writes them: whole minor units, plain dates."""
+        sent = dict(values)
+        if "amount" in sent:
+            sent["amount"] = self._desk.productive.minor(sent["amount"], papers.currency)
+        return {
+            name: value.isoformat() if isinstance(value, date) else value
+            for name, value in sent.items()
+        }
+
+    # --- another machine at the same time
+
+    def undouble(self, all_papers: Collection[Papers]) -> None:
+        """Look whether another machine created the same payments meanwhile.
+
+        Of two with one marker the lower id stays, and who made the other removes it.
+        """
+        created = [one for one in all_papers if self._made.get(one.productive_id)]
+        ids = [papers.productive_id for papers in created]
+        payments, _ = self._desk.productive.payments(ids) if ids else ({}, {})
+        for papers in created:
+            made = self._made[papers.productive_id]
+            known = {one.id for one in papers.payments}
+            for payment in payments[papers.productive_id]:  # the oldest first
+                marker = markers.in_note(payment.note) or ""
+                own = made.get(marker, payment.id)
+                if payment.id not in known and int(payment.id) < int(own):
+                    self._verdicts.attempt(papers, self._give_way, made.pop(marker), payment)
+
+    def _give_way(self, _papers: Papers, own: str, other: Payment) -> None:
+        self._desk.productive.delete_payment(own)
+        self._desk.store.mirror(shares.as_mirrored(other, markers.in_note(other.note) or ""))
+        self._report.created = [one for one in self._report.created if one.payment_id != own]

@@ -1,0 +1,153 @@
+"""What a run says of each invoice, and what of it the next run has to know."""
+
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import Any
+
+from productive_sage.copying import living
+from productive_sage.desk import Desk
+from productive_sage.errors import PsageError, Refused, RefusedBySage
+from productive_sage.models import (
+    Change,
+    Failed,
+    Finding,
+    Notice,
+    OwnPayment,
+    Payment,
+    ReceiptShare,
+    Report,
+    Skipped,
+)
+from productive_sage.payments.papers import Papers
+from productive_sage.sage.client import ALLOCATIONS
+
+log = logging.getLogger("psage.payments")
+
+
+class Verdicts:
+    """Which invoices failed, and what a person should look at; one invoice stops no other."""
+
+    def __init__(self, desk: Desk, report: Report) -> None:
+        self._desk = desk
+        self._report = report
+        self._failed = set[str]()
+
+    def has_failed(self, papers: Papers) -> bool:
+        """Whether nothing more is done for an invoice in this run."""
+        return papers.productive_id in self._failed
+
+    def attempt(self, papers: Papers, step: Callable[..., Any], *what: Any) -> Any:
+        """What a step gives for an invoice, or None where it went wrong: then that is said."""
+        try:
+            return step(papers, *what)
+        except PsageError as error:
+            if error.stops_batch:
+                raise
+            self.fail(papers, error)
+        except Exception:  # one invoice's defect must not stop the others
+            log.exception("invoice %s", papers.productive_id)
+            hint = "the log has the details; please report it"
+            said = f"psage met something it does not expect with {papers.label}"
+            self.fail(papers, PsageError(said, hint=hint))
+        return None
+
+    def fail(self, papers: Papers, error: PsageError) -> None:
+        """Say why an invoice is not settled; the next run tries it again."""
+        self._failed.add(papers.productive_id)
+        if papers.label not in error.message:
+            error = error.reworded(f"{papers.label}: {error.message}")
+        self._report.failed.append(Failed(papers.productive_id, papers.number, error))
+        if not self._desk.dry_run:
+            self._desk.store.keep_waiting(
+                papers.productive_id,
+                error.code,
+                error.message,
+                next_step=_step_after(error, papers),
+            )
+
+    def skip(self, papers: Papers, one: Finding) -> None:
+        """Say what a person should look at; it stops nothing."""
+        message = f"{papers.label}: {one.message}"
+        self._report.skipped.append(
+            Skipped(papers.productive_id, papers.number, one.code, message, one.next_step)
+        )
+
+    def remember(self, all_papers: Collection[Papers]) -> None:
+        """Keep what somebody should look at until a run finds it settled."""
+        report, store = self._report, self._desk.store
+        said = {(one.productive_id, one.code, one.message) for one in store.reports()}
+        report.skipped = [
+            replace(one, is_new=(one.productive_id, one.code, one.message) not in said)
+            for one in report.skipped
+        ]
+        now: dict[str, list[Finding]] = {}
+        for one in report.skipped:
+            found = Finding(one.code, one.message, one.next_step)
+            now.setdefault(one.productive_id, []).append(found)
+        before = {productive_id for productive_id, _, _ in said}
+        for papers in all_papers:
+            # Written only where something is or was to be said: a quiet run writes nothing.
+            if papers.productive_id in before | now.keys() and not (
+                self.has_failed(papers) or self._desk.dry_run
+            ):
+                present = now.get(papers.productive_id, [])
+                present = [*present, *living.kept(self._desk, papers.productive_id)]
+                store.replace_reports(papers.productive_id, present)
+
+
+def _step_after(error: PsageError, papers: Papers) -> str:
+    """What settles an invoice that failed; empty where the next run will by itself."""
+    again = f"`psage sync-payments --invoice {papers.productive_id}`"
+    if error.hint:
+        return error.hint.replace("run the command again", f"run {again}")
+    if isinstance(error, Refused):
+        return f"look at the invoice and its payments in Productive, then run {again}"
+    return ""
+
+
+def written(papers: Papers, share: ReceiptShare, payment_id: str | None) -> Change:
+    """The line about a payment that was created or updated; a dry run creates without an id."""
+    return Change(
+        papers.productive_id,
+        papers.number,
+        papers.link.sage_number,
+        payment_id,
+        share.source_id,
+        share.on,
+        share.amount,
+        papers.currency,
+        share.is_discount,
+    )
+
+
+def removed(papers: Papers, payment: Payment, one: OwnPayment) -> Change:
+    """The line about a payment that was removed."""
+    return Change(
+        papers.productive_id,
+        papers.number,
+        papers.link.sage_number,
+        payment.id,
+        one.source_id,
+        payment.written_off_on or payment.paid_on,
+        payment.amount,
+        papers.currency,
+        one.is_discount,
+    )
+
+
+def cannot_see(report: Report, path: str, error: RefusedBySage) -> None:
+    """Say once that this sign-in may not read receipts or allocations."""
+    what = "allocations" if path == ALLOCATIONS else "receipts"
+    code = f"{what}_not_readable"
+    if code in {notice.code for notice in report.notices}:
+        return
+    report.notices.append(
+        Notice(
+            code,
+            f"this sign-in may not read {what} in Sage ({error.words}), so a change of one is "
+            "only seen through its invoice, or by the weekly comparison, and a payment whose "
+            "removal would need it stays; full access to Sales, Purchases and Contacts lets "
+            "psage see them",
+        )
+    )
