@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
 import signal
 import sys
@@ -11,9 +13,12 @@ from contextlib import suppress
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+from .documents import Refusal
 from .handle import Sandbox
 from .keyring import FILE_VARIABLE
+from .sage_contract import Problem
 from .seed import ORGANIZATION_ID, PRODUCTIVE_TOKEN
 from .signin import CLIENT_ID, CLIENT_SECRET
 
@@ -31,27 +36,22 @@ def environment(sandbox: Sandbox, folder: Path) -> dict[str, str]:
 
 
 def serve(*, port: int, state: Path | None, latency_ms: int) -> int:
-    """Run until Ctrl-C; print what to set in another terminal. Gives the exit code."""
+    """Run until Ctrl-C; print what to paste into another terminal. Gives the exit code."""
+    problem = _unfit(state) if state else ""
+    if problem:
+        return _refuse(problem, "name another file with `--state`, or move this one away")
     try:
         sandbox = Sandbox(port=port, latency_ms=latency_ms, state=state).start()
-    except (OSError, ValueError, KeyError) as error:
-        print(
-            f"error: the sandbox cannot start on ports {port} to {port + 2}: {error}\n\n"
-            "hint: choose others with `--port N`, or move the `--state` file away",
-            file=sys.stderr,
+    except OSError as error:
+        return _refuse(
+            f"the sandbox cannot start on ports {port} to {port + 2}: {error}",
+            "choose others with `--port N`",
         )
-        return 2
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return _refuse(f"`{state}` is no state of a sandbox", "name another file with `--state`")
     with tempfile.TemporaryDirectory(prefix="psage-sandbox-") as folder:
-        for name, value in environment(sandbox, Path(folder)).items():
-            print(f"export {name}={shlex.quote(value)}")
-        # The program itself may not be on the path: in a clone it is in the virtual environment.
-        own = Path(sys.argv[0]).absolute()
-        psage = shlex.quote(str(own)) if own.name == "psage" else "psage"
-        print(f"{psage} connect productive --organization-id {ORGANIZATION_ID}")
-        print(f"{psage} connect sage --client-id {CLIENT_ID} --business 'Harbour & Pine Ltd'")
-        print(f"{psage} configure --default-ledger 4010")
-        print(f"{psage} copy-invoice 123", flush=True)
-        print(f"{_ACTS}\nCtrl-C stops the sandbox and forgets this set-up", file=sys.stderr)
+        print("\n".join(_welcome(sandbox, Path(folder))), flush=True)
+        print(f"\n{_ACTS}\n\nCtrl-C stops the sandbox and forgets this set-up", file=sys.stderr)
         if hasattr(signal, "SIGTTIN"):  # in the background of a shell, reading would stop it
             signal.signal(signal.SIGTTIN, signal.SIG_IGN)
         with suppress(KeyboardInterrupt):
@@ -63,34 +63,160 @@ def serve(*, port: int, state: Path | None, latency_ms: int) -> int:
     return 0
 
 
+def _refuse(what: str, hint: str) -> int:
+    print(f"error: {what}\n\nhint: {hint}", file=sys.stderr)
+    return 2
+
+
+def _unfit(state: Path) -> str:
+    """Why a state cannot be kept in this file; empty where it can."""
+    try:
+        if state.exists():
+            json.loads(state.read_text(encoding="utf-8"))
+            with state.open("a", encoding="utf-8"):
+                pass
+        # What is kept is written beside it first.
+        with tempfile.TemporaryFile(dir=state.absolute().parent):
+            pass
+    except ValueError:
+        return f"`{state}` is not JSON, so no state of a sandbox"
+    except OSError as error:
+        return f"the state cannot be kept in `{state}`: {error.strerror or error}"
+    return ""
+
+
+# -- what to paste ----------------------------------------------------------------------------
+
+WORTH_TRYING = (
+    ("INV-2026-001", "Northwind Traders Ltd", "two plain lines, known in Sage"),
+    ("INV-2026-023", "Juniper Street Coffee Ltd", "a discount, new in Sage"),
+    ("INV-2026-004", "Atelier Lumière SARL", "in EUR, with a discount"),
+    ("INV-2026-008", "Kitsune Works K.K.", "in yen"),
+    ("INV-2026-005", "Northwind Traders Ltd", "120 lines"),
+    ("INV-2026-014", "O'Brien & Sons", "the customer is twice in Sage"),
+    ("INV-2026-016", "two customers", "two invoices have this number"),
+    ("INV-2026-015", "Northwind Traders Ltd", "below zero, so refused"),
+    ("CN-2026-001", "Northwind Traders Ltd", "credits INV-2026-011: copy that first"),
+)
+"""Number, customer, and what is special."""
+
+
+def _welcome(sandbox: Sandbox, folder: Path) -> list[str]:
+    """What is printed at the start: how to point a shell here, what to do, what to try."""
+    # The program itself may not be on the path: in a clone it is in the virtual environment.
+    own = Path(sys.argv[0]).absolute()
+    psage = str(own) if own.name == "psage" and " " not in str(own) else "psage"
+    shells = shells_for(environment(sandbox, folder), folder)
+    return [
+        "Productive and Sage are imitated on this machine. In another terminal,",
+        "paste the line of your shell; it points psage at them, and at nothing of yours:",
+        *(line for name, pasted in shells for line in ("", f"  {name}", f"    {pasted}")),
+        "",
+        "Then sign in, and copy an invoice:",
+        "",
+        f"  {psage} connect productive --organization-id {ORGANIZATION_ID}",
+        f'  {psage} connect sage --client-id {CLIENT_ID} --business "Harbour & Pine Ltd"',
+        f"  {psage} configure --default-ledger 4010",
+        f"  {psage} copy-invoice INV-2026-023",
+        "",
+        "Worth trying:",
+        "",
+        *(f"  {number:14}{customer:27}{what}" for number, customer, what in WORTH_TRYING),
+    ]
+
+
+def shells_for(variables: dict[str, str], folder: Path) -> list[tuple[str, str]]:
+    """Write a file for each shell; give each shell's name and the line to paste, the likely first.
+
+    PowerShell runs no script file by default, so it is handed the text of one.
+    """
+    bash, power, cmd = (folder / f"sandbox.{end}" for end in ("sh", "txt", "cmd"))
+    _write(bash, [f"export {name}={shlex.quote(value)}" for name, value in variables.items()])
+    _write(power, [f"$env:{name} = {_power(value)}" for name, value in variables.items()])
+    doubled = {name: value.replace("%", "%%") for name, value in variables.items()}
+    _write(cmd, ["@echo off", *(f'set "{name}={value}"' for name, value in doubled.items())])
+    found = [
+        ("bash, zsh (Linux, macOS)", f". {shlex.quote(str(bash))}"),
+        ("PowerShell", f"Get-Content -Raw {_power(str(power))} | Invoke-Expression"),
+        ("cmd (Windows)", f'call "{cmd}"'),
+    ]
+    return [*found[1:], found[0]] if os.name == "nt" else found
+
+
+def _write(file: Path, lines: list[str]) -> None:
+    file.write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
+def _power(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+# -- what the bookkeeper does -----------------------------------------------------------------
+
 _ACTS = """\
-Type here what the bookkeeper does in Sage, for `psage sync-payments`:
+Type here what the bookkeeper does in Sage:
   pay SI-1 100.00 [2026-03-01]   a receipt for an invoice
-  unpay SI-1                     its receipts are deleted"""
+  unpay SI-1                     its receipts are deleted
+  edit SI-1 95.00 [2]            another price of the first line, or of this one
+  edit SI-1 "New words" [2]      another description
+  void SI-1 ["the reason"]       an invoice or credit note is void"""
 
 
 def act(sandbox: Sandbox, line: str) -> str:
     """Do what a line says a bookkeeper does; give what came of it."""
     try:
         words = shlex.split(line)
-        number = words[1]
-        (invoice,) = [
-            key for key, row in sandbox.sage.invoices.items() if number == row["displayed_as"]
-        ]
+        document = _numbered(sandbox, words[1])
         match words:
             case ["pay", _, amount, *day] if len(day) < 2 and 0 < Decimal(amount) < 10**9:
                 on = date.fromisoformat(day[0]).isoformat() if day else None
-                receipt = sandbox.bookkeeper.pay(invoice, amount, on, "typed here")
+                receipt = sandbox.bookkeeper.pay(document["id"], amount, on, "typed here")
                 return f"receipt {receipt} is booked"
             case ["unpay", _]:
-                paid = [
-                    key
-                    for key, row in sandbox.sage.receipts.items()
-                    if any(one["artefact"]["id"] == invoice for one in row["allocated_artefacts"])
-                ]
-                for receipt in paid:
-                    sandbox.bookkeeper.delete_receipt(receipt)
-                return f"receipts deleted: {len(paid)}"
-    except (ValueError, IndexError, ArithmeticError):
+                return f"receipts deleted: {_unpay(sandbox, document['id'])}"
+            case ["edit", number, to, *place] if len(place) < 2 and to.strip():
+                _edit(sandbox, document, to, int(place[0]) if place else 1)
+                return f"{number} is changed"
+            case ["void", number, *reason] if len(reason) < 2:
+                sandbox.bookkeeper.void(document["id"], *reason)
+                return f"{number} is void"
+    except Refusal as refusal:
+        return f"Sage refuses that: {refusal.problems[0].message}"
+    except (ValueError, IndexError, KeyError, ArithmeticError):
         pass
-    return f"that is none of these, or there is no such invoice:\n{_ACTS}"
+    return f"that is none of these, or there is no such document or line:\n{_ACTS}"
+
+
+def _numbered(sandbox: Sandbox, number: str) -> dict[str, Any]:
+    """The one document of this number in Sage, or ValueError."""
+    held = [*sandbox.sage.invoices.values(), *sandbox.sage.credit_notes.values()]
+    (document,) = [row for row in held if row["displayed_as"].lower() == number.lower()]
+    return document
+
+
+def _unpay(sandbox: Sandbox, invoice: str) -> int:
+    paid = [
+        key
+        for key, row in sandbox.sage.receipts.items()
+        if any(one["artefact"]["id"] == invoice for one in row["allocated_artefacts"])
+    ]
+    for receipt in paid:
+        sandbox.bookkeeper.delete_receipt(receipt)
+    return len(paid)
+
+
+def _edit(sandbox: Sandbox, document: dict[str, Any], to: str, place: int) -> None:
+    """Change the price of a line, or its description where no amount is given."""
+    if place < 1:
+        raise ValueError(place)
+    if document["status"]["id"] == "VOID":
+        raise Refusal(422, [Problem("", "The document is void", "InvalidState")])
+    try:
+        amount = Decimal(to)
+    except ArithmeticError:
+        change: dict[str, object] = {"description": to}
+    else:
+        if not 0 <= amount < 10**9:
+            raise ValueError(to)
+        change = {"unit_price": amount}
+    sandbox.bookkeeper.edit_invoice(document["id"], line=place - 1, **change)
