@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from productive_sage.terminal.render import (
     NARROW,
+    Rows,
     counted,
     fit,
     fitted,
@@ -194,7 +195,7 @@ def as_json(found: "Reconciled") -> dict[str, Any]:
         "since": time.since and time.since.isoformat(),
         "until": time.until and time.until.isoformat(),
         "findings": [_finding_as_json(pair, one) for pair, one in found.compared.found()],
-        "documents": [_row_as_json(row) for row in found.compared.rows],
+        "documents": Rows(found.compared.rows, _row_as_json),
         "totals": [_total_as_json(one) for one in found.compared.totals],
         "unreadable": [
             {"document": one.name, "productive_id": one.id, **one.error.as_json()}

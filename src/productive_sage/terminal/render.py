@@ -3,11 +3,12 @@
 Only this package imports rich. Results go to stdout, everything else to stderr.
 """
 
+import io
 import json
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +63,28 @@ def document(
         "exit_code": exit_code,
         "dry_run": dry_run,
     }
-    # Plain ASCII: every terminal, pipe and code page can take it.
-    print(json.dumps({**head, **fit_all(content)}, indent=2))
+    # Plain ASCII: every terminal, pipe and code page can take it; whole before any is printed.
+    text = io.StringIO()
+    for piece in json.JSONEncoder(indent=2).iterencode({**head, **fit_all(content)}):
+        text.write(piece)
+    print(text.getvalue())
+
+
+class Rows(list[Any]):
+    """A long list in a JSON document, of which each row is made only when it is written."""
+
+    def __init__(self, rows: Sequence[Any], make: Callable[[Any], Any]) -> None:
+        """`make` makes the JSON value of a row."""
+        super().__init__()
+        self._rows, self._make = rows, make
+
+    def __len__(self) -> int:
+        """How many rows there are, which the encoder asks first."""
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Each row, fit to be printed."""
+        return (fit_all(self._make(row)) for row in self._rows)
 
 
 def fit_all(value: Any) -> Any:
@@ -73,6 +94,8 @@ def fit_all(value: Any) -> Any:
             str(key): fit_all(named(one) if key in ("message", "hint") else one)
             for key, one in value.items()
         }
+    if isinstance(value, Rows):
+        return value
     if isinstance(value, list | tuple | set):
         return [fit_all(one) for one in value]
     return value if value is None or isinstance(value, bool | int | float) else redacted(str(value))
