@@ -1,5 +1,6 @@
 """configure by flags: checked against both services before a byte is written."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from productive_sage import config
 from productive_sage.models import Settings
 from productive_sage.sandbox import Sandbox
+from productive_sage.setup import sentences
 from tests.conftest import Psage
 
 
@@ -104,18 +106,77 @@ def test_a_change_is_told_in_a_line_with_what_was_before(services: Sandbox, psag
 
     assert first.splitlines() == [
         "pdf: sage (before: productive)",
-        "default tax rate: Standard 20.00% [GB_STANDARD] (before: not set)",
+        "default tax rate: Standard 20.00% (before: not set)",
     ]
     assert again == "nothing changed: the settings are so already\n"
-    assert gone == "default tax rate: not set (before: Standard 20.00% [GB_STANDARD])\n"
+    assert gone == "default tax rate: not set (before: Standard 20.00%)\n"
 
 
 def test_show_prints_the_settings_without_a_call(services: Sandbox, psage: Psage) -> None:
     result = psage("configure", "--show")
 
     assert result.code == 0
-    assert "default_ledger_account" in result.out
+    assert "Lines are booked to" in result.out
     assert services.calls() == []
+
+
+def test_the_settings_read_as_sentences_with_names(services: Sandbox, psage: Psage) -> None:
+    psage("configure", "--default-ledger", "4010", "--map-item", "Design=DESIGN")
+    psage("configure", "--default-tax-rate", "20%", "--minor-digits", "JPY=0")
+
+    shown = psage("configure", "--show").out
+
+    for words in (
+        "Lines are booked to Sales - Services (4010), unless an item says otherwise.",
+        "Lines of the service type Design go to the item DESIGN.",
+        "Customers at home are billed with Standard 20.00%",
+        "Productive's amounts in JPY have no decimals.",
+        "Payments  They are not brought to Productive",
+        "Sage's address for token is http://127.0.0.1",
+    ):
+        assert words in shown
+    assert not re.search("[0-9a-f]{32}", shown)
+
+
+def test_addresses_are_shown_only_where_they_are_not_the_usual_ones() -> None:
+    told = list(sentences.told(Settings(), {}, {}))
+
+    assert "Address" not in [subject for subject, _ in told]
+    assert any("nothing can be copied" in sentence for _, sentence in told)
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        ("JPY", "must be `CURRENCY=DECIMALS`"),
+        ("JPY=many", "must be `CURRENCY=DECIMALS`"),
+        ("JPY=3", "must be 0 or 2"),
+        ("GBP=0", "must be 2"),
+        ("yen=0", "must be 2"),
+        ("money=2", "three capital letters"),
+    ],
+)
+def test_decimals_that_would_book_a_hundredfold_are_refused(
+    services: Sandbox, psage: Psage, home: Path, pair: str, words: str
+) -> None:
+    before = (home / "default.toml").read_text()
+
+    result = psage("configure", "--minor-digits", pair, "--json")
+
+    assert result.code == 2
+    assert words in result.json["error"]["message"]
+    assert (home / "default.toml").read_text() == before
+
+
+def test_decimals_are_set_for_several_currencies_and_removed(
+    services: Sandbox, psage: Psage
+) -> None:
+    psage("configure", "--minor-digits", "JPY=0", "--minor-digits", "KWD=3")
+    removed = psage("configure", "--minor-digits", "JPY=")
+
+    assert removed.out == "decimals of JPY in Productive: not set any more (before: 0)\n"
+    told = psage("configure", "--show", "--json").json
+    assert told["settings"]["minor_digits"] == {"KWD": 3}
 
 
 def test_show_as_json_is_one_document(services: Sandbox, psage: Psage) -> None:
@@ -159,7 +220,7 @@ def test_the_name_of_an_account_changed_by_hand_is_that_of_sages_list(
 ) -> None:
     changed_by_hand(home, named["old"], named["new"])
 
-    status, shown = psage("status").out, psage("configure", "--show").out
+    status, shown = psage("status").out, psage("-v", "configure", "--show").out
 
     assert "sales to Sales - Products (4000)" in status
     assert f"Sales - Products (4000) [{named['new']}]" in shown
@@ -173,7 +234,7 @@ def test_the_names_of_a_rate_and_of_items_changed_by_hand_follow_too(
     changed_by_hand(home, '"GB_STANDARD"', '"GB_ZERO"')
     changed_by_hand(home, f'"{named["DESIGN"]}"', f'"{named["DEV"]}"')
 
-    status, shown = psage("status").out, psage("configure", "--show").out
+    status, shown = psage("status").out, psage("-v", "configure", "--show").out
 
     assert "tax Zero Rated 0.00%" in status
     assert "Zero Rated 0.00% [GB_ZERO]" in shown
@@ -189,7 +250,7 @@ def test_an_id_nobody_has_read_stands_alone(
     changed_by_hand(home, '"GB_STANDARD"', '"GB_OTHER"')
     changed_by_hand(home, named["DESIGN"], "service:other")
 
-    status, shown = psage("status").out, psage("configure", "--show").out
+    status, shown = psage("status").out, psage("-v", "configure", "--show").out
 
     assert f"sales to {'f' * 32}, tax GB_OTHER" in status
     assert f"default_ledger_account: {'f' * 32} (file)" in shown
@@ -204,7 +265,7 @@ def test_a_comment_in_the_file_names_nothing(
         f'default_ledger_account = "{named["new"]}"{comment}\ndefault_tax_rate = "X"{comment}\n'
     )
 
-    said = psage("status").out + psage("configure", "--show").out
+    said = psage("status").out + psage("-v", "configure", "--show").out
 
     assert "Sales - Products (4000)" in said
     assert "tax X" in said
@@ -230,7 +291,7 @@ def test_a_ledger_that_cannot_be_read_leaves_the_ids(
         file.unlink()
     (home / "default.db").write_bytes(b"x" * 4096)
 
-    shown = psage("configure", "--show")
+    shown = psage("-v", "configure", "--show")
 
     assert shown.code == 0
     assert f"default_ledger_account: {named['old']} (file)" in shown.out

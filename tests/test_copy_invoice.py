@@ -120,13 +120,12 @@ def test_yen_are_refused_until_a_person_says_how_productive_counts_them(
     services: Sandbox, psage: Psage, home: Path
 ) -> None:
     refused = psage("copy-invoice", "108", "--json")
-    path = home / "default.toml"
-    path.write_text(path.read_text() + "[minor_digits]\nJPY = 0\n")
+    assert psage("configure", "--minor-digits", "jpy=0").code == 0
     copied = psage("copy-invoice", "108", "--json")
 
     assert refused.code == 4
     assert refused.only["error"]["code"] == "currency_unclear"
-    assert "JPY = 0" in refused.only["error"]["hint"]
+    assert "`psage configure --minor-digits JPY=0`" in refused.only["error"]["hint"]
     assert copied.code == 0
     (copy,) = copies(services, "108")
     assert Decimal(copy["net_amount"]) == services.productive.invoices["108"]["amount"]

@@ -101,8 +101,9 @@ class Terminal:
 
     @property
     def screen(self) -> str:
-        """What was shown and typed, without the name of the folder."""
+        """What was shown and typed and stayed, without the name of the folder."""
         text = self._seen.getvalue().replace("\r\n", "\n")
+        text = re.sub(r"(\r\x1b\[K[^\r\n]*)*\r\x1b\[K", "", text)  # what is under way
         return text.replace(str(self._home), "~/psage")
 
     def assert_golden(self, name: str) -> None:
@@ -468,9 +469,18 @@ def test_show_says_where_each_setting_comes_from(
 ) -> None:
     write_settings(home)
     monkeypatch.setenv("PSAGE_SAGE_API_URL", "https://sage.example/v3.1")
-    with terminal(home, "configure", "--show", columns=columns) as person:
+    with terminal(home, "-v", "configure", "--show", columns=columns) as person:
         assert person.end() == 0
     person.assert_golden("show")
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_show_reads_as_sentences(home: Path, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_settings(home)
+    monkeypatch.setenv("PSAGE_SAGE_API_URL", "https://sage.example/v3.1")
+    with terminal(home, "configure", "--show", columns=columns) as person:
+        assert person.end() == 0
+    person.assert_golden("sentences")
 
 
 def write_settings(home: Path) -> None:
@@ -513,7 +523,7 @@ def test_show_in_a_pipe_is_one_line_a_setting(
     write_settings(home)
     monkeypatch.setenv("COLUMNS", "40")
 
-    lines = psage("configure", "--show").out.splitlines()
+    lines = psage("-v", "configure", "--show").out.splitlines()
 
     assert "numbering: sage (file)" in lines
     assert "default_ledger_account: Sales - Services (4010) [0123456789abcdef] (file)" in lines
@@ -522,7 +532,7 @@ def test_show_in_a_pipe_is_one_line_a_setting(
 
 
 def test_show_without_a_file_says_so(home: Path, psage: Psage) -> None:
-    result = psage("configure", "--show")
+    result = psage("-v", "configure", "--show")
 
     assert {line.rpartition(" ")[2] for line in result.out.splitlines()} == {"(default)"}
     assert "which is not there yet" in result.err

@@ -116,7 +116,7 @@ def _a(kind: type, words: str) -> _Check:
     return lambda value: None if type(value) is kind else f"must be {words}"
 
 
-def _digits(currency: str) -> _Check:
+def check_digits(currency: str) -> _Check:
     """As many decimals as ISO 4217 gives a currency, or two, as Productive counts most of them.
 
     Any other number books a hundredfold or a hundredth, and no figure of Productive's shows it.
@@ -183,7 +183,7 @@ _KEYS: dict[str, _Check] = {
 }
 _TABLES: dict[str, Callable[[str], _Check]] = {
     "items": lambda _key: _sage_item,
-    "minor_digits": _digits,
+    "minor_digits": check_digits,
     "endpoints": lambda _key: _address,
 }
 

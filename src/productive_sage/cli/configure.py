@@ -77,6 +77,13 @@ def configure(
         str | None,
         typer.Option(metavar="DATE", help="Leave payments of earlier days alone."),
     ] = None,
+    minor_digits: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CURRENCY=N",
+            help="Decimals of Productive's amounts: JPY=0; an empty number removes. Repeatable.",
+        ),
+    ] = None,
     settlement_discount: Annotated[
         str | None,
         typer.Option(
@@ -97,7 +104,7 @@ def configure(
     from dataclasses import asdict, replace
 
     from productive_sage import config
-    from productive_sage.setup import wizard
+    from productive_sage.setup import sentences, wizard
     from productive_sage.terminal import render, tables
 
     home = current.home()
@@ -112,6 +119,7 @@ def configure(
         sync_payments=sync_payments,
         sync_payments_from=a_day("--sync-payments-from", sync_payments_from),
         settlement_discount=settlement_discount,
+        minor_digits=tuple(minor_digits or ()),
     )
     notice = former = None
     can_ask = current.can_ask and not as_json
@@ -146,7 +154,11 @@ def configure(
         if former is not None and not current.quiet:
             tables.changed_settings(former, rows)
         elif not current.quiet:
-            tables.settings(rows)
+            if current.verbose:
+                tables.settings(rows)
+            else:
+                where = config.sources(home.config, os.environ)
+                tables.settings_in_words(sentences.told(settings, _names(home, settings), where))
             there = "" if home.config.exists() else ", which is not there yet"
             print(f"file: {home.config}{there}", file=sys.stderr)
         if notice:

@@ -272,7 +272,10 @@ def _nets(invoice: Invoice) -> list[Decimal]:
     for amount in (*amounts, invoice.net):
         if amount != money.round_for_sage(amount, invoice.currency):
             no_such_part = f"{invoice.currency} has no such part"
-            hint = "check `[minor_digits]` in the settings file"
+            hint = (
+                "look at the amount in Productive, and say how many decimals it has with "
+                f"`psage configure --minor-digits {invoice.currency}=DECIMALS`"
+            )
             if money.is_exact(amount, invoice.currency):
                 no_such_part = "Sage keeps two decimals of every currency"
                 hint = "no copy can be right to the last digit: enter it in Sage by hand"

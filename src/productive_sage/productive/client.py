@@ -635,9 +635,10 @@ class ProductiveClient:
             f"invoice `{said.get('number')}` is in {currency} and Productive says "
             f"`{said.get('amount')}`; whether that counts {unit} or hundredths is not "
             "documented, and psage does not guess",
-            hint="look at the invoice in Productive; then write under `[minor_digits]` in the "
-            f"settings file `{currency} = {usual}` if the amount is {said.get('amount')} times "
-            f"{unit.removeprefix('whole ')}, or `{currency} = 2` if it is that many hundredths",
+            hint="look at the invoice in Productive; then `psage configure --minor-digits "
+            f"{currency}={usual}` if the amount is {said.get('amount')} times "
+            f"{unit.removeprefix('whole ')}, or `psage configure --minor-digits {currency}=2` if "
+            "it is that many hundredths",
         )
 
 

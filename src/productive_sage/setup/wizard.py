@@ -70,6 +70,7 @@ class Answers:
     sync_payments: bool | None = None
     sync_payments_from: date | None = None
     settlement_discount: str | None = None
+    minor_digits: tuple[str, ...] = ()
 
     def are_empty(self) -> bool:
         """Whether nothing was said at all."""
@@ -144,6 +145,8 @@ def _steps(
         yield partial(_tax_rate, desk, answers.default_tax_rate)
     for pair in answers.map_items:
         yield partial(_item_link, settings, desk, pair)
+    for pair in answers.minor_digits:
+        yield partial(_decimals, pair)
     if answers.sync_payments is not None or answers.sync_payments_from is not None:
         yield partial(_payments, answers, settings)
     if answers.settlement_discount is not None:
@@ -156,7 +159,7 @@ def _all(problems: Sequence[PsageError]) -> PsageError:
     return UsageProblem(
         "nothing was written, since several answers are not right: "
         + "; ".join(problem.message for problem in problems),
-        hint=" / ".join(problem.hint for problem in problems if problem.hint),
+        hint=" / ".join(dict.fromkeys(problem.hint for problem in problems if problem.hint)),
     )
 
 
@@ -237,6 +240,23 @@ def _tax_rate(desk: Callable[[], Desk], wanted: str) -> Changes:
             hint="choose another with `--default-tax-rate`",
         )
     return {TAX_RATE: (rate.id, one_line(tax.label(rate, rates)))}
+
+
+def _decimals(pair: str) -> Changes:
+    """How many decimals Productive's amounts have in a currency."""
+    left, equals, right = (part.strip() for part in pair.partition("="))
+    currency = left.upper()
+    if not (equals and left) or (right and not right.isdecimal()):
+        raise UsageProblem(
+            f"`--minor-digits {pair}` must be `CURRENCY=DECIMALS`",
+            hint="for example `--minor-digits JPY=0`; `--minor-digits JPY=` removes it",
+        )
+    if right and (problem := config.check_digits(currency)(int(right))):
+        raise UsageProblem(
+            f"`--minor-digits {pair}` {problem}",
+            hint="look at the amounts of an invoice in that currency in Productive",
+        )
+    return {("minor_digits", currency): (int(right) if right else None, "")}
 
 
 def _item_link(

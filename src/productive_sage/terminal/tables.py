@@ -43,6 +43,16 @@ def settings(rows: Mapping[str, tuple[str, str]]) -> None:
             out().print(one)
 
 
+def settings_in_words(sentences: Iterable[tuple[str, str]]) -> None:
+    """Print the settings as sentences, their subjects in a column."""
+    before = ""
+    for subject, sentence in sentences:
+        head = "" if subject == before else subject
+        before = subject
+        for one in fitted(runnable(sentence), f"{head:<10}", " " * 10):
+            out().print(one)
+
+
 def changed_settings(
     before: Mapping[str, tuple[str, str]], after: Mapping[str, tuple[str, str]]
 ) -> None:
@@ -51,9 +61,16 @@ def changed_settings(
     was, now = ({key: rows[key][0] for key in rows} for rows in (before, after))
     changed = [key for key in keys if was.get(key) != now.get(key)]
     for key in changed:
-        name = "item" if key.startswith("items.") else key.replace("_", " ")
-        old, new = was.get(key, "not linked"), now.get(key, "not linked any more")
-        for one in fitted(f"{name}: {new} (before: {old})", "", "  "):
+        table, _, entry = key.rpartition(".")
+        name = {"items": "item", "minor_digits": f"decimals of {entry} in Productive"}.get(table)
+        none = "not linked" if table == "items" else "not set"
+        # An id of 32 letters tells a person nothing where its name stands beside it.
+        old, new = (
+            re.sub(r"(?<=\S) \[\S+\]$", "", rows.get(key, missing))
+            for rows, missing in ((was, none), (now, f"{none} any more"))
+        )
+        text = f"{name or key.replace('_', ' ')}: {new} (before: {old})"
+        for one in fitted(text, "", "  "):
             out().print(one)
     if not changed:
         out().print("nothing changed: the settings are so already")
