@@ -467,7 +467,7 @@ def test_cron_without_its_keyring_fails_and_names_what_it_does_not_have(
     assert "KEYRING_PROPERTY_KEYRING_KEY" in words
     assert "PYTHON_KEYRING_BACKEND" in words
     assert "PSAGE_PRODUCTIVE_TOKEN" not in words  # a crontab is no place for it
-    assert "docs/cron.md" in words
+    assert "`psage help cron`" in words
     assert "canary-key" not in result.out
 
 

@@ -498,8 +498,7 @@ def test_without_a_keyring_that_answers_the_night_ends_with_3_and_names_the_way_
     assert result.err.startswith(f"error: {words}")
     hint = result.err.split("hint: ")[1]
     assert "PYTHON_KEYRING_BACKEND" in hint
-    assert "`Servers and cron` in the README" in hint
-    assert "## Servers and cron" in README.splitlines()
+    assert "`psage help servers`" in hint
     assert night.calls() == []
 
 

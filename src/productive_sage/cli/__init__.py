@@ -133,6 +133,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Try it": {"demo": trial.demo, "sandbox": trial.sandbox},
 }
 """As `--help` shows them, by what they are for."""
+_NAMES = [name for commands in _COMMANDS.values() for name in commands]
 for _group, _commands in _COMMANDS.items():
     for _name, _command in _commands.items():
         app.command(_name, rich_help_panel=_group)(_command)
@@ -171,16 +172,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _as_meant(args: Sequence[str]) -> list[str]:
     """The words, with `psage help COMMAND` and `psage version` as the options they stand for."""
     match list(args):
-        case ["help", *rest]:
-            return [*rest, "--help"]
+        case ["help", word, *rest] if word in _NAMES or word.startswith("-"):
+            return [word, *rest, "--help"]
+        case ["help"]:
+            return ["--help"]
         case ["version"]:
             return ["--version"]
         case words:
             return words or ["--help"]
 
 
+def _show_topic(word: str) -> int:
+    from productive_sage.cli import topics
+
+    with output():
+        print(topics.text(word, _NAMES))
+    return 0
+
+
 def _run(args: Sequence[str]) -> int:
     try:
+        if args[0] == "help":  # and a topic, as a command became its --help
+            return _show_topic(args[1])
         result = app(args, prog_name="psage", standalone_mode=False)
     except PsageError as error:
         return _fail(args, error)

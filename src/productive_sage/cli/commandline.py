@@ -43,12 +43,15 @@ _REMOVES = {"--default-tax-rate"}
 
 class _Group(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The commands by what they are for, each with its whole sentence."""
+        """The commands by what they are for, each with its whole sentence, and the topics."""
+        from productive_sage.cli import topics
+
         groups: dict[str, list[tuple[str, str]]] = {}
         for name in self.list_commands(ctx):
             command: Any = self.commands[name]
             row = (name, command.get_short_help_str(400))
             groups.setdefault(command.rich_help_panel, []).append(row)
+        groups["Topics of `psage help TOPIC`"] = list(topics.titles().items())
         for title, rows in groups.items():
             with formatter.section(title):
                 formatter.write_dl(rows)

@@ -348,8 +348,7 @@ class _Examination:
             raise KeyringUnavailable(
                 f"in an environment as empty as cron's: {why}{f'; {without}' if lacks else ''}",
                 hint="name in the crontab line, in front of `psage`, what the keyring needs, such "
-                "as PYTHON_KEYRING_BACKEND and its key; docs/cron.md has the recipe, and how to "
-                "try the line by hand",
+                "as PYTHON_KEYRING_BACKEND and its key; `psage help cron` says more",
             )
         said = "it answers in an environment as empty as cron's"
         if [name for name in lacks if name.startswith("PSAGE_")]:

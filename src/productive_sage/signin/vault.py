@@ -49,7 +49,7 @@ _BUSY_S = 120
 """So long a back end may compute, or wait for a processor, beyond its time limit."""
 _WAY_OUT = (
     "unlock the keyring, or choose another back end with PYTHON_KEYRING_BACKEND "
-    "(see `Servers and cron` in the README)"
+    "(see `psage help servers`)"
 )
 
 _T = TypeVar("_T")
