@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import os
 import shutil
 import sqlite3
@@ -137,7 +138,7 @@ def test_people_get_a_line_for_each_check_and_a_word_for_each_result(
     assert result.out.splitlines() == [line for line in lines if not line.startswith("ok ")]
     lines = result.out.splitlines()
     assert lines[0].startswith("warning  home ")
-    assert lines[1] == f"         -> close it with `chmod 0700 {home}`"
+    assert lines[1] == f"{'':31}-> close it with `chmod 0700 {home}`"
     assert "failure  ledger account " in result.out
     assert "-> choose another with `psage configure --default-ledger CODE`" in result.out
     assert lines[-1] == "17 checks: 2 failures and 1 warning"
@@ -970,7 +971,7 @@ def test_another_profile_is_named_in_what_to_do(
 ) -> None:
     result = psage("--profile", "labs", "doctor")
 
-    assert "run `psage --profile labs connect sage`" in result.out
+    assert "run `psage --profile labs connect`" in result.out
     assert keyring.get_keyring() is memory_keyring
 
 
@@ -1116,3 +1117,55 @@ def test_a_defect_prints_no_traceback_where_there_is_no_log(home: Path) -> None:
     assert "psage met something it does not expect (RuntimeError)" in done.stdout
     assert done.stderr == ""
     assert done.stdout.splitlines()[-1] == "1"
+
+
+# --- for people
+
+
+def test_where_nothing_is_connected_that_is_the_one_finding(offline: Sandbox, psage: Psage) -> None:
+    result = psage("doctor")
+
+    assert result.code == 2
+    assert result.out.count("failure") == 1
+    assert "warning" not in result.out
+    assert "nothing is connected yet" in result.out
+    assert "`psage connect`, then `psage configure`" in result.out
+    assert "17" not in result.out.splitlines()[-1]
+    everything = psage("-v", "doctor").out
+    assert "Productive is not connected" in everything
+    assert "Sage is not connected" in everything
+
+
+def test_another_trouble_is_told_beside_it_that_nothing_is_connected(
+    offline: Sandbox, psage: Psage, home: Path
+) -> None:
+    home.mkdir(mode=0o700)
+    (home / "default.toml").write_text('numbering = "both"\n')
+
+    shown = psage("doctor").out
+
+    assert shown.count("failure") == 2
+    assert "numbering" in shown
+
+
+def test_with_one_service_connected_the_other_is_named(well: Sandbox, psage: Psage) -> None:
+    Vault("default").forget("sage")
+
+    shown = psage("doctor").out
+
+    assert "`psage connect sage`" in shown
+    assert "nothing is connected" not in shown
+
+
+def test_the_columns_of_all_checks_line_up(
+    well: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "xterm")
+
+    lines = re.sub(r"\x1b\[[\d;]*m", "", psage("-v", "doctor").out).splitlines()[:-1]
+
+    assert all(line[30] == " " and line[31:].strip() for line in lines)
+    assert all(line[31] != " " for line in lines if line[0] != " ")
+    assert all(len(line) <= 100 for line in lines)

@@ -365,13 +365,17 @@ def doctor(
             pool = error
         for check in doctors.examine(home, current.vault(), pool, os.environ, with_cron=cron):
             checks.append(check)
-            if not as_json:
+            if current.verbose and not as_json:
                 with output():
-                    tables.check(check, verbose=current.verbose)
+                    tables.check(check)
                 progress.say("Trying everything psage stands on ...")
-    if not (as_json or current.quiet):
+    if not as_json:
+        found = doctors.findings(checks)
         with output():
-            render.line(doctors.summary(checks))
+            for check in () if current.verbose else found:
+                tables.check(check)
+            if not current.quiet:
+                render.line(doctors.summary(checks))
     worst = doctors.worst(checks)
     code = worst.exit_code if worst else 0
     if as_json:

@@ -62,6 +62,8 @@ _SLOW, _WRONG = timedelta(minutes=2), timedelta(minutes=5)
 _RECENT = timedelta(days=31)
 """A lock date this near may stop an invoice of this month or the last."""
 _CRON_TIMEOUT_S = 60
+_SIGN_IN = "sign-in"
+_MAKES_HOME = "`psage connect` makes it"
 _CRON_HAS = (
     *("HOME", "LOGNAME", "USER", "SHELL", "PSAGE_HOME"),
     # Windows gives these to a task; without SYSTEMROOT Python does not even start.
@@ -114,6 +116,23 @@ def worst(checks: Sequence[Check]) -> Check | None:
     return min(failed, key=lambda check: check.exit_code, default=None)
 
 
+def findings(checks: Sequence[Check]) -> list[Check]:
+    """What a person is to see to: where nothing is connected yet, that and not its wake."""
+    found = [check for check in checks if check.result in (WARNING, FAILURE)]
+    missing = [check for check in found if isinstance(check.error, NotConnected)]
+    if len(missing) < len(_SERVICES):
+        return found
+    rest = [one for one in found if one not in missing and not _is_new_home(one)]
+    remedy = "run `psage connect`, then `psage configure`"
+    return [*rest, Check(_SIGN_IN, FAILURE, "nothing is connected yet", remedy, missing[0].error)]
+
+
+def _is_new_home(check: Check) -> bool:
+    """Whether the trouble is only that nothing was set up yet."""
+    is_not_made = check.name == "home" and check.remedy == _MAKES_HOME
+    return is_not_made or isinstance(check.error, NoDefaultLedger)
+
+
 def summary(checks: Sequence[Check]) -> str:
     """How it all went, in a sentence."""
     results = [check.result for check in checks]
@@ -121,6 +140,8 @@ def summary(checks: Sequence[Check]) -> str:
     if not failures and not warnings:
         return f"{_count(len(checks), 'check')}, and all is well"
     left = results.count(NOT_TRIED)
+    if findings(checks)[-1].name == _SIGN_IN:
+        return f"{_count(left, 'check')} can be made after that"
     return (
         f"{_count(len(checks), 'check')}: {_count(failures, 'failure')} and "
         f"{_count(warnings, 'warning')}{f'; {left} not tried' if left else ''}"
@@ -271,7 +292,7 @@ class _Examination:
         """The folder and what is in it can be used, and by nobody else."""
         folder = self._home.folder
         if not folder.exists():
-            raise _Doubt(f"there is no folder `{folder}` yet", "`psage connect` makes it")
+            raise _Doubt(f"there is no folder `{folder}` yet", _MAKES_HOME)
         if not folder.is_dir():
             raise HomeUnusable(
                 f"`{folder}` is not a folder",

@@ -43,13 +43,20 @@ def settings(rows: Mapping[str, tuple[str, str]]) -> None:
             out().print(one)
 
 
+_NARROWEST = 60
+"""Below so many columns a word of a heading takes no column of its own."""
+
+
 def settings_in_words(sentences: Iterable[tuple[str, str]]) -> None:
     """Print the settings as sentences, their subjects in a column."""
     before = ""
     for subject, sentence in sentences:
         head = "" if subject == before else subject
         before = subject
-        for one in fitted(runnable(sentence), f"{head:<10}", " " * 10):
+        lines = fitted(runnable(sentence), f"{head:<10}", " " * 10)
+        if out().width < _NARROWEST:
+            lines = fitted(f"{subject}: {runnable(sentence)}", "", "  ")
+        for one in lines:
             out().print(one)
 
 
@@ -122,19 +129,19 @@ def _print_hanging(text: str, indent: int) -> None:
     print(let_go("\n".join(lines)))
 
 
-def check(one: "Check", *, verbose: bool) -> None:
-    """Print one check in a line, and what to do about it in another; what is well if `verbose`."""
+def check(one: "Check") -> None:
+    """Print one check, and under it what to do about it."""
     from rich.text import Text
 
-    if one.result in ("ok", "not_tried") and not verbose:
-        return
     styles = {"ok": "green", "warning": "bold yellow", "failure": "bold red"}
     style, result = styles.get(one.result, "dim"), one.result.replace("not_tried", "-")
     name = one.name.replace("_", " ")
-    first, later = f"{result:<9}", " " * 9
-    lines = [*fitted(f"{name:<22}{runnable(one.message)}", first, later)]
+    first, message, indent = f"{result:<9}", f"{name}: {runnable(one.message)}", " " * 9
+    if out().width >= NARROW:
+        first, message, indent = f"{result:<9}{name:<22}", runnable(one.message), " " * 31
+    lines = [*fitted(message, first, indent)]
     if one.remedy:
-        lines += fitted(f"-> {runnable(one.remedy)}", later, f"{later}   ")
+        lines += fitted(f"-> {runnable(one.remedy)}", indent, f"{indent}   ")
     for line in lines:
         out().print(Text.assemble((line[:9], style), line[9:]))
 
