@@ -1,9 +1,11 @@
 """What is found where both books are held together: each kind by table, and what always holds."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,7 +75,11 @@ def document(key: int, **changes: Any) -> SageDocument:
 
 
 def booked(key: int, **changes: Any) -> Booked:
-    own = {name: changes.pop(name) for name in ("shares", "credits", "kind") if name in changes}
+    own = {
+        name: changes.pop(name)
+        for name in ("shares", "credits", "kind", "is_clear")
+        if name in changes
+    }
     return Booked(own.pop("kind", INVOICE), document(key, **changes), **own)
 
 
@@ -293,6 +299,48 @@ CASES: dict[str, tuple[list[Entry], list[Booked], list[Copied], dict[str, Any], 
 }
 
 
+CASES |= {
+    "deleted here, and credited there": (
+        [],
+        [booked(1, outstanding=Decimal(0), credits=(("x", Decimal(120)),))],
+        [copied(1)],
+        {"deleted_in_productive": {"1": DAY}},
+        [],
+    ),
+    "twice, and one of them credited": (
+        [entry(1)],
+        [
+            booked(1),
+            booked(2, reference="PRD-1", outstanding=Decimal(0), credits=(("x", Decimal(120)),)),
+        ],
+        [copied(1)],
+        {},
+        [],
+    ),
+    "what settles it is not said, and another amount is open": (
+        [entry(1)],
+        [booked(1, outstanding=Decimal(70), is_clear=False)],
+        [copied(1)],
+        {},
+        ["payments_unclear"],
+    ),
+    "what settles it is not said, and the same is open": (
+        [entry(1, paid=Decimal(50), unpaid=Decimal(70))],
+        [booked(1, outstanding=Decimal(70), is_clear=False)],
+        [copied(1)],
+        {},
+        [],
+    ),
+    "a payment never answered for, of an invoice nobody shows": (
+        [],
+        [],
+        [],
+        {"open_writes": {"1": "a new payment was sent to Productive"}},
+        ["outcome_unknown"],
+    ),
+}
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_each_kind_of_finding_is_found_and_nothing_else(name: str) -> None:
     here, there, copies, records, expected = CASES[name]
@@ -452,6 +500,27 @@ def test_a_time_takes_what_either_side_has_in_it_and_what_differs_comes_first() 
 
     assert [row.pair.productive_id for row in found.rows] == ["2", "3"]
     assert codes(found) == [("2", "edited_in_sage")]
+
+
+def test_what_stands_in_the_way_of_a_credit_note_is_said() -> None:
+    whole, _, _ = note(2, 1)
+    part = replace(whole, id="3", number="INV-3", total=Decimal(-50))
+
+    found = run([entry(1), whole, part], [])
+
+    steps = {pair.productive_id: one.step for pair, one in found.found()}
+    assert "`psage copy-invoice 1`" in steps["2"]
+    assert "whole invoice alone" in steps["3"]
+
+
+def test_every_code_is_explained() -> None:
+    explained = (Path(__file__).parent.parent / "docs" / "reconcile.md").read_text()
+
+    source = Path(compare.__code__.co_filename).parent
+    text = "".join(one.read_text() for one in source.glob("*.py"))
+    made = {*re.findall(r'Finding\(\s*"(\w+)"', text), "open_in_sage", "open_in_productive"}
+    assert len(made) > 20
+    assert [code for code in made if f"`{code}`" not in explained] == []
 
 
 _MONEY = st.decimals(-(10**7), 10**7, places=2)

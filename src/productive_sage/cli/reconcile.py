@@ -1,5 +1,6 @@
 """`reconcile`."""
 
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -42,6 +43,11 @@ def reconcile(
     first, last = a_month(month) if month else (a_day("--since", since), a_day("--until", until))
     if first and last and first > last:
         raise UsageProblem(f"`--since {first}` is after `--until {last}`")
+    if form == "html" and sys.stdout.isatty():
+        raise UsageProblem(
+            "a page is for a browser, not for a terminal",
+            hint="put it into a file: `psage reconcile --format html > reconciliation.html`",
+        )
     time = reconciling.Time(first, last)
     # With `--adopt` psage's records are written to, which takes the run lock; no service ever is.
     with current.desk(lambda _settings: None, dry_run=not adopt, read_only=True) as desk:

@@ -72,9 +72,13 @@ def compare(
     sync: Sync = _ALWAYS,
 ) -> Compared:
     """Hold both lists together; `read` are payments that were looked at, by Productive id."""
-    pairs = pairing.pair_up(billed, booked, records.copies)
+    pairs = pairing.pair_up(billed, booked, records.copies, records.open_writes)
     numbers = pairing.repeated(billed)
-    found = {one.productive_id: [*rules.findings(one, records, numbers)] for one in pairs}
+    by_id = {one.productive_id: one for one in pairs}
+    found = {
+        key: [*rules.findings(one, records, numbers, by_id.get(rules.credit_of(one)))]
+        for key, one in by_id.items()
+    }
     for pair, finding in credited.findings(pairs, numbers):
         found[pair.productive_id].append(finding)
     of_notes = paid.codes_of_notes(credited.notes_of(pairs), found)

@@ -108,6 +108,9 @@ def findings(
     if not is_comparable(pair) or pair.billed is None or pair.booked is None:
         return
     name = named(pair, numbers)
+    if not pair.booked.is_clear:
+        yield from _unclear(pair, name)
+        return
     if paid is None:
         told = [*_by_sum(pair, sync, name)]
     else:
@@ -134,6 +137,19 @@ def findings(
     yield Finding(code, message, (Figure("open", here, there),), command, step)
 
 
+def _unclear(pair: Pair, name: str) -> Iterator[Finding]:
+    """Where Sage does not say what settles a copy, what is open has to do."""
+    if pair.billed and pair.booked and pair.billed.unpaid != pair.booked.open:
+        yield Finding(
+            "payments_unclear",
+            f"Sage does not say plainly what settles {pair.booked.document.number}, and another "
+            "amount is open there",
+            (Figure("open", pair.billed.unpaid, pair.booked.open),),
+            f"psage sync-payments {name}",
+            "the sync reads the copy whole, and says what it cannot tell",
+        )
+
+
 def _paid(pair: Pair) -> Figure:
     here = pair.billed.paid if pair.billed else None
     return Figure("paid", here, pair.booked.paid if pair.booked else None)
@@ -149,7 +165,7 @@ def _synchronise(sync: Sync, name: str, days: Sequence[date]) -> str:
 
 
 def _by_sum(pair: Pair, sync: Sync, name: str) -> Iterator[Finding]:
-    if pair.billed is None or pair.booked is None or not pair.booked.is_clear:
+    if pair.billed is None or pair.booked is None:
         return
     if pair.billed.paid < pair.booked.paid:
         yield Finding(

@@ -1,21 +1,25 @@
 """Which document of Sage is the copy of which one of Productive. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
-from productive_sage.models import Entry
+from productive_sage.models import INVOICE, Entry
 from productive_sage.reconcile.sides import Booked, Copied, Pair
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 def pair_up(
-    billed: Sequence[Entry], booked: Sequence[Booked], copies: Sequence[Copied]
+    billed: Sequence[Entry],
+    booked: Sequence[Booked],
+    copies: Sequence[Copied],
+    sent: Collection[str] = (),
 ) -> list[Pair]:
     """A pair for each document of Productive, each copy psage knows, and each marker in Sage.
 
-    Drafts of Productive that were never copied are none. Of several copies the one counts that is
-    in the books and that psage knows, the latest of these.
+    And for what was `sent` and never answered for, by Productive id. Drafts of Productive that were
+    never copied are none. Of several copies the one counts that is in the books and that psage
+    knows, the latest of these; a further one that was credited in full counts no more.
     """
     entries = {one.id: one for one in billed}
     documents = {one.id: one for one in booked}
@@ -29,12 +33,16 @@ def pair_up(
         # A record comes first: people edit references.
         if key := owner.get(one.id) or (mark[0] if mark else ""):
             found.setdefault(key, []).append(one)
-    keys = dict.fromkeys([*entries, *records, *found])
+    keys = dict.fromkeys([*entries, *records, *found, *sent])
     pairs = (
         _pair(key, entries.get(key), records.get(key, []), found.get(key, []), documents)
         for key in keys
     )
-    return [one for one in pairs if one.copied or one.booked or one.is_due_in_books]
+    return [
+        one
+        for one in pairs
+        if one.copied or one.booked or one.is_due_in_books or one.productive_id in sent
+    ]
 
 
 def _pair(
@@ -46,28 +54,29 @@ def _pair(
 ) -> Pair:
     known = {one.sage_id: one for one in records if one.sage_id in documents}
 
-    def rank(one: Booked) -> tuple[bool, bool, bool, int, float]:
+    def rank(one: Booked) -> tuple[bool, bool, bool, bool, int, float]:
         record, mark = known.get(one.id), one.mark
         copy = record.copy if record else mark[1] if mark else 0
         made = one.document.made_at or _NEVER
-        return (not one.is_void, one.is_booked, record is not None, copy, -made.timestamp())
+        is_known, is_owed = record is not None, not one.is_credited
+        return (not one.is_void, one.is_booked, is_known, is_owed, copy, -made.timestamp())
 
     best = max(found, key=rank, default=None)
     others = sorted(
-        (one for one in found if one.is_booked and one is not best),
+        (one for one in found if one.is_booked and one is not best and not one.is_credited),
         key=lambda one: (one.document.made_at or _NEVER, one.id),
     )
     latest = records[-1] if records else None
     copied = known.get(best.id) if best else latest
     if best and best.is_void and latest:
         copied = copied or latest
-    kind = entry.kind if entry else best.kind if best else records[-1].kind
+    kind = next((one.kind for one in (entry, best, latest) if one), INVOICE)
     is_alive = bool(best and best.is_booked)
     return Pair(key, kind, entry, best, copied, tuple(others) if is_alive else ())
 
 
 def repeated(billed: Iterable[Entry]) -> set[str]:
-    """The numbers that name several documents, or that may be taken for an id."""
+    """The numbers that name several documents."""
     seen, twice = set[str](), set[str]()
     for one in billed:
         number = one.number.strip().casefold()

@@ -81,7 +81,7 @@ def read(desk: Desk) -> Sides:
                 desk.sage.business_id
             )
         },
-        open_writes=_open_writes(desk),
+        open_writes=_open_writes(desk, notices),
         contacts=_contacts(desk, booked, notices),
         deleted_in_productive=_deleted(desk, listed.entries, booked) | listed.deleted,
         deleted_in_sage=deleted,
@@ -220,13 +220,19 @@ def _is_of(one: Booked, productive_ids: Collection[str]) -> bool:
 # --- psage's records
 
 
-def _open_writes(desk: Desk) -> dict[str, str]:
-    """What was sent and never answered for, by Productive id."""
+def _open_writes(desk: Desk, notices: list[Notice]) -> dict[str, str]:
+    """What was sent and never answered for, by Productive id; of a new customer in `notices`."""
     found = dict[str, str]()
     for intent in desk.store.open_payments():
         found[str(intent.context["productive_id"])] = "a new payment was sent to Productive"
     for intent in desk.store.open_intents():
-        if intent.kind != "contact":
+        if intent.kind == "contact":
+            company, _, currency = intent.source_id.partition(" ")
+            said = f"a new customer in Sage, for company {company} in {currency}, was sent and "
+            notices.append(
+                Notice("outcome_unknown", f"{said}never answered for; the next copy finds out")
+            )
+        else:
             found[intent.source_id] = f"{_what(intent)} was sent to Sage"
     return found
 

@@ -27,10 +27,12 @@ _SHOWN = {"net": "net", "tax": "tax", "on": "date", "due": "due date"}
 _AMOUNTS = frozenset(("net", "tax", "total"))
 
 
-def findings(pair: Pair, records: Records, numbers: Collection[str]) -> Iterator[Finding]:
+def findings(
+    pair: Pair, records: Records, numbers: Collection[str], invoice: Pair | None = None
+) -> Iterator[Finding]:
     """What is to be said of one document, but for payments and credits.
 
-    `numbers` are those that name several documents.
+    `numbers` are those that name several documents, `invoice` is what a credit note credits.
     """
     name = named(pair, numbers)
     if said := records.open_writes.get(pair.productive_id):
@@ -39,7 +41,7 @@ def findings(pair: Pair, records: Records, numbers: Collection[str]) -> Iterator
         yield from _without_invoice(pair, records, name)
     elif pair.booked is None or pair.booked.is_void:
         if pair.is_due_in_books:
-            yield _without_copy(pair, records, name)
+            yield _without_copy(pair, records, name, invoice)
     elif pair.booked.document.is_draft:
         yield _draft(pair, pair.booked, name)
     else:
@@ -85,7 +87,7 @@ def _unknown(pair: Pair, said: str, name: str) -> Finding:
 
 
 def _without_invoice(pair: Pair, records: Records, name: str) -> Iterator[Finding]:
-    if pair.booked is None or not pair.booked.is_booked:
+    if pair.booked is None or not pair.booked.is_booked or pair.booked.is_credited:
         return
     number = pair.booked.document.number
     figures = (both(pair), Figure("open", None, pair.booked.open))
@@ -117,7 +119,7 @@ def _without_invoice(pair: Pair, records: Records, name: str) -> Iterator[Findin
         )
 
 
-def _without_copy(pair: Pair, records: Records, name: str) -> Finding:
+def _without_copy(pair: Pair, records: Records, name: str, invoice: Pair | None) -> Finding:
     figures = (both(pair),)
     anew = f"psage {pair.kind.command} {name} --create-new"
     if pair.booked:
@@ -134,6 +136,7 @@ def _without_copy(pair: Pair, records: Records, name: str) -> Finding:
             "it is finalised, and was never copied",
             figures,
             f"psage {pair.kind.command} {name}",
+            _before_a_credit_note(pair, invoice),
         )
     if pair.copied.sage_id in records.deleted_in_sage:
         said = f"its copy {pair.copied.sage_number} was deleted in Sage"
@@ -145,6 +148,19 @@ def _without_copy(pair: Pair, records: Records, name: str) -> Finding:
         f"psage open {name}",
         "look for it in Sage; see whether the sign-in still reaches the business",
     )
+
+
+def _before_a_credit_note(pair: Pair, invoice: Pair | None) -> str:
+    """What stands in the way of copying a credit note; empty where nothing does."""
+    if invoice is None or pair.billed is None or invoice.billed is None:
+        return ""
+    if pair.billed.total != -invoice.billed.total:
+        return (
+            "psage copies a credit note for a whole invoice alone; enter this one in Sage by hand"
+        )
+    if invoice.booked is None or not invoice.booked.is_booked:
+        return f"copy what it credits first: `psage copy-invoice {invoice.productive_id}`"
+    return ""
 
 
 def _draft(pair: Pair, booked: Booked, name: str) -> Finding:

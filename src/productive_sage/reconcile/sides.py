@@ -98,6 +98,12 @@ class Booked:
         return self._signed(self.document.outstanding or money.ZERO)
 
     @property
+    def is_credited(self) -> bool:
+        """Whether it is credited in full, and so asks for nothing."""
+        credited = sum((amount for _, amount in self.credits), money.ZERO)
+        return self.kind is INVOICE and credited >= self.total > 0
+
+    @property
     def facts(self) -> Facts:
         """What is compared with Productive."""
         due = self.document.due_on if self.kind is INVOICE else None

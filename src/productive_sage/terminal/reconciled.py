@@ -72,7 +72,9 @@ def verdict(found: "Reconciled") -> str:
         return "no documents"
     if found.error is None:
         count = counted(len(rows), "document")
-        return f"{count} compared: both books agree"
+        notes = sum(one.severity == "note" for _, one in found.compared.found())
+        agreed = f", but for {counted(notes, 'tax', 'taxes')} agreed to before" if notes else ""
+        return f"{count} compared: both books agree{agreed}"
     codes = Counter(one.code for _, one in found.compared.found() if one.severity != "note")
     kinds = ", ".join(f"{count} {spoken(code)}" for code, count in codes.most_common())
     said = f"{counted(len(rows), 'document')} compared, {differing} differ"

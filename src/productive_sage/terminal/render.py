@@ -265,6 +265,6 @@ def as_one(errors: Sequence[PsageError], total: int) -> PsageError:
     )
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 payment`, `2 payments`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str, several: str = "") -> str:
+    """`1 payment`, `2 payments`; `several` is a plural of another form."""
+    return f"{number} {noun if number == 1 else several or f'{noun}s'}"
