@@ -40,6 +40,7 @@ from productive_sage.sandbox import (
 )
 from productive_sage.signin import oauth
 from productive_sage.signin.vault import ProductiveSignIn, SageSignIn, Vault
+from productive_sage.store import CopyFacts
 from tests.contract.check import problems
 
 SEQUENCES = 12
@@ -387,3 +388,19 @@ def first_line(sandbox: Sandbox, productive_id: str) -> str:
     """The id of an invoice's first line in Productive."""
     lines = sandbox.productive.line_items
     return next(key for key, row in lines.items() if row["invoice_id"] == productive_id)
+
+
+A_COPY = CopyFacts(
+    copy=1,
+    number="INV-7",
+    currency="GBP",
+    company_id="507",
+    contact_name="Juniper",
+    country="GB",
+    tax_rate_id="",
+    said={},
+    expected={},
+    pending=(),
+    number_sent=False,
+)
+"""What is known of a copy when it is begun."""

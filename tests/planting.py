@@ -4,14 +4,14 @@ import copy
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from productive_sage.models import CREDIT_NOTE, OwnPayment
 from productive_sage.sandbox import Sandbox
 from productive_sage.store import Link, Store
-from tests.conftest import Psage, copies
+from tests.conftest import A_COPY, Psage, copies
 
 DAY = "2026-03-02"
 
@@ -229,9 +229,9 @@ def for_another_customer(book: Book, key: str) -> None:
 def an_update_never_answered(book: Book, key: str) -> None:
     own = book.copy_of(key)
     with book.store() as store:
-        (business,) = store.businesses()
-        context = {"kind": "invoice", "copy": 1, "sage_id": own["id"], "number": ""}
-        store.begin("update", key, business, payload={"n": key}, context=context)
+        (business,) = store.copies.businesses()
+        facts = replace(A_COPY, sage_id=own["id"], number="")
+        store.intents.begin("update", key, business, payload={"n": key}, facts=facts)
 
 
 @plant("payment_missing")
@@ -292,13 +292,13 @@ def _paid_whole(book: Book) -> Iterator[str]:
     with book.store() as store:
         for key in book.paid:
             own = book.sandbox.productive.invoices[key]
-            if len(store.mirrored(key)) == 1 and not own["amount_unpaid"]:
+            if len(store.payments.of(key)) == 1 and not own["amount_unpaid"]:
                 yield key
 
 
 def _payment(book: Book, key: str) -> OwnPayment:
     with book.store() as store:
-        (one,) = store.mirrored(key)
+        (one,) = store.payments.of(key)
     return one
 
 
@@ -361,13 +361,13 @@ def credited_twice(book: Book, invoice: str, note: str) -> str:
     )
     twin = book.double(book.copy_of(note)["id"], f"PRD-{second}")
     with book.store() as store:
-        found = store.latest(note)
+        found = store.copies.latest(note)
         assert found
         one = Link(
             *(0, second, 1, found.business_id, twin, "SCN-twin", None, False, None, frozenset()),
             *(None, None, CREDIT_NOTE, found.credited_sage_id),
         )
-        store.adopt(one)
+        store.copies.adopt(one)
     return invoice
 
 

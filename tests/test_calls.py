@@ -113,7 +113,7 @@ def test_a_quiet_sync_of_10_000_invoices_takes_five_calls_and_two_seconds(
     assert psage("configure", "--sync-payments", "--sync-payments-from", "2026-01-01").code == 0
     links = [(str(n), f"{n:032x}", f"SI-{n}", long_ago) for n in range(1000, 11_000)]
     with Store(home / "default.db") as store:
-        with store.write() as db:
+        with store.db.write() as db:
             db.executemany(
                 "INSERT INTO link (productive_id, copy, business_id, sage_id, sage_number, "
                 "number_sent, pending, copied_at) "
@@ -125,7 +125,7 @@ def test_a_quiet_sync_of_10_000_invoices_takes_five_calls_and_two_seconds(
                 "VALUES (?, ?, ?, '', ?)",
                 [(f"psage r{n}/{key}", n, n, f"r{n}") for n, key, *_ in links],
             )
-        store.set_cursors(
+        store.cursors.set(
             {
                 payments.UNTIL: an_hour_ago,
                 payments.FULL: an_hour_ago,

@@ -252,7 +252,7 @@ def test_links_history_and_settings_stay(services: Sandbox, psage: Psage, home: 
     assert "Removed" not in result.out
     assert (home / "default.toml").read_bytes() == settings
     with Store(home / "default.db") as store:
-        assert store.latest("123")
+        assert store.copies.latest("123")
 
 
 def test_another_business_is_refused_after_a_disconnect_too(

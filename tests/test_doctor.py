@@ -26,9 +26,10 @@ from productive_sage.models import OwnPayment
 from productive_sage.sandbox import Sandbox
 from productive_sage.setup import doctor as doctors
 from productive_sage.signin.vault import ProductiveSignIn, Vault
-from productive_sage.store import MIGRATIONS, Store
+from productive_sage.store import PaymentFacts, Store
+from productive_sage.store.database import MIGRATIONS
 from tests import test_bad_days
-from tests.conftest import MemoryKeyring, Psage, Result, writes
+from tests.conftest import A_COPY, MemoryKeyring, Psage, Result, writes
 
 waits = test_bad_days.waits
 NAMES = (
@@ -276,9 +277,9 @@ def test_records_that_do_not_fit_together_are_a_warning(
     well: Sandbox, psage: Psage, home: Path
 ) -> None:
     with Store(home / "default.db") as store:
-        store.mirror(OwnPayment("psage r/s", "999", "1", ""))
-        (link,) = store.links("123")
-        store.change_link(link, credited_sage_id="nothing")
+        store.payments.record(OwnPayment("psage r/s", "999", "1", ""))
+        (link,) = store.copies.of("123")
+        store.copies.change(link, credited_sage_id="nothing")
 
     result = examined(psage)
 
@@ -289,8 +290,9 @@ def test_records_that_do_not_fit_together_are_a_warning(
 
 def test_writes_without_an_answer_are_a_warning(well: Sandbox, psage: Psage, home: Path) -> None:
     with Store(home / "default.db") as store:
-        store.begin("invoice", "7", well.sage.books().business_id, payload={}, context={})
-        store.begin("payment", "psage r/s", "b", payload={}, context={})
+        store.intents.begin("invoice", "7", well.sage.books().business_id, payload={}, facts=A_COPY)
+        facts = PaymentFacts("7")
+        store.intents.begin("payment", "psage r/s", "b", payload={}, facts=facts)
 
     result = examined(psage)
 

@@ -106,7 +106,9 @@ def test_what_is_left_to_do_waits_until_the_draft_is_released(
 
     waiting = psage("copy-invoice", "125", "--json").results
     with Store(home / "default.db") as store:
-        assert [store.cursor(f"left {link.id}") for link in store.unfinished()] == [None]
+        assert [store.cursors.get(f"left {link.id}") for link in store.copies.unfinished()] == [
+            None
+        ]
     marked = services.productive.invoices["124"]["exported"]
     services.bookkeeper.release(key)
     done = psage("copy-invoice", "101", "--json").results

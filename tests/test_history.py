@@ -26,13 +26,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from productive_sage import history
-from productive_sage import store as stores
 from productive_sage.errors import DiskFull, HistoryBroken, PsageError, RefusedBySage
 from productive_sage.http import Http
 from productive_sage.sage.client import words_of
 from productive_sage.sandbox import Sandbox
-from productive_sage.store import Store, audit
+from productive_sage.store import Store, audit, database
 from productive_sage.store.audit import Event
+from productive_sage.store.events import Events
+from productive_sage.store.intents import Intents
 from productive_sage.terminal import tables
 from tests import test_crash
 from tests.conftest import Psage, Result, copies, first_line, writes
@@ -47,7 +48,7 @@ shared, fresh = test_crash.shared, test_crash.fresh
 
 def logged(home: Path) -> list[Event]:
     with Store(home / HOME) as store:
-        return store.events()
+        return store.events.all()
 
 
 def told(home: Path) -> list[tuple[str, str, str]]:
@@ -287,8 +288,8 @@ def test_every_outcome_is_told_with_the_services_words_and_the_request_id(
         else:
             http.write("POST", "/contacts", {"contact": {"name": "A"}})
 
-        (event,) = store.events()
-        assert store.under_way() is None
+        (event,) = store.events.all()
+        assert store.events.under_way() is None
         assert event.result == result
         assert words in json.dumps(event.answer)
         assert event.path == ("/contacts/A1" if result == "done" else "/contacts")
@@ -444,15 +445,15 @@ class Stopped(BaseException):
 def test_a_run_that_ends_between_the_answer_and_its_record_leaves_no_gap(
     services: Sandbox, psage: Psage, home: Path
 ) -> None:
-    record = Store.record
+    record = Events.record
 
-    def stop(store: Store, events: list[Event]) -> None:
+    def stop(log: Events, events: list[Event]) -> None:
         if events[0].what == "POST /sales_invoices":
             raise Stopped
-        record(store, events)
+        record(log, events)
 
     with pytest.MonkeyPatch.context() as day:
-        day.setattr(Store, "record", stop)
+        day.setattr(Events, "record", stop)
         with pytest.raises(Stopped):
             psage(*COPY, "--no-pdf")
 
@@ -472,10 +473,10 @@ def test_a_run_that_ends_between_the_answer_and_its_record_leaves_no_gap(
 def test_the_next_announcement_keeps_a_write_that_was_never_answered(tmp_path: Path) -> None:
     with Store(tmp_path / HOME) as store:
         for n in (1, 2):
-            store.announce(store.about(an_event(n), []))
+            store.events.announce(store.events.about(an_event(n), []))
 
-        (first,) = store.events()
-        second = store.under_way()
+        (first,) = store.events.all()
+        second = store.events.under_way()
     assert (first.document, first.result) == ("101", "unknown")
     assert second
     assert second.document == "102"
@@ -492,7 +493,7 @@ def full(*args: Any) -> None:
 def test_a_log_that_cannot_be_written_stops_nothing_and_is_said_once(
     services: Sandbox, psage: Psage, home: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    monkeypatch.setattr(Store, step, full)
+    monkeypatch.setattr(Events, step, full)
 
     result = psage(*COPY, "--json")
 
@@ -507,16 +508,16 @@ def test_a_log_that_cannot_be_written_stops_nothing_and_is_said_once(
 def test_what_could_not_be_recorded_is_recorded_with_the_next_write(
     services: Sandbox, psage: Psage, home: Path
 ) -> None:
-    record, failures = Store.record, [1, 2]
+    record, failures = Events.record, [1, 2]
 
-    def twice_full(store: Store, events: list[Event]) -> None:
+    def twice_full(log: Events, events: list[Event]) -> None:
         if failures:
             failures.pop()
             full()
-        record(store, events)
+        record(log, events)
 
     with pytest.MonkeyPatch.context() as day:
-        day.setattr(Store, "record", twice_full)
+        day.setattr(Events, "record", twice_full)
         result = psage(*COPY)
 
     assert result.err.count("warning: the history is not complete") == 1
@@ -533,7 +534,7 @@ def test_a_defect_of_the_log_costs_no_copy(
 
     monkeypatch.setattr(audit, "request", broken)
     monkeypatch.setattr(audit, "answer", broken)
-    monkeypatch.setattr(Store, "_log_end", broken)
+    monkeypatch.setattr(Intents, "_log_end", broken)
 
     result = psage(*COPY)
 
@@ -566,7 +567,7 @@ def log(tmp_path: Path) -> Path:
     """A log of five records."""
     path = tmp_path / HOME
     with Store(path, by=("ann", "copy-invoice")) as store:
-        store.record([an_event(n) for n in range(1, 6)])
+        store.events.record([an_event(n) for n in range(1, 6)])
     return path
 
 
@@ -598,14 +599,14 @@ def tamper(path: Path, *statements: str) -> None:
 def broken(path: Path) -> tuple[int, str]:
     """The record that is named first, and what is said of it."""
     with Store(path) as store, pytest.raises(HistoryBroken) as caught:
-        store.check_events()
+        store.events.check()
     return caught.value.details["record"], caught.value.message
 
 
 def test_a_log_that_nobody_touched_is_whole(log: Path) -> None:
     with Store(log) as store:
-        assert store.check_events()[0] == 5
-        first, second = store.events()[:2]
+        assert store.events.check()[0] == 5
+        first, second = store.events.all()[:2]
 
     assert first.previous == ""
     assert second.previous == first.hash
@@ -614,7 +615,7 @@ def test_a_log_that_nobody_touched_is_whole(log: Path) -> None:
 
 def test_an_empty_log_is_whole(tmp_path: Path) -> None:
     with Store(tmp_path / HOME) as store:
-        assert store.check_events() == (0, "")
+        assert store.events.check() == (0, "")
 
 
 @pytest.mark.parametrize("number", [1, 3, 5])
@@ -666,8 +667,8 @@ def test_a_gap_that_was_closed_by_new_numbers_is_found(log: Path) -> None:
 def test_a_cut_off_end_stays_missed_after_new_records(log: Path) -> None:
     tamper(log, "DELETE FROM event WHERE id > 3")
     with Store(log) as store:
-        store.record([an_event(6)])
-        assert [event.id for event in store.events()] == [1, 2, 3, 6]
+        store.events.record([an_event(6)])
+        assert [event.id for event in store.events.all()] == [1, 2, 3, 6]
 
     assert broken(log)[0] == 4
 
@@ -675,7 +676,7 @@ def test_a_cut_off_end_stays_missed_after_new_records(log: Path) -> None:
 @pytest.mark.parametrize("number", [1, 3, 5])
 def test_a_record_forged_with_a_hash_of_its_own_is_found(log: Path, number: int) -> None:
     with Store(log) as store:
-        event = store.events()[number - 1]
+        event = store.events.all()[number - 1]
     forged = audit.sealed(replace(event, figures={"total": "99.00"}), number, event.previous)
     text = forged["figures"].replace("'", "''")
     tamper(
@@ -691,7 +692,7 @@ def test_a_record_forged_with_a_hash_of_its_own_is_found(log: Path, number: int)
 
 def test_a_record_somebody_else_appended_is_found(log: Path) -> None:
     with Store(log) as store:
-        columns = audit.sealed(an_event(6), 6, store.events()[-1].hash)
+        columns = audit.sealed(an_event(6), 6, store.events.all()[-1].hash)
     names = ", ".join(columns)
     with closing(sqlite3.connect(log)) as db:
         marks = ", ".join("?" * len(columns))
@@ -702,7 +703,7 @@ def test_a_record_somebody_else_appended_is_found(log: Path) -> None:
 
     assert (record, "was not written by psage" in said) == (6, True)
     with Store(log) as store:
-        store.record([an_event(7)])
+        store.events.record([an_event(7)])
     assert broken(log)[0] == 6
 
 
@@ -725,21 +726,21 @@ def test_the_ledger_itself_refuses_to_change_or_remove_a_record(log: Path) -> No
                 db.execute(statement)
 
     with Store(log) as store:
-        assert store.check_events()[0] == 5
+        assert store.events.check()[0] == 5
 
 
 def test_a_ledger_of_an_older_psage_gets_a_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as before:
-        before.setattr(stores, "MIGRATIONS", stores.MIGRATIONS[:3])
+        before.setattr(database, "MIGRATIONS", database.MIGRATIONS[:3])
         with Store(tmp_path / HOME) as old:
-            old.set_cursors({"payments until": "x"})
+            old.cursors.set({"payments until": "x"})
 
     with Store(tmp_path / HOME) as new:
-        new.record([an_event(1)])
-        assert new.check_events()[0] == 1
-        assert new.cursor("payments until") == "x"
+        new.events.record([an_event(1)])
+        assert new.events.check()[0] == 1
+        assert new.cursors.get("payments until") == "x"
 
 
 # --- the command
@@ -807,7 +808,7 @@ def test_a_document_is_found_by_a_number_it_had_before(
 ) -> None:
     psage(*COPY, "--no-pdf")
     with Store(home / HOME) as store:
-        store.change_link(store.links("123")[0], sage_number="SI-900")
+        store.copies.change(store.copies.of("123")[0], sage_number="SI-900")
 
     for name in ("SI-1", "SI-900"):
         assert len(shown(psage("history", "--document", name, "--json"))) == 2
@@ -819,7 +820,7 @@ def test_since_is_a_day_of_the_persons_own_calendar(
 ) -> None:
     moments = ["2026-03-01T04:59:59", "2026-03-01T05:00:00", "2026-03-01T23:00:00"]
     with Store(recorded) as store:
-        store.record([replace(an_event(9), at=f"{at}.000000+00:00") for at in moments])
+        store.events.record([replace(an_event(9), at=f"{at}.000000+00:00") for at in moments])
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
     try:
@@ -853,7 +854,7 @@ def test_json_comes_by_either_flag_and_carries_all_there_is(recorded: Path, psag
 
 def test_a_write_under_way_is_said_and_shown(recorded: Path, psage: Psage) -> None:
     with Store(recorded, by=("ann", "copy-invoice")) as store:
-        store.announce(store.about(an_event(6), []))
+        store.events.announce(store.events.about(an_event(6), []))
 
     people, script = psage("history"), psage("history", "--json")
 
@@ -923,7 +924,7 @@ def test_the_table_fits_a_terminal_of_80_columns(
 
 def test_only_the_newest_are_shown_to_people_and_that_is_said(recorded: Path, psage: Psage) -> None:
     with Store(recorded) as store:
-        store.record([an_event(n) for n in range(6, 303)])
+        store.events.record([an_event(n) for n in range(6, 303)])
 
     people = psage("history")
 
@@ -938,7 +939,7 @@ def test_a_few_of_10_000_records_are_shown_in_a_tenth_of_a_second(
     recorded: Path, psage: Psage
 ) -> None:
     with Store(recorded) as store:
-        store.record([an_event(n) for n in range(6, 10_001)])
+        store.events.record([an_event(n) for n in range(6, 10_001)])
     psage("history", "--document", "INV-77")
 
     took = []
@@ -980,7 +981,7 @@ def test_csv_has_a_head_and_amounts_that_are_numbers(
 
 def test_csv_computes_nothing_and_keeps_negative_amounts(recorded: Path, psage: Psage) -> None:
     with Store(recorded, by=("=cmd()", "@x")) as store:
-        store.record(
+        store.events.record(
             [
                 replace(
                     an_event(6),

@@ -3,16 +3,17 @@
 import sqlite3
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from productive_sage import store as stores
 from productive_sage.errors import HomeUnusable, LedgerConflict, OutcomeUnknown
 from productive_sage.models import INVOICE, Contact
-from productive_sage.store import Store
+from productive_sage.store import Store, database
+from tests.conftest import A_COPY
 
 
 @pytest.fixture
@@ -27,16 +28,8 @@ def store(path: Path) -> Iterator[Store]:
 
 
 def begin(store: Store, source_id: str = "123", copy: int = 1) -> Any:
-    context = {
-        "copy": copy,
-        "tax_rate_id": "",
-        "number_sent": False,
-        "company_id": "507",
-        "currency": "GBP",
-        "contact_name": "Juniper",
-        "country": "GB",
-    }
-    return store.begin("invoice", source_id, "B", payload={"contact_id": "C"}, context=context)
+    facts = replace(A_COPY, copy=copy)
+    return store.intents.begin("invoice", source_id, "B", payload={"contact_id": "C"}, facts=facts)
 
 
 def test_an_intent_survives_the_process(path: Path) -> None:
@@ -44,7 +37,7 @@ def test_an_intent_survives_the_process(path: Path) -> None:
         intent = begin(first)
 
     with Store(path) as second:
-        assert second.open_intents() == [intent]
+        assert second.intents.open_copies() == [intent]
     assert len(intent.idempotency_id) == 32
     int(intent.idempotency_id, 16)
 
@@ -54,72 +47,76 @@ def test_a_second_open_intent_for_the_same_source_is_refused(store: Store) -> No
 
     with pytest.raises(OutcomeUnknown, match="without an answer"):
         begin(store)
-    store.close(intent, "refused", "no")
+    store.intents.close(intent, "refused", "no")
     begin(store)
 
 
 def test_finishing_records_the_copy_and_ends_the_intent_together(store: Store) -> None:
     first = begin(store)
-    store.finish_create(
+    store.intents.finish_create(
         first, sage_id="S1", number="SI-1", written=None, pending=frozenset({"mark"})
     )
     second = begin(store, copy=2)
 
-    link = store.finish_create(
+    link = store.intents.finish_create(
         second, sage_id="S2", number="SI-2", written=None, pending=frozenset()
     )
 
-    assert store.open_intents() == []
-    assert store.latest("123") == link
-    assert [i.sage_id for i in store.links("123")] == ["S1", "S2"]
-    assert [i.sage_id for i in store.unfinished()] == ["S1"]
-    assert store.numbered(INVOICE, "SI-2", "B") == [link]
-    assert store.businesses() == {"B"}
+    assert store.intents.open_copies() == []
+    assert store.copies.latest("123") == link
+    assert [i.sage_id for i in store.copies.of("123")] == ["S1", "S2"]
+    assert [i.sage_id for i in store.copies.unfinished()] == ["S1"]
+    assert store.copies.numbered(INVOICE, "SI-2", "B") == [link]
+    assert store.copies.businesses() == {"B"}
 
 
 def test_one_sage_document_is_the_copy_of_one_invoice(store: Store) -> None:
-    store.finish_create(begin(store), sage_id="S1", number="1", written=None, pending=frozenset())
+    store.intents.finish_create(
+        begin(store), sage_id="S1", number="1", written=None, pending=frozenset()
+    )
     other = begin(store, "124")
 
     with pytest.raises(LedgerConflict):
-        store.finish_create(other, sage_id="S1", number="1", written=None, pending=frozenset())
+        store.intents.finish_create(
+            other, sage_id="S1", number="1", written=None, pending=frozenset()
+        )
 
-    assert store.open_intents() == [other]
-    assert store.links("124") == []
+    assert store.intents.open_copies() == [other]
+    assert store.copies.of("124") == []
 
 
 def test_a_failed_transaction_leaves_nothing(store: Store) -> None:
     def interrupted() -> None:
-        with store.write() as db:
+        with store.db.write() as db:
             db.execute("INSERT INTO cache (key, value, fetched_at) VALUES ('k', '1', 'x')")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
 
-    assert store.cached("k") is None
+    assert store.facts.today("k") is None
 
 
 def test_a_cached_fact_ends_after_a_day(store: Store) -> None:
-    store.cache("k", {"a": 1})
+    store.facts.keep("k", {"a": 1})
 
-    assert store.cached("k") == {"a": 1}
-    assert store.cached("k", timedelta(0)) is None
+    assert store.facts.today("k") == {"a": 1}
+    assert store.facts.today("k", timedelta(0)) is None
 
 
 def test_a_customer_is_linked_per_company_currency_and_business(store: Store) -> None:
-    store.remember_customer("507", "GBP", "B", Contact("C", "Juniper", country="GB"))
+    store.customers.remember("507", "GBP", "B", Contact("C", "Juniper", country="GB"))
 
-    found = store.customer("507", "GBP", "B")
+    found = store.customers.of("507", "GBP", "B")
     assert found
     assert (found.id, found.name, found.country) == ("C", "Juniper", "GB")
-    assert store.customer("507", "EUR", "B") is None
-    assert store.customer("507", "GBP", "other") is None
+    assert store.customers.of("507", "EUR", "B") is None
+    assert store.customers.of("507", "GBP", "other") is None
 
 
 def test_every_commit_is_on_the_disk(store: Store) -> None:
-    (synchronous,) = store._db.execute("PRAGMA synchronous").fetchone()
-    (mode,) = store._db.execute("PRAGMA journal_mode").fetchone()
+    (synchronous,) = store.db.connection.execute("PRAGMA synchronous").fetchone()
+    (mode,) = store.db.connection.execute("PRAGMA journal_mode").fetchone()
 
     assert (synchronous, mode) == (2, "wal")
 
@@ -146,11 +143,11 @@ def test_a_newer_ledger_is_left_alone(path: Path) -> None:
 def test_a_migration_saves_the_old_file_first(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store(path) as old:
         begin(old)
-    more = (*stores.MIGRATIONS, "ALTER TABLE cache ADD COLUMN extra TEXT;")
-    monkeypatch.setattr(stores, "MIGRATIONS", more)
+    more = (*database.MIGRATIONS, "ALTER TABLE cache ADD COLUMN extra TEXT;")
+    monkeypatch.setattr(database, "MIGRATIONS", more)
 
     with Store(path) as new:
-        assert len(new.open_intents()) == 1
+        assert len(new.intents.open_copies()) == 1
 
     before = len(more) - 1
     backup = path.with_name(f"default.v{before}.db")
@@ -164,8 +161,8 @@ def test_a_migration_saves_the_old_file_first(path: Path, monkeypatch: pytest.Mo
 def test_a_broken_migration_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store(path) as old:
         begin(old)
-    more = (*stores.MIGRATIONS, "CREATE TABLE half (x TEXT); SELECT nonsense FROM nowhere;")
-    monkeypatch.setattr(stores, "MIGRATIONS", more)
+    more = (*database.MIGRATIONS, "CREATE TABLE half (x TEXT); SELECT nonsense FROM nowhere;")
+    monkeypatch.setattr(database, "MIGRATIONS", more)
 
     with pytest.raises(HomeUnusable):
         Store(path)

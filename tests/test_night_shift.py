@@ -425,7 +425,7 @@ def test_the_second_run_ends_at_once_with_5_and_names_the_first(night: Sandbox, 
     assert (second.code, second.out) == (5, "")
     assert re.search(
         rf"profile `default` is in use: `psage sync-payments` \(process {first.pid}\) "
-        r"since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00",
+        r"since \d{4}-\d\d-\d\d \d\d:\d\d",
         second.err,
     )
 

@@ -201,11 +201,11 @@ class Payments(RuleBasedStateMachine):
     def copy(self, chance: random.Random) -> None:
         key = chance.choice(INVOICES)
         again = chance.choice(["update", "update", "new"])
-        copy(self.desk, key, again=again if self.store.links(key) else None)
+        copy(self.desk, key, again=again if self.store.copies.of(key) else None)
 
     def credit(self, chance: random.Random) -> None:
         copy(self.desk, CREDITED)
-        copy(self.desk, NOTE, again="update" if self.store.links(NOTE) else None)
+        copy(self.desk, NOTE, again="update" if self.store.copies.of(NOTE) else None)
 
     # --- the bookkeeper
 
@@ -371,7 +371,7 @@ class Payments(RuleBasedStateMachine):
         return report
 
     def agree(self, *, full: bool = False) -> None:
-        if self.store.open_payments():
+        if self.store.intents.open_payments():
             self.sandbox.advance(600)  # nothing that broke off can arrive any more
         before = self._ours()
         report = self._sync(full=full or self.must_be_full)
@@ -388,7 +388,7 @@ class Payments(RuleBasedStateMachine):
         assert again
         assert [*again.failed, *again.created, *again.updated, *again.deleted] == []
         assert [c for c in self.sandbox.calls("productive") if c.method != "GET"] == []
-        assert [*self.store.open_payments(), *self.store.waiting()] == []
+        assert [*self.store.intents.open_payments(), *self.store.errands.waiting()] == []
         self.must_be_full = False
         self.sandbox.advance(self.days * 86_400)
 
@@ -424,7 +424,7 @@ class Payments(RuleBasedStateMachine):
         said = Counter((one.productive_id, one.code) for one in report.skipped)
         ours = self._ours()
         for key in INVOICES:
-            links = self.store.links(key)
+            links = self.store.copies.of(key)
             if not links or key not in self.sandbox.productive.invoices:
                 continue
             owed = self._owed(links[-1].sage_id)
@@ -454,7 +454,7 @@ class Payments(RuleBasedStateMachine):
         said = Counter((one.productive_id, one.code) for one in report.skipped)
         living, ours = self.sandbox.productive.invoices, self._ours()
         for key in INVOICES:
-            links = self.store.links(key)
+            links = self.store.copies.of(key)
             copy = self.sandbox.sage.invoices.get(links[-1].sage_id) if links else None
             if copy is None or copy["status"]["id"] == "VOID":
                 assert not said[key, "open_in_productive"] + said[key, "no_receipt_in_sage"]
@@ -492,7 +492,7 @@ class Payments(RuleBasedStateMachine):
         ours = self._ours()
         for change in report.created:
             key = change.productive_id
-            (copy_id,) = {link.sage_id for link in self.store.links(key)[-1:]}
+            (copy_id,) = {link.sage_id for link in self.store.copies.of(key)[-1:]}
             owed = [entry[1] for entry in self._owed(copy_id).values()]
             held = [entry[1] for entry in ours[key] if copy_id in entry[0]]
             by_hand = [

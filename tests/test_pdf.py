@@ -627,9 +627,9 @@ def test_what_fails_for_a_week_is_not_tried_for_ever(
     psage("copy-invoice", "101", "--no-pdf")
     first = run_again()
     with Store(home / "default.db") as store:
-        (link,) = store.unfinished()
-        since = datetime.fromisoformat(store.cursor(f"left {link.id}") or "")
-        store.set_cursors({f"left {link.id}": (since - timedelta(days=8)).isoformat()})
+        (link,) = store.copies.unfinished()
+        since = datetime.fromisoformat(store.cursors.get(f"left {link.id}") or "")
+        store.cursors.set({f"left {link.id}": (since - timedelta(days=8)).isoformat()})
     last = run_again()
 
     assert first == ["pdf_failed"]

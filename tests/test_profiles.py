@@ -110,10 +110,10 @@ def test_each_profile_copies_from_its_organisation_into_its_business(
     assert businesses == set(own.values())
     for profile, result in (("agency", first), ("labs", second)):
         with Store(home / f"{profile}.db") as store:
-            link = store.latest("123")
+            link = store.copies.latest("123")
             assert link
             assert (link.sage_id, link.business_id) == (result.only["sage_id"], own[profile])
-            assert store.businesses() == {own[profile]}
+            assert store.copies.businesses() == {own[profile]}
     assert {c.headers["x-auth-token"] for c in both.calls("productive")} == {PRODUCTIVE_TOKEN}
     assert {c.headers["x-auth-token"] for c in labs_productive.calls("productive")} == {LABS_TOKEN}
     assert labs_productive.calls("sage") == labs_productive.calls("auth") == []

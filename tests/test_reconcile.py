@@ -351,7 +351,7 @@ def test_adopting_records_the_copies_and_writes_to_no_service(book: Book, psage:
     assert writes(book.sandbox) == []
     with book.store() as store:
         for key in [*book.planted, note]:
-            link = store.latest(key)
+            link = store.copies.latest(key)
             assert link
             assert link.sage_id == book.copy_of(key)["id"]
             assert link.pending == frozenset()
@@ -399,7 +399,7 @@ def test_a_twin_takes_the_place_of_a_copy_that_is_void(book: Book, psage: Psage)
     assert psage("reconcile", "--adopt", "--json").code == 0
 
     with book.store() as store:
-        assert [link.sage_id for link in store.links(key)] == [twin]
+        assert [link.sage_id for link in store.copies.of(key)] == [twin]
 
 
 def test_adopting_waits_for_no_other_run(book: Book, home: Path, psage: Psage) -> None:

@@ -11,29 +11,21 @@ from typing import Any
 
 import pytest
 
-from productive_sage import store as stores
 from productive_sage.basics import Finding, SignedIn
 from productive_sage.errors import HomeUnusable
 from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.signin.vault import Vault
-from productive_sage.store import Store
+from productive_sage.store import Store, database
+from productive_sage.store.intents import ContactFacts, PaymentFacts
 from tests import test_bad_days
-from tests.conftest import MemoryKeyring, Psage, consent, copies, writes
+from tests.conftest import A_COPY, MemoryKeyring, Psage, consent, copies, writes
 
 waits = test_bad_days.waits
 
 COPY = ("copy-invoice", "123", "--no-tax")
 SYNC = ("--sync-payments", "--sync-payments-from", "2026-01-01")
-CONTEXT = {
-    "copy": 1,
-    "tax_rate_id": "",
-    "number_sent": False,
-    "company_id": "507",
-    "currency": "GBP",
-    "contact_name": "Juniper",
-    "country": "GB",
-    "number": "INV-7",
-}
+A_CONTACT = ContactFacts("507", "GBP", "GB")
+A_NOTE = replace(A_COPY, kind="credit_note")
 
 
 @pytest.fixture
@@ -61,7 +53,7 @@ def contents(home: Path) -> dict[str, str]:
 
 def knows(home: Path, service: str, signed_in: SignedIn | None) -> None:
     with Store(home / "default.db") as store:
-        store.remember_sign_in(service, signed_in)
+        store.cursors.remember_sign_in(service, signed_in)
 
 
 def ends_in(**time: float) -> SignedIn:
@@ -182,7 +174,7 @@ def test_a_ledger_of_an_older_psage_does_not_know_and_stays_as_it_is(
 ) -> None:
     home.mkdir()
     with sqlite3.connect(home / "default.db", isolation_level=None) as db:
-        db.executescript(stores.MIGRATIONS[0])
+        db.executescript(database.MIGRATIONS[0])
         db.execute("PRAGMA user_version = 1")
     db.close()
     before = contents(home)
@@ -267,7 +259,7 @@ def test_times_are_of_the_persons_own_zone_and_utc_in_json(
     copied: Sandbox, psage: Psage, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Store(home / "default.db") as store:
-        store.set_cursors({"payments until": "2026-03-01T20:30:00+00:00"})
+        store.cursors.set({"payments until": "2026-03-01T20:30:00+00:00"})
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     try:
@@ -298,8 +290,8 @@ def test_a_ledger_that_is_only_read_refuses_to_write_and_is_not_made(
 ) -> None:
     with Store(home / "default.db", read_only=True) as store:
         with pytest.raises(HomeUnusable, match="readonly"):
-            store.set_cursors({"a": "b"})
-        assert store.cursor("a") is None
+            store.cursors.set({"a": "b"})
+        assert store.cursors.get("a") is None
     with pytest.raises(HomeUnusable, match="unable to open"):
         Store(home / "other.db", read_only=True)
 
@@ -309,7 +301,7 @@ def test_a_ledger_that_is_only_read_refuses_to_write_and_is_not_made(
 def test_a_run_under_way_does_not_keep_anybody_from_looking(
     copied: Sandbox, psage: Psage, home: Path
 ) -> None:
-    with Store(home / "default.db") as busy, busy.write():
+    with Store(home / "default.db") as busy, busy.db.write():
         assert psage("status").code == 0
 
 
@@ -352,14 +344,20 @@ def test_a_lost_answer_waits_with_the_command_that_finds_out(
 
 
 @pytest.mark.parametrize(
-    ("kind", "source", "context", "command", "words"),
+    ("kind", "source", "facts", "command", "words"),
     [
-        ("invoice", "7", {}, "copy-invoice 7", "invoice INV-7: its copy was sent"),
-        ("update", "7", {}, "copy-invoice 7", "the update of its copy was sent"),
-        ("credit_note", "8", {"kind": "credit_note"}, "credit-note 8", "credit note INV-7"),
-        ("update", "8", {"kind": "credit_note"}, "credit-note 8", "credit note INV-7"),
-        ("contact", "507 GBP", {}, "copy-invoice ID", "company 507 in GBP"),
-        ("payment", "psage r/s", {"productive_id": "9"}, "sync-payments --invoice 9", "invoice 9"),
+        ("invoice", "7", A_COPY, "copy-invoice 7", "invoice INV-7: its copy was sent"),
+        ("update", "7", A_COPY, "copy-invoice 7", "the update of its copy was sent"),
+        ("credit_note", "8", A_NOTE, "credit-note 8", "credit note INV-7"),
+        ("update", "8", A_NOTE, "credit-note 8", "credit note INV-7"),
+        (
+            "contact",
+            "507 GBP",
+            ContactFacts("507", "GBP", "GB"),
+            "copy-invoice ID",
+            "company 507 in GBP",
+        ),
+        ("payment", "psage r/s", PaymentFacts("9"), "sync-payments --invoice 9", "invoice 9"),
     ],
 )
 def test_every_kind_of_write_without_an_answer_waits(
@@ -367,13 +365,13 @@ def test_every_kind_of_write_without_an_answer_waits(
     psage: Psage,
     kind: str,
     source: str,
-    context: dict[str, Any],
+    facts: Any,
     command: str,
     words: str,
 ) -> None:
     home.mkdir()
     with Store(home / "default.db") as store:
-        store.begin(kind, source, "b1", payload={}, context={**CONTEXT, **context})
+        store.intents.begin(kind, source, "b1", payload={}, facts=facts)
 
     (waits,) = [one for one in psage("status", "--json").json["waiting"] if one["since"]]
 
@@ -409,8 +407,8 @@ def test_what_is_left_to_do_after_a_copy_waits_but_not_what_only_was_not_told(
     copied: Sandbox, psage: Psage, home: Path, pending: set[str], words: str | None
 ) -> None:
     with Store(home / "default.db") as store:
-        (link,) = store.links("123")
-        store.change_link(link, pending=pending)
+        (link,) = store.copies.of("123")
+        store.copies.change(link, pending=pending)
 
     waiting = psage("status", "--json").json["waiting"]
 
@@ -422,9 +420,9 @@ def test_payments_that_failed_and_what_the_sync_found_wait(
     copied: Sandbox, psage: Psage, home: Path
 ) -> None:
     with Store(home / "default.db") as store:
-        store.keep_waiting("123", "service_unavailable", "invoice `INV-7`: no answer")
+        store.errands.keep_waiting("123", "service_unavailable", "invoice `INV-7`: no answer")
         overpaid = Finding("overpaid", "invoice `INV-8`: paid too much", "look at `psage open 124`")
-        store.replace_reports("124", [overpaid])
+        store.errands.replace_reports("124", [overpaid])
 
     result = psage("status", "--json")
     said = psage("status").out
@@ -455,7 +453,9 @@ def test_the_missing_account_and_an_unknown_key_wait(home: Path, psage: Psage) -
 def test_the_commands_name_the_profile(home: Path, psage: Psage) -> None:
     home.mkdir()
     with Store(home / "labs.db") as store:
-        store.keep_waiting("7", "copy_gone", "gone; `psage copy-invoice 7 --create-new` helps")
+        store.errands.keep_waiting(
+            "7", "copy_gone", "gone; `psage copy-invoice 7 --create-new` helps"
+        )
 
     result = psage("--profile", "labs", "status")
     told = psage("--profile", "labs", "status", "--json").json
@@ -469,7 +469,7 @@ def test_what_a_service_named_cannot_move_the_cursor(home: Path, psage: Psage) -
     home.mkdir()
     knows(home, "Productive", SignedIn("1", "Evil\x1b[2J Ltd"))
     with Store(home / "default.db") as store:
-        store.keep_waiting("7", "refused_by_sage", "said \x1b[2J")
+        store.errands.keep_waiting("7", "refused_by_sage", "said \x1b[2J")
 
     said = psage("status").out
 
@@ -522,7 +522,7 @@ def two_profiles(home: Path) -> Path:
     home.mkdir()
     for profile in ("acme", "labs"):
         with Store(home / f"{profile}.db") as store:
-            store.remember_sign_in("Productive", SignedIn("1", profile.upper()))
+            store.cursors.remember_sign_in("Productive", SignedIn("1", profile.upper()))
     (home / "acme.v1.db").write_bytes(b"an older ledger, saved")
     (home / "tax.toml").write_text('numbering = "productive"\n')
     return home

@@ -22,7 +22,7 @@ from productive_sage.sandbox.books import Books
 from productive_sage.sandbox.sage import allocate
 from productive_sage.sandbox.server import Call
 from productive_sage.signin.vault import SageSignIn, Vault
-from productive_sage.store import Store
+from productive_sage.store.intents import Intents
 from tests import test_bad_days
 from tests.conftest import Psage, Result, forget, sage_sign_in, writes
 
@@ -455,7 +455,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def no_new_customers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The look for customers made twice has tests of its own; here each read is counted."""
-    monkeypatch.setattr(Store, "has_made_customers", lambda self, since: False)
+    monkeypatch.setattr(Intents, "has_made_customers", lambda self, since: False)
 
 
 @pytest.fixture

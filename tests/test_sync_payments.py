@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from productive_sage import http
-from productive_sage import store as stores
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sandbox import Sandbox
 from productive_sage.sandbox.books import Books
 from productive_sage.sandbox.run import act
-from productive_sage.store import Store
+from productive_sage.store import Store, database
 from tests import test_bad_days
 from tests.conftest import Psage, Result, copies, forget, writes
 
@@ -330,7 +329,7 @@ def test_a_receipt_that_does_not_say_what_it_settles_may_settle_any_copy(
 ) -> None:
     books.receipts_say_nothing, books.payments_touch_invoices = True, False
     age_everything(books)
-    with Store(home / "default.db") as store, store.write() as db:
+    with Store(home / "default.db") as store, store.db.write() as db:
         db.execute("UPDATE link SET copied_at = '2026-01-01T00:00:00+00:00'")
     books.bookkeeper.pay(copy_of(books, "101"), "10.00", "2026-03-01")
 
@@ -524,7 +523,7 @@ def test_rows_that_do_not_add_up_change_nothing(
 def test_a_clock_that_was_ahead_hides_nothing(books: Sandbox, psage: Psage, home: Path) -> None:
     with Store(home / "default.db") as store:
         ahead = "2030-01-01T00:00:00+00:00"
-        store.set_cursors({"payments until": ahead, "payments full": ahead})
+        store.cursors.set({"payments until": ahead, "payments full": ahead})
 
     assert psage("sync-payments", "--json").json["since"] is None
     assert psage("sync-payments", "--json").json["since"] is not None
@@ -679,14 +678,14 @@ def test_a_refusal_of_productive_is_tried_again_and_stops_no_other(
     (failed,) = first.json["failed"]
     assert (failed["productive_invoice_id"], failed["code"]) == ("101", "refused_by_productive")
     with Store(home / "default.db") as store:
-        assert [one.productive_id for one in store.waiting()] == ["101"]
+        assert [one.productive_id for one in store.errands.waiting()] == ["101"]
     # Long after, when the feeds show it no more, it is still tried again.
     books.advance(10 * 86_400)
     second = psage("sync-payments", "--json")
     assert second.code == 0
     assert held(books, "101") == [("10.00", "2026-03-01")]
     with Store(home / "default.db") as store:
-        assert store.waiting() == []
+        assert store.errands.waiting() == []
 
 
 def test_an_invoice_deleted_in_productive_is_reported(books: Sandbox, psage: Psage) -> None:
@@ -747,7 +746,7 @@ def test_the_age_of_a_payment_is_told_by_productives_clock(
         def now(cls, tz: Any = None) -> Any:
             return real(tz) + timedelta(days=1)
 
-    for module in (http, stores):
+    for module in (http, database):
         monkeypatch.setattr(module, "datetime", ADayAhead)
 
     assert psage("sync-payments").code == 8
@@ -902,8 +901,8 @@ def test_a_copy_that_a_restored_ledger_lacks_is_followed(
 
     assert held(books, "101") == [("20.00", "2026-03-02")]
     with Store(home / "default.db") as store:
-        assert [link.sage_id for link in store.links("101")] == [old, new]
-        assert store.unfinished() == []
+        assert [link.sage_id for link in store.copies.of("101")] == [old, new]
+        assert store.copies.unfinished() == []
 
 
 @pytest.mark.parametrize(("named", "checked"), [((), 3), (("--invoice", "101"), 1)])
@@ -986,13 +985,13 @@ def test_what_changed_long_ago_is_seen_by_the_weekly_comparison(
     age_everything(books)
     assert psage("sync-payments", "--json").json["checked_invoices"] == 3  # copied just now
     books.agency.delete_payment(only_payment(books)["id"])
-    with Store(home / "default.db") as store, store.write() as db:
+    with Store(home / "default.db") as store, store.db.write() as db:
         db.execute("UPDATE link SET copied_at = '2026-01-01T00:00:00+00:00'")
 
     quiet = psage("sync-payments", "--json")
     with Store(home / "default.db") as store:
         eight_days_ago = "2026-11-01T00:00:00+00:00"
-        store.set_cursors({"payments full": eight_days_ago})
+        store.cursors.set({"payments full": eight_days_ago})
     weekly = psage("sync-payments", "--json")
 
     assert quiet.json["checked_invoices"] == 0
@@ -1013,7 +1012,7 @@ def test_since_reads_again_from_a_day(books: Sandbox, psage: Psage, home: Path) 
         row["updated_at"] = "2026-06-01T00:00:00Z"
     for row in books.sage.books().table("sales_invoices").values():
         row["updated_at"] = "2026-01-01T00:00:00Z"
-    with Store(home / "default.db") as store, store.write() as db:
+    with Store(home / "default.db") as store, store.db.write() as db:
         db.execute("UPDATE link SET copied_at = '2026-01-01T00:00:00+00:00'")
 
     assert psage("sync-payments", "--json").json["created"] == []
@@ -1065,7 +1064,7 @@ def test_a_credit_note_has_no_payments(books: Sandbox, psage: Psage) -> None:
 def test_the_mark_does_not_pass_what_was_not_read(books: Sandbox, psage: Psage, home: Path) -> None:
     def mark() -> str | None:
         with Store(home / "default.db") as store:
-            return store.cursor("payments until")
+            return store.cursors.get("payments until")
 
     before = mark()
     books.fault("status", service="productive", path="/payments", status=403)
@@ -1138,7 +1137,7 @@ def test_a_dry_run_shows_the_same_and_changes_nothing(
 
 def dump(home: Path) -> list[str]:
     with Store(home / "default.db") as store:
-        return [*store._db.iterdump()]
+        return [*store.db.connection.iterdump()]
 
 
 def test_a_role_that_may_not_read_allocations_is_said_once(books: Sandbox, psage: Psage) -> None:
@@ -1234,11 +1233,11 @@ def test_what_needs_a_look_is_kept_until_it_is_settled(
 
     psage("sync-payments")
     with Store(home / "default.db") as store:
-        assert [one.code for one in store.reports()] == ["paid_in_productive"]
+        assert [one.code for one in store.errands.reports()] == ["paid_in_productive"]
     books.agency.delete_payment(by_hand)
     psage("sync-payments")
     with Store(home / "default.db") as store:
-        assert store.reports() == []
+        assert store.errands.reports() == []
     assert held(books, "101") == [("50.00", "2026-03-01")]
 
 

@@ -447,7 +447,7 @@ def test_what_a_service_numbers_anew_each_time_is_no_change(home: Path, psage: P
 
     def fail(request_id: str, code: str, words: str) -> str:
         with Store(home / "default.db") as store:
-            store.keep_waiting("7", code, f"invoice `7`: {words} (request {request_id})")
+            store.errands.keep_waiting("7", code, f"invoice `7`: {words} (request {request_id})")
         return str(psage("status", "--json").json["waiting"][-1]["item"])
 
     assert fail("a1", "refused_by_productive", "no") == fail("b2", "refused_by_productive", "no")

@@ -38,21 +38,21 @@ class Billed:
 
 def look(desk: Desk) -> list[Billed]:
     """Every company psage knows the contact of."""
-    known = desk.store.customers(desk.sage.business_id)
+    known = desk.store.customers.all(desk.sage.business_id)
     if not known:
         return []
     companies = desk.productive.companies()
-    contacts = {one.id: one for one in desk.sage.customers()}
+    contacts = {contact.id: contact for contact in desk.sage.customers()}
     return [
         Billed(
-            company,
-            companies.get(company, ""),
-            currency,
-            contact,
-            contacts[contact].name if contact in contacts else name,
-            _why(company, contacts.get(contact), is_agreed=is_agreed),
+            one.company_id,
+            companies.get(one.company_id, ""),
+            one.currency,
+            one.contact_id,
+            contacts[one.contact_id].name if one.contact_id in contacts else one.contact_name,
+            _why(one.company_id, contacts.get(one.contact_id), is_agreed=one.is_agreed),
         )
-        for company, currency, contact, name, is_agreed in known
+        for one in known
     ]
 
 
@@ -88,7 +88,7 @@ def link(desk: Desk, company: str, contact: str) -> Billed:
         )
     currency = found[0].currency or desk.books().base_currency
     business = desk.sage.business_id
-    desk.store.remember_customer(company_id, currency, business, found[0], is_agreed=True)
+    desk.store.customers.remember(company_id, currency, business, found[0], is_agreed=True)
     return Billed(company_id, name, currency, found[0].id, found[0].name, "somebody said so")
 
 
@@ -96,14 +96,17 @@ def forget(desk: Desk, company: str) -> list[Billed]:
     """Look the contact of a company up anew the next time; gives what was known."""
     company_id, name = _company(desk, company)
     business = desk.sage.business_id
-    known = [one for one in desk.store.customers(business) if one[0] == company_id]
+    known = [one for one in desk.store.customers.all(business) if one.company_id == company_id]
     if not known:
         raise NotFound(
             f"no contact is known for `{name}`", hint="`psage customers` shows those that are"
         )
-    for _, currency, *_ in known:
-        desk.store.forget_customer(company_id, currency, business)
-    return [Billed(company_id, name, row[1], row[2], row[3], "forgotten") for row in known]
+    for one in known:
+        desk.store.customers.forget(company_id, one.currency, business)
+    return [
+        Billed(company_id, name, one.currency, one.contact_id, one.contact_name, "forgotten")
+        for one in known
+    ]
 
 
 def _company(desk: Desk, typed: str) -> tuple[str, str]:

@@ -49,7 +49,7 @@ class Desk:
 
     def check_business(self) -> None:
         """Raises DifferentBusiness where the store's links belong to another business."""
-        others = self.store.businesses() - {self.sage.business_id}
+        others = self.store.copies.businesses() - {self.sage.business_id}
         if others:
             raise DifferentBusiness(
                 "this profile holds copies in another Sage business than the one connected",
@@ -60,25 +60,25 @@ class Desk:
     def books(self, *, anew: bool = False) -> Books:
         """Country, currencies, open period and VAT of the business, read today or `anew`."""
         key = f"business {self.sage.business_id}"
-        if (known := self.store.cached(key)) and not anew:
+        if (known := self.store.facts.today(key)) and not anew:
             return Books(**known)
         books = self.sage.books()
-        self.store.cache(key, asdict(books))
+        self.store.facts.keep(key, asdict(books))
         return books
 
     def ledger_accounts(self) -> list[LedgerAccount]:
         """Every ledger account, read anew; what is for sales is kept for the shell's completion."""
         accounts = self.sage.ledger_accounts()
         known = [[one.nominal_code or one.id, one.name] for one in accounts if one.is_for_sales]
-        self.store.cache(f"ledger accounts {self.sage.business_id}", sorted(known))
+        self.store.facts.keep(f"ledger accounts {self.sage.business_id}", sorted(known))
         names.keep(self.store, names.ACCOUNT, {one.id: one.shown for one in accounts})
         ids = sorted(one.id for one in accounts if one.is_for_sales)
-        self.store.cache(f"sales accounts {self.sage.business_id}", ids)
+        self.store.facts.keep(f"sales accounts {self.sage.business_id}", ids)
         return accounts
 
     def sales_accounts(self, *, anew: bool = False) -> set[str]:
         """The ids of the ledger accounts a line can be booked to, read today or `anew`."""
-        known = None if anew else self.store.cached(f"sales accounts {self.sage.business_id}")
+        known = None if anew else self.store.facts.today(f"sales accounts {self.sage.business_id}")
         if known is None:
             known = [one.id for one in self.ledger_accounts() if one.is_for_sales]
         return set(known)
@@ -86,36 +86,36 @@ class Desk:
     def tax_rates(self, *, anew: bool = False) -> list[TaxRate]:
         """The tax rates of the business, read today or `anew`."""
         key = f"{TAX_RATES} {self.sage.business_id}"
-        known = None if anew else self.store.cached(key)
+        known = None if anew else self.store.facts.today(key)
         if known is None:
             known = [rate.as_row() for rate in self.sage.tax_rates()]
-            self.store.cache(key, known)
+            self.store.facts.keep(key, known)
             rates = map(TaxRate.from_row, known)
             names.keep(self.store, names.TAX_RATE, {one.id: one_line(one.name) for one in rates})
         return [TaxRate.from_row(row) for row in known]
 
     def contact(self, contact_id: str) -> Contact | None:
         """What Sage said today of a contact, or None where that is not known."""
-        known = self.store.cached(f"contact {self.sage.business_id} {contact_id}")
+        known = self.store.facts.today(f"contact {self.sage.business_id} {contact_id}")
         return Contact(**known) if known else None
 
     def keep_contact(self, contact: Contact) -> None:
         """Keep what Sage says of a contact, so that its next invoices need not ask again."""
-        self.store.cache(f"contact {self.sage.business_id} {contact.id}", asdict(contact))
+        self.store.facts.keep(f"contact {self.sage.business_id} {contact.id}", asdict(contact))
 
     def doubt_facts(self) -> None:
         """Read everything anew the next time: Sage contradicts what was kept for the day."""
-        self.store.doubt_facts()
+        self.store.facts.doubt()
 
     def country_code(self, written: str) -> str:
         """The two-letter code of a country as a person wrote it; empty where nobody knows it."""
         if not written.strip():
             return ""
         key = f"country {written}"
-        code = self.store.cached(key)
+        code = self.store.facts.today(key)
         if code is None:
             code = countries.code_of(written) or self._countries().get(written.strip().lower(), "")
-            self.store.cache(key, code)
+            self.store.facts.keep(key, code)
         return str(code)
 
     def is_in_sage(self, country: str) -> bool:
@@ -123,10 +123,10 @@ class Desk:
         return country.lower() in self._countries()
 
     def _countries(self) -> dict[str, str]:
-        codes: dict[str, str] | None = self.store.cached("countries")
+        codes: dict[str, str] | None = self.store.facts.today("countries")
         if codes is None:
             codes = self.sage.countries()
-            self.store.cache("countries", codes)
+            self.store.facts.keep("countries", codes)
         return codes
 
     def items(self, invoice: Invoice) -> dict[str, Item]:
@@ -163,11 +163,11 @@ class Desk:
     def _item_today(self, reference: str) -> Item | None:
         """As read today; one that is not active is read anew, in case it was mended."""
         key = f"item {self.sage.business_id} {reference.replace(':', ' ', 1)}"
-        if known := self.store.cached(key):
+        if known := self.store.facts.today(key):
             return Item(**known)
         item = self.read_item(reference)
         if item and item.is_active:
-            self.store.cache(key, asdict(item))
+            self.store.facts.keep(key, asdict(item))
         return item
 
     def search_items(self, text: str) -> list[Item]:

@@ -44,7 +44,7 @@ def user() -> str:
 def record_interrupted(store: Store, warn: Callable[[str], None]) -> None:
     """Record the write an earlier run was stopped in, for a run that holds the run lock."""
     try:
-        store.record_interrupted()
+        store.events.record_interrupted()
     except PsageError as error:
         warn(f"a write an earlier run was stopped in is not in the history yet: {error.message}")
 
@@ -71,7 +71,7 @@ def recorder(store: Store, warn: Callable[[str], None]) -> "OnWrite":
 
     def save() -> None:
         if unsaved:
-            store.record(unsaved)
+            store.events.record(unsaved)
             unsaved.clear()
 
     def began(write: "Write") -> Callable[["Reply | BaseException", str], None]:
@@ -80,9 +80,9 @@ def recorder(store: Store, warn: Callable[[str], None]) -> "OnWrite":
         )
         with beside(event.what):
             event, paths = audit.request(event.service, write.method, write.path, write.body)
-            event = store.about(event, paths)
+            event = store.events.about(event, paths)
             save()
-            store.announce(event)
+            store.events.announce(event)
 
         def ended(outcome: "Reply | BaseException", request_id: str) -> None:
             with beside(event.what):

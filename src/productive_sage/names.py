@@ -12,7 +12,7 @@ SERVICE_TYPE = "service type"
 
 def keep(store: Store, kind: str, names: Mapping[str, str]) -> None:
     """Remember names by id; that of an item is `kind:id`, as in the settings."""
-    store.keep_names({f"{kind} {key}": name for key, name in names.items()})
+    store.facts.keep_names({f"{kind} {key}": name for key, name in names.items()})
 
 
 def of(settings: Settings, store: Store) -> dict[str, str]:
@@ -23,7 +23,7 @@ def of(settings: Settings, store: Store) -> dict[str, str]:
         **{f"items.{key}": f"{ITEM} {item}" for key, item in settings.items.items()},
     }
     types = {key: f"{SERVICE_TYPE} {key}" for key in settings.items}
-    known = store.kept_names([*wanted.values(), *types.values()])
+    known = store.facts.names([*wanted.values(), *types.values()])
     found = {key: known[kept] for key, kept in wanted.items() if kept in known}
     for key, kept in types.items():
         if f"items.{key}" in found:

@@ -98,7 +98,7 @@ def _of_company(entries: Sequence[Entry], company: str) -> list[Entry]:
 
 
 def _row(desk: Desk, entry: Entry, waits_for: str) -> Row:
-    link = desk.store.latest(entry.id)
+    link = desk.store.copies.latest(entry.id)
     state = COPIED if link else NOT_COPIED if entry.is_finalised else DRAFT
     return Row(
         entry,
@@ -136,7 +136,7 @@ def address(desk: Desk, name: Name, *, in_productive: bool) -> str:
     check_names([name], desk.productive.organization_id)
     known = {
         productive_id: number
-        for productive_id, number, _ in desk.store.names()
+        for productive_id, number, _ in desk.store.copies.names()
         if name.fits(productive_id, number)
     }
     if not known:
@@ -144,7 +144,7 @@ def address(desk: Desk, name: Name, *, in_productive: bool) -> str:
         found, _ = desk.productive.invoices(ids=ids, numbers=numbers)
         known = {one.id: one.number for one in found if name.fits(one.id, one.number)}
     if not known:
-        numbers = [number for _, number, _ in desk.store.names()]
+        numbers = [number for _, number, _ in desk.store.copies.names()]
         raise NotFound(
             f"Productive has no document `{name.typed}`, or does not show it to this token",
             hint=did_you_mean(name.typed, numbers) or "`psage list` shows them all",
@@ -159,7 +159,7 @@ def address(desk: Desk, name: Name, *, in_productive: bool) -> str:
     ((productive_id, number),) = known.items()
     if in_productive:
         return f"{_PRODUCTIVE}/{desk.productive.organization_id}/invoices/{productive_id}"
-    link = desk.store.latest(productive_id)
+    link = desk.store.copies.latest(productive_id)
     if link is None:
         raise InvoiceNotCopied(
             f"`{number or productive_id}` has no copy in Sage",

@@ -25,7 +25,15 @@ from productive_sage.errors import (
     ServiceUnavailable,
     code_of_a_look,
 )
-from productive_sage.store import Intent, Link, Store, Waiting
+from productive_sage.store import (
+    ContactFacts,
+    ContactIntent,
+    CopyIntent,
+    Link,
+    PaymentIntent,
+    Store,
+    Waiting,
+)
 from productive_sage.text import bare
 
 SERVICES = ("Productive", "Sage")
@@ -141,9 +149,9 @@ def look(
     try:
         if home.store.exists():
             with Store(home.store, read_only=True) as store:
-                known = store.sign_ins()
+                known = store.cursors.sign_ins()
                 _read_ledger(status, store, psage)
-                _part(status, store.seen())
+                _part(status, store.errands.seen())
     except (PsageError, OSError) as error:  # or a folder nobody may look into
         known, status.copied = {}, {}
         if isinstance(error, OSError):
@@ -176,8 +184,8 @@ def tick_off(status: Status, items: Sequence[str], *, make: Callable[[], Home]) 
             details={"unknown": unknown, "known": [one.item for one in status.waiting]},
         )
     with Store(make().store) as store:
-        store.see(items, of=every)
-        _part(status, store.seen())
+        store.errands.see(items, of=every)
+        _part(status, store.errands.seen())
 
 
 def _part(status: Status, seen: set[str]) -> None:
@@ -214,20 +222,24 @@ def _connection(
 def _read_ledger(status: Status, store: Store, psage: str) -> None:
     if status.settings:
         status.names = names.of(status.settings, store)
-    status.copied = store.copied()
+    status.copied = store.copies.documents()
     status.synced_at, status.compared_at = _moment(store, _UNTIL), _moment(store, _FULL)
     waiting = status.waiting
-    waiting += [_unknown_write(intent, psage) for intent in store.open_intents()]
-    waiting += [_unknown_payment(intent, psage) for intent in store.open_payments()]
-    waiting += filter(None, (_unfinished(link, psage) for link in store.unfinished()))
+    begun: list[ContactIntent | CopyIntent] = [
+        *store.intents.open_contacts(),
+        *store.intents.open_copies(),
+    ]
+    waiting += [_unknown_write(one, psage) for one in sorted(begun, key=lambda one: one.id)]
+    waiting += [_unknown_payment(intent, psage) for intent in store.intents.open_payments()]
+    waiting += filter(None, (_unfinished(link, psage) for link in store.copies.unfinished()))
     # An open payment is told once, by itself.
     sent = {one.productive_id for one in waiting if one.code == OutcomeUnknown.code}
     stuck = [
         one
-        for one in store.waiting()
+        for one in store.errands.waiting()
         if not (one.code == OutcomeUnknown.code and one.productive_id in sent)
     ]
-    waiting += [_found(one, psage) for one in (*stuck, *store.reports())]
+    waiting += [_found(one, psage) for one in (*stuck, *store.errands.reports())]
 
 
 def _found(one: Waiting, psage: str) -> Errand:
@@ -238,13 +250,13 @@ def _found(one: Waiting, psage: str) -> Errand:
 
 
 def _moment(store: Store, mark: str) -> datetime | None:
-    value = store.cursor(mark)
+    value = store.cursors.get(mark)
     return datetime.fromisoformat(value) if value else None
 
 
-def _unknown_write(intent: Intent, psage: str) -> Errand:
-    kind = intent.document_kind
-    if intent.kind == "contact":
+def _unknown_write(intent: ContactIntent | CopyIntent, psage: str) -> Errand:
+    facts, kind = intent.facts, intent.document_kind
+    if isinstance(facts, ContactFacts):
         company, _, currency = intent.source_id.partition(" ")
         message = (
             f"a new customer in Sage, for company {company} in {currency}, was sent and never "
@@ -253,14 +265,14 @@ def _unknown_write(intent: Intent, psage: str) -> Errand:
         step = f"{psage} copy-invoice ID"
         return Errand("outcome_unknown", message, step, None, intent.began_at)
     what = "the update of its copy" if intent.kind == "update" else "its copy"
-    number = str(intent.context.get("number") or intent.source_id)
+    number = facts.number or intent.source_id
     message = f"{kind.name} {number}: {what} was sent to Sage and never answered for"
     step = f"{psage} {kind.command} {intent.source_id}"
     return Errand("outcome_unknown", message, step, intent.source_id, intent.began_at)
 
 
-def _unknown_payment(intent: Intent, psage: str) -> Errand:
-    invoice = str(intent.context["productive_id"])
+def _unknown_payment(intent: PaymentIntent, psage: str) -> Errand:
+    invoice = intent.facts.productive_id
     message = f"invoice {invoice}: a payment was sent to Productive and never answered for"
     step = f"{psage} sync-payments --invoice {invoice}"
     return Errand("outcome_unknown", message, step, invoice, intent.began_at)

@@ -246,4 +246,4 @@ def _copied(home: "Home") -> int:
     if not home.store.exists():
         return 0
     with Store(home.store) as store:
-        return len({link.productive_id for link in store.copied_invoices()})
+        return len({link.productive_id for link in store.copies.of_invoices()})

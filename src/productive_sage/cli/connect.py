@@ -273,7 +273,7 @@ def _forget(home: "Home", service: str) -> None:
     with suppress(PsageError):
         if home.store.exists():
             with Store(home.store) as store:
-                store.remember_sign_in(service, None)
+                store.cursors.remember_sign_in(service, None)
 
 
 def _show_disconnected(stored: Sequence[str], removed: Sequence[Path]) -> None:

@@ -221,11 +221,11 @@ def show_history(
     if home.store.exists():
         with Store(home.store, read_only=True) as store:
             if verify:
-                records, last = store.check_events()
+                records, last = store.events.check()
             else:
                 newest = _SHOWN + 1 if form == "table" else -1
-                events = store.events(document=wanted, since=first, newest=newest)
-                under_way = store.under_way()
+                events = store.events.all(document=wanted, since=first, newest=newest)
+                under_way = store.events.under_way()
     if verify:
         _print_verified(records, last, form)
     else:

@@ -74,7 +74,7 @@ def _made(desk: "Desk") -> "Made":
     from productive_sage import history
     from productive_sage.terminal.page import Made
 
-    known = desk.store.sign_ins()
+    known = desk.store.cursors.sign_ins()
     ids = {"Productive": desk.productive.organization_id, "Sage": desk.sage.business_id}
     names = {service: one.name for service, one in known.items() if one and one.name}
     said = {service: f"{names.get(service, '')} ({key})".strip() for service, key in ids.items()}

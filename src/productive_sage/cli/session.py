@@ -254,5 +254,5 @@ def _remember(store: "Store", productive: "ProductiveSignIn", tokens: "SageToken
     until = time.time() if tokens.has_ended else tokens.sign_in.refresh_until
     sage = replace(tokens.sign_in, refresh_until=until)
     with suppress(PsageError):  # what the run did counts more
-        store.remember_sign_in("Productive", productive.facts)
-        store.remember_sign_in("Sage", sage.facts)
+        store.cursors.remember_sign_in("Productive", productive.facts)
+        store.cursors.remember_sign_in("Sage", sage.facts)

@@ -46,7 +46,7 @@ from productive_sage.models import (
     Outcome,
     SageDocument,
 )
-from productive_sage.store import Intent, Link
+from productive_sage.store import CopyFacts, CopyIntent, Link
 
 log = logging.getLogger("psage.copying")
 
@@ -120,7 +120,9 @@ def _copy_each(order: Order, desk: Desk, held: dict[str, Outcome]) -> Iterator[O
     run = _Run(order, desk)
     run.copies.look_for([invoice.id for invoice in invoices])
     stopped_by: PsageError | None = None
-    unknown = {intent.source_id for intent in desk.store.open_intents()} if desk.dry_run else set()
+    unknown = (
+        {intent.source_id for intent in desk.store.intents.open_copies()} if desk.dry_run else set()
+    )
     for source in asked:
         before = held.pop(source.id, None) if isinstance(source, Invoice) else None
         if not isinstance(source, Invoice):
@@ -210,7 +212,10 @@ class _Run:
         self._check_kind(invoice)
         if not invoice.is_finalised:
             raise IsDraft(f"{invoice.label} is a draft", hint="finalise it in Productive first")
-        known, link = self._desk.store.latest(invoice.id), self.copies.latest(invoice, wanted)
+        known, link = (
+            self._desk.store.copies.latest(invoice.id),
+            self.copies.latest(invoice, wanted),
+        )
         if link is None:
             link = self.copies.adopt(invoice)
             if link is None:
@@ -394,7 +399,7 @@ class _Run:
         own = merge.own_part(merge.held_in(present), plan.theirs)
         written = Written(plan.said, own).as_text()
         if written != link.written:
-            desk.store.change_link(link, written=written)
+            desk.store.copies.change(link, written=written)
         if self._order.with_pdf and desk.settings.pdf == "productive":
             link = replace(link, pending=link.pending | {"pdf"})
         return plan.left(after.finish(desk, link, plan.invoice, present, again=True))
@@ -412,45 +417,45 @@ class _Run:
             return self._adopted(invoice, link) if link else None
         raise copied_elsewhere(invoice, link)
 
-    def _begin(self, kind: str, plan: Plan, contact: Contact) -> Intent:
+    def _begin(self, kind: str, plan: Plan, contact: Contact) -> CopyIntent:
         """Commit what is about to be sent."""
         desk, invoice, draft = self._desk, plan.invoice, plan.draft
         pending = after.pending(desk, with_pdf=self._order.with_pdf)
-        context = {
-            "kind": invoice.kind.code,
-            "credited_sage_id": plan.credited.copy.id if plan.credited else None,
-            "copy": plan.copy,
-            "sage_id": plan.link.sage_id if plan.link else "",
-            "tax_rate_id": draft.tax_rate_id,
-            "said": asdict(plan.said_of(contact)),
-            "before": asdict(merge.held_in(plan.present)) if plan.present else None,
-            "theirs": plan.theirs,
-            "expected": drafts.expectation(draft),
-            "pending": sorted(pending | ({"allocate"} if plan.credited else set())),
-            "number": invoice.number,
-            "number_sent": draft.number is not None,
-            "asked_new": self._order.again == "new",
-            "company_id": invoice.company.id,
-            "currency": invoice.currency,
-            "contact_name": contact.name,
-            "country": contact.country,
-            "remember": self._customers.remembers(invoice, contact),
-            "agreed": self._customers.is_agreed(invoice, contact),
-        }
-        return desk.store.begin(
+        facts = CopyFacts(
+            kind=invoice.kind.code,
+            credited_sage_id=plan.credited.copy.id if plan.credited else None,
+            copy=plan.copy,
+            sage_id=plan.link.sage_id if plan.link else "",
+            tax_rate_id=draft.tax_rate_id,
+            said=asdict(plan.said_of(contact)),
+            before=asdict(merge.held_in(plan.present)) if plan.present else None,
+            theirs=plan.theirs,
+            expected=drafts.expectation(draft),
+            pending=(*sorted(pending | ({"allocate"} if plan.credited else set())),),
+            number=invoice.number,
+            number_sent=draft.number is not None,
+            asked_new=self._order.again == "new",
+            company_id=invoice.company.id,
+            currency=invoice.currency,
+            contact_name=contact.name,
+            country=contact.country,
+            remember=self._customers.remembers(invoice, contact),
+            agreed=self._customers.is_agreed(invoice, contact),
+        )
+        return desk.store.intents.begin(
             kind,
             invoice.id,
             desk.sage.business_id,
             payload=plan.body(contact.id),
-            context=context,
+            facts=facts,
             at=desk.sage.now(),
         )
 
     def _conclude(
-        self, action: str, plan: Plan, intent: Intent, link: Link, document: SageDocument
+        self, action: str, plan: Plan, intent: CopyIntent, link: Link, document: SageDocument
     ) -> Outcome:
         contact_id = document.contact_id or str(intent.payload["contact_id"])
-        name = document.contact_name or str(intent.context["contact_name"])
+        name = document.contact_name or str(intent.facts.contact_name)
         return send.conclude(
             self._desk,
             action,

@@ -48,7 +48,7 @@ class Copies:
 
     def look_for(self, invoice_ids: Sequence[str]) -> None:
         """In a large batch, read all markers at once instead of searching for each."""
-        unknown = [key for key in invoice_ids if not self._desk.store.links(key)]
+        unknown = [key for key in invoice_ids if not self._desk.store.copies.of(key)]
         if len(unknown) > _SINGLE_SEARCHES:
             self._seen = _copies(self._desk, self._kind, "PRD-")
 
@@ -57,7 +57,7 @@ class Copies:
 
         Whoever wants a new one is asked again where that turns up, so it is not looked for here.
         """
-        links = self._desk.store.links(invoice.id)
+        links = self._desk.store.copies.of(invoice.id)
         if links and wanted != "new" and doubles.unknown(invoice.export_id, links):
             return self.adopt(invoice) or links[-1]
         return links[-1] if links else None
@@ -70,7 +70,7 @@ class Copies:
         CopyIsDraft for one that is not booked: once it is released, another copy is one too many.
         """
         desk = self._desk
-        links = desk.store.links(invoice.id)
+        links = desk.store.copies.of(invoice.id)
         known, own = {link.copy for link in links}, {link.sage_id for link in links}
         seen = self._seen
         if seen is None or known or invoice.kind is not self._kind:
@@ -105,7 +105,7 @@ class Copies:
                 written=_as_made(document),
             )
             if not desk.dry_run:
-                adopted = desk.store.adopt(adopted)
+                adopted = desk.store.copies.adopt(adopted)
         return adopted
 
     def _exported(self, invoice: Invoice) -> SageDocument | None:
@@ -162,7 +162,7 @@ class Copies:
             "pending": link.pending | {"mark"},
         }
         if not desk.dry_run:
-            desk.store.change_link(link, **changes)
+            desk.store.copies.change(link, **changes)
         return replace(link, **changes), document
 
     def _only(self, invoice: Invoice, documents: list[SageDocument]) -> SageDocument:
@@ -207,7 +207,7 @@ class Copies:
         if note.kind is INVOICE:
             return None
         credited, desk = drafts.check_whole(note), self._desk
-        links, found = desk.store.links(credited.id), list[Invoice]()
+        links, found = desk.store.copies.of(credited.id), list[Invoice]()
         link = links[-1] if links else None
         if link is None or doubles.unknown(credited.export_id, links):
             found, unreadable = desk.productive.invoices(ids=[credited.id])

@@ -127,7 +127,7 @@ def finish(
 
 def _is_old(desk: Desk, link: Link, invoice: Invoice | None) -> bool:
     """Whether there is a later copy, known here or, made by another machine, to Productive."""
-    latest = desk.store.latest(link.productive_id)
+    latest = desk.store.copies.latest(link.productive_id)
     if latest and latest.id != link.id:
         return True
     if invoice is None:
@@ -183,7 +183,7 @@ def _step(name: str, work: Callable[[], None], code: str, what: str, *, done: Do
 def _keep(desk: Desk, link: Link, done: Done) -> None:
     """Record what is left; where that fails the next run does some of it again."""
     try:
-        desk.store.change_link(link, pending=frozenset(done.left))
+        desk.store.copies.change(link, pending=frozenset(done.left))
     except PsageError as error:
         done.notices.append(
             Notice("not_recorded", f"psage's records were not updated: {error.message}")
@@ -219,7 +219,7 @@ def _from_productive(
         return
     for old in {*ours, *filter(None, [link.pdf_attachment_id])} - {attached}:
         desk.sage.delete_attachment(old)
-    desk.store.change_link(link, pdf_sha256=digest, pdf_attachment_id=attached)
+    desk.store.copies.change(link, pdf_sha256=digest, pdf_attachment_id=attached)
     done.pdf = PdfResult("productive", name, digest, attached=True)
 
 
@@ -322,7 +322,7 @@ def _from_sage(
     if digest != link.pdf_sha256:
         attachment = desk.productive.upload_pdf(name=name, content=content)
         desk.productive.patch_invoice(invoice.id, {"attachment_id": attachment})
-        desk.store.change_link(link, pdf_sha256=digest)
+        desk.store.copies.change(link, pdf_sha256=digest)
     done.pdf = PdfResult("sage", str(path), digest, attached=True)
 
 

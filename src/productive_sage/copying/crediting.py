@@ -106,8 +106,8 @@ def check_first(desk: Desk, note: Invoice, credited: Credited) -> SageDocument |
 
 def _others(desk: Desk, note: Invoice, credited: Credited) -> Iterator[SageDocument]:
     """The living credit notes for a copy, other than those known to be made for `note`."""
-    own = {link.sage_id for link in desk.store.links(note.id)}
-    known = {link.sage_id for link in desk.store.crediting(credited.copy.id)}
+    own = {link.sage_id for link in desk.store.copies.of(note.id)}
+    known = {link.sage_id for link in desk.store.copies.crediting(credited.copy.id)}
     known |= _allocated(desk, credited.copy)
     for sage_id in sorted(known - own):
         document = desk.sage.document(CREDIT_NOTE, sage_id)

@@ -19,7 +19,7 @@ from productive_sage.errors import (
 from productive_sage.models import Contact, CustomerResult, Invoice, Notice
 from productive_sage.naming import did_you_mean
 from productive_sage.sage import bodies
-from productive_sage.store import Intent
+from productive_sage.store import ContactFacts, ContactIntent
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Customers:
         """Whether a person said, now or earlier, that the company is billed to this contact."""
         if (invoice.company.id, contact.id) in self._agreed:
             return True
-        return self._is_linked(invoice, contact.id) and self._desk.store.is_customer_agreed(
+        return self._is_linked(invoice, contact.id) and self._desk.store.customers.is_agreed(
             invoice.company.id, invoice.currency, self._desk.sage.business_id
         )
 
@@ -105,8 +105,8 @@ class Customers:
         What a person agreed to stays. `only_unused`: as `Store.customer` has it.
         """
         desk, key = self._desk, (invoice.company.id, invoice.currency)
-        linked = desk.store.customer(*key, desk.sage.business_id, only_unused=only_unused)
-        if linked is None or desk.store.is_customer_agreed(*key, desk.sage.business_id):
+        linked = desk.store.customers.of(*key, desk.sage.business_id, only_unused=only_unused)
+        if linked is None or desk.store.customers.is_agreed(*key, desk.sage.business_id):
             return linked
         if matching.is_another(self.seen(invoice, linked), invoice.company, invoice.bill_to):
             self._left[key] = linked
@@ -127,7 +127,7 @@ class Customers:
         contact = self._known.get(key)
         if not isinstance(contact, Contact) or desk.sage.customer(contact.id):
             return None
-        desk.store.forget_customer(*key, desk.sage.business_id)
+        desk.store.customers.forget(*key, desk.sage.business_id)
         del self._known[key]
         self._made.pop(invoice.id, None)
         self._all = None
@@ -140,16 +140,12 @@ class Customers:
 
     def _make(self, new: NewCustomer) -> Contact:
         desk = self._desk
-        intent = desk.store.begin(
+        intent = desk.store.intents.begin(
             "contact",
             f"{new.company_id} {new.currency}",
             desk.sage.business_id,
             payload=new.body,
-            context={
-                "company_id": new.company_id,
-                "currency": new.currency,
-                "country": new.country,
-            },
+            facts=ContactFacts(new.company_id, new.currency, new.country),
             at=desk.sage.now(),
         )
         contact = deliver_contact(desk, intent)
@@ -161,7 +157,7 @@ class Customers:
         contact = Contact(contact_id, name, currency=invoice.currency)
         if not self.remembers(invoice, contact):
             return
-        self._desk.store.remember_customer(
+        self._desk.store.customers.remember(
             invoice.company.id,
             invoice.currency,
             self._desk.sage.business_id,
@@ -389,7 +385,7 @@ class Customers:
         return NewCustomer(invoice.company.id, invoice.currency, code, body, tuple(notices))
 
 
-def deliver_contact(desk: Desk, intent: Intent, *, is_first: bool = True) -> Contact:
+def deliver_contact(desk: Desk, intent: ContactIntent, *, is_first: bool = True) -> Contact:
     """Send a contact intent, new or left over, and record what came of it."""
     sent = intent.payload
     try:
@@ -417,13 +413,13 @@ def deliver_contact(desk: Desk, intent: Intent, *, is_first: bool = True) -> Con
     contact = replace(  # Sage's answer holds references, not what is in them
         contact,
         currency=contact.currency or str(sent["currency_id"]),
-        country=contact.country or str(intent.context["country"]),
+        country=contact.country or intent.facts.country,
         mark=contact.mark or str(sent["source_guid"]),
         tax_number=contact.tax_number or str(sent.get("tax_number", "")),
         has_address=bodies.is_address(sent["main_address"]),
     )
     try:
-        desk.store.finish_contact(intent, contact)
+        desk.store.intents.finish_contact(intent, contact)
         desk.keep_contact(contact)
     except PsageError as error:
         raise OutcomeUnknown(
@@ -433,7 +429,7 @@ def deliver_contact(desk: Desk, intent: Intent, *, is_first: bool = True) -> Con
     return contact
 
 
-def find_made(desk: Desk, intent: Intent) -> Contact | None:
+def find_made(desk: Desk, intent: ContactIntent) -> Contact | None:
     """The contact an intent made, found by psage's mark."""
     for contact in desk.sage.customers():
         if contact.mark == intent.payload["source_guid"]:

@@ -39,7 +39,7 @@ def made_elsewhere(desk: Desk, kind: Kind, invoice: Invoice) -> tuple[int, SageD
 
     A search of Sage may not find it yet.
     """
-    sage_id = unknown(invoice.export_id, desk.store.links(invoice.id))
+    sage_id = unknown(invoice.export_id, desk.store.copies.of(invoice.id))
     found = desk.sage.document(kind, sage_id) if sage_id else None
     whose, copy = (markers.in_reference(found.reference) if found else None) or ("", 0)
     return (copy, found) if found and whose == invoice.id else None

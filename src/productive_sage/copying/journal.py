@@ -10,16 +10,17 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from productive_sage.errors import OutcomeUnknown, PsageError, Refused
-from productive_sage.store import Intent, Store
+from productive_sage.store import ContactFacts, CopyFacts, Intent, Store
 
 _T = TypeVar("_T")
+_F = TypeVar("_F", CopyFacts, ContactFacts)
 CLOSE = timedelta(minutes=1)
 """So far apart may the clocks be by which Sage dates its answers and its records."""
 
 
 def deliver(
     store: Store,
-    intent: Intent,
+    intent: Intent[Any],
     *,
     send: Callable[[dict[str, Any]], _T],
     look: Callable[[], _T | None],
@@ -45,7 +46,7 @@ def deliver(
         if is_first:
             # Only an answer uses a key up; what never got there is the same on every machine.
             is_answer = isinstance(error, Refused)
-            store.close(intent, "refused" if is_answer else "lapsed", error.message)
+            store.intents.close(intent, "refused" if is_answer else "lapsed", error.message)
             raise
         if isinstance(error, Refused):
             raise _unknown(error, error) from error
@@ -57,7 +58,7 @@ def deliver(
         raise _unknown(first, error) from error
 
 
-def is_of_old(intent: Intent, made_at: datetime | None) -> bool:
+def is_of_old(intent: Intent[Any], made_at: datetime | None) -> bool:
     """Whether Sage made what it answered with long before the intent: for the same key, then.
 
     A repeated key brings the first answer, be it of days ago: what it names may be gone since.
@@ -65,15 +66,15 @@ def is_of_old(intent: Intent, made_at: datetime | None) -> bool:
     return made_at is not None and made_at < intent.began_at - CLOSE
 
 
-def anew(store: Store, intent: Intent, *, at: datetime) -> Intent:
+def anew(store: Store, intent: Intent[_F], *, at: datetime) -> Intent[_F]:
     """The intent once more under another key, since what the first made is gone."""
-    store.close(intent, "refused", "the key brought what was made before and is gone since")
-    return store.begin(
+    store.intents.close(intent, "refused", "the key brought what was made before and is gone since")
+    return store.intents.begin(
         intent.kind,
         intent.source_id,
         intent.business_id,
         payload=intent.payload,
-        context=intent.context,
+        facts=intent.facts,
         at=at,
     )
 

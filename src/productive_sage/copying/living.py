@@ -14,7 +14,7 @@ CODE = "second_copy"
 
 def said(desk: Desk, outcome: Outcome) -> Outcome:
     """The outcome of a new copy, with a notice where an earlier one counts; kept for `status`."""
-    is_second = len(desk.store.links(outcome.productive_id)) > 1
+    is_second = len(desk.store.copies.of(outcome.productive_id)) > 1
     if desk.dry_run or outcome.kind is not INVOICE or not is_second:
         return outcome
     finding = _found(desk, outcome.productive_id, outcome.label)
@@ -27,7 +27,7 @@ def said(desk: Desk, outcome: Outcome) -> Outcome:
 
 def look_again(desk: Desk) -> None:
     """Forget what was said of earlier copies that are void by now."""
-    for one in desk.store.reports():
+    for one in desk.store.errands.reports():
         if one.code == CODE and not _found(desk, one.productive_id, ""):
             _keep(desk, one.productive_id, None)
 
@@ -36,13 +36,13 @@ def kept(desk: Desk, productive_id: str) -> list[Finding]:
     """What was said of earlier copies of an invoice and still holds, as far as is known."""
     return [
         Finding(one.code, one.message, one.next_step)
-        for one in desk.store.reports()
+        for one in desk.store.errands.reports()
         if one.productive_id == productive_id and one.code == CODE
     ]
 
 
 def _found(desk: Desk, productive_id: str, label: str) -> Finding | None:
-    links = desk.store.links(productive_id)
+    links = desk.store.copies.of(productive_id)
     *earlier, latest = [link for link in links if _counts(desk, link)] or links[-1:]
     if not earlier:
         return None
@@ -68,7 +68,7 @@ def _counts(desk: Desk, link: Link) -> bool:
 def _keep(desk: Desk, productive_id: str, finding: Finding | None) -> None:
     others = [
         Finding(one.code, one.message, one.next_step)
-        for one in desk.store.reports()
+        for one in desk.store.errands.reports()
         if one.productive_id == productive_id and one.code != CODE
     ]
-    desk.store.replace_reports(productive_id, [*others, *([finding] if finding else [])])
+    desk.store.errands.replace_reports(productive_id, [*others, *([finding] if finding else [])])

@@ -149,7 +149,7 @@ def _missing(order: Order, desk: Desk, name: Name) -> PsageError:
 
 def _nearby(desk: Desk, kind: Kind, number: str) -> str:
     """A question that names the documents whose numbers come near to one nobody knows."""
-    known = [held for _, held, _ in desk.store.names(kind.code) if held]
+    known = [held for _, held, _ in desk.store.copies.names(kind.code) if held]
     if part := naming.digits_of(number).lstrip("0"):
         with suppress(PsageError):
             known += desk.productive.numbers_like(part)

@@ -219,7 +219,7 @@ class Planner:
         rates = {line.tax_rate_id for line in draft.lines if line.tax_rate_id}
         keys = {f"{names.ACCOUNT} {one}": one for one in accounts}
         keys |= {f"{names.TAX_RATE} {one}": one for one in rates}
-        kept = self._desk.store.kept_names([*keys])
+        kept = self._desk.store.facts.names([*keys])
         return {keys[key]: name for key, name in kept.items()}
 
     def customer(self, invoice: Invoice, credited: Credited | None) -> Contact | NewCustomer:
@@ -280,7 +280,7 @@ class Planner:
         if draft.number is None:
             return
         business_id = self._desk.sage.business_id
-        for other in self._desk.store.numbered(draft.kind, draft.number, business_id):
+        for other in self._desk.store.copies.numbered(draft.kind, draft.number, business_id):
             if own is None or other.id != own.id:
                 raise send.number_taken(draft.number, other)
 

@@ -22,7 +22,7 @@ from productive_sage.errors import (
     UpdateLapsed,
 )
 from productive_sage.models import INVOICE, Invoice, Notice, Outcome
-from productive_sage.store import Intent, Link
+from productive_sage.store import AnyIntent, ContactIntent, CopyIntent, Link
 
 log = logging.getLogger("psage.recover")
 
@@ -42,39 +42,39 @@ def settle(desk: Desk, *, asked: Callable[[str, str], bool]) -> Iterator[Outcome
 
     Raises only what stops every document: no sign-in, no network.
     """
-    unfinished = {(link.productive_id, link.copy) for link in desk.store.unfinished()}
-    for intent in desk.store.open_intents():
-        if intent.kind == "contact":
-            _settle_contact(desk, intent)
-        elif outcome := _attempt(desk, intent, asked):
+    unfinished = {(link.productive_id, link.copy) for link in desk.store.copies.unfinished()}
+    for contact in desk.store.intents.open_contacts():
+        _settle_contact(desk, contact)
+    for intent in desk.store.intents.open_copies():
+        if outcome := _attempt(desk, intent, asked):
             if outcome.sage_id:  # and so followed up
-                unfinished.discard((intent.source_id, intent.context["copy"]))
+                unfinished.discard((intent.source_id, intent.facts.copy))
             yield outcome
-    for link in desk.store.unfinished():
+    for link in desk.store.copies.unfinished():
         if (link.productive_id, link.copy) in unfinished and (outcome := _complete(desk, link)):
             yield _within_reason(desk, link, outcome)
 
 
-def _age(desk: Desk, intent: Intent) -> timedelta:
+def _age(desk: Desk, intent: AnyIntent) -> timedelta:
     """By Sage's clock, once it has answered; negative where that was set back: so it is young."""
     return desk.sage.now() - intent.sent_at
 
 
-def _settle_contact(desk: Desk, intent: Intent) -> None:
+def _settle_contact(desk: Desk, intent: ContactIntent) -> None:
     """Refused: the copy that needs it plans afresh. Unknown: begin() guards the company."""
     try:
         if found := customers.find_made(desk, intent):
-            desk.store.finish_contact(intent, found)
+            desk.store.intents.finish_contact(intent, found)
         elif _age(desk, intent) < _KEY_LIFE:
             customers.deliver_contact(desk, intent, is_first=_age(desk, intent) > SEARCH_LAG)
         else:
-            desk.store.close(intent, "lapsed", "never arrived")
+            desk.store.intents.close(intent, "lapsed", "never arrived")
     except (Refused, OutcomeUnknown) as error:
         log.warning("intent %s: %s", intent.id, error)
 
 
-def _attempt(desk: Desk, intent: Intent, asked: Callable[[str, str], bool]) -> Outcome | None:
-    number = str(intent.context["number"])
+def _attempt(desk: Desk, intent: CopyIntent, asked: Callable[[str, str], bool]) -> Outcome | None:
+    number = intent.facts.number
     try:
         found, _ = desk.productive.invoices(ids=[intent.source_id])
         invoice = found[0] if found else None
@@ -102,7 +102,7 @@ def _attempt(desk: Desk, intent: Intent, asked: Callable[[str, str], bool]) -> O
             error=defect,
             kind=intent.document_kind,
         )
-    new = "create-new" if intent.context.get("asked_new") else "create"
+    new = "create-new" if intent.facts.asked_new else "create"
     kind = "update" if intent.kind == "update" else new
     return replace(outcome, settled=kind) if outcome else None
 
@@ -121,10 +121,10 @@ def _against_productive(outcome: Outcome, invoice: Invoice) -> Outcome:
     return replace(outcome, action="differs", error=error)
 
 
-def _settle_create(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outcome | None:
+def _settle_create(desk: Desk, intent: CopyIntent, invoice: Invoice | None) -> Outcome | None:
     document = send.find_made(desk, intent)
     if document is None and invoice and _is_copied_elsewhere(desk, intent, invoice):
-        desk.store.close(intent, "lapsed", "another machine made it")
+        desk.store.intents.close(intent, "lapsed", "another machine made it")
         return None
     document = document or send.find_fresh(desk, intent)
     if document:
@@ -137,7 +137,7 @@ def _settle_create(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outco
         )  # not found after so long: the first never arrived
         link, document = send.deliver_create(desk, intent, is_first=is_first)
     elif _age(desk, intent) > SEARCH_LAG:
-        desk.store.close(intent, "lapsed", "never arrived")
+        desk.store.intents.close(intent, "lapsed", "never arrived")
         return None
     else:
         raise OutcomeUnknown(
@@ -149,33 +149,33 @@ def _settle_create(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outco
     )
 
 
-def _is_copied_elsewhere(desk: Desk, intent: Intent, invoice: Invoice) -> bool:
+def _is_copied_elsewhere(desk: Desk, intent: CopyIntent, invoice: Invoice) -> bool:
     """Whether Productive names a copy of another machine, which a search may not find yet."""
     found = doubles.made_elsewhere(desk, intent.document_kind, invoice)
-    return found is not None and found[0] >= intent.context["copy"]
+    return found is not None and found[0] >= intent.facts.copy
 
 
-def _may_go(desk: Desk, intent: Intent, invoice: Invoice) -> bool:
+def _may_go(desk: Desk, intent: CopyIntent, invoice: Invoice) -> bool:
     """Whether what is begun would still be begun today."""
-    credited = intent.context.get("credited_sage_id")
+    credited = intent.facts.credited_sage_id
     if not invoice.is_finalised or invoice.kind is not intent.document_kind:
         return False
     return credited is None or not drafts.gone(desk.sage.known(INVOICE, str(credited)))
 
 
-def _settle_update(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outcome | None:
-    links = desk.store.links(intent.source_id)
-    link = next((i for i in links if i.copy == intent.context["copy"]), None)
-    present = desk.sage.known(intent.document_kind, str(intent.context["sage_id"]))
+def _settle_update(desk: Desk, intent: CopyIntent, invoice: Invoice | None) -> Outcome | None:
+    links = desk.store.copies.of(intent.source_id)
+    link = next((i for i in links if i.copy == intent.facts.copy), None)
+    present = desk.sage.known(intent.document_kind, intent.facts.sage_id)
     is_changeable = present and present.status != "VOID" and not present.is_draft
     if link is None or present is None or not is_changeable:
-        desk.store.close(intent, "lapsed", "not sent again")
+        desk.store.intents.close(intent, "lapsed", "not sent again")
         return None
     held = merge.held_in(present)
-    before = merge.version(intent.context["before"])
+    before = merge.version(intent.facts.before or {"document": {}, "lines": []})
     has_arrived = merge.has_arrived(intent.document_kind, intent.payload, before, held)
     if not has_arrived and (held != before or _age(desk, intent) > _KEY_LIFE):
-        desk.store.close(intent, "lapsed", "not sent again")
+        desk.store.intents.close(intent, "lapsed", "not sent again")
         command = f"psage {link.kind.command} {link.productive_id} --update-existing"
         raise UpdateLapsed(
             f"the update of {present.number} begun by an earlier run did not arrive, and is not "
@@ -185,7 +185,7 @@ def _settle_update(desk: Desk, intent: Intent, invoice: Invoice | None) -> Outco
     if has_arrived:
         link, document = send.record_update(desk, intent, link, present), present
     elif reason := allocations.locked_because(link, present):
-        desk.store.close(intent, "refused", reason)
+        desk.store.intents.close(intent, "refused", reason)
         raise CopyLocked(
             f"the update of {present.number} begun by an earlier run did not arrive, and it "
             f"cannot be sent any more: {reason}",
@@ -233,15 +233,15 @@ def _within_reason(desk: Desk, link: Link, outcome: Outcome) -> Outcome:
     if any(notice.code == CopyIsDraft.code for notice in outcome.notices):
         return outcome
     name, now = f"left {link.id}", datetime.now(UTC)
-    since = desk.store.cursor(name)
-    (left,) = [one.pending for one in desk.store.links(link.productive_id) if one.id == link.id]
+    since = desk.store.cursors.get(name)
+    (left,) = [one.pending for one in desk.store.copies.of(link.productive_id) if one.id == link.id]
     if not left or not since:
         if left or since:
-            desk.store.set_cursors({name: now.isoformat() if left else ""})
+            desk.store.cursors.set({name: now.isoformat() if left else ""})
         return outcome
     if now - datetime.fromisoformat(since) < _TRIED:
         return outcome
-    desk.store.change_link(link, pending=left & {"allocate"})
+    desk.store.copies.change(link, pending=left & {"allocate"})
     said = (
         f"what was left to do after the copy has failed for {_TRIED.days} days and is not tried "
         f"again; where it is the PDF, `psage {link.kind.command} {link.productive_id} "
@@ -256,15 +256,15 @@ def _completed(desk: Desk, link: Link) -> Outcome | None:
         raise unreadable[link.productive_id]
     document = desk.sage.known(link.kind, link.sage_id)
     if document is None or document.status == "VOID":
-        desk.store.change_link(link, pending=frozenset())  # there is nothing left to do it to
+        desk.store.copies.change(link, pending=frozenset())  # there is nothing left to do it to
         return None
     document.check_booked("it")
     if document.number != link.sage_number:  # released since
-        desk.store.change_link(link, sage_number=document.number)
+        desk.store.copies.change(link, sage_number=document.number)
     invoice = found[0] if found else None
     done = after.finish(desk, link, invoice, document, again=True)
     if invoice is None:
-        desk.store.change_link(
+        desk.store.copies.change(
             link, pending=link.pending & {"allocate"} if done.is_left else frozenset()
         )
         return None

@@ -29,13 +29,13 @@ from productive_sage.models import (
     SageDocument,
 )
 from productive_sage.sage import bodies
-from productive_sage.store import Intent, Link
+from productive_sage.store import CopyIntent, Link
 
 # --- sending
 
 
 def deliver_create(
-    desk: Desk, intent: Intent, *, is_first: bool = True
+    desk: Desk, intent: CopyIntent, *, is_first: bool = True
 ) -> tuple[Link, SageDocument]:
     """Send the intent of a new copy and record it; see `journal.deliver` for what is raised.
 
@@ -73,24 +73,24 @@ def made_and_gone(link: Link, present: SageDocument) -> CopyGone:
     )
 
 
-def find_made(desk: Desk, intent: Intent) -> SageDocument | None:
+def find_made(desk: Desk, intent: CopyIntent) -> SageDocument | None:
     """The document an intent made, found by its marker. Raises CopyIsDraft for a mere draft."""
     found = desk.sage.marked(intent.document_kind, markers.of_copy(*_wanted(intent)))
     return _first(desk, intent, found)
 
 
-def find_fresh(desk: Desk, intent: Intent) -> SageDocument | None:
+def find_fresh(desk: Desk, intent: CopyIntent) -> SageDocument | None:
     """As `find_made`, in the list of what was made since: a search may not show it yet."""
     since = intent.sent_at - journal.CLOSE
     found = desk.sage.marked_since(intent.document_kind, since)
     return _first(desk, intent, [(one.id, one.reference) for one in found])
 
 
-def _wanted(intent: Intent) -> tuple[str, int]:
-    return intent.source_id, intent.context["copy"]
+def _wanted(intent: CopyIntent) -> tuple[str, int]:
+    return intent.source_id, intent.facts.copy
 
 
-def _first(desk: Desk, intent: Intent, found: Sequence[tuple[str, str]]) -> SageDocument | None:
+def _first(desk: Desk, intent: CopyIntent, found: Sequence[tuple[str, str]]) -> SageDocument | None:
     wanted, kind = _wanted(intent), intent.document_kind
     for sage_id, reference in found:
         if markers.in_reference(reference) == wanted:
@@ -101,30 +101,32 @@ def _first(desk: Desk, intent: Intent, found: Sequence[tuple[str, str]]) -> Sage
     return None
 
 
-def record(desk: Desk, intent: Intent, document: SageDocument, *, is_answer: bool = False) -> Link:
+def record(
+    desk: Desk, intent: CopyIntent, document: SageDocument, *, is_answer: bool = False
+) -> Link:
     """Record a new copy and end its intent; `is_answer` where nobody can have changed it since.
 
     Raises OutcomeUnknown where that cannot be written: the next run finds the copy by its marker.
     """
     try:
-        return desk.store.finish_create(
+        return desk.store.intents.finish_create(
             intent,
             sage_id=document.id,
             number=document.number,
             written=_written(intent, document, is_answer=is_answer),
-            pending=frozenset({*intent.context["pending"], _told_by("created", intent)}),
+            pending=frozenset({*intent.facts.pending, _told_by("created", intent)}),
         )
     except PsageError as error:
         raise _not_recorded(document, error) from error
 
 
-def _told_by(action: str, intent: Intent) -> str:
+def _told_by(action: str, intent: CopyIntent) -> str:
     """The word that stays in `pending` until the run has said what it did."""
-    return f"{action}-new" if intent.context["asked_new"] else action
+    return f"{action}-new" if intent.facts.asked_new else action
 
 
 def deliver_update(
-    desk: Desk, intent: Intent, link: Link, present: SageDocument, *, is_first: bool = True
+    desk: Desk, intent: CopyIntent, link: Link, present: SageDocument, *, is_first: bool = True
 ) -> tuple[Link, SageDocument]:
     """Send an update intent and record it; see `journal.deliver` for what is raised.
 
@@ -147,7 +149,7 @@ def deliver_update(
 
     if allocations.of(link, present):
         link = replace(link, pending=link.pending | {"allocate"})
-        desk.store.change_link(link, pending=link.pending)
+        desk.store.copies.change(link, pending=link.pending)
     try:
         document = journal.deliver(desk.store, intent, send=send, look=look, is_first=is_first)
     except OutcomeUnknown:
@@ -173,30 +175,30 @@ def _allocate_again(desk: Desk, link: Link) -> bool:
 
 
 def record_update(
-    desk: Desk, intent: Intent, link: Link, document: SageDocument, *, is_answer: bool = False
+    desk: Desk, intent: CopyIntent, link: Link, document: SageDocument, *, is_answer: bool = False
 ) -> Link:
     """Record what an update changed and end its intent; `is_answer` as for `record`."""
     try:
-        return desk.store.finish_update(
+        return desk.store.intents.finish_update(
             intent,
             link,
             sage_number=document.number,
-            tax_rate_id=intent.context["tax_rate_id"],
+            tax_rate_id=intent.facts.tax_rate_id,
             written=_written(intent, document, is_answer=is_answer),
-            pending=frozenset({*intent.context["pending"], *link.pending, "updated"}),
+            pending=frozenset({*intent.facts.pending, *link.pending, "updated"}),
         )
     except PsageError as error:
         raise _not_recorded(document, error) from error
 
 
-def _written(intent: Intent, document: SageDocument, *, is_answer: bool) -> str:
+def _written(intent: CopyIntent, document: SageDocument, *, is_answer: bool) -> str:
     """What is now known to be in Sage, for the comparison of the next update."""
     held = merge.held_in(document)
     if not is_answer:
         held = merge.as_sent(intent.document_kind, intent.payload, held) or held
-    is_as_planned = not drafts.differences(intent.context["expected"], document)
-    said = merge.version(intent.context["said"])
-    own = merge.own_part(held, intent.context["theirs"])
+    is_as_planned = not drafts.differences(intent.facts.expected, document)
+    said = merge.version(intent.facts.said)
+    own = merge.own_part(held, intent.facts.theirs)
     return merge.Written(said, own, is_as_planned).as_text()
 
 
@@ -223,7 +225,7 @@ def number_taken(number: str, other: Link | None) -> NumberTaken:
     )
 
 
-def _explained(error: RefusedBySage, intent: Intent) -> Refused:
+def _explained(error: RefusedBySage, intent: CopyIntent) -> Refused:
     """Add the next step to Sage's refusal, where psage knows one."""
     name = intent.document_kind.number
     number = intent.payload.get(name)
@@ -266,7 +268,7 @@ def failed(kind: Kind, productive_id: str, number: str, error: PsageError) -> Ou
 def conclude(
     desk: Desk,
     action: str,
-    intent: Intent,
+    intent: CopyIntent,
     link: Link,
     document: SageDocument,
     *,
@@ -283,14 +285,14 @@ def conclude(
     outcome = Outcome(
         action,
         link.productive_id,
-        number=invoice.number if invoice else str(intent.context["number"]),
+        number=invoice.number if invoice else intent.facts.number,
         **{**shown(document), **({"customer": customer} if customer else {})},
         pdf=done.pdf,
         notices=(*notices, *done.notices),
         kind=link.kind,
         allocated=allocated(link, document, done),
     )
-    differ = drafts.differences(intent.context["expected"], document)
+    differ = drafts.differences(intent.facts.expected, document)
     if not differ:
         return outcome
     desk.doubt_facts()

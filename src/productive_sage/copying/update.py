@@ -183,7 +183,7 @@ class Updates:
             or company not in (None, invoice.company.id)
         ):
             return self._customers.find(invoice), True
-        linked = self._desk.store.customer(
+        linked = self._desk.store.customers.of(
             invoice.company.id, invoice.currency, self._desk.sage.business_id
         )
         if linked and linked.id == present.contact_id:

@@ -21,7 +21,7 @@ from productive_sage.errors import (
     PaymentSyncOff,
     TooManyDeletes,
 )
-from productive_sage.models import Balance, Finding, Notice, OwnPayment, Payment, Report
+from productive_sage.models import INVOICE, Balance, Finding, Notice, OwnPayment, Payment, Report
 from productive_sage.payments import findings, plan, shares
 from productive_sage.payments.apply import Writes
 from productive_sage.payments.changed import Changed
@@ -57,7 +57,7 @@ def sync(order: Order, desk: Desk, report: Report) -> None:
         order=order, reach=reach, desk=desk, evidence=evidence, report=report, verdicts=verdicts
     )
     found = changed.papers()
-    if not desk.store.copies():
+    if not desk.store.copies.count(INVOICE):
         report.notices.append(
             Notice(
                 "nothing_copied",
@@ -85,7 +85,7 @@ def sync(order: Order, desk: Desk, report: Report) -> None:
 def _reach(order: Order, desk: Desk, report: Report) -> Reach:
     """How far back to read: to the last cursor, or everything once a week and after a doubt."""
     begin = desk.settings.sync_payments_from or date.min
-    until, full, first = map(desk.store.cursor, (UNTIL, FULL, BEGIN))
+    until, full, first = map(desk.store.cursors.get, (UNTIL, FULL, BEGIN))
     cursor = datetime.fromisoformat(until) if until else None
     if order.full or order.invoices or order.since:
         return Reach(order.full, cursor, begin)
@@ -104,9 +104,9 @@ def _move_cursors(order: Order, reach: Reach, desk: Desk, report: Report) -> Non
         return
     until = report.until.isoformat()
     if reach.is_full:
-        desk.store.set_cursors({UNTIL: until, FULL: until, BEGIN: reach.begin.isoformat()})
+        desk.store.cursors.set({UNTIL: until, FULL: until, BEGIN: reach.begin.isoformat()})
     elif reach.cursor and report.since and report.since <= reach.cursor - OVERLAP:
-        desk.store.set_cursors({UNTIL: until})
+        desk.store.cursors.set({UNTIL: until})
 
 
 class _Run:
@@ -158,7 +158,7 @@ class _Run:
         )
         self._report.older += len(steps.older)
         steps.findings += unclear
-        steps.moved = [one for one in steps.by_hand if self._desk.store.is_mirrored(one.id)]
+        steps.moved = [one for one in steps.by_hand if self._desk.store.payments.is_own(one.id)]
         self._look_for_vanished(papers, steps)
         steps.removes = [pair for pair in steps.removes if self._is_proven(papers, *pair)]
         self._removals += len(steps.removes)

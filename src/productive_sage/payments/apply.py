@@ -16,6 +16,7 @@ from productive_sage.payments import report as reports
 from productive_sage.payments import shares
 from productive_sage.payments.papers import Papers
 from productive_sage.payments.plan import Steps
+from productive_sage.store import PaymentFacts
 
 
 class Writes:
@@ -43,26 +44,26 @@ class Writes:
             self._create(papers, share)
         self._report.settled += 1
         if not self._desk.dry_run:
-            self._desk.store.stop_waiting(papers.productive_id)
+            self._desk.store.errands.stop_waiting(papers.productive_id)
 
     def _record(self, papers: Papers, steps: Steps) -> None:
         """Bring psage's records in line with what Productive holds."""
         store, intents = self._desk.store, dict(papers.intents)
         for one in steps.found:
-            store.mirror(one, intents.pop(one.marker, None))
+            store.payments.record(one, intents.pop(one.marker, None))
         copied = {markers.in_note(payment.note) for payment in steps.by_hand}
         for share, one in steps.vanished:
             # Without its record a person's copy of a payment would pass for psage's own.
             if share is None or one.marker not in copied:
-                store.unmirror(one.marker)
+                store.payments.forget(one.marker)
         for intent in intents.values():
-            store.close(intent, "lapsed", "never arrived")
+            store.intents.close(intent, "lapsed", "never arrived")
 
     def _remove(self, papers: Papers, payment: Payment, one: OwnPayment) -> None:
         if not self._desk.dry_run:
             # One that is said to be gone is forgotten when the next run does not see it either.
             if self._desk.productive.delete_payment(payment.id):
-                self._desk.store.unmirror(one.marker)
+                self._desk.store.payments.forget(one.marker)
             else:
                 self._check_gone(papers, payment)
         self._report.deleted.append(reports.removed(papers, payment, one))
@@ -81,7 +82,7 @@ class Writes:
     ) -> None:
         if not self._desk.dry_run:
             self._desk.productive.change_payment(payment.id, self._attributes(papers, changes))
-            self._desk.store.mirror(
+            self._desk.store.payments.record(
                 OwnPayment(share.marker, papers.productive_id, payment.id, share.reference)
             )
         self._report.updated.append(reports.written(papers, share, payment.id))
@@ -99,12 +100,12 @@ class Writes:
     def _send(self, papers: Papers, share: ReceiptShare, attributes: Mapping[str, Any]) -> str:
         """POST a payment once: no key makes it repeatable, so an unknown end stays open."""
         desk = self._desk
-        intent = desk.store.begin(
+        intent = desk.store.intents.begin(
             "payment",
             share.marker,
             desk.sage.business_id,
             payload=attributes,
-            context={"productive_id": papers.productive_id},
+            facts=PaymentFacts(papers.productive_id),
             at=desk.productive.now(),
         )
         try:
@@ -112,11 +113,11 @@ class Writes:
         except OutcomeUnknown:
             raise
         except PsageError as error:
-            desk.store.close(intent, "refused", error.message)
+            desk.store.intents.close(intent, "refused", error.message)
             raise
         one = OwnPayment(share.marker, papers.productive_id, payment_id, share.reference)
         try:
-            desk.store.mirror(one, intent)
+            desk.store.payments.record(one, intent)
         except PsageError as error:
             raise OutcomeUnknown(
                 f"payment {payment_id} is in Productive, but could not be recorded: "
@@ -156,5 +157,7 @@ class Writes:
 
     def _give_way(self, _papers: Papers, own: str, other: Payment) -> None:
         self._desk.productive.delete_payment(own)
-        self._desk.store.mirror(shares.as_mirrored(other, markers.in_note(other.note) or ""))
+        self._desk.store.payments.record(
+            shares.as_mirrored(other, markers.in_note(other.note) or "")
+        )
         self._report.created = [one for one in self._report.created if one.payment_id != own]

@@ -25,7 +25,7 @@ from productive_sage.payments.evidence import Evidence
 from productive_sage.payments.order import OVERLAP, Order, Reach
 from productive_sage.payments.papers import Papers
 from productive_sage.payments.report import Verdicts
-from productive_sage.store import Intent, Link
+from productive_sage.store import Link, PaymentIntent
 
 _LOST_AT_MOST = 20
 """So many linked invoices may be missing from a whole list and are looked up; more is no list."""
@@ -66,7 +66,7 @@ class Changed:
 
     def papers(self) -> list[Papers]:
         """The invoices that may have changed, with what both services say of them."""
-        intents = self._desk.store.open_payments()
+        intents = self._desk.store.intents.open_payments()
         touched, twins = set[str](), dict[str, list[SageDocument]]()
         if self._order.invoices:
             found = self._named()
@@ -74,7 +74,7 @@ class Changed:
             touched, asked = self._changed()
             twins = elsewhere.twins(self._desk, self._evidence)
             elsewhere.say_doubled_customers(self._desk, self._report, self._reach.cursor or _EVER)
-            asked |= twins.keys() | {str(one.context["productive_id"]) for one in intents}
+            asked |= twins.keys() | {one.facts.productive_id for one in intents}
             found = self._opened(asked)
         self._read_missing(found)
         return self._with_payments(
@@ -97,9 +97,9 @@ class Changed:
         """The papers of those that have a copy in Sage, still empty."""
         store = self._desk.store
         return [
-            Papers(productive_id, link, store.number(productive_id))
+            Papers(productive_id, link, store.events.number_of(productive_id))
             for productive_id in sorted(productive_ids, key=_by_number)
-            if (link := store.latest(productive_id)) and link.kind is INVOICE
+            if (link := store.copies.latest(productive_id)) and link.kind is INVOICE
         ]
 
     def _named(self) -> list[Papers]:
@@ -115,7 +115,7 @@ class Changed:
         found = self._opened({*ids})
         known = {one.productive_id for one in found}
         for productive_id in sorted({*ids} - told - known, key=_by_number):
-            error = _not_copied(productive_id, desk.store.latest(productive_id))
+            error = _not_copied(productive_id, desk.store.copies.latest(productive_id))
             report.failed.append(Failed(productive_id, "", error))
         return found
 
@@ -127,15 +127,17 @@ class Changed:
             since = self._reach.cursor or self._report.until
             evidence.read_receipts(since - OVERLAP, only_deleted=True)
             touched = set(evidence.documents)
-            asked = {link.productive_id for link in store.copied_invoices()}
+            asked = {link.productive_id for link in store.copies.of_invoices()}
         else:
             touched, asked = self._by_feeds()
-        asked |= {one.productive_id for one in store.waiting()}
+        asked |= {one.productive_id for one in store.errands.waiting()}
         # No feed shows what people do in Productive, so what they may settle there is read.
-        asked |= {one.productive_id for one in store.reports() if one.code in _IN_PRODUCTIVE}
+        asked |= {
+            one.productive_id for one in store.errands.reports() if one.code in _IN_PRODUCTIVE
+        }
         if not self._desk.dry_run:
             elsewhere.adopt(self._desk, evidence)
-        links = [store.linked(sage_id) for sage_id in touched]
+        links = [store.copies.at(sage_id) for sage_id in touched]
         asked |= {link.productive_id for link in links if link and link.kind is INVOICE}
         return touched, asked
 
@@ -151,7 +153,7 @@ class Changed:
         asked = set[str]()
         settled: set[str] | None = set()
         for path, receipt in evidence.read_receipts(since):
-            asked |= {one.productive_id for one in store.mirrored_from(receipt.id)}
+            asked |= {one.productive_id for one in store.payments.from_source(receipt.id)}
             if settled is not None:
                 documents = evidence.settled_by(path, receipt)
                 settled = None if documents is None else settled | documents
@@ -159,8 +161,8 @@ class Changed:
             evidence.read_list()  # a receipt that does not say what it settles may settle any
         touched = evidence.documents.keys() | (settled or set())
         for source_id in evidence.deleted:
-            asked |= {one.productive_id for one in store.mirrored_from(source_id)}
-        asked |= {link.productive_id for link in store.copied_invoices(since=since)}
+            asked |= {one.productive_id for one in store.payments.from_source(source_id)}
+        asked |= {link.productive_id for link in store.copies.of_invoices(since=since)}
         return touched, asked
 
     # --- their papers
@@ -175,13 +177,13 @@ class Changed:
                     hint="try again; if it stays so, see whether the sign-in still reaches the "
                     "business",
                 )
-        elif len(missing) > 1 and len(missing) > self._desk.store.copies() / 200:
+        elif len(missing) > 1 and len(missing) > self._desk.store.copies.count(INVOICE) / 200:
             self._evidence.read_list()
 
     def _with_copies(self, papers: Papers, touched: set[str]) -> Papers:
         store, evidence = self._desk.store, self._evidence
-        *earlier, latest = store.links(papers.productive_id)
-        own = store.mirrored(papers.productive_id)
+        *earlier, latest = store.copies.of(papers.productive_id)
+        own = store.payments.of(papers.productive_id)
         looked_at = touched | {one.sage_id for one in own}
         older = [evidence.document(one.sage_id) for one in earlier if one.sage_id in looked_at]
         return replace(
@@ -201,15 +203,15 @@ class Changed:
         return read
 
 
-def _of_invoice(productive_id: str, intents: Iterable[Intent]) -> dict[str, Intent]:
+def _of_invoice(productive_id: str, intents: Iterable[PaymentIntent]) -> dict[str, PaymentIntent]:
     """The new payments of an invoice that were sent and never answered for, by marker."""
-    return {one.source_id: one for one in intents if one.context["productive_id"] == productive_id}
+    return {one.source_id: one for one in intents if one.facts.productive_id == productive_id}
 
 
 def _ids_of(name: Name, desk: Desk, report: Report) -> list[str]:
     """The id of an invoice somebody named; none where it is told why, or told later."""
     known = dict[str, str]()
-    for productive_id, number, sage_number in desk.store.names(INVOICE.code):
+    for productive_id, number, sage_number in desk.store.copies.names(INVOICE.code):
         if name.fits(productive_id, number):
             known[productive_id] = f"{number or productive_id} ({sage_number} in Sage)"
     if not known and name.number:
@@ -222,7 +224,7 @@ def _ids_of(name: Name, desk: Desk, report: Report) -> list[str]:
         return [*known] or [name.id]
     error: PsageError = NotFound(
         f"Productive has no invoice with the number `{name.typed}`",
-        hint=naming.did_you_mean(name.typed, [held for _, held, _ in desk.store.names()])
+        hint=naming.did_you_mean(name.typed, [held for _, held, _ in desk.store.copies.names()])
         or "its number is on the invoice in Productive; `psage status` shows what waits",
     )
     if known:

@@ -18,7 +18,7 @@ def read_unknown(desk: Desk, evidence: Evidence, productive_ids: Sequence[str]) 
     """Read the copies Productive names of these invoices, and the store does not know."""
     balances, _ = desk.productive.balances([one for one in productive_ids if one.isdecimal()])
     for productive_id, balance in balances.items():
-        links = desk.store.links(productive_id)
+        links = desk.store.copies.of(productive_id)
         if sage_id := doubles.unknown(balance.export_id, links):
             evidence.documents[sage_id] = evidence.witness(sage_id)
 
@@ -31,7 +31,7 @@ def say_unknown(desk: Desk, evidence: Evidence, report: Report) -> set[str]:
     found = set[str]()
     for document in evidence.documents.values():
         marker = markers.in_reference(document.reference) if document else None
-        if document and marker and not desk.store.linked(document.id):
+        if document and marker and not desk.store.copies.at(document.id):
             found.add(marker[0])
             report.notices.append(
                 Notice(
@@ -48,9 +48,9 @@ def adopt(desk: Desk, evidence: Evidence) -> None:
     store, found = desk.store, dict[str, tuple[int, SageDocument]]()
     for document in evidence.documents.values():
         marker = markers.in_reference(document.reference) if document else None
-        if document is None or marker is None or document.is_draft or store.linked(document.id):
+        if document is None or marker is None or document.is_draft or store.copies.at(document.id):
             continue
-        latest = store.latest(marker[0])
+        latest = store.copies.latest(marker[0])
         if marker[1] > max(latest.copy if latest else 0, found.get(marker[0], (0,))[0]):
             found[marker[0]] = marker[1], document
     balances, _ = desk.productive.balances([*found])
@@ -62,7 +62,7 @@ def adopt(desk: Desk, evidence: Evidence) -> None:
                 credited_sage_id=None,
                 written=None,
             )
-            store.adopt(replace(link, pending=frozenset()))
+            store.copies.adopt(replace(link, pending=frozenset()))
 
 
 def twins(desk: Desk, evidence: Evidence) -> dict[str, list[SageDocument]]:
@@ -72,8 +72,8 @@ def twins(desk: Desk, evidence: Evidence) -> dict[str, list[SageDocument]]:
     is settled.
     """
     store, found = desk.store, [one for one in evidence.documents.values() if one]
-    for one in store.reports():
-        link = store.latest(one.productive_id) if one.code == CopiedTwice.code else None
+    for one in store.errands.reports():
+        link = store.copies.latest(one.productive_id) if one.code == CopiedTwice.code else None
         if link:
             marker = markers.of_copy(link.productive_id, link.copy)
             ids = {sage_id for sage_id, _ in desk.sage.marked(INVOICE, marker)}
@@ -82,14 +82,14 @@ def twins(desk: Desk, evidence: Evidence) -> dict[str, list[SageDocument]]:
     same: dict[str, list[SageDocument]] = {}
     for document in found:
         whose = markers.in_reference(document.reference)
-        if whose and store.links(whose[0]) and not store.linked(document.id):
+        if whose and store.copies.of(whose[0]) and not store.copies.at(document.id):
             same.setdefault(whose[0], []).append(document)
     return same
 
 
 def say_doubled_customers(desk: Desk, report: Report, cursor: datetime) -> None:
     """Say where Sage holds a customer twice that was made since the last run."""
-    if not desk.store.has_made_customers(cursor):
+    if not desk.store.intents.has_made_customers(cursor):
         return
     try:
         contacts = desk.sage.customers(cursor - OVERLAP)

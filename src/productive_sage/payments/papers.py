@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from productive_sage.models import OwnPayment, Payment, SageDocument
-from productive_sage.store import Intent, Link
+from productive_sage.store import Link, PaymentIntent
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Papers:
     """Those psage wrote, by its records."""
     copies: frozenset[str] = frozenset()
     """The Sage ids of all its copies."""
-    intents: Mapping[str, Intent] = field(default_factory=dict)
+    intents: Mapping[str, PaymentIntent] = field(default_factory=dict)
     """New payments of an earlier run whose outcome is not known, by marker."""
 
     @property

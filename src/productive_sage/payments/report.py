@@ -59,7 +59,7 @@ class Verdicts:
             error = error.reworded(f"{papers.label}: {error.message}")
         self._report.failed.append(Failed(papers.productive_id, papers.number, error))
         if not self._desk.dry_run:
-            self._desk.store.keep_waiting(
+            self._desk.store.errands.keep_waiting(
                 papers.productive_id,
                 error.code,
                 error.message,
@@ -76,7 +76,7 @@ class Verdicts:
     def remember(self, all_papers: Collection[Papers]) -> None:
         """Keep what somebody should look at until a run finds it settled."""
         report, store = self._report, self._desk.store
-        said = {(one.productive_id, one.code, one.message) for one in store.reports()}
+        said = {(one.productive_id, one.code, one.message) for one in store.errands.reports()}
         report.skipped = [
             replace(one, is_new=(one.productive_id, one.code, one.message) not in said)
             for one in report.skipped
@@ -93,7 +93,7 @@ class Verdicts:
             ):
                 present = now.get(papers.productive_id, [])
                 present = [*present, *living.kept(self._desk, papers.productive_id)]
-                store.replace_reports(papers.productive_id, present)
+                store.errands.replace_reports(papers.productive_id, present)
 
 
 def _step_after(error: PsageError, papers: Papers) -> str:

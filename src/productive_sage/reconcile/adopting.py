@@ -49,7 +49,7 @@ def _each(
         desk.step("Linking copies", n, len(invoices))
         try:
             link = copies.adopt(invoice)
-            if link is None and (latest := desk.store.latest(invoice.id)):
+            if link is None and (latest := desk.store.copies.latest(invoice.id)):
                 link, _ = copies.present(invoice, latest)  # a twin of one that is gone
         except PsageError as error:
             if error.stops_batch:
@@ -70,4 +70,4 @@ def _keep_pending(desk: Desk, link: Link, pair: Pair, invoice: Invoice) -> None:
         left.discard("mark")
     if pair.booked and not pair.booked.open:
         left.discard("allocate")
-    desk.store.change_link(link, pending=frozenset(left))
+    desk.store.copies.change(link, pending=frozenset(left))

@@ -34,7 +34,7 @@ from productive_sage.productive.client import Unreadable
 from productive_sage.reconcile.paid import Paid
 from productive_sage.reconcile.sides import Booked, Copied, Facts, Records
 from productive_sage.sage.client import ALLOCATIONS
-from productive_sage.store import Intent, Link
+from productive_sage.store import CopyIntent, Link
 
 _EVER = datetime(2000, 1, 1, tzinfo=UTC)
 _LOST_AT_MOST = 20
@@ -76,10 +76,8 @@ def read(desk: Desk) -> Sides:
     records = Records(
         copies,
         customers={
-            (company, currency): (contact, is_agreed)
-            for company, currency, contact, _, is_agreed in desk.store.customers(
-                desk.sage.business_id
-            )
+            (one.company_id, one.currency): (one.contact_id, one.is_agreed)
+            for one in desk.store.customers.all(desk.sage.business_id)
         },
         open_writes=_open_writes(desk, notices),
         contacts=_contacts(desk, booked, notices),
@@ -96,7 +94,7 @@ def _told(desk: Desk, what: str) -> OnPage:
 
 def known(desk: Desk, unread: Collection[str] = ()) -> list[Copied]:
     """The copies psage has a record of, but for those of documents that cannot be read."""
-    return [_copied(one) for one in desk.store.each_link() if one.productive_id not in unread]
+    return [_copied(one) for one in desk.store.copies.each() if one.productive_id not in unread]
 
 
 # --- Sage
@@ -207,7 +205,7 @@ def payments(desk: Desk, sides: Sides, doubtful: Sequence[str]) -> dict[str, Pai
         said += "`psage sync-payments --full --dry-run` looks at each"
         sides.notices.append(Notice("payments_by_sum", said))
     return {
-        key: Paid(found[key], desk.store.mirrored(key), frozenset(copies.get(key, ())))
+        key: Paid(found[key], desk.store.payments.of(key), frozenset(copies.get(key, ())))
         for key in looked_at
         if key not in unreadable
     }
@@ -223,21 +221,20 @@ def _is_of(one: Booked, productive_ids: Collection[str]) -> bool:
 def _open_writes(desk: Desk, notices: list[Notice]) -> dict[str, str]:
     """What was sent and never answered for, by Productive id; of a new customer in `notices`."""
     found = dict[str, str]()
-    for intent in desk.store.open_payments():
-        found[str(intent.context["productive_id"])] = "a new payment was sent to Productive"
-    for intent in desk.store.open_intents():
-        if intent.kind == "contact":
-            company, _, currency = intent.source_id.partition(" ")
-            said = f"a new customer in Sage, for company {company} in {currency}, was sent and "
-            notices.append(
-                Notice("outcome_unknown", f"{said}never answered for; the next copy finds out")
-            )
-        else:
-            found[intent.source_id] = f"{_what(intent)} was sent to Sage"
+    for intent in desk.store.intents.open_payments():
+        found[intent.facts.productive_id] = "a new payment was sent to Productive"
+    for contact in desk.store.intents.open_contacts():
+        facts = contact.facts
+        said = f"a new customer in Sage, for company {facts.company_id} in {facts.currency}, was "
+        notices.append(
+            Notice("outcome_unknown", f"{said}sent and never answered for; the next copy finds out")
+        )
+    for copy in desk.store.intents.open_copies():
+        found[copy.source_id] = f"{_what(copy)} was sent to Sage"
     return found
 
 
-def _what(intent: Intent) -> str:
+def _what(intent: CopyIntent) -> str:
     return "the update of its copy" if intent.kind == "update" else "its copy"
 
 

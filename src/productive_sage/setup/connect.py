@@ -145,7 +145,7 @@ def _productive(order: Order, place: Place, talk: Talk) -> Connected:
     if stored and order.keeps:
         asked = naming.organization(order.organization_id)
         _check_same("--organization-id", asked, (stored.organization_id,), stored)
-        place.store.remember_sign_in("Productive", stored.facts)
+        place.store.cursors.remember_sign_in("Productive", stored.facts)
         return Connected.by(stored, is_new=False)
     organization_id = order.organization_id or (stored.organization_id if stored else "")
     if not (organization_id and order.token):
@@ -164,8 +164,8 @@ def _productive(order: Order, place: Place, talk: Talk) -> Connected:
         else:
             break
     place.vault.save(sign_in)
-    place.store.set_cursors({_ORGANIZATION: sign_in.organization_id})
-    place.store.remember_sign_in("Productive", sign_in.facts)
+    place.store.cursors.set({_ORGANIZATION: sign_in.organization_id})
+    place.store.cursors.remember_sign_in("Productive", sign_in.facts)
     return Connected.by(sign_in)
 
 
@@ -232,9 +232,11 @@ def _check_organization(
     stored: ProductiveSignIn | None, store: Store, organization_id: str
 ) -> None:
     """The ids in the store mean something else in another organisation."""
-    if not store.businesses():
+    if not store.copies.businesses():
         return
-    former = store.cursor(_ORGANIZATION) or (stored.organization_id if stored else organization_id)
+    former = store.cursors.get(_ORGANIZATION) or (
+        stored.organization_id if stored else organization_id
+    )
     if former != organization_id:
         raise DifferentOrganization(
             f"this profile holds copies from Productive organisation `{former}`, not from "
@@ -284,7 +286,7 @@ def _sage(order: Order, place: Place, talk: Talk) -> Connected:
         _check_same("--client-id", order.client_id, (stored.client_id,), stored)
         names = (stored.business_id, stored.business_name)
         _check_same("--business", order.business or "", names, stored)
-        place.store.remember_sign_in("Sage", stored.facts)
+        place.store.cursors.remember_sign_in("Sage", stored.facts)
         return Connected.by(stored, is_new=False)
     with ExitStack() as stack:
         # Before anything is typed: a port in use would make it vain.
@@ -370,9 +372,9 @@ def _with_business(sign_in: SageSignIn, order: Order, place: Place, talk: Talk) 
         return SageClient(http, business_id)
 
     business_id, name = businesses.chosen(client_of, order.business, talk.say, talk.typed)
-    linked = place.store.businesses()
+    linked = place.store.copies.businesses()
     if linked - {business_id}:
-        known = place.store.sign_ins().get("Sage")
+        known = place.store.cursors.sign_ins().get("Sage")
         former = known.name if known and known.id in linked else "another Sage business"
         raise DifferentBusiness(
             f"this profile holds copies in {former}, and not in {name} ({business_id})",
@@ -383,7 +385,7 @@ def _with_business(sign_in: SageSignIn, order: Order, place: Place, talk: Talk) 
     name, country = client.country(business_id)
     connected = replace(sign_in, business_id=business_id, business_name=name, country=country)
     oauth.store(place.vault, connected)
-    place.store.remember_sign_in("Sage", connected.facts)
+    place.store.cursors.remember_sign_in("Sage", connected.facts)
     return replace(Connected.by(connected), notices=_sage_notices(connected, client))
 
 

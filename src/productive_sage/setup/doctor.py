@@ -317,10 +317,10 @@ class _Examination:
         if not path.exists():
             return "there is none yet; the first command that needs it makes it"
         with Store(path, read_only=True) as store:
-            store.check_file()
-            documents = sum(store.copied().values())
+            store.db.check_file()
+            documents = sum(store.copies.documents().values())
             flaws = store.flaws()
-            unknown = len(store.open_intents()) + len(store.open_payments())
+            unknown = store.intents.count_open()
         if flaws:
             raise _Doubt(
                 f"`{path}` is whole, but holds {' and '.join(flaws)}",
@@ -512,7 +512,7 @@ class _Examination:
         if not self._home.store.exists():
             return
         with Store(self._home.store, read_only=True) as store:
-            others = store.businesses() - {business_id}
+            others = store.copies.businesses() - {business_id}
         if others:
             raise DifferentBusiness(
                 "this profile holds copies in another Sage business than the one connected",
@@ -734,7 +734,7 @@ class _Examination:
                 facts = None if isinstance(found, NotConnected) else found.facts
                 if facts and isinstance(answers[service], SignInExpired):
                     facts = replace(facts, until=self._now())
-                store.remember_sign_in(service, facts)
+                store.cursors.remember_sign_in(service, facts)
 
 
 def _origin(url: str) -> str:

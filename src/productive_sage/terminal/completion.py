@@ -23,7 +23,7 @@ def documents(path: Path, kind: str, begun: str, *, by_number: bool) -> Offers:
     if not path.exists():
         return []
     with Store(path, read_only=True) as store:
-        copied = store.names(kind)
+        copied = store.copies.names(kind)
     offers: dict[str, str] = {}
     for key, number, sage_number in copied:
         word = number if by_number else key
@@ -57,4 +57,4 @@ def _last_read(path: Path, what: str) -> list[Any]:
     if not path.exists():
         return []
     with Store(path, read_only=True) as store:
-        return store.last_cached(what) or []
+        return store.facts.newest(what) or []

@@ -1,0 +1,369 @@
+"""Writes that were begun: on disk before a byte is sent, ended together with what they made."""
+
+import itertools
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from productive_sage.basics import INVOICE, KINDS, Contact, Kind
+from productive_sage.errors import LedgerConflict, OutcomeUnknown
+from productive_sage.redaction import redacted
+from productive_sage.store import audit
+from productive_sage.store.audit import Event
+from productive_sage.store.copies import Copies, Link
+from productive_sage.store.customers import Customers
+from productive_sage.store.database import Database, as_text, now
+from productive_sage.store.events import Events
+
+log = logging.getLogger("psage.store")
+
+State = Literal["done", "refused", "lapsed"]
+"""How a write ended: it made something, the service said no, or it never arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyFacts:
+    """What is known of a copy or an update when it is begun, beside the body that is sent."""
+
+    copy: int
+    number: str
+    """Of the document in Productive."""
+    currency: str
+    company_id: str
+    contact_name: str
+    country: str
+    """Of the contact."""
+    tax_rate_id: str
+    said: Mapping[str, Any]
+    """What Productive says, as a `merge.Version`."""
+    expected: Mapping[str, Any]
+    """What Sage must answer (see `drafts.expectation`)."""
+    pending: tuple[str, ...]
+    """What is to be done after it (see `Link.pending`)."""
+    number_sent: bool
+    kind: str = INVOICE.code
+    sage_id: str = ""
+    """The copy that an update changes."""
+    before: Mapping[str, Any] | None = None
+    """What an update found in Sage, as a `merge.Version`."""
+    theirs: Sequence[tuple[str, str, str]] = ()
+    """What of it stays as the bookkeeper made it (see `Merged.theirs`)."""
+    credited_sage_id: str | None = None
+    asked_new: bool = False
+    """Whether a person asked for one more copy."""
+    remember: bool = True
+    """Whether the company is billed to the contact from now on."""
+    agreed: bool = False
+    """Whether a person said so."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContactFacts:
+    """For whom a contact is made."""
+
+    company_id: str
+    currency: str
+    country: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFacts:
+    """On which invoice in Productive a payment is made."""
+
+    productive_id: str
+
+
+_F = TypeVar("_F", CopyFacts, ContactFacts, PaymentFacts)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent(Generic[_F]):
+    """A write that was begun: what is sent, with the key that makes it repeatable."""
+
+    id: int
+    kind: str
+    """`contact`, `invoice`, `credit_note`, `update` (of either) or `payment`."""
+    source_id: str
+    """The company (with its currency), the invoice, the credit note, or a payment's marker."""
+    business_id: str
+    idempotency_id: str
+    payload: Mapping[str, Any]
+    facts: _F
+    sent_at: datetime
+    """When it was sent by the service's clock."""
+    began_at: datetime
+    """The same by this machine's."""
+
+    @property
+    def document_kind(self) -> Kind:
+        """What is created or updated."""
+        return KINDS[self.facts.kind] if isinstance(self.facts, CopyFacts) else INVOICE
+
+
+CopyIntent = Intent[CopyFacts]
+ContactIntent = Intent[ContactFacts]
+PaymentIntent = Intent[PaymentFacts]
+AnyIntent = CopyIntent | ContactIntent | PaymentIntent
+
+
+class Intents:
+    """The writes of a profile; at most one of a kind is open for a source."""
+
+    def __init__(self, db: Database, events: Events, copies: Copies, customers: Customers) -> None:
+        self._db = db
+        self._events = events
+        self._copies = copies
+        self._customers = customers
+
+    def begin(
+        self,
+        kind: str,
+        source_id: str,
+        business_id: str,
+        *,
+        payload: Mapping[str, Any],
+        facts: _F,
+        at: datetime | None = None,
+    ) -> Intent[_F]:
+        """Commit that a write is about to be sent, `at` the service's time where that is known.
+
+        Raises OutcomeUnknown where one of the same kind for the same source is still open.
+        """
+        key, began_at = self._key(kind, business_id, payload), now()
+        sent_at = at or began_at
+        intent = Intent(0, kind, source_id, business_id, key, payload, facts, sent_at, began_at)
+        try:
+            with self._db.write():
+                number = self._db.run(
+                    "INSERT INTO intent (kind, source_id, business_id, idempotency_id, payload, "
+                    "context, state, began_at) VALUES (?, ?, ?, ?, ?, ?, 'sending', ?)",
+                    kind,
+                    source_id,
+                    business_id,
+                    key,
+                    json.dumps(payload),
+                    json.dumps({**asdict(facts), "sent_at": as_text(sent_at)}),
+                    as_text(began_at),
+                )
+        except LedgerConflict:
+            raise OutcomeUnknown(
+                f"an earlier write for `{source_id}` is still without an answer",
+                hint="run the command again: it settles that first",
+            ) from None
+        return replace(intent, id=number)
+
+    def _key(self, kind: str, business_id: str, payload: Mapping[str, Any]) -> str:
+        """What makes a write repeatable: the same on every machine that would send the same.
+
+        So Sage itself makes one document of two POSTs. Another generation where the service has
+        answered one already: with a no, or with something that shall be made anew.
+        """
+        import hashlib  # here, since reading needs none and `status` is in a hurry
+
+        content = json.dumps([business_id, kind, payload], sort_keys=True)
+        answered = "SELECT 1 FROM intent WHERE idempotency_id = ? AND state IN ('done', 'refused')"
+        generations = itertools.count()
+        while True:
+            text = f"{next(generations)} {content}"
+            key = hashlib.sha256(text.encode()).hexdigest()[:32]
+            if not self._db.rows(answered, key):
+                return key
+
+    def has_made_customers(self, since: datetime) -> bool:
+        """Whether psage has made a contact since."""
+        return bool(
+            self._db.rows(
+                "SELECT 1 FROM intent WHERE kind = 'contact' AND state = 'done' AND ended_at >= ? "
+                "LIMIT 1",
+                as_text(since),
+            )
+        )
+
+    def count_open(self) -> int:
+        """How many writes have no answer yet."""
+        rows = self._db.rows("SELECT count(*) FROM intent WHERE state = 'sending'")
+        return int(rows[0][0])
+
+    def open_copies(self) -> list[CopyIntent]:
+        """The copies and updates whose end nobody knows, oldest first."""
+        return self._open("kind NOT IN ('contact', 'payment')", CopyFacts)
+
+    def open_contacts(self) -> list[ContactIntent]:
+        """The new contacts whose end nobody knows, oldest first."""
+        return self._open("kind = 'contact'", ContactFacts)
+
+    def open_payments(self) -> list[PaymentIntent]:
+        """The new Productive payments whose end nobody knows, oldest first."""
+        return self._open("kind = 'payment'", PaymentFacts)
+
+    def _open(self, condition: str, facts: type[_F]) -> list[Intent[_F]]:
+        rows = self._db.rows(
+            "SELECT id, kind, source_id, business_id, idempotency_id, payload, context, began_at "
+            f"FROM intent WHERE state = 'sending' AND {condition} ORDER BY id"
+        )
+        names = {one.name for one in fields(facts)}
+        found = list[Intent[_F]]()
+        for row in rows:
+            known = json.loads(row["context"])
+            began_at = datetime.fromisoformat(row["began_at"])
+            sent_at = datetime.fromisoformat(known.get("sent_at", row["began_at"]))
+            found.append(
+                Intent(
+                    row["id"],
+                    row["kind"],
+                    row["source_id"],
+                    row["business_id"],
+                    row["idempotency_id"],
+                    json.loads(row["payload"]),
+                    facts(**{name: _frozen(known[name]) for name in names & known.keys()}),
+                    sent_at,
+                    began_at,
+                )
+            )
+        return found
+
+    def close(self, intent: Intent[Any], state: State, words: str = "") -> None:
+        """End an intent that made nothing: `refused`, or `lapsed` where it never arrived."""
+        self.end(intent, state, words)
+
+    def finish_create(
+        self,
+        intent: CopyIntent,
+        *,
+        sage_id: str,
+        number: str,
+        written: str | None,
+        pending: frozenset[str],
+    ) -> Link:
+        """Record a new copy and end its intent in one transaction."""
+        facts, kind = intent.facts, intent.document_kind
+        with self._db.write():
+            answer = {"id": sage_id, "number": number}
+            self.end(intent, "done", path=f"{kind.path}/{sage_id}", answer=answer)
+            link = self._copies.record(
+                productive_id=intent.source_id,
+                copy=facts.copy,
+                business_id=intent.business_id,
+                sage_id=sage_id,
+                sage_number=number,
+                tax_rate_id=facts.tax_rate_id,
+                number_sent=facts.number_sent,
+                written=written,
+                pending=pending,
+                kind=kind.code,
+                credited_sage_id=facts.credited_sage_id,
+            )
+            self._remember_billed(intent)
+        return link
+
+    def finish_update(
+        self,
+        intent: CopyIntent,
+        link: Link,
+        *,
+        sage_number: str,
+        tax_rate_id: str,
+        written: str,
+        pending: frozenset[str],
+    ) -> Link:
+        """Record what an update changed and end its intent in one transaction."""
+        with self._db.write():
+            path = f"{intent.document_kind.path}/{link.sage_id}"
+            answer = {"id": link.sage_id, "number": sage_number}
+            self.end(intent, "done", path=path, answer=answer)
+            changed = {"sage_number": sage_number, "tax_rate_id": tax_rate_id, "written": written}
+            self._copies.change(link, **changed, pending=pending)
+            self._remember_billed(intent)
+        return next(i for i in self._copies.of(link.productive_id) if i.copy == link.copy)
+
+    def finish_contact(self, intent: ContactIntent, contact: Contact) -> None:
+        """Record a new customer and end its intent in one transaction."""
+        with self._db.write():
+            answer = {"id": contact.id, "contact": contact.name}
+            self.end(intent, "done", path=f"/contacts/{contact.id}", answer=answer)
+            facts = intent.facts
+            self._customers.remember(
+                facts.company_id, facts.currency, intent.business_id, contact, is_unused=True
+            )
+
+    def _remember_billed(self, intent: CopyIntent) -> None:
+        """Bill the company to the contact of this copy from now on, unless it was meant once."""
+        facts = intent.facts
+        if not facts.remember:
+            return
+        contact_id = str(intent.payload["contact_id"])
+        contact = Contact(contact_id, facts.contact_name, country=facts.country)
+        self._customers.remember(
+            facts.company_id,
+            facts.currency,
+            intent.business_id,
+            contact,
+            is_agreed=facts.agreed,
+        )
+
+    def end(
+        self,
+        intent: Intent[Any],
+        state: State,
+        words: str = "",
+        *,
+        path: str = "",
+        answer: Mapping[str, str] | None = None,
+    ) -> None:
+        """End an intent, and tell the log; `path` and `answer` say what it made."""
+        with self._db.write():
+            self._db.run(
+                "UPDATE intent SET state = ?, words = ?, ended_at = ? WHERE id = ?",
+                state,
+                redacted(words),
+                as_text(now()),
+                intent.id,
+            )
+            try:
+                self._log_end(intent, state, path, answer or {"words": words})
+            except Exception:  # what the log lacks must not undo what is known of a write
+                if not self._db.is_writing():
+                    raise
+                log.exception("intent %s", intent.id)
+
+    def _log_end(
+        self, intent: Intent[Any], state: State, path: str, answer: Mapping[str, str]
+    ) -> None:
+        """Tell the log how an intent ended, where the write's own answer is not in it.
+
+        So it is after a lost answer, and where psage was stopped before it recorded one.
+        """
+        facts, document = intent.facts, intent.source_id
+        key, column, value = intent.idempotency_id, "key", intent.idempotency_id
+        place = intent.document_kind.path
+        if isinstance(facts, PaymentFacts):
+            key = value = intent.source_id
+            document, place = facts.productive_id, "/payments"
+        elif isinstance(facts, ContactFacts):
+            document, place = "", "/contacts"
+        elif intent.kind == "update":  # which carries no key, but tells what it changes
+            key, column, value = "", "path", f"{place}/{facts.sage_id}"
+        if self._events.has_end(column, value, since=intent.began_at, made=path, state=state):
+            return
+        number, currency = self._events.known_of(document)
+        self._events.append(
+            Event(
+                service="productive" if isinstance(facts, PaymentFacts) else "sage",
+                what="settle",
+                document=document,
+                number=number,
+                path=path or place,
+                key=key,
+                figures=audit.in_currency(audit.figures(intent.payload), currency),
+                result=state,
+                answer=answer,
+            )
+        )
+
+
+def _frozen(value: Any) -> Any:
+    """A value out of JSON, its lists as the tuples they were."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
