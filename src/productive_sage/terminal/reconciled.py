@@ -33,6 +33,8 @@ SHEET = [
     *("total", "total_in_sage", "paid", "paid_in_sage", "open", "open_in_sage"),
     *("state", "state_in_sage", "findings", "what", "command"),
 ]
+_COLUMN = 16
+"""Of a figure, where both sides stand in columns."""
 STEPS = {
     "not_in_sage": "not in Sage",
     "only_in_sage": "in Sage alone",
@@ -49,7 +51,9 @@ def show(found: "Reconciled", *, quiet: bool) -> None:
     console = out()
     for row in found.compared.rows:
         if row.findings:
-            for line in _lines(row, is_narrow=console.width < NARROW):
+            title, *lines = _lines(row, is_narrow=console.width < NARROW)
+            console.print(title, style="bold")
+            for line in lines:
                 console.print(line)
     for one in found.unreadable:
         warning(f"not compared: {one.error.message}; {one.error.hint}")
@@ -105,10 +109,12 @@ def _lines(row: "Row", *, is_narrow: bool) -> Iterator[str]:
         yield from fitted(f"{spoken(one.code)}: {one.message}", f"  {mark} ", "    ")
         for figure in one.figures:
             here, there = (shown(value, pair) for value in (figure.productive, figure.sage))
-            if is_narrow:
-                yield f"    {figure.name}: {here or '-'} | {there or '-'}"
+            if is_narrow or max(len(here), len(there)) > _COLUMN:
+                said = f"{figure.name}: {here or '-'} in Productive, {there or '-'} in Sage"
+                yield from fitted(said, "    ", "      ")
             else:
-                yield f"    {figure.name:<22}{here or '-':>20}  Productive{there or '-':>20}  Sage"
+                columns = f"Productive {here or '-':>{_COLUMN}}    Sage {there or '-':>{_COLUMN}}"
+                yield f"    {figure.name:<25}{columns}"
         yield from fitted(runnable(f"-> `{one.command}`"), "    ", "       ")
         if one.step:
             yield from fitted(runnable(one.step), "       ", "       ")
