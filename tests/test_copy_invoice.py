@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 import typer
 
 from productive_sage.copying import drafts
+from productive_sage.models import CustomerResult, Outcome
 from productive_sage.sandbox import Sandbox
+from productive_sage.terminal import copies as copy_results
 from productive_sage.terminal import failures, render
 from tests.conftest import Psage, copies, first_line, forget, writes
 
@@ -780,6 +783,25 @@ def test_what_was_refused_is_in_the_table_with_a_mark_its_reason_and_one_next_st
     assert lines[-1] == "1 copied, 3 refused: 2,077.27 GBP"
     assert "error" not in result.err
     assert [one for one in lines if len(one.rstrip()) > columns and "`psage " not in one] == []
+
+
+@pytest.mark.parametrize("columns", [120, 95, 90, 60, 40])
+def test_long_numbers_and_amounts_are_whole_at_every_width(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    on_a_terminal(monkeypatch, columns)
+    number, there = "INVOICE-2026-00000123", "SALES-INVOICE-000123"
+    customer = CustomerResult("c1", "Northwind Traders and Sons Limited of Newcastle", created=True)
+    net, tax = Decimal("1234567.89"), Decimal("246913.58")
+    one = Outcome("adopted", "1", number, "s1", there, customer=customer, currency="GBP")
+    one = replace(one, net=net, tax=tax, total=net + tax)
+
+    copy_results.show([one, replace(one, productive_id="2")], dry_run=False, quiet=False)
+
+    lines = re.sub(r"\x1b(\[\d*m|\].*?\\)", "", capsys.readouterr().out).splitlines()
+    for word in (number, there, "1,234,567.89", "246,913.58", "1,481,481.47"):
+        assert len([line for line in lines if word in line]) >= 2
+    assert [line for line in lines if len(line.rstrip()) > columns] == []
 
 
 def test_several_refused_alike_share_their_reason(

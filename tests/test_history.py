@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from productive_sage.store import Store, audit, database
 from productive_sage.store.audit import Event
 from productive_sage.store.events import Events
 from productive_sage.store.intents import Intents
-from productive_sage.terminal import tables
+from productive_sage.terminal import happened, tables
 from tests import test_crash
 from tests.conftest import Psage, Result, copies, first_line, writes
 from tests.processes import Hold, kill, started
@@ -836,8 +836,8 @@ def test_since_is_a_day_of_the_persons_own_calendar(
         time.tzset()
 
     assert found == moments[1:]
-    assert "00:00:00" in table
-    assert "18:00:00" in table
+    assert " 1 Mar 00:00 " in table.replace(" 2026", "")
+    assert " 1 Mar 18:00 " in table.replace(" 2026", "")
     assert len(all_of_it) == 8
 
 
@@ -906,7 +906,7 @@ def test_the_table_fits_a_terminal_of_80_columns(
     psage(*COPY)
     child = pexpect.spawn(
         sys.executable,
-        ["-m", "productive_sage", "history"],
+        ["-m", "productive_sage", "-v", "history"],
         env={**os.environ, "NO_COLOR": "1", "TERM": "xterm"},
         encoding="utf-8",
         dimensions=(60, 80),
@@ -922,6 +922,49 @@ def test_the_table_fits_a_terminal_of_80_columns(
         assert word in text
 
 
+def test_people_read_one_line_for_each_write(services: Sandbox, psage: Psage) -> None:
+    psage(*COPY)
+
+    lines = [line.split(maxsplit=3)[3] for line in psage("history").out.splitlines()]
+
+    words = [" ".join(line.split()) for line in lines]
+    assert "INV-2026-023 SI-1 created 2,492.73 GBP" in words
+    assert "INV-2026-023 marked as copied in Productive" in words
+    assert "INV-2026-023 PDF attached in Sage" in words
+    assert any(line.startswith("customer Juniper Street Coffee Ltd created") for line in words)
+    assert "sandbox-" in psage("-v", "history").out
+    assert "sandbox-" not in psage("history").out
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({}, "SI-6 created"),
+        ({"what": "PUT /sales_invoices/s6"}, "SI-6 changed"),
+        ({"result": "refused", "answer": {"words": "no"}}, "✗ invoice refused by Sage: no"),
+        ({"result": "not_done", "answer": {}}, "✗ invoice not created"),
+        ({"result": "lapsed", "answer": {}}, "✗ invoice never arrived"),
+        ({"result": "unknown", "answer": {}}, "! invoice sent, and never answered for"),
+        ({"what": "settle"}, "SI-6 created, as was found out later"),
+        ({"service": "productive", "what": "DELETE /payments/7"}, "payment removed in Productive"),
+        ({"what": "POST /contact_allocations"}, "set against its invoice"),
+        ({"what": "POST /something_else"}, "something else created"),
+        ({"at": "2025-03-01T12:00:00+00:00"}, "2025"),
+        ({"at": "nonsense"}, "nonsense"),
+        ({"figures": {"total": "odd", "currency": "GBP"}}, "odd GBP"),
+        ({"figures": {"total": "1234567.00", "currency": "GBP"}}, "1,234,567.00 GBP"),
+    ],
+)
+def test_each_kind_of_write_reads_as_what_happened(
+    capsys: pytest.CaptureFixture[str], changed: dict[str, Any], words: str
+) -> None:
+    event = replace(an_event(6), **{"at": "2026-03-01T12:00:00+00:00", **changed})
+
+    happened.show([event], now=datetime(2026, 11, 27, tzinfo=UTC))
+
+    assert words in " ".join(capsys.readouterr().out.split())
+
+
 def test_only_the_newest_are_shown_to_people_and_that_is_said(recorded: Path, psage: Psage) -> None:
     with Store(recorded) as store:
         store.events.record([an_event(n) for n in range(6, 303)])
@@ -929,7 +972,7 @@ def test_only_the_newest_are_shown_to_people_and_that_is_said(recorded: Path, ps
     people = psage("history")
 
     assert people.out.count("SI-") == 200
-    assert "SI-302" in people.out.splitlines()[-2]
+    assert "SI-302" in people.out.splitlines()[-1]
     assert "these are the newest 200 records" in people.err
     assert len(shown(psage("history", "--json"))) == 302
 

@@ -250,7 +250,7 @@ def _print_verified(records: int, last: str, form: str) -> None:
 
 def _print_history(events: "Sequence[Event]", under_way: "Event | None", form: str) -> None:
     from productive_sage import history
-    from productive_sage.terminal import render, tables
+    from productive_sage.terminal import happened, render, tables
 
     with output():
         if form == "json":
@@ -264,7 +264,10 @@ def _print_history(events: "Sequence[Event]", under_way: "Event | None", form: s
         elif form == "csv":
             tables.sheet(history.SHEET, history.sheet(events))
         elif events:
-            tables.history(events[-_SHOWN:])
+            if current.verbose:
+                tables.history(events[-_SHOWN:])
+            else:
+                happened.show(events[-_SHOWN:], now=datetime.now(UTC))
         elif not current.quiet:
             print("nothing is recorded", file=sys.stderr)
     if form == "table" and len(events) > _SHOWN:

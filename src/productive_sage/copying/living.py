@@ -43,9 +43,10 @@ def kept(desk: Desk, productive_id: str) -> list[Finding]:
 
 def _found(desk: Desk, productive_id: str, label: str) -> Finding | None:
     links = desk.store.copies.of(productive_id)
-    *earlier, latest = [link for link in links if _counts(desk, link)] or links[-1:]
-    if not earlier:
+    living = [link for link in links if _counts(desk, link)]
+    if len(living) < 2:
         return None
+    *earlier, latest = living
     numbers = " and ".join(link.sage_number for link in earlier)
     verb = "count" if len(earlier) > 1 else "counts"
     return Finding(

@@ -19,6 +19,7 @@ from productive_sage.terminal.render import (
     err,
     fit,
     fit_all,
+    fits,
     fitted,
     is_one_screen,
     line,
@@ -199,7 +200,7 @@ def _print_plan(outcome: "Outcome", *, verbose: bool) -> None:
     line(f"{outcome.label}{whose}, dated {draft.invoiced_on}{due}")
     rows = [_plan_row(line, draft.currency, names) for line in draft.lines]
     table = _plan_table(rows)
-    if console.width < NARROW or console.measure(table).minimum > console.width:
+    if console.width < NARROW or not fits(table):
         for what, quantity, price, net, tax, rate, account in rows:
             _print_fitted(what, "  ")
             times = sign("×", "x")
@@ -299,16 +300,21 @@ def _print_documents(shown: "Sequence[Outcome]", outcomes: "Sequence[Outcome]") 
     if not shown:
         return
     table = _table(shown, _name_width(outcomes))
-    if console.width >= NARROW and console.measure(table).minimum <= console.width:
+    if console.width >= NARROW and fits(table):
         console.print(table)
         return
     for outcome in shown:
         mark = failures.mark(outcome.action)
-        head = Text.assemble(mark, f" {_name(outcome)}")
+        head, rest = Text.assemble(mark, f" {_name(outcome)}"), Text()
         if outcome.sage_number:
-            head.append(f" {sign('→', '->')} ")
-            head.append(fit(outcome.sage_number), _link(outcome.sage_url))
-        console.print(head.append(f"  {_WORDS[outcome.action]}"))
+            rest = Text.assemble(f" {sign('→', '->')} ")
+            rest.append(fit(outcome.sage_number), _link(outcome.sage_url))
+        for part in (rest, Text(f"  {_WORDS[outcome.action]}")):
+            if head.cell_len + part.cell_len > console.width:
+                console.print(head)
+                head = Text(" ")
+            head.append(part)
+        console.print(head)
         if customer := outcome.customer:
             _print_fitted(f"{customer.name}{' (new)' if customer.created else ''}", "  ")
         figures = zip(("net", "tax", "total"), _amounts_of(outcome), strict=True)

@@ -20,6 +20,7 @@ from productive_sage.text import clean
 
 if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `status` go without
     from rich.console import Console
+    from rich.table import Table
 
     from productive_sage.models import Outcome
 
@@ -234,6 +235,23 @@ def collect(outcomes: "Iterable[Outcome]", into: "list[Outcome]", *, total: int)
         progress.step("Copying", len(into), total)
 
 
+def fits(table: "Table") -> bool:
+    """Whether a table has room: no number folded, no amount cut, and whole words elsewhere.
+
+    Rich would rather shrink what must not wrap.
+    """
+    from rich.cells import cell_len
+
+    needed = 0
+    for column in table.columns:
+        cells = [str(cell) for cell in (column.header, *column.cells)]
+        words = cells if column.no_wrap else [word[:_WORD] for one in cells for word in one.split()]
+        needed += max(map(cell_len, words), default=0) + 2
+    return needed - 2 <= out().width
+
+
+_WORD = 16
+"""A longer word of a name may be folded."""
 NARROW = 90
 """Below so many columns a document is a block of lines, not a row."""
 
