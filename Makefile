@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo check torture bench test format clean
+.PHONY: demo check torture bench test format pictures golden clean
 .DEFAULT_GOAL := check
 
 demo: .venv/psage
@@ -32,6 +32,13 @@ test: .venv/tools
 format: .venv/tools
 	$(BIN)/ruff format src tests scripts
 	$(BIN)/ruff check --fix src tests scripts
+
+# What the README and the tests show of the program, from the program itself; look at what changed.
+pictures: .venv/tools
+	$(BIN)/python scripts/screens.py pictures
+
+golden: .venv/tools
+	$(BIN)/python scripts/screens.py golden
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist

@@ -80,9 +80,9 @@ def test_on_a_terminal_the_demo_is_coloured_unless_asked_not_to(
 
 
 def test_a_command_on_a_terminal_leaves_no_passing_line(tmp_path: Path) -> None:
-    passing = b"\r\x1b[KReading ...\r\x1b[KCopied\r"
+    passing = "\r\x1b[KReading ...\r\x1b[KCopied\r\nonce\r"
 
-    assert screen._left(passing) == "Copied"
+    assert screen.left(passing) == ["Copied", "once"]
 
 
 def test_a_broken_promise_is_exit_1_and_named(

@@ -69,10 +69,15 @@ def _lines(reading: int) -> Iterator[str]:
         with suppress(OSError):  # Linux says so when the last writer of a terminal goes
             while chunk := stream.read(65536):
                 *whole, rest = (rest + chunk).split(b"\n")
-                yield from map(_left, whole)
-        if _left(rest):
-            yield _left(rest)
+                yield from (_left(line.decode("utf-8", "replace")) for line in whole)
+        if last := _left(rest.decode("utf-8", "replace")):
+            yield last
 
 
-def _left(line: bytes) -> str:
-    return _PASSING.sub("", line.decode("utf-8", "replace")).rstrip("\r")
+def left(written: str) -> list[str]:
+    """The lines that stay on the screen of all that was written to it."""
+    return [_left(line) for line in written.split("\n")]
+
+
+def _left(line: str) -> str:
+    return _PASSING.sub("", line).rstrip("\r")
