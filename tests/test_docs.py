@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from tests.test_connect import at_a_desk
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+REFERENCE = (ROOT / "docs" / "reference.md").read_text()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def commands() -> list[str]:
@@ -60,8 +63,8 @@ def test_every_command_of_the_readme_runs_in_its_order(
     assert {command for command in wrong if not command.startswith("psage reconcile")} == set()
 
 
-def test_the_readme_lists_every_exit_code() -> None:
-    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+def test_the_reference_lists_every_exit_code() -> None:
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", REFERENCE, re.MULTILINE)}
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     used = {kind.exit_code for kind in kinds if issubclass(kind, errors.PsageError)}
 
@@ -70,8 +73,37 @@ def test_the_readme_lists_every_exit_code() -> None:
 
 def test_the_readme_stays_short_and_its_links_lead_somewhere() -> None:
     assert len(README.splitlines()) <= 150
-    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
-        assert (ROOT / target).exists()
+    # The package index shows the README too, where a relative link leads nowhere.
+    targets = re.findall(r'\]\(([^)]+)\)|(?:src|srcset)="([^"]+)"', README)
+    addresses = [one or other for one, other in targets]
+    assert [target for target in addresses if not target.startswith("https://")] == []
+    home = PROJECT["urls"]["Repository"]
+    raw = home.replace("github.com", "raw.githubusercontent.com")
+    own = [target for target in addresses if target.startswith((f"{home}/blob/", f"{raw}/"))]
+    assert len(own) >= 10
+    for target in own:
+        path = target.removeprefix(f"{home}/blob/main/").removeprefix(f"{raw}/main/")
+        assert (ROOT / path).exists(), target
+
+
+def test_every_address_of_the_project_is_at_its_home() -> None:
+    home = PROJECT["urls"]["Repository"]
+
+    assert all(address.startswith(home) for address in PROJECT["urls"].values())
+    assert set(re.findall(r"https://github\.com/[^/]+/[^/)#]+", README)) == {home}
+
+
+def test_the_links_of_the_other_documents_lead_somewhere() -> None:
+    for file in [*(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md"]:
+        for target in re.findall(r"\]\((?!http|#)([^)#]+)", file.read_text()):
+            assert (file.parent / target).exists(), (file, target)
+
+
+def test_the_versions_that_are_named_are_those_that_are_taken() -> None:
+    named = [one.rpartition(" ")[2] for one in PROJECT["classifiers"] if one.count(":: 3.")]
+
+    assert PROJECT["requires-python"] == f">={named[0]}"
+    assert f"Python](https://www.python.org/downloads/) {named[0]} or newer" in README
 
 
 def test_error_codes_beyond_the_contract_are_in_the_changelog() -> None:
@@ -124,6 +156,8 @@ def test_every_help_text_fits_80_columns_and_gives_an_example(
 def test_no_index_host_and_no_path_of_a_machine_is_named() -> None:
     for name in ("constraints.txt", "pyproject.toml", "Makefile", ".ci/run"):
         text = (ROOT / name).read_text()
+        for address in PROJECT["urls"].values():
+            text = text.replace(f'"{address}"', "")
         assert "http://" not in text
         assert "https://" not in text
         assert "index-url" not in text
