@@ -116,7 +116,7 @@ def test_a_person_says_whether_an_email_address_tells_who_it_is(
     psage("copy-invoice", "123")
 
     assert (customer_of(services, "123") == known) is is_old
-    answers += ["1"]
+    answers += ["1", "1"]
     psage("copy-invoice", "124")
     assert customer_of(services, "124") == customer_of(services, "123")
 
@@ -352,7 +352,7 @@ def test_a_named_contact_that_is_the_company_is_remembered(services: Sandbox, ps
 def test_another_contact_is_billed_from_now_on_where_a_person_says_so(
     services: Sandbox, psage: Psage, answers: list[str], flags: tuple[str, ...], kept: bool
 ) -> None:
-    answers += ["1", "1"]  # the tax rates
+    answers += ["1", "1", "1"]  # the tax rate; the customer that is proposed, and the rate
     psage("copy-invoice", "123", "--customer", "NORTH002", *flags)
 
     psage("copy-invoice", "124")
@@ -557,7 +557,7 @@ def test_a_person_chooses_between_several_customers(
     result = psage("copy-invoice", "114")
 
     assert result.code == 0
-    assert "Which contact in Sage is O'Brien & Sons?" in result.err
+    assert "Who is billed in Sage for O'Brien & Sons?" in result.err
     listed = [line for line in result.err.splitlines() if line.lstrip().startswith("2  ")]
     chosen = services.sage.contacts[customer_of(services, "114")]
     assert str(chosen["reference"]) in listed[0]
@@ -585,9 +585,9 @@ def test_a_person_is_asked_what_to_do_about_a_copy(
     action: str,
     count: int,
 ) -> None:
-    answers += ["1"]  # no tax
+    answers += ["1", "1"]  # the customer that is proposed, and no tax
     psage("copy-invoice", "101")
-    answers += [answer, "1"]
+    answers += [answer, "1", "1"]
 
     result = psage("copy-invoice", "101", "--json")
 

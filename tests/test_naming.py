@@ -79,7 +79,7 @@ def test_a_flag_says_which_is_meant(services: Sandbox, psage: Psage, twin: str, 
 def test_a_person_is_asked_which_is_meant(
     services: Sandbox, psage: Psage, twin: str, answers: list[str]
 ) -> None:
-    answers += ["2", "1"]  # the second, and no tax
+    answers += ["2", "1", "1"]  # the second, its customer, and no tax
 
     psage("copy-invoice", "101")
 

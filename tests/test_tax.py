@@ -166,12 +166,12 @@ def test_a_person_is_asked_once_for_a_batch_with_the_default_first(
     services: Sandbox, psage: Psage, answers: list[str]
 ) -> None:
     psage("configure", "--default-tax-rate", "GB_LOWER")
-    answers += ["1"]
+    answers += ["1", "1", "1"]  # the customer of one, the rate, and the other customer
 
     result = psage("copy-invoice", "101", "125")
 
     assert answers == []
-    assert result.err.count("Which tax rate shall the copy carry?") == 1
+    assert result.err.count("Which tax rate shall the copies of all 2 documents carry?") == 1
     assert rates(services, "101") == rates(services, "125") == {"GB_LOWER"}
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 from productive_sage import countries, names
 from productive_sage.errors import DifferentBusiness, ItemInvalid
@@ -21,11 +22,33 @@ from productive_sage.sage.client import SageClient
 from productive_sage.store import Store
 from productive_sage.text import one_line
 
-Ask = Callable[[str, Sequence[str], int | None], int]
-"""Put a question with its possible answers to a person; returns the index of the answer.
 
-The third argument is the index that Enter alone means; None where a slip could cost something.
-"""
+class Ask(Protocol):
+    """Somebody at a terminal, who can be asked."""
+
+    def __call__(
+        self,
+        question: str,
+        answers: Sequence[str],
+        default: int | None,
+        keys: Sequence[tuple[str, str]] = (),
+    ) -> int:
+        """Put a question with its possible answers; the index of the one that is given.
+
+        `default` is the index that Enter alone means; None where a slip could cost something.
+        `keys` are more answers, each called by a letter; their indexes follow.
+        """
+
+    def typed(self, question: str) -> str:
+        """What is typed at a question; empty for Enter alone."""
+
+    def say(self, text: str) -> None:
+        """Tell the person something."""
+
+    def show(self, invoice: Invoice) -> None:
+        """Show a document before it is asked about."""
+
+
 Step = Callable[[str, int, int], None]
 """Told how far a task is: what, how many of how many."""
 HandedPdf = Callable[[Invoice], bytes | None]

@@ -108,7 +108,7 @@ class Session:
 
     def ask(self) -> "Ask | None":
         """How a use case asks; None where nobody can answer."""
-        return asking.choose if self.can_ask else None
+        return asking.Person() if self.can_ask else None
 
     @contextmanager
     def desk(

@@ -68,7 +68,7 @@ def copy(order: Order, desk: Desk) -> Iterator[Outcome]:
             kept = living.said(desk, outcome)
             made.append(kept)
         yield kept
-    is_alone = len(order.documents()) == 1 and order.kind is INVOICE  # it has looked for itself
+    is_alone = order.is_alone and order.kind is INVOICE  # it has looked for itself
     if made and not is_stopped and (not is_alone or any(map(earlier.is_new, made))):
         taken = timedelta(seconds=time.monotonic() - began)
         yield from doubles.of_run(desk, made, desk.sage.now() - taken - SEARCH_LAG)
@@ -178,8 +178,10 @@ class _Run:
             wanted=order.customer,
             always_new=order.create_customer,
             remember=order.remember,
+            is_alone=order.is_alone,
         )
-        rates = Rates(desk, wanted=order.tax_rate, no_tax=order.no_tax)
+        count = len(order.documents())
+        rates = Rates(desk, wanted=order.tax_rate, no_tax=order.no_tax, count=count)
         self.copies = Copies(desk, order.kind, self._customers)
         self._planner = Planner(order, desk, self._customers, rates, self.copies)
         self._updates = Updates(order, desk, self._customers, rates, self.copies, self._planner)
@@ -376,7 +378,7 @@ class _Run:
                 return outcome
         intent = self._begin(invoice.kind.code, plan, contact)
         link, document = send.deliver_create(desk, intent)
-        is_alone = len(self._order.documents()) == 1 and not plan.credited
+        is_alone = self._order.is_alone and not plan.credited
         named_before = doubles.named(desk, invoice.id) if is_alone else None
         outcome = self._conclude("created", plan, intent, link, document)
         if not is_alone:

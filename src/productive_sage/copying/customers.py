@@ -1,12 +1,12 @@
 """Which Sage contact an invoice is billed to: named, linked, recognised, asked for, or new."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from productive_sage.copying import journal, matching
-from productive_sage.desk import Desk
+from productive_sage.copying import choosing, journal, matching
+from productive_sage.desk import Ask, Desk
 from productive_sage.errors import (
     AddressMissing,
     AmbiguousCustomer,
@@ -39,13 +39,24 @@ class Customers:
     """The customers of one run; each is looked up and made once, however many invoices it has."""
 
     def __init__(
-        self, desk: Desk, *, wanted: str | None, always_new: bool, remember: bool = False
+        self,
+        desk: Desk,
+        *,
+        wanted: str | None,
+        always_new: bool,
+        remember: bool = False,
+        is_alone: bool = False,
     ) -> None:
-        """`wanted` names the contact to bill; `remember` keeps it for later invoices."""
+        """`wanted` names the contact to bill; `remember` keeps it for later invoices.
+
+        Of a document that `is_alone` a person is asked even where the customer is known.
+        """
         self._desk = desk
         self._wanted = wanted
         self._always_new = always_new
         self._remember = remember
+        self._is_alone = is_alone
+        self._was_asked: set[tuple[str, str]] = set()
         self._agreed: set[tuple[str, str]] = set()
         self._known: dict[tuple[str, str], Contact | NewCustomer] = {}
         self._made: dict[str, Contact] = {}
@@ -284,40 +295,65 @@ class Customers:
             return contact
         # One made on request for an invoice that then failed is not made again.
         if linked := self._linked(invoice, only_unused=self._always_new):
+            if self._desk.ask and self._is_alone and not self._always_new:
+                seen = self.seen(invoice, linked)
+                return self._picked(self._desk.ask, invoice, [seen], is_sure=True)
             return linked
         if self._always_new:
             return self._new(invoice, base_currency)
+        return self._recognised(invoice)
+
+    def _recognised(self, invoice: Invoice) -> Contact | NewCustomer:
+        """The one contact that is the company, what a person picks, or a new one.
+
+        Raises AmbiguousCustomer where nobody can be asked.
+        """
         matches, proposals = self._matching(invoice, self._customers())
-        possible = [*matches, *proposals]
+        possible, is_sure = [*matches, *proposals], len(matches) == 1
         left = self._left.get((invoice.company.id, invoice.currency))
         if left and not matching.is_of_another(self.seen(invoice, left), invoice.company):
             # Its tax number may have been mended in one of the two services alone.
             possible = [self.seen(invoice, left), *(one for one in possible if one.id != left.id)]
-        elif len(matches) == 1:
-            return matches[0]
-        return self._asked(invoice, possible) if possible else self._new(invoice, base_currency)
+            is_sure = False
+        elif is_sure:
+            possible = matches
+        if self._desk.ask:
+            is_sure = is_sure or not possible
+            return self._picked(self._desk.ask, invoice, possible, is_sure=is_sure)
+        if possible and not is_sure:
+            raise _unclear(invoice, possible)
+        return possible[0] if is_sure else self._new(invoice, self._desk.books().base_currency)
 
-    def _asked(self, invoice: Invoice, possible: list[Contact]) -> Contact | NewCustomer:
-        shown = [_shown(contact) for contact in possible]
-        if self._desk.ask is None:
-            count = "1 contact" if len(shown) == 1 else f"{len(shown)} contacts"
-            raise AmbiguousCustomer(
-                f"{count} in Sage may be `{invoice.company.name}`: " + "; ".join(shown),
-                hint=f"choose one: `psage copy-invoice {invoice.id} --customer REFERENCE` (with "
-                "`--remember` also for later invoices), or make a new one with `--create-customer`",
-                details={
-                    "customers": [
-                        {"id": c.id, "name": c.name, "reference": c.reference, "email": c.email}
-                        for c in possible
-                    ]
-                },
-            )
-        question = f"Which contact in Sage is {invoice.company.name}?"
-        answer = self._desk.ask(question, [*shown, "none of these: make a new one"], None)
-        if answer < len(possible):
-            self._agreed.add((invoice.company.id, possible[answer].id))
-            return possible[answer]
-        return self._new(invoice, self._desk.books().base_currency)
+    def _picked(
+        self, ask: Ask, invoice: Invoice, possible: Sequence[Contact], *, is_sure: bool
+    ) -> Contact | NewCustomer:
+        """Whom a person at the terminal picks; remembered where it is the company, or they say."""
+        base_currency = self._desk.books().base_currency
+
+        def usable() -> list[Contact]:
+            return [
+                one
+                for one in self._customers()
+                if (one.currency or base_currency) == invoice.currency
+            ]
+
+        self._was_asked.add((invoice.company.id, invoice.currency))
+        contact = choosing.customer(ask, invoice, possible, usable, is_sure=is_sure)
+        if contact is None:
+            return self._new(invoice, base_currency)
+        is_theirs = self._is_theirs(invoice, contact)
+        answers_doubt = not is_sure and contact in possible
+        if answers_doubt or (not is_theirs and choosing.shall_stay(ask, invoice, contact)):
+            self._agreed.add((invoice.company.id, contact.id))
+        return contact
+
+    def was_asked(self, invoice: Invoice) -> bool:
+        """Whether a person picked who is billed."""
+        return (invoice.company.id, invoice.currency) in self._was_asked
+
+    def ask_again(self, invoice: Invoice) -> None:
+        """Have the person pick anew who is billed."""
+        del self._known[invoice.company.id, invoice.currency]
 
     def _named(self, wanted: str, currency: str, base_currency: str) -> Contact:
         found = matching.named_customers(self._customers(), wanted)
@@ -329,7 +365,7 @@ class Customers:
         if usable:
             raise AmbiguousCustomer(
                 f"{len(usable)} contacts in Sage are called `{wanted}`: "
-                + "; ".join(_shown(contact) for contact in usable),
+                + "; ".join(map(choosing.shown, usable)),
                 hint="name one by its reference or id: `--customer REFERENCE`",
             )
         if found:
@@ -446,11 +482,17 @@ def _is_same_country(one: str, other: str) -> bool:
     return one == other or {one, other} == {"GB", "XI"}
 
 
-def _shown(contact: Contact) -> str:
-    parts = [
-        contact.reference and f"reference {contact.reference}",
-        contact.email,
-        contact.tax_number and f"tax number {contact.tax_number}",
-    ]
-    known = ", ".join(part for part in parts if part)
-    return f"{contact.name} ({known})" if known else f"{contact.name} ({contact.id})"
+def _unclear(invoice: Invoice, possible: Sequence[Contact]) -> AmbiguousCustomer:
+    count = "1 contact" if len(possible) == 1 else f"{len(possible)} contacts"
+    return AmbiguousCustomer(
+        f"{count} in Sage may be `{invoice.company.name}`: "
+        + "; ".join(map(choosing.shown, possible)),
+        hint=f"choose one: `psage copy-invoice {invoice.id} --customer REFERENCE` (with "
+        "`--remember` also for later invoices), or make a new one with `--create-customer`",
+        details={
+            "customers": [
+                {"id": c.id, "name": c.name, "reference": c.reference, "email": c.email}
+                for c in possible
+            ]
+        },
+    )

@@ -49,6 +49,17 @@ class Order:
         """Whether a document is asked for."""
         return any(name.fits(productive_id, number) for name in self.documents())
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether one document is asked for."""
+        return len(self.documents()) == 1
+
+    @property
+    def leaves_open(self) -> bool:
+        """Whether customer or tax rate are left to psage, or to a person at the terminal."""
+        has_customer = self.customer is not None or self.create_customer
+        return not has_customer or (self.tax_rate is None and not self.no_tax)
+
     def documents(self) -> list[Name]:
         """What is asked for. Raises as `naming.read`."""
         return naming.read(self.keys, as_number=self.by_number, as_id=self.by_id)

@@ -19,6 +19,7 @@ from productive_sage.copying import (
     send,
 )
 from productive_sage.copying.adopt import Copies
+from productive_sage.copying.choosing import GoBack
 from productive_sage.copying.crediting import Credited
 from productive_sage.copying.customers import Customers, NewCustomer
 from productive_sage.copying.merge import Version
@@ -140,7 +141,6 @@ class Planner:
         desk = self._desk
         credited = self._copies.credited(invoice)
         unseen = crediting.check_first(desk, invoice, credited) if credited else None
-        customer = self.customer(invoice, credited)
         owns_number = desk.settings.numbering == "productive"
         if owns_number and not invoice.number:
             raise Refused(
@@ -148,17 +148,37 @@ class Planner:
                 hint="give it a number in Productive",
             )
         number = invoice.number if owns_number else None
-        country, is_new = self.country(invoice, customer), isinstance(customer, NewCustomer)
         if credited:
+            customer = self.customer(invoice, credited)
             draft = self.credit_draft(invoice, credited, copy, number=number)
         else:
-            tax = self._rates.tax(invoice, country, kept=None, is_new_customer=is_new)
+            customer, tax = self._billing(invoice)
             draft = self.draft(invoice, tax, copy, number=number)
+        country, is_new = self.country(invoice, customer), isinstance(customer, NewCustomer)
         draft = self.addressed(draft, invoice, customer)
         self.check_number(draft, None)
         checks.check(desk, invoice, draft, is_new_customer=is_new)
         said = said_by(draft, invoice, "", country)
         return Plan(invoice, draft, customer, copy, said, credited, unseen=unseen)
+
+    def _billing(self, invoice: Invoice) -> tuple[Contact | NewCustomer, Tax]:
+        """Who is billed and with which tax; a person at the terminal may change their mind."""
+        if self._desk.ask and self._order.is_alone and self._order.leaves_open:
+            self._desk.ask.show(invoice)
+        while True:
+            customer = self._customers.find(invoice)
+            try:
+                tax = self._rates.tax(
+                    invoice,
+                    self.country(invoice, customer),
+                    kept=None,
+                    is_new_customer=isinstance(customer, NewCustomer),
+                    can_go_back=self._customers.was_asked(invoice),
+                )
+            except GoBack:
+                self._customers.ask_again(invoice)
+            else:
+                return customer, tax
 
     def told(self, plan: Plan) -> Outcome:
         """What a dry run says of a plan, after the plans of the documents before it."""

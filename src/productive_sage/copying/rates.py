@@ -4,7 +4,7 @@ from datetime import date
 from decimal import Decimal
 
 from productive_sage import tax
-from productive_sage.copying import drafts
+from productive_sage.copying import choosing, drafts
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     CountryUnclear,
@@ -23,26 +23,34 @@ class Rates:
     `wanted` is a rate as somebody names it, or None.
     """
 
-    def __init__(self, desk: Desk, *, wanted: str | None, no_tax: bool) -> None:
+    def __init__(self, desk: Desk, *, wanted: str | None, no_tax: bool, count: int) -> None:
+        """For a run of `count` documents."""
         self._desk = desk
         self._wanted = "" if no_tax else wanted
+        self._count = count
         self._answers: dict[str, TaxRate | None] = {}
         self._is_read_anew = False
 
     def tax(
-        self, invoice: Invoice, country: str, *, kept: str | None, is_new_customer: bool = False
+        self,
+        invoice: Invoice,
+        country: str,
+        *,
+        kept: str | None,
+        is_new_customer: bool = False,
+        can_go_back: bool = False,
     ) -> Tax:
         """The rate of the whole copy for a customer in `country`, as `tax.country_of` gives it.
 
         `kept` is the rate of the present copy: empty for no tax, None where there is no copy. No
         tax means the zero rate for a customer abroad, where the country's rules want that. Another
         one that was named is Sage's to judge, but for a customer that would have to be made first:
-        raises TaxRateInvalid there.
+        raises TaxRateInvalid there. A person who is asked and `can_go_back` may raise GoBack.
         """
         named = self._wanted or kept or self._desk.settings.default_tax_rate
         sale = Sale(self._desk.books().country, country, is_registered=self._is_registered(named))
         day = drafts.date_of(invoice)
-        rate, is_asked = self._chosen(invoice, sale, day, kept)
+        rate, is_asked = self._chosen(invoice, sale, day, kept, can_go_back=can_go_back)
         is_none = rate is None or tax.is_no_tax(rate, sale.home)
         if is_none and sale.is_zero_rated:
             rate = tax.zero_rate(self._desk.tax_rates(), sale.home, day)
@@ -90,7 +98,7 @@ class Rates:
         return books.is_registered
 
     def _chosen(
-        self, invoice: Invoice, sale: Sale, day: date, kept: str | None
+        self, invoice: Invoice, sale: Sale, day: date, kept: str | None, *, can_go_back: bool
     ) -> tuple[TaxRate | None, bool]:
         """The rate, or None for no tax; and whether somebody asked for it now.
 
@@ -105,7 +113,7 @@ class Rates:
         if not sale.is_registered or sale.is_zero_rated:
             return None, False
         if self._desk.ask:
-            return self._asked(invoice, sale, day), True
+            return self._asked(invoice, sale, day, can_go_back=can_go_back), True
         if not sale.is_at_home and (usual := self._taxing(day)):
             raise _doubt(invoice, sale, usual)
         return self._found(self._desk.settings.default_tax_rate, day), False
@@ -118,7 +126,9 @@ class Rates:
         usual = self._found(self._desk.settings.default_tax_rate, day)
         return usual if usual and tax.percent_on(usual, day) else None
 
-    def _asked(self, invoice: Invoice, sale: Sale, day: date) -> TaxRate | None:
+    def _asked(
+        self, invoice: Invoice, sale: Sale, day: date, *, can_go_back: bool
+    ) -> TaxRate | None:
         """What a person chooses: once for all customers at home, and for each of the others."""
         ask, home = self._desk.ask, sale.home
         key = "" if sale.is_at_home else invoice.company.id
@@ -129,11 +139,16 @@ class Rates:
             why = _why(invoice, sale)
             question, enter = f"{why[0].upper()}{why[1:]}. Which rate shall its copy carry?", None
             if sale.is_at_home:
-                question, enter = "Which tax rate shall the copy carry?", 0
+                whose = "copy" if self._count == 1 else f"copies of all {self._count} documents"
+                question, enter = f"Which tax rate shall the {whose} carry?", 0
                 usual = self._usual_or_none(day)
                 choices.sort(key=lambda rate: rate != usual)  # Enter means the configured one
             labels = [tax.label(rate, rates) if rate else "no tax" for rate in choices]
-            self._answers[key] = choices[ask(question, labels, enter)]
+            keys = [choosing.BACK] if can_go_back else []
+            picked = ask(question, labels, enter, keys)
+            if picked == len(choices):
+                raise choosing.GoBack
+            self._answers[key] = choices[picked]
         return self._answers[key]
 
     def _usual_or_none(self, day: date) -> TaxRate | None:

@@ -15,6 +15,7 @@ from productive_sage.terminal import progress
 
 if TYPE_CHECKING:
     from productive_sage.config import Home
+    from productive_sage.models import Invoice
 
 
 def _prompt(question: str, **more: Any) -> Any:
@@ -23,22 +24,59 @@ def _prompt(question: str, **more: Any) -> Any:
     return typer.prompt(question, **more)
 
 
-def choose(question: str, answers: Sequence[str], default: int | None) -> int:
-    """Ask until one of the answers is chosen, and give its place."""
+class Person:
+    """Somebody at a terminal, as a use case asks (see `desk.Ask`)."""
+
+    def __call__(
+        self,
+        question: str,
+        answers: Sequence[str],
+        default: int | None,
+        keys: Sequence[tuple[str, str]] = (),
+    ) -> int:
+        """Ask until one of the answers is chosen, and give its place."""
+        return choose(question, answers, default, keys)
+
+    def typed(self, question: str) -> str:
+        """What is typed at a question; empty for Enter alone."""
+        return typed(question)
+
+    def say(self, text: str) -> None:
+        """Tell the person something."""
+        say(text)
+
+    def show(self, invoice: "Invoice") -> None:
+        """Show a document as Productive has it."""
+        from productive_sage.terminal import documents
+
+        progress.clear()
+        documents.show(invoice)
+
+
+def choose(
+    question: str,
+    answers: Sequence[str],
+    default: int | None,
+    keys: Sequence[tuple[str, str]] = (),
+) -> int:
+    """Ask until one of the answers, or of the `keys` by its letter, is chosen; give its place."""
     progress.clear()
     typer.echo(redacted(question), err=True)
-    for n, answer in enumerate(answers, start=1):
-        typer.echo(f"  {n}  {redacted(answer)}", err=True)
+    named = [*((str(n), answer) for n, answer in enumerate(answers, start=1)), *keys]
+    for name, answer in named:
+        typer.echo(f"  {name}  {redacted(answer)}", err=True)
+    letters = "".join(f" or {key}" for key, _ in keys)
+    places = {name: n for n, (name, _) in enumerate(named)}
     while True:
         usual = None if default is None else str(default + 1)
         try:
-            chosen = str(_prompt("Number", default=usual, err=True)).strip()
+            chosen = str(_prompt(f"Number{letters}", default=usual, err=True)).strip()
         except typer.Abort:
             # Typer's Abort is an ordinary exception; Ctrl-C must pass where those are caught.
             raise KeyboardInterrupt from None
-        if chosen.isdecimal() and 1 <= int(chosen) <= len(answers):
-            return int(chosen) - 1
-        typer.echo(f"Type a number from 1 to {len(answers)}", err=True)
+        if chosen.casefold() in places:
+            return places[chosen.casefold()]
+        typer.echo(f"Type a number from 1 to {len(answers)}{letters}", err=True)
 
 
 def typed(question: str) -> str:
