@@ -295,3 +295,61 @@ def test_a_ledger_that_cannot_be_read_leaves_the_ids(
 
     assert shown.code == 0
     assert f"default_ledger_account: {named['old']} (file)" in shown.out
+
+
+# --- slips
+
+
+@pytest.mark.parametrize(
+    ("flags", "meant"),
+    [
+        (("--default-ledger", "4011"), "`Sales - Services (4010)`"),
+        (("--default-ledger", "Sales - Service"), "`Sales - Services (4010)`"),
+        (("--default-tax-rate", "Standrad"), "`Standard 20.00%`"),
+        (("--default-tax-rate", "Lowr"), "`Lower Rate 5.00%`"),
+        (("--map-item", "Desing=DESIGN"), "`Design`"),
+        (("--map-item", "Design=DESING"), "DESIGN"),
+    ],
+)
+def test_a_mistyped_name_proposes_what_comes_near(
+    services: Sandbox, psage: Psage, home: Path, flags: tuple[str, ...], meant: str
+) -> None:
+    before = (home / "default.toml").read_text()
+
+    result = psage("configure", *flags, "--json")
+
+    hint = result.json["error"]["hint"]
+    assert result.code in (2, 4)
+    assert hint.startswith("did you mean ")
+    assert meant in hint
+    assert (home / "default.toml").read_text() == before
+
+
+def test_only_accounts_for_sales_are_proposed(services: Sandbox, psage: Psage) -> None:
+    hint = psage("configure", "--default-ledger", "7501", "--json").json["error"]["hint"]
+
+    assert "7500" not in hint
+
+
+def test_where_nothing_comes_near_the_questions_are_named(services: Sandbox, psage: Psage) -> None:
+    hint = psage("configure", "--default-ledger", "qqqqq", "--json").json["error"]["hint"]
+
+    assert "`psage configure`" in hint
+
+
+def test_a_mistyped_tax_rate_of_a_copy_proposes_what_comes_near(
+    services: Sandbox, psage: Psage
+) -> None:
+    result = psage("copy-invoice", "123", "--tax-rate", "Standart", "--json")
+
+    hint = result.only["error"]["hint"]
+    assert hint.startswith("did you mean `Standard 20.00%`")
+    assert "the rates of this business: " in hint
+
+
+def test_a_mistyped_reference_of_a_customer_proposes_the_customer(
+    services: Sandbox, psage: Psage
+) -> None:
+    result = psage("copy-invoice", "114", "--customer", "OBRIEN3", "--json")
+
+    assert "O'Brien & Sons" in result.only["error"]["hint"]

@@ -75,7 +75,7 @@ def link(desk: Desk, company: str, contact: str) -> Billed:
     customers = desk.sage.customers()
     found = named_customers(customers, contact)
     if not found:
-        names = [one.name for one in customers]
+        names = {word: one.name for one in customers for word in (one.name, one.reference or "")}
         raise CustomerNotFound(
             f"no customer in Sage has the id, name or reference `{contact}`",
             hint=did_you_mean(contact, names) or "look up the name or the reference in Sage",

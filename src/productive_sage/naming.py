@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from productive_sage.errors import DocumentElsewhere, UsageProblem
@@ -121,7 +121,11 @@ def near(wanted: str, known: Sequence[str], count: int = 3) -> list[str]:
     return [by_key[key] for key in list(dict.fromkeys(keys))[:count]]
 
 
-def did_you_mean(wanted: str, known: Sequence[str]) -> str:
-    """A question that names what comes near, or nothing."""
-    found = near(wanted, known)
+def did_you_mean(wanted: str, known: Sequence[str] | Mapping[str, str]) -> str:
+    """A question that names what comes near, or nothing.
+
+    A mapping gives for each word by which something is known how people see it.
+    """
+    shown = known if isinstance(known, Mapping) else {one: one for one in known}
+    found = dict.fromkeys(shown[one] for one in near(wanted, [one for one in shown if one]))
     return f"did you mean {' or '.join(f'`{one}`' for one in found)}?" if found else ""

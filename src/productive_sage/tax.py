@@ -14,6 +14,7 @@ from decimal import Decimal
 from productive_sage import money
 from productive_sage.errors import TaxRateInvalid
 from productive_sage.models import Notice, TaxRate
+from productive_sage.naming import did_you_mean
 
 _EU = frozenset(
     "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK".split()
@@ -105,10 +106,22 @@ def find(rates: Sequence[TaxRate], wanted: str, day: date) -> TaxRate:
                 hint="name one by its id",
                 details={"tax_rates": [rate.id for rate in found]},
             )
+    rest = f"the rates of this business: {_all(rates, day)}"
     raise TaxRateInvalid(
         f"Sage has no tax rate `{wanted}`",
-        hint=f"the rates of this business: {_all(rates, day)}",
+        hint=" ".join(filter(None, (_near(rates, wanted, day), rest))),
     )
+
+
+def _near(rates: Sequence[TaxRate], wanted: str, day: date) -> str:
+    """A question that names the rates whose name or code comes near, or nothing."""
+    words = {
+        word: rate.name
+        for rate in rates
+        if is_valid(rate, day)
+        for word in (rate.name, _without_percent(rate.name), rate.code, rate.id)
+    }
+    return did_you_mean(wanted, words)
 
 
 def is_no_tax(rate: TaxRate, home: str) -> bool:

@@ -374,9 +374,11 @@ class Customers:
                 f"invoice is in {currency}, and a contact in Sage keeps its currency",
                 hint=f"name a contact in {currency}, or make one with `--create-customer`",
             )
+        every = self._customers()
+        words = {word: one.name for one in every for word in (one.name, one.reference or "")}
         raise CustomerNotFound(
             f"no customer in Sage has the id, name or reference `{wanted}`",
-            hint=did_you_mean(wanted, [contact.name for contact in self._customers()])
+            hint=did_you_mean(wanted, words)
             or "look up the name in Sage, or leave `--customer` out to have it found",
         )
 

@@ -25,6 +25,7 @@ from productive_sage.errors import (
     UsageProblem,
 )
 from productive_sage.models import Endpoints, Item, LedgerAccount, Notice, Settings, TaxRate
+from productive_sage.naming import did_you_mean
 from productive_sage.sage.client import ITEM_LISTS
 from productive_sage.text import one_line
 
@@ -198,11 +199,19 @@ def _exact(options: Sequence[Option], typed: str) -> list[Option]:
     return []
 
 
-def _one(found: Sequence[Option], wanted: str, kind: str) -> Option:
+def _one(options: Sequence[Option], wanted: str, kind: str) -> Option:
+    """The option somebody means; raises Refused, naming what comes near."""
+    found = _exact(options, wanted)
     if len(found) == 1:
         return found[0]
     if not found:
-        raise Refused(f"there is no {kind} `{wanted}`", hint="look up its exact name or code")
+        raise Refused(
+            f"there is no {kind} `{wanted}`",
+            hint=did_you_mean(
+                wanted, {word: one.name or one.label for one in options for word in one.words}
+            )
+            or "`psage configure` alone shows them all, and asks",
+        )
     raise Refused(
         f"{len(found)} {kind}s are called `{wanted}`: "
         + ", ".join(f"{option.label} ({option.value})" for option in found),
@@ -216,7 +225,9 @@ def _ledger(desk: Callable[[], Desk], wanted: str) -> Changes:
             "the default ledger account is obligatory", hint="name another one instead"
         )
     options = {_account(account): account for account in desk().ledger_accounts()}
-    option = _one(_exact(list(options), wanted), wanted, "ledger account in Sage")
+    for_sales = [option for option, account in options.items() if account.is_for_sales]
+    exact = _exact(list(options), wanted)
+    option = _one(exact or for_sales, wanted, "ledger account in Sage")
     if not options[option].is_for_sales:
         raise Refused(
             f"the ledger account {option.label} is not for sales",
@@ -276,11 +287,15 @@ def _item_link(
         Option(type_id, name, _words(type_id, name))
         for type_id, name in desk().service_types().items()
     ]
-    service_type = _one(_exact(types, left), left, "service type in Productive")
+    service_type = _one(types, left, "service type in Productive")
     if not right:
         return {("items", service_type.value): (None, "")}
     item = _item(desk(), right)
     return {("items", service_type.value): (item.value, f"{service_type.label} -> {item.name}")}
+
+
+_BEGINNING = 3
+"""So many letters of a mistyped item are searched for."""
 
 
 def _item(desk: Desk, wanted: str) -> Option:
@@ -288,7 +303,11 @@ def _item(desk: Desk, wanted: str) -> Option:
     if not items and wanted.isalnum():
         items = [item for kind in ITEM_LISTS if (item := desk.read_item(f"{kind}:{wanted}"))]
     options = {_item_option(item): item for item in items}
-    option = _one(_exact(list(options), wanted), wanted, "item in Sage")
+    if not _exact(list(options), wanted):
+        # A search finds no slip; the same beginning is mostly right.
+        alike = [item for item in desk.search_items(wanted[:_BEGINNING]) if item.is_active]
+        options |= {_item_option(item): item for item in alike}
+    option = _one(list(options), wanted, "item in Sage")
     if not options[option].is_active:
         raise Refused(f"the item `{option.name}` is not active in Sage")
     return option
