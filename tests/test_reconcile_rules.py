@@ -300,6 +300,27 @@ CASES: dict[str, tuple[list[Entry], list[Booked], list[Copied], dict[str, Any], 
 
 
 CASES |= {
+    "known, though somebody took the marker out of the reference": (
+        [entry(1)],
+        [booked(1, reference="by hand")],
+        [copied(1)],
+        {},
+        [],
+    ),
+    "known, though somebody put another's marker into the reference": (
+        [entry(1), entry(2)],
+        [booked(1, reference="PRD-2"), booked(2)],
+        [copied(1), copied(2)],
+        {},
+        [],
+    ),
+    "another customer than the one a person said": (
+        [entry(1)],
+        [booked(1, contact_id="c2", contact_name="Southwind")],
+        [copied(1)],
+        {"customers": {("501", "GBP"): ("c3", True)}},
+        ["customer_differs"],
+    ),
     "deleted here, and credited there": (
         [],
         [booked(1, outstanding=Decimal(0), credits=(("x", Decimal(120)),))],
@@ -370,6 +391,15 @@ def test_a_credit_note_that_is_not_set_against_its_invoice_is_told_once() -> Non
     found = run([entry(1, unpaid=Decimal(0)), here], [booked(1), there], [copied(1), copy])
 
     assert codes(found) == [("2", "credit_note_not_allocated")]
+
+
+def test_a_credit_note_for_an_invoice_that_was_paid_stays_on_account() -> None:
+    here, there, copy = note(2, 1, outstanding=Decimal(120))
+    paid = {**PAID_HERE, "unpaid": Decimal(-120)}
+
+    found = run([entry(1, **paid), here], [booked(1, **PAID_THERE), there], [copied(1), copy])
+
+    assert codes(found) == []
 
 
 def test_an_invoice_whose_credit_note_was_never_copied_is_not_told_as_well() -> None:

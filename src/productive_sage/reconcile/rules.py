@@ -241,9 +241,7 @@ def _differences(pair: Pair, booked: Booked, name: str) -> Iterator[Finding]:
     changed = [one for one in differing if _is_changed(said, here, one)]
     edited = [one for one in differing if _is_changed(held, there, one)]
     agreed = [
-        one
-        for one in differing
-        if one == "tax" and said.tax == here.tax is not None and held.tax == there.tax
+        one for one in differing if one == "tax" and said.tax == here.tax and held.tax == there.tax
     ]
     if changed:
         yield _changed(pair, booked, changed, name)

@@ -228,5 +228,4 @@ class Finding:
 
 def facts_of(entry: Entry) -> Facts:
     """What is compared with Sage."""
-    due = entry.pay_on if entry.kind is INVOICE else None
-    return Facts(entry.net, entry.tax, entry.invoiced_on, due)
+    return Facts(entry.net, entry.tax, entry.invoiced_on, entry.pay_on)
