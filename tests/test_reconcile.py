@@ -209,6 +209,18 @@ def test_what_cannot_be_read_is_no_agreement(book: Book, psage: Psage) -> None:
     assert psage("reconcile", "--month", "2026-03", "--json").code == 0
 
 
+def test_a_copied_document_that_cannot_be_read_is_not_called_missing(
+    book: Book, psage: Psage
+) -> None:
+    key = book.invoices[0]
+    book.sandbox.agency.edit_invoice(key, currency="JPY")
+
+    content = psage("reconcile", "--json").json
+
+    assert [one["productive_id"] for one in content["unreadable"]] == [key]
+    assert content["findings"] == []
+
+
 def test_without_the_right_to_read_contacts_names_decide(book: Book, psage: Psage) -> None:
     book.plant("for_another_customer", 1)
     book.sandbox.fault("status", path="/contacts", status=403, times=99)
