@@ -1,7 +1,8 @@
 """sync-payments on the sandbox: what acts in Sage become in Productive, and what is left alone."""
 
+import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import pytest
 
 from productive_sage import http
+from productive_sage.models import Change, Report
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sandbox import Sandbox
 from productive_sage.sandbox.books import Books
 from productive_sage.sandbox.run import act
 from productive_sage.store import Store, database
+from productive_sage.terminal import synced
 from tests import test_bad_days
 from tests.conftest import Psage, Result, copies, forget, writes
 
@@ -1248,3 +1251,23 @@ def test_a_home_that_knows_no_copies_says_so(services: Sandbox, psage: Psage) ->
 
     assert result.code == 0
     assert "PSAGE_HOME" in result.err
+
+
+@pytest.mark.parametrize("columns", [120, 80, 60, 40])
+def test_no_number_of_a_payment_is_folded_and_no_amount_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    amount = Decimal("1234567.89")
+    change = Change(
+        "123", "INV-2026-000023", "SI-1", "9001", "r1", date(2026, 3, 1), amount, "GBP", False
+    )
+
+    synced.show(Report(until=datetime.now(UTC), created=[change]), dry_run=False, quiet=False)
+
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    for words in ("INV-2026-000023", "SI-1", "1,234,567.89", "2026-03-01"):
+        assert any(words in line for line in lines)
+    assert all(len(line.rstrip()) <= columns for line in lines)

@@ -10,6 +10,9 @@ from productive_sage.terminal.render import (
     err,
     error,
     fit,
+    fits,
+    fitted,
+    line,
     named,
     out,
     runnable,
@@ -89,10 +92,10 @@ def show(report: "Report", *, dry_run: bool, quiet: bool) -> None:
     ]
     if not quiet:
         if rows:
-            out().print(_payments_table(rows, would))
+            _print_payments(rows, would)
         older = f"; {report.older} of earlier days left alone" if report.older else ""
         checked, changed = counted(report.checked, "invoice"), counted(len(rows), "payment")
-        out().print(f"{checked} checked, {changed} {would}changed{older}")
+        line(f"{checked} checked, {changed} {would}changed{older}")
     for notice in report.notices:
         warning(notice.message)
     for skipped in report.skipped:
@@ -105,15 +108,29 @@ def show(report: "Report", *, dry_run: bool, quiet: bool) -> None:
         err().print("dry run: nothing was sent")
 
 
+def _print_payments(rows: "Sequence[tuple[str, Change]]", would: str) -> None:
+    """A row a payment; two lines where a row has no room."""
+    table = _payments_table(rows, would)
+    if fits(table):
+        out().print(table)
+        return
+    for word, change in rows:
+        kind = " (write-off)" if change.is_write_off else ""
+        amount = f"{separated(change.amount, change.currency)} {change.currency}"
+        line(f"{change.number or change.productive_id} ({change.sage_number} in Sage)")
+        for one in fitted(f"{would}{word}{kind}: {amount}, {change.on or ''}", "  ", "  "):
+            out().print(one)
+
+
 def _payments_table(rows: "Sequence[tuple[str, Change]]", would: str) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("Invoice", "In Sage", "Payment", "Result", "Date"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)
     table.add_column("Amount", justify="right", no_wrap=True)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for word, change in rows:
         kind = " (write-off)" if change.is_write_off else ""
         table.add_row(

@@ -17,13 +17,16 @@ from productive_sage.terminal.render import (
     counted,
     error,
     fit,
+    fits,
     fitted,
     held_together,
     let_go,
+    line,
     name_profile,
     out,
     runnable,
     separated,
+    sign,
 )
 
 if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `status` go without
@@ -142,8 +145,8 @@ def check(one: "Check") -> None:
     lines = [*fitted(message, first, indent)]
     if one.remedy:
         lines += fitted(f"-> {runnable(one.remedy)}", indent, f"{indent}   ")
-    for line in lines:
-        out().print(Text.assemble((line[:9], style), line[9:]))
+    for one_line in lines:
+        out().print(Text.assemble((one_line[:9], style), one_line[9:]))
 
 
 _WIDE = 120
@@ -154,20 +157,27 @@ def register(found: "Register") -> None:
     """Print the documents, oldest first, and what those of each currency come to."""
     from productive_sage import register as registers
 
-    console = out()
-    if console.width < NARROW:
-        for row in found.rows:
-            console.print("\n".join(_block(row)))
-    elif found.rows:
-        console.print(_register_table(found, is_wide=console.width >= _WIDE))
+    width = out().width
+    tables = [_register_table(found, is_wide=True)] * (width >= _WIDE)
+    tables += [_register_table(found, is_wide=False)] * (width >= NARROW)
+    table = next(filter(fits, tables), None)
+    if table and found.rows:
+        out().print(table)
+    for row in () if table else found.rows:
+        head, *more = _block(row, is_checked=found.is_checked)
+        parts = [*fitted(head, "", "    ")]
+        for text in more:
+            parts += fitted(text, "  ", "  ")
+        for part in parts:
+            out().print(part)
     for one in registers.totals(found.rows):
         total, paid, left = (
             separated(value, one.currency) for value in (one.total, one.paid, one.open)
         )
         count = counted(one.count, "document")
-        console.print(f"{count}: {total} {one.currency}, {paid} paid, {left} open")
+        line(f"{count}: {total} {one.currency}, {paid} paid, {left} open")
     if not found.rows:
-        console.print("no documents")
+        out().print("no documents")
 
 
 def customers(found: "Sequence[Billed]") -> None:
@@ -181,7 +191,10 @@ def customers(found: "Sequence[Billed]") -> None:
     elif console.width < NARROW:
         for one in found:
             name = fit(one.company or one.company_id)
-            console.print(f"{name} ({one.currency})\n  {fit(one.contact)}\n  {one.why}")
+            line(f"{name} ({one.currency})")
+            for text in (one.contact, one.why):
+                for part in fitted(text, "  ", "  "):
+                    console.print(part)
     else:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for head in ("Company", "", "Contact in Sage", "Because"):
@@ -196,8 +209,6 @@ def _register_table(found: "Register", *, is_wide: bool) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    from productive_sage import register as registers
-
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("Number", "In Sage"):
         table.add_column(name, no_wrap=True)
@@ -210,30 +221,35 @@ def _register_table(found: "Register", *, is_wide: bool) -> "Table":
     table.add_column("State", overflow="fold")
     for row in found.rows:
         entry = row.entry
-        state = row.state
-        if found.is_checked and row.sage_id:
-            state += f" ({registers.sage_state(row)} in Sage)"
         cells = (
             *(fit(entry.number or entry.id), fit(row.sage_number), fit(entry.company.name)),
             *(str(day or "") for day in (entry.invoiced_on, entry.pay_on)[: 1 + is_wide]),
             separated(entry.total, entry.currency),
             *([separated(entry.paid, entry.currency)] if is_wide else []),
             separated(entry.unpaid, entry.currency),
-            *(entry.currency, state),
+            *(entry.currency, _state(row, is_checked=found.is_checked)),
         )
         table.add_row(*map(Text, cells))
     return table
 
 
-def _block(row: "Row") -> list[str]:
+def _state(row: "Row", *, is_checked: bool) -> str:
+    """What became of a document, and what its copy is in Sage where that was asked."""
+    from productive_sage import register as registers
+
+    asked = f" ({registers.sage_state(row)} in Sage)" if is_checked and row.sage_id else ""
+    return f"{row.state}{asked}"
+
+
+def _block(row: "Row", *, is_checked: bool) -> list[str]:
     entry = row.entry
     days = [str(entry.invoiced_on or ""), f"due {entry.pay_on}" if entry.pay_on else ""]
     total, left = (separated(value, entry.currency) for value in (entry.total, entry.unpaid))
-    there = f" → {fit(row.sage_number)}" if row.sage_number else ""
+    there = f" {sign('→', '->')} {fit(row.sage_number)}" if row.sage_number else ""
     return [
-        f"{fit(entry.number or entry.id)}{there}  {row.state}",
-        f"  {', '.join(filter(None, (fit(entry.company.name), *days)))}",
-        f"  {total} {entry.currency}, {left} open",
+        f"{fit(entry.number or entry.id)}{there}  {_state(row, is_checked=is_checked)}",
+        ", ".join(filter(None, (fit(entry.company.name), *days))),
+        f"{total} {entry.currency}, {left} open",
     ]
 
 
