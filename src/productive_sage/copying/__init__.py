@@ -14,7 +14,8 @@ from datetime import timedelta
 from productive_sage import naming
 from productive_sage.copying import after, crediting, doubles, drafts, earlier, living, merge, send
 from productive_sage.copying.adopt import Copies, copied_elsewhere
-from productive_sage.copying.customers import Customers, NewCustomer
+from productive_sage.copying.contacts import NewCustomer
+from productive_sage.copying.customers import Customers
 from productive_sage.copying.merge import Written
 from productive_sage.copying.order import Order, sources
 from productive_sage.copying.plan import Plan, Planner

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 from productive_sage import money
 from productive_sage.copying import allocations, crediting, drafts
+from productive_sage.copying.contacts import NewCustomer
 from productive_sage.copying.crediting import Credited
-from productive_sage.copying.customers import NewCustomer
 from productive_sage.copying.merge import Change, Merged
 from productive_sage.copying.send import shown
 from productive_sage.desk import Desk

@@ -1,38 +1,21 @@
 """Which Sage contact an invoice is billed to: named, linked, recognised, asked for, or new."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from dataclasses import replace
 
-from productive_sage.copying import choosing, journal, matching
+from productive_sage.copying import choosing, matching
+from productive_sage.copying.contacts import NewCustomer, deliver_contact
 from productive_sage.desk import Ask, Desk
 from productive_sage.errors import (
     AddressMissing,
     AmbiguousCustomer,
     CustomerNotFound,
-    OutcomeUnknown,
-    PsageError,
     Refused,
-    RefusedBySage,
 )
 from productive_sage.models import Contact, CustomerResult, Invoice, Notice
 from productive_sage.naming import did_you_mean
 from productive_sage.sage import bodies
-from productive_sage.store import ContactFacts, ContactIntent
-
-
-@dataclass(frozen=True, slots=True)
-class NewCustomer:
-    """A contact that has to be made first."""
-
-    company_id: str
-    currency: str
-    country: str
-    body: Mapping[str, Any]
-    notices: tuple[Notice, ...]
-    is_planned: bool = False
-    """Whether a dry run has planned it for an earlier document."""
+from productive_sage.store import ContactFacts
 
 
 class Customers:
@@ -421,58 +404,6 @@ class Customers:
             what = "Sage has no such country" if code else "it says nothing about tax"
             notices.append(_country_unknown(written, f"the customer goes without one, and {what}"))
         return NewCustomer(invoice.company.id, invoice.currency, code, body, tuple(notices))
-
-
-def deliver_contact(desk: Desk, intent: ContactIntent, *, is_first: bool = True) -> Contact:
-    """Send a contact intent, new or left over, and record what came of it."""
-    sent = intent.payload
-    try:
-        contact = journal.deliver(
-            desk.store,
-            intent,
-            send=desk.sage.create_customer,
-            look=lambda: find_made(desk, intent),
-            is_first=is_first,
-        )
-    except RefusedBySage as error:
-        desk.doubt_facts()
-        if error.status == 422:
-            error.what = f"the customer `{sent['name']}`"
-            values = bodies.blamed(f"{error.words} {' '.join(error.fields)}", sent)
-            error.hint = (
-                f"{' and '.join(values) or 'what psage sends of a customer'} came from Productive: "
-                f"mend it in the billing address of `{sent['name']}` there, then run the command "
-                "again"
-            )
-        raise
-    made_at = datetime.fromisoformat(contact.made_at) if contact.made_at else None
-    if journal.is_of_old(intent, made_at) and desk.sage.known_customer(contact.id) is None:
-        return deliver_contact(desk, journal.anew(desk.store, intent, at=desk.sage.now()))
-    contact = replace(  # Sage's answer holds references, not what is in them
-        contact,
-        currency=contact.currency or str(sent["currency_id"]),
-        country=contact.country or intent.facts.country,
-        mark=contact.mark or str(sent["source_guid"]),
-        tax_number=contact.tax_number or str(sent.get("tax_number", "")),
-        has_address=bodies.is_address(sent["main_address"]),
-    )
-    try:
-        desk.store.intents.finish_contact(intent, contact)
-        desk.keep_contact(contact)
-    except PsageError as error:
-        raise OutcomeUnknown(
-            f"the customer `{contact.name}` is in Sage, but could not be recorded: {error.message}",
-            hint=f"{error.hint}; the next run finds it",
-        ) from error
-    return contact
-
-
-def find_made(desk: Desk, intent: ContactIntent) -> Contact | None:
-    """The contact an intent made, found by psage's mark."""
-    for contact in desk.sage.customers():
-        if contact.mark == intent.payload["source_guid"]:
-            return contact
-    return None
 
 
 def _country_unknown(written: str, so: str) -> Notice:

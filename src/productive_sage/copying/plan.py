@@ -20,8 +20,9 @@ from productive_sage.copying import (
 )
 from productive_sage.copying.adopt import Copies
 from productive_sage.copying.choosing import GoBack
+from productive_sage.copying.contacts import NewCustomer
 from productive_sage.copying.crediting import Credited
-from productive_sage.copying.customers import Customers, NewCustomer
+from productive_sage.copying.customers import Customers
 from productive_sage.copying.merge import Version
 from productive_sage.copying.order import Order
 from productive_sage.copying.rates import Rates

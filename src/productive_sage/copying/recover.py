@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from productive_sage.copying import after, allocations, customers, doubles, drafts, merge, send
+from productive_sage.copying import (
+    after,
+    allocations,
+    contacts,
+    doubles,
+    drafts,
+    merge,
+    send,
+)
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     CopyIsDraft,
@@ -63,10 +71,10 @@ def _age(desk: Desk, intent: AnyIntent) -> timedelta:
 def _settle_contact(desk: Desk, intent: ContactIntent) -> None:
     """Refused: the copy that needs it plans afresh. Unknown: begin() guards the company."""
     try:
-        if found := customers.find_made(desk, intent):
+        if found := contacts.find_made(desk, intent):
             desk.store.intents.finish_contact(intent, found)
         elif _age(desk, intent) < _KEY_LIFE:
-            customers.deliver_contact(desk, intent, is_first=_age(desk, intent) > SEARCH_LAG)
+            contacts.deliver_contact(desk, intent, is_first=_age(desk, intent) > SEARCH_LAG)
         else:
             desk.store.intents.close(intent, "lapsed", "never arrived")
     except (Refused, OutcomeUnknown) as error:

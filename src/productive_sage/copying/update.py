@@ -8,8 +8,9 @@ from functools import partial
 
 from productive_sage.copying import changes, checks, drafts, merge
 from productive_sage.copying.adopt import Copies
+from productive_sage.copying.contacts import NewCustomer
 from productive_sage.copying.crediting import Credited
-from productive_sage.copying.customers import Customers, NewCustomer
+from productive_sage.copying.customers import Customers
 from productive_sage.copying.merge import Merged, Version, Written
 from productive_sage.copying.order import Order
 from productive_sage.copying.plan import Plan, Planner, said_by

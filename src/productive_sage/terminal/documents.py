@@ -14,11 +14,11 @@ def show(invoice: Invoice) -> None:
     due = f", due {invoice.pay_on}" if invoice.pay_on else ""
     name = f"{invoice.kind.name} {fit(invoice.number or invoice.id)}"
     console.print(f"{name} for {fit(invoice.company.name)}, dated {invoice.invoiced_on}{due}")
+    by = sign("×", "x")
     rows = [
         (
             fit(plain_text(line.description) or line.service_name or line.service_type_name),
-            f"{line.quantity.normalize():f} {sign('×', 'x')} "
-            f"{separated(line.unit_price, currency)}",
+            f"{line.quantity.normalize():f} {by} {separated(line.unit_price, currency)}",
             separated(line.amount, currency),
         )
         for line in invoice.lines
