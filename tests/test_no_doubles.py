@@ -423,7 +423,7 @@ def test_a_defect_while_settling_stops_no_other_invoice(
     lose_the_answer_twice(services)
     psage("copy-invoice", "101")
     with closing(sqlite3.connect(home / "default.db")) as db, db:
-        db.execute('UPDATE intent SET context = \'{"number": "x"}\'')
+        db.execute('UPDATE intent SET context = \'{"copy": 1, "number": "x"}\'')
 
     result = psage("copy-invoice", "125", "--json")
 

@@ -15,8 +15,6 @@ from productive_sage import money
 from productive_sage.errors import (
     AmountsUnclear,
     CurrencyUnclear,
-    NotAnInvoice,
-    NotFound,
     OutcomeUnknown,
     PsageError,
     RefusedByProductive,
@@ -34,27 +32,20 @@ from productive_sage.http import (
     understood,
 )
 from productive_sage.models import (
-    CREDIT_NOTE,
-    INVOICE,
-    Address,
     Balance,
     Company,
     Credited,
     Endpoints,
     Entry,
     Invoice,
-    InvoiceLine,
-    Kind,
     Payment,
 )
 from productive_sage.pacing import Limiter, Window
-from productive_sage.text import day, identity, quoted, text_of, tidy, web_address
+from productive_sage.productive import parse
+from productive_sage.text import day, quoted, text_of, web_address
 
 MEDIA_TYPE = "application/vnd.api+json"
 _IDS_A_CALL = 50
-_KINDS: Mapping[Any, Kind] = {1: INVOICE, 2: CREDIT_NOTE}
-
-_Included = Mapping[tuple[str, str], dict[str, Any]]
 
 
 def words_of(document: Any) -> tuple[str, tuple[str, ...]]:
@@ -162,8 +153,8 @@ class ProductiveClient:
         """The name of the token's organisation, or None if the token does not belong to it."""
         params = {"include": "organization"}
         for row, included in self._list("/organization_memberships", params):
-            found = _related(row, "organization", included)
-            if found and _id(found["id"]) == self._token.organization_id:
+            found = parse.related(row, "organization", included)
+            if found and parse.identity_of(found["id"]) == self._token.organization_id:
                 return text_of(found["attributes"].get("name"))
         return None
 
@@ -181,7 +172,9 @@ class ProductiveClient:
     def service_types(self) -> dict[str, str]:
         """Name by id of the service types in use."""
         rows = self._list("/service_types", {"filter[status]": "1"})
-        return {_id(row["id"]): text_of(row["attributes"].get("name")) for row, _ in rows}
+        return {
+            parse.identity_of(row["id"]): text_of(row["attributes"].get("name")) for row, _ in rows
+        }
 
     @understood
     def invoices(
@@ -191,27 +184,29 @@ class ProductiveClient:
 
         What Productive does not have, or does not show to this token, is in neither.
         """
-        rows: list[tuple[dict[str, Any], _Included]] = []
+        rows: list[tuple[dict[str, Any], parse.Included]] = []
         for some in _chunks(ids):
             rows += self._asked(some, "/invoices", "filter[id]", **_INVOICE_READ)
         for number in numbers:
             rows += self._list("/invoices", {**_INVOICE_READ, "filter[number]": number})
-        once = {_id(row["id"]): (row, included) for row, included in rows}
+        once = {parse.identity_of(row["id"]): (row, included) for row, included in rows}
         lines = self._lines([*once])
         found: list[Invoice] = []
         unreadable: dict[str, PsageError] = {}
         for row, included in once.values():
             try:
-                found.append(self._invoice(row, included, lines.get(_id(row["id"]), [])))
+                found.append(
+                    self._invoice(row, included, lines.get(parse.identity_of(row["id"]), []))
+                )
             except PsageError as error:
-                unreadable |= dict.fromkeys(_names(row), error)
+                unreadable |= dict.fromkeys(parse.names(row), error)
             except ODD as error:
                 odd = AmountsUnclear(
-                    f"invoice `{_names(row)[-1]}` cannot be read ({error}); Productive sent "
+                    f"invoice `{parse.names(row)[-1]}` cannot be read ({error}); Productive sent "
                     "something its documentation does not know",
                     hint="look at the invoice in Productive; if it is right, report this to psage",
                 )
-                unreadable |= dict.fromkeys(_names(row), odd)
+                unreadable |= dict.fromkeys(parse.names(row), odd)
         return found, unreadable
 
     @understood
@@ -250,25 +245,27 @@ class ProductiveClient:
             if (since and (on is None or on < since)) or (until and (on is None or on > until)):
                 continue
             if gone := day(row["attributes"].get("deleted_at")):
-                deleted[_id(row["id"])] = gone
+                deleted[parse.identity_of(row["id"])] = gone
             try:
                 found.append(self._entry(row, included))
             except PsageError as error:
-                unreadable.append(Unreadable(_id(row["id"]), _names(row)[-1], on, error))
+                unreadable.append(
+                    Unreadable(parse.identity_of(row["id"]), parse.names(row)[-1], on, error)
+                )
         return Listed(found, unreadable, deleted)
 
-    def _entry(self, row: dict[str, Any], included: _Included) -> Entry:
+    def _entry(self, row: dict[str, Any], included: parse.Included) -> Entry:
         said, balance = row["attributes"], self._balance(row)
-        company = _related(row, "company", included)
-        credited = _related(row, "parent_invoice", included)
+        company = parse.related(row, "company", included)
+        credited = parse.related(row, "parent_invoice", included)
         return Entry(
             id=balance.invoice_id,
             number=balance.number,
-            kind=_kind(row),
-            company=_company(company) if company else Company("", ""),
+            kind=parse.kind(row),
+            company=parse.company(company) if company else Company("", ""),
             invoiced_on=day(said.get("invoiced_on")),
             pay_on=day(said.get("pay_on")),
-            is_finalised=_is_finalised(said),
+            is_finalised=parse.is_finalised(said),
             currency=balance.currency,
             total=balance.total,
             paid=balance.paid + balance.written_off,
@@ -276,7 +273,7 @@ class ProductiveClient:
             net=balance.net,
             tax=balance.tax,
             paid_on=day(said.get("paid_on")),
-            credits=_id(credited["id"]) if credited else "",
+            credits=parse.identity_of(credited["id"]) if credited else "",
             export_id=balance.export_id,
         )
 
@@ -284,7 +281,9 @@ class ProductiveClient:
     def companies(self) -> dict[str, str]:
         """Name by id of every company this token may see."""
         rows = self._list("/companies", {})
-        return {_id(row["id"]): text_of(row["attributes"].get("name")) for row, _ in rows}
+        return {
+            parse.identity_of(row["id"]): text_of(row["attributes"].get("name")) for row, _ in rows
+        }
 
     @understood
     def numbers_like(self, part: str) -> list[str]:
@@ -296,8 +295,8 @@ class ProductiveClient:
     @understood
     def export_id(self, invoice_id: str) -> str | None:
         """The id of its copy that an invoice names at this moment, or None."""
-        row = self._http.get(f"/invoices/{_id(invoice_id)}").document["data"]
-        if _id(row["id"]) != invoice_id:
+        row = self._http.get(f"/invoices/{parse.identity_of(invoice_id)}").document["data"]
+        if parse.identity_of(row["id"]) != invoice_id:
             raise ValueError(f"invoice {invoice_id} was answered with {row['id']}")
         named = row["attributes"].get("export_id")
         return None if named is None else str(named)
@@ -333,7 +332,10 @@ class ProductiveClient:
         data = {"type": kind, "id": key, "attributes": dict(attributes)}
         reply = self._http.write("PATCH", f"/{kind}/{key}", {"data": data})
         try:
-            if reply.status != 204 and (found := _id(reply.document["data"]["id"])) != key:
+            if (
+                reply.status != 204
+                and (found := parse.identity_of(reply.document["data"]["id"])) != key
+            ):
                 raise ValueError(f"it is about `{quoted(found)}`")
         except ODD as error:
             raise OutcomeUnknown(
@@ -357,7 +359,7 @@ class ProductiveClient:
             for row, included in self._asked(
                 some, "/payments", "filter[invoice_id]", include="invoice"
             ):
-                invoice_id = _invoice_of(row, included)
+                invoice_id = parse.invoice_of(row, included)
                 try:
                     found.setdefault(invoice_id, []).append(self._payment(row, included))
                 except PsageError as error:
@@ -369,13 +371,15 @@ class ProductiveClient:
     def payment(self, payment_id: str) -> Payment | None:
         """One payment, or None where Productive answers 404."""
         try:
-            path = f"/payments/{_id(payment_id)}"
+            path = f"/payments/{parse.identity_of(payment_id)}"
             reply = self._http.get(path, {"include": "invoice"})
         except RefusedByProductive as error:
             if error.status != 404:
                 raise
             return None
-        included = {(r["type"], _id(r["id"])): r for r in reply.document.get("included") or []}
+        included = {
+            (r["type"], parse.identity_of(r["id"])): r for r in reply.document.get("included") or []
+        }
         payment = self._payment(reply.document["data"], included)
         if payment.id != payment_id:
             raise ValueError(f"payment {payment_id} was answered with {payment.id}")
@@ -394,9 +398,9 @@ class ProductiveClient:
         for some in _chunks(invoice_ids):
             for row, _ in self._asked(some, "/invoices", "filter[id]"):
                 try:
-                    found[_id(row["id"])] = self._balance(row)
+                    found[parse.identity_of(row["id"])] = self._balance(row)
                 except PsageError as error:
-                    unreadable[_id(row["id"])] = error
+                    unreadable[parse.identity_of(row["id"])] = error
         return found, unreadable
 
     def create_payment(self, attributes: Mapping[str, Any]) -> str:
@@ -408,7 +412,7 @@ class ProductiveClient:
             note = text_of(made["attributes"].get("note"))
             if any(line not in note for line in str(attributes.get("note") or "").splitlines()):
                 raise ValueError(f"it is about the payment noted `{quoted(note)}`")
-            return _id(made["id"])
+            return parse.identity_of(made["id"])
         except ODD as error:
             raise OutcomeUnknown(
                 "Productive's answer to POST /payments cannot be read "
@@ -471,7 +475,7 @@ class ProductiveClient:
         stored = self._store.post_form("", policy, file=(name, content, "application/pdf"))
         data = {
             "type": "attachments",
-            "id": _id(made["id"]),
+            "id": parse.identity_of(made["id"]),
             "attributes": {"temp_url": stored.headers.get("location", "")},
         }
         path = f"/attachments/{made['id']}"
@@ -482,7 +486,7 @@ class ProductiveClient:
 
     def _list(
         self, path: str, params: Mapping[str, str]
-    ) -> Iterator[tuple[dict[str, Any], _Included]]:
+    ) -> Iterator[tuple[dict[str, Any], parse.Included]]:
         """Every row, each with the records its page included.
 
         By cursor; where the answer counts pages and links none, by number.
@@ -490,7 +494,10 @@ class ProductiveClient:
         page = self._http.get(path, {"page[after]": "", "page[size]": "200", **params}).document
         seen, rows, is_empty = set[str](), 0, False
         while True:
-            included = {(row["type"], _id(row["id"])): row for row in page.get("included") or []}
+            included = {
+                (row["type"], parse.identity_of(row["id"])): row
+                for row in page.get("included") or []
+            }
             for row in page["data"]:
                 yield row, included
             rows += len(page["data"])
@@ -516,61 +523,65 @@ class ProductiveClient:
 
     def _asked(
         self, ids: Sequence[str], path: str, by: str, **params: str
-    ) -> Iterator[tuple[dict[str, Any], _Included]]:
+    ) -> Iterator[tuple[dict[str, Any], parse.Included]]:
         """The rows of a list that is asked for by ids, and for nothing else."""
         for row, included in self._list(path, {by: ",".join(ids), **params}):
-            found = _id(row["id"]) if by == "filter[id]" else _invoice_of(row, included)
+            found = (
+                parse.identity_of(row["id"])
+                if by == "filter[id]"
+                else parse.invoice_of(row, included)
+            )
             if found not in ids:
                 raise ValueError(f"the list {path} holds `{found}`, which was not asked for")
             yield row, included
 
     def _lines(
         self, invoice_ids: Sequence[str]
-    ) -> dict[str, list[tuple[dict[str, Any], _Included]]]:
-        lines: dict[str, list[tuple[dict[str, Any], _Included]]] = {}
+    ) -> dict[str, list[tuple[dict[str, Any], parse.Included]]]:
+        lines: dict[str, list[tuple[dict[str, Any], parse.Included]]] = {}
         for some in _chunks(invoice_ids):
             include = "invoice,service,service_type,tax_rate"
             for row, included in self._asked(
                 some, "/line_items", "filter[invoice_id]", include=include
             ):
-                invoice = _related(row, "invoice", included)
+                invoice = parse.related(row, "invoice", included)
                 if invoice:
-                    lines.setdefault(_id(invoice["id"]), []).append((row, included))
+                    lines.setdefault(parse.identity_of(invoice["id"]), []).append((row, included))
         return lines
 
     def _invoice(
         self,
         row: dict[str, Any],
-        included: _Included,
-        lines: Iterable[tuple[dict[str, Any], _Included]],
+        included: parse.Included,
+        lines: Iterable[tuple[dict[str, Any], parse.Included]],
     ) -> Invoice:
         said = row["attributes"]
         currency = text_of(said.get("currency"))
         digits = self._digits(currency, said)
-        company = _related(row, "company", included)
-        attachment = _related(row, "attachment", included)
+        company = parse.related(row, "company", included)
+        attachment = parse.related(row, "attachment", included)
         if company is None:
-            raise AmountsUnclear(f"invoice `{_names(row)[-1]}` has no company to bill")
+            raise AmountsUnclear(f"invoice `{parse.names(row)[-1]}` has no company to bill")
         in_order = sorted(
             lines, key=lambda pair: (pair[0]["attributes"].get("position") or 0, int(pair[0]["id"]))
         )
         return Invoice(
-            id=_id(row["id"]),
+            id=parse.identity_of(row["id"]),
             number=text_of(said.get("number")),
             currency=currency,
             invoiced_on=day(said.get("invoiced_on")),
             pay_on=day(said.get("pay_on")),
-            is_finalised=_is_finalised(said),
-            kind=_kind(row),
-            company=_company(company),
-            bill_to=_address(_related(row, "bill_to", included)),
-            net=_minor(said, "amount", digits),
-            tax=_minor(said, "amount_tax", digits, missing=0),
-            discount_percent=_number(said.get("discount")),
-            lines=tuple(_line(line, found, digits) for line, found in in_order),
+            is_finalised=parse.is_finalised(said),
+            kind=parse.kind(row),
+            company=parse.company(company),
+            bill_to=parse.address(parse.related(row, "bill_to", included)),
+            net=parse.minor(said, "amount", digits),
+            tax=parse.minor(said, "amount_tax", digits, missing=0),
+            discount_percent=parse.number(said.get("discount")),
+            lines=tuple(parse.line(line, found, digits) for line, found in in_order),
             pdf_url=web_address(attachment["attributes"].get("url")) if attachment else None,
             export_id=text_of(said.get("export_id")) or None,
-            credited=self._credited(_related(row, "parent_invoice", included)),
+            credited=self._credited(parse.related(row, "parent_invoice", included)),
         )
 
     def _credited(self, row: Mapping[str, Any] | None) -> Credited | None:
@@ -580,13 +591,13 @@ class ProductiveClient:
         said = row["attributes"]
         currency = text_of(said.get("currency"))
         digits = self._digits(currency, said)
-        net = _minor(said, "amount", digits)
+        net = parse.minor(said, "amount", digits)
         return Credited(
-            id=_id(row["id"]),
+            id=parse.identity_of(row["id"]),
             number=text_of(said.get("number")),
             currency=currency,
             net=net,
-            gross=net + _minor(said, "amount_tax", digits, missing=0),
+            gross=net + parse.minor(said, "amount_tax", digits, missing=0),
             export_id=text_of(said.get("export_id")) or None,
         )
 
@@ -595,25 +606,25 @@ class ProductiveClient:
         currency = text_of(said.get("currency"))
         digits = self._digits(currency, said)
         return Balance(
-            invoice_id=_id(row["id"]),
+            invoice_id=parse.identity_of(row["id"]),
             number=text_of(said.get("number")),
             currency=currency,
-            net=_minor(said, "amount", digits, missing=0),
-            tax=_minor(said, "amount_tax", digits, missing=0),
-            paid=_minor(said, "amount_paid", digits, missing=0),
-            written_off=_minor(said, "amount_written_off", digits, missing=0),
-            unpaid=_minor(said, "amount_unpaid", digits, missing=0),
+            net=parse.minor(said, "amount", digits, missing=0),
+            tax=parse.minor(said, "amount_tax", digits, missing=0),
+            paid=parse.minor(said, "amount_paid", digits, missing=0),
+            written_off=parse.minor(said, "amount_written_off", digits, missing=0),
+            unpaid=parse.minor(said, "amount_unpaid", digits, missing=0),
             deleted_on=day(said.get("deleted_at")),
             export_id=str(said.get("export_id") or ""),
         )
 
-    def _payment(self, row: dict[str, Any], included: _Included) -> Payment:
+    def _payment(self, row: dict[str, Any], included: parse.Included) -> Payment:
         said = row["attributes"]
         digits = self._digits(text_of(said.get("currency")), said)
         return Payment(
-            id=_id(row["id"]),
-            invoice_id=_invoice_of(row, included),
-            amount=_minor(said, "amount", digits),
+            id=parse.identity_of(row["id"]),
+            invoice_id=parse.invoice_of(row, included),
+            amount=parse.minor(said, "amount", digits),
             paid_on=day(said.get("paid_on")),
             written_off_on=day(said.get("written_off_on")),
             note=text_of(said.get("note")),
@@ -645,135 +656,6 @@ class ProductiveClient:
 _INVOICE_READ = {"include": "company,bill_to,attachment,parent_invoice"}
 
 
-def _kind(row: Mapping[str, Any]) -> Kind:
-    """What a row plainly is; raises NotFound where it was deleted, NotAnInvoice for all else."""
-    said, name = row["attributes"], _names(row)[-1]
-    if day(said.get("deleted_at")):
-        raise NotFound(f"`{name}` was deleted in Productive on {day(said['deleted_at'])}")
-    kind = said.get("invoice_type_id")
-    if isinstance(kind, bool) or kind not in _KINDS:
-        raise NotAnInvoice(
-            f"Productive does not say plainly whether `{name}` is an invoice or a credit note "
-            f"(`invoice_type_id` {quoted(repr(kind))})",
-            hint="look at it in Productive; if it is an invoice, report this to psage",
-        )
-    return _KINDS[kind]
-
-
-def _is_finalised(said: Mapping[str, Any]) -> bool:
-    return bool(day(said.get("finalized_on")) or day(said.get("finalized_at")))
-
-
 def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     for at in range(0, len(ids), _IDS_A_CALL):
         yield ids[at : at + _IDS_A_CALL]
-
-
-def _related(row: Mapping[str, Any], name: str, included: _Included) -> dict[str, Any] | None:
-    """The record a relation points to; just type and id where it was not included."""
-    pointer = (row.get("relationships", {}).get(name) or {}).get("data")
-    if not pointer:
-        return None
-    key = (str(pointer["type"]), _id(pointer["id"]))
-    return included.get(key, {"type": key[0], "id": key[1], "attributes": {}})
-
-
-def _invoice_of(row: Mapping[str, Any], included: _Included) -> str:
-    """The invoice a payment is for."""
-    invoice = _related(row, "invoice", included)
-    if invoice is None:
-        raise TypeError(f"payment {row['id']} has no invoice")
-    return _id(invoice["id"])
-
-
-def _names(row: Mapping[str, Any]) -> list[str]:
-    """The invoice's id and, where it has one, its number."""
-    return [_id(row["id"]), *map(str, filter(None, [row["attributes"].get("number")]))]
-
-
-def _id(value: Any) -> str:
-    """An id of Productive: digits alone. Raises ValueError for anything else."""
-    found = identity(value)
-    if not (found.isascii() and found.isdigit()):
-        raise ValueError(f"`{quoted(found)}` is no id")
-    return found
-
-
-def _number(value: Any) -> Decimal:
-    return money.parse(value) if value not in (None, "") else money.ZERO
-
-
-def _minor(
-    said: Mapping[str, Any], name: str, digits: int, *, missing: int | None = None
-) -> Decimal:
-    """An amount in major units; AmountsUnclear names it."""
-    value = said.get(name)
-    try:
-        return money.from_minor(missing if value in (None, "") else value, digits)
-    except AmountsUnclear as error:
-        raise AmountsUnclear(
-            f"what Productive says as `{name}` is unclear: {error.message}",
-            hint="look at the document in Productive; if it is right, report this to psage",
-        ) from None
-
-
-def _company(row: Mapping[str, Any]) -> Company:
-    said = row["attributes"]
-    return Company(
-        id=_id(row["id"]),
-        name=tidy(text_of(said.get("billing_name"))) or tidy(text_of(said.get("name"))),
-        tax_number=tidy(text_of(said.get("vat"))),
-    )
-
-
-def _address(row: Mapping[str, Any] | None) -> Address:
-    said = row["attributes"] if row else {}
-
-    def part(name: str) -> str:
-        return tidy(text_of(said.get(name)))
-
-    return Address(
-        name=part("name"),
-        email=part("email"),
-        street=part("address"),
-        city=part("city"),
-        region=part("state"),
-        postal_code=part("zipcode"),
-        country=part("country"),
-        tax_number=part("vat"),
-    )
-
-
-def _parts(said: Mapping[str, Any], *names: str) -> tuple[Decimal, ...]:
-    """The percentages of a tax rate that are not zero."""
-    return tuple(part for name in names if (part := _number(said.get(name))))
-
-
-def _tax_parts(row: Mapping[str, Any], included: _Included) -> tuple[Decimal, ...] | None:
-    """The percentages of a line's tax rate; None where Productive does not show it.
-
-    Its own `tax_value` may be null although tax is charged.
-    """
-    rate = _related(row, "tax_rate", included)
-    if rate and rate["attributes"]:
-        return _parts(rate["attributes"], "primary_component_value", "secondary_component_value")
-    has_none = "data" in (row.get("relationships", {}).get("tax_rate") or {}) and rate is None
-    return _parts(row["attributes"], "tax_value") or (() if has_none else None)
-
-
-def _line(row: Mapping[str, Any], included: _Included, digits: int) -> InvoiceLine:
-    said = row["attributes"]
-    service = _related(row, "service", included)
-    service_type = _related(row, "service_type", included)
-    return InvoiceLine(
-        id=_id(row["id"]),
-        description=text_of(said.get("description")),
-        quantity=_number(said.get("quantity")),
-        unit_price=_minor(said, "unit_price", digits, missing=0),
-        discount_percent=_number(said.get("discount")),
-        amount=_minor(said, "amount", digits),
-        service_type_id=_id(service_type["id"]) if service_type else None,
-        service_type_name=text_of(service_type["attributes"].get("name")) if service_type else "",
-        service_name=text_of(service["attributes"].get("name")) if service else "",
-        tax_parts=_tax_parts(row, included),
-    )

@@ -8,13 +8,11 @@ about; another one than asked for stops everything.
 import base64
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
 
-from productive_sage import markers, money
+from productive_sage import markers
 from productive_sage.errors import (
-    AmountsUnclear,
     DifferentBusiness,
     NoSubscription,
     NotShown,
@@ -46,13 +44,11 @@ from productive_sage.models import (
     LedgerAccount,
     Receipt,
     SageDocument,
-    SageLine,
-    Settlement,
     TaxRate,
 )
 from productive_sage.pacing import MAX_ATTEMPTS, Limiter, Window
-from productive_sage.sage.bodies import is_address
-from productive_sage.text import day, identity, quoted, text_of, web_address
+from productive_sage.sage import parse
+from productive_sage.text import day, identity, quoted, text_of
 
 ITEM_LISTS = {"service": "services", "product": "products", "stock_item": "stock_items"}
 _T = TypeVar("_T")
@@ -159,7 +155,7 @@ class SageClient:
         """(country, editions) of a business, as far as Sage shows them."""
         row = self._get(f"/businesses/{business_id}")
         editions = [identity(one["id"]) for one in row.get("subscriptions") or []]
-        return _id(row.get("country")), editions
+        return parse.reference_id(row.get("country")), editions
 
     @understood
     def country(self, business_id: str) -> tuple[str, str]:
@@ -179,7 +175,7 @@ class SageClient:
             is_multi_currency=row.get("multi_currency_enabled"),
             begins_on=str(day(row.get("accounts_start_date")) or ""),
             locked_until=str(day(row.get("year_end_lockdown_date")) or ""),
-            tax_scheme=_id(row.get("tax_scheme")),
+            tax_scheme=parse.reference_id(row.get("tax_scheme")),
         )
 
     @understood
@@ -207,7 +203,7 @@ class SageClient:
     @understood
     def tax_rates(self) -> list[TaxRate]:
         """Every tax rate, hidden ones too."""
-        return [_tax_rate(row) for row in self._list("/tax_rates", {"attributes": "all"})]
+        return [parse.tax_rate(row) for row in self._list("/tax_rates", {"attributes": "all"})]
 
     @understood
     def ledger_accounts(self) -> list[LedgerAccount]:
@@ -239,7 +235,7 @@ class SageClient:
     def items(self, search: str) -> list[Item]:
         """Services, products and stock items whose code or description holds the text."""
         return [
-            _item(kind, row)
+            parse.item(kind, row)
             for kind, path in ITEM_LISTS.items()
             for row in self._list(f"/{path}", {"search": search, "attributes": "all"})
         ]
@@ -252,7 +248,7 @@ class SageClient:
         except ValueError:
             return None  # somebody wrote it into the settings
         row = self._one(f"/{ITEM_LISTS[kind]}", item_id)
-        return None if row is None else _item(kind, row)
+        return None if row is None else parse.item(kind, row)
 
     # --- customers
 
@@ -261,14 +257,14 @@ class SageClient:
         """Every contact of the kind customer, or those made or changed since; 200 a call."""
         params = {"contact_type_id": "CUSTOMER", **_CONTACT_FIELDS}
         if since:
-            params["updated_or_created_since"] = _instant(since)
-        return [_contact(row) for row in self._list("/contacts", params)]
+            params["updated_or_created_since"] = parse.instant(since)
+        return [parse.contact(row) for row in self._list("/contacts", params)]
 
     @understood
     def customer(self, contact_id: str) -> Contact | None:
         """One contact, or None where Sage has no such id."""
         row = self._one("/contacts", contact_id, _CONTACT_FIELDS)
-        return None if row is None or day(row.get("deleted_at")) else _contact(row)
+        return None if row is None or day(row.get("deleted_at")) else parse.contact(row)
 
     def known_customer(self, contact_id: str) -> Contact | None:
         """A contact that is known to have been there, or None where Sage says it was deleted.
@@ -288,10 +284,10 @@ class SageClient:
         """POST /contacts; see `Http.write` for what is raised."""
 
         def read(row: Mapping[str, Any]) -> Contact:
-            contact = _contact(row)
+            contact = parse.contact(row)
             # Sage's own sample of an answer does not repeat the mark.
             sent = ("source_guid", contact.mark) if contact.mark else ("name", contact.name)
-            _is_about(sent[1], str(body.get(sent[0]) or ""))
+            parse.check_about(sent[1], str(body.get(sent[0]) or ""))
             return contact
 
         return self._written("POST", "/contacts", {"contact": body}, read)
@@ -312,7 +308,7 @@ class SageClient:
     def document(self, kind: Kind, sage_id: str) -> SageDocument | None:
         """The whole document, or None where Sage answers 404: deleted, or of another business."""
         row = self._one(kind.path, sage_id, {"show_payments_allocations": "true"})
-        return None if row is None else _document(kind, row)
+        return None if row is None else parse.document(kind, row)
 
     def known(self, kind: Kind, sage_id: str) -> SageDocument | None:
         """A document psage knows to have been there, or None where Sage says it was deleted.
@@ -336,8 +332,8 @@ class SageClient:
         A list by time, unlike a search, shows what is fresh.
         """
         fields = f"{kind.number},{kind.number}_prefix,reference,status,contact,created_at"
-        params = {"attributes": fields, "updated_or_created_since": _instant(since)}
-        return [_document(kind, row) for row in self._list(kind.path, params)]
+        params = {"attributes": fields, "updated_or_created_since": parse.instant(since)}
+        return [parse.document(kind, row) for row in self._list(kind.path, params)]
 
     @understood
     def credit_notes(self, contact_id: str) -> list[SageDocument]:
@@ -347,24 +343,24 @@ class SageClient:
             "attributes": _CREDIT_NOTE_FIELDS,
             "show_payments_allocations": "true",
         }
-        return [_document(CREDIT_NOTE, row) for row in self._list(CREDIT_NOTE.path, params)]
+        return [parse.document(CREDIT_NOTE, row) for row in self._list(CREDIT_NOTE.path, params)]
 
     @understood
     def numbers(self, kind: Kind) -> set[str]:
         """The numbers that documents of a kind have, void ones too."""
         fields = f"{kind.number},{kind.number}_prefix"
-        return {_number(kind, row) for row in self._list(kind.path, {"attributes": fields})}
+        return {parse.number(kind, row) for row in self._list(kind.path, {"attributes": fields})}
 
     def create(self, kind: Kind, body: Mapping[str, Any]) -> SageDocument:
         """POST a document; see `Http.write` for what is raised."""
 
         def read(row: Mapping[str, Any]) -> SageDocument:
-            document = _document(kind, row)
+            document = parse.document(kind, row)
             sent = str(body.get("reference") or "")
             if markers.in_reference(document.reference) != markers.in_reference(
                 sent
             ):  # people add to references
-                _is_about(document.reference, sent)
+                parse.check_about(document.reference, sent)
             return document
 
         return self._written("POST", kind.path, {kind.field: body}, read)
@@ -373,8 +369,8 @@ class SageClient:
         """PUT a document; see `Http.write` for what is raised."""
 
         def read(row: Mapping[str, Any]) -> SageDocument:
-            document = _document(kind, row)
-            _is_about(document.id, sage_id)
+            document = parse.document(kind, row)
+            parse.check_about(document.id, sage_id)
             return document
 
         path = f"{kind.path}/{identity(sage_id)}"
@@ -390,15 +386,15 @@ class SageClient:
         """
         params = {"attributes": _INVOICE_FIELDS, "show_payments_allocations": "true"}
         if since:
-            params["updated_or_created_since"] = _instant(since)
-        return [_document(INVOICE, row) for row in self._list(INVOICE.path, params)]
+            params["updated_or_created_since"] = parse.instant(since)
+        return [parse.document(INVOICE, row) for row in self._list(INVOICE.path, params)]
 
     @understood
     def documents(self, kind: Kind, told: OnPage = quietly) -> list[SageDocument]:
         """Every document of a kind with what settles it, as `invoices`, and when it is due."""
         fields = _CREDIT_NOTE_FIELDS if kind is CREDIT_NOTE else f"{_INVOICE_FIELDS},due_date"
         params = {"attributes": fields, "show_payments_allocations": "true"}
-        return self._read(kind.path, params, partial(_document, kind), told)
+        return self._read(kind.path, params, partial(parse.document, kind), told)
 
     @understood
     def receipts(self, path: str, since: datetime) -> list[Receipt]:
@@ -406,27 +402,27 @@ class SageClient:
         params = {
             "attributes": "allocated_artefacts",
             "transaction_type_id": _CUSTOMERS_OWN[path],
-            "updated_or_created_since": _instant(since),
+            "updated_or_created_since": parse.instant(since),
         }
-        return [_receipt(row) for row in self._list(path, params)]
+        return [parse.receipt(row) for row in self._list(path, params)]
 
     @understood
     def receipt(self, path: str, source_id: str) -> Receipt | None:
         """One receipt or allocation, or None where Sage answers 404."""
         row = self._one(path, source_id)
-        return None if row is None or day(row.get("deleted_at")) else _receipt(row)
+        return None if row is None or day(row.get("deleted_at")) else parse.receipt(row)
 
     @understood
     def deleted(self, path: str, since: datetime) -> set[str]:
         """The ids of what was deleted after an instant."""
-        rows = self._list(path, {"deleted_since": _instant(since)})
+        rows = self._list(path, {"deleted_since": parse.instant(since)})
         return {identity(row["id"]) for row in rows}
 
     def allocate(self, body: Mapping[str, Any]) -> None:
         """POST /contact_allocations; see `Http.write` for what is raised."""
 
         def read(row: Mapping[str, Any]) -> None:
-            settled = _receipt(row).document_ids
+            settled = parse.receipt(row).document_ids
             sent = {part["artefact_id"] for part in body["allocated_artefacts"]}
             if settled is not None and settled != sent:
                 raise ValueError("it is about other documents")
@@ -484,7 +480,7 @@ class SageClient:
 
         def send(more: Mapping[str, str]) -> tuple[str, bool]:
             body = {"attachment": {**attachment, **more}}
-            return self._written("POST", "/attachments", body, partial(_attached, document))
+            return self._written("POST", "/attachments", body, partial(parse.attached, document))
 
         try:
             return send(context)
@@ -552,7 +548,7 @@ class SageClient:
         """The record of this id, or None where Sage answers 404; another's is no answer."""
         row = self._get_or_none(f"{path}/{identity(sage_id)}", params)
         if row is not None:
-            _is_about(identity(row["id"]), sage_id)
+            parse.check_about(identity(row["id"]), sage_id)
         return row
 
     def _list(self, path: str, params: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -620,182 +616,3 @@ class SageClient:
                 f"Sage's answer to {method} {path} cannot be read ({quoted(str(error), 200)}): "
                 "it may have been done or not"
             ) from None
-
-
-# --- records
-
-
-def _id(reference: Any) -> str:
-    """The id of a reference object, or empty where there is none."""
-    found = reference.get("id") if isinstance(reference, dict) else None
-    return "" if found is None else identity(found)
-
-
-def _moment(value: Any) -> datetime | None:
-    return datetime.fromisoformat(str(value)) if value else None
-
-
-def _amount(value: Any) -> Decimal:
-    """An amount with two decimals at least, also where JSON has it as `2130.0`."""
-    try:
-        return (money.parse(value) if value not in (None, "") else money.ZERO) + Decimal("0.00")
-    except AmountsUnclear as error:
-        raise ValueError(error.message) from None
-
-
-def _is_about(found: str, sent: str) -> None:
-    """Raises ValueError where an answer carries another mark than was sent, so is about another."""
-    if sent and " ".join(found.split()) != " ".join(sent.split()):
-        raise ValueError(f"it is about `{quoted(found)}`, not `{quoted(sent)}`")
-
-
-def _number(kind: Kind, row: Mapping[str, Any]) -> str:
-    """The number as people see it; whether Sage repeats the prefix in it is not documented."""
-    prefix, number = text_of(row.get(f"{kind.number}_prefix")), text_of(row[kind.number])
-    return number if number.startswith(prefix) else prefix + number
-
-
-def _contact(row: Mapping[str, Any]) -> Contact:
-    person, address = row.get("main_contact_person"), row.get("main_address")
-    email = row.get("email") or (person.get("email") if isinstance(person, dict) else "")
-    address = address if isinstance(address, dict) else {}
-    return Contact(
-        id=identity(row["id"]),
-        name=text_of(row.get("name") or row.get("displayed_as")),
-        reference=text_of(row.get("reference")),
-        currency=_id(row.get("currency")),
-        email=text_of(email),
-        country=_id(address.get("country")),
-        mark=text_of(row.get("source_guid")),
-        tax_number=text_of(row.get("tax_number")).strip(),
-        made_at=text_of(row.get("created_at")),
-        # A mere reference does not say what is in it.
-        has_address=is_address(address) if "city" in address else None,
-    )
-
-
-def _tax_rate(row: Mapping[str, Any]) -> TaxRate:
-    dated = [
-        (_amount(entry.get("percentage")), day(entry.get("from_date")), day(entry.get("to_date")))
-        for entry in row.get("percentages") or []
-    ]
-    if not dated and row.get("percentage") is not None:
-        dated = [(_amount(row["percentage"]), None, None)]
-    return TaxRate(
-        id=identity(row["id"]),
-        code=text_of(row.get("name")),
-        name=text_of(row.get("displayed_as") or row.get("name") or row["id"]).strip(),
-        is_visible=row.get("is_visible") is not False,
-        percentages=tuple(dated),
-    )
-
-
-def _item(kind: str, row: Mapping[str, Any]) -> Item:
-    return Item(
-        kind=kind,
-        id=identity(row["id"]),
-        code=text_of(row.get("item_code")),
-        name=text_of(row.get("description") or row.get("displayed_as")),
-        ledger_account_id=_id(row.get("sales_ledger_account")) or None,
-        is_active=row.get("active") is not False,
-    )
-
-
-def _instant(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _receipt(row: Mapping[str, Any]) -> Receipt:
-    settled = row.get("allocated_artefacts")
-    if settled is None or not all(_id(one.get("artefact")) for one in settled):
-        return Receipt(identity(row["id"]), None)  # a row that names no artefact may settle any
-    artefacts = [(one["artefact"], _amount(one.get("amount"))) for one in settled]
-    return Receipt(
-        id=identity(row["id"]),
-        document_ids=frozenset(_id(artefact) for artefact, _ in artefacts),
-        from_paths=frozenset(
-            text_of(artefact.get("$path")) for artefact, amount in artefacts if amount < 0
-        ),
-    )
-
-
-def _attached(document: SageDocument, row: Mapping[str, Any]) -> tuple[str, bool]:
-    """The id of an attachment, and whether it names the document or its transaction."""
-    linked = {_id(row.get("attachment_context")), _id(row.get("transaction"))} - {""}
-    return identity(row["id"]), bool(linked & {document.id, document.transaction_id})
-
-
-def _settlement(row: Mapping[str, Any]) -> Settlement:
-    artefact = row.get("artefact") or {}
-    return Settlement(
-        on=day(row.get("date")),
-        amount=_amount(row.get("amount")),
-        discount=_amount(row.get("discount")),
-        reference=text_of(row.get("reference")).strip(),
-        receipt_id=_id(row.get("contact_payment")),
-        allocation_id=_id(row.get("contact_allocation")),
-        artefact_id=_id(artefact),
-        artefact_path=text_of(artefact.get("$path")),
-        is_refund=bool(row.get("negative_payment")),
-    )
-
-
-def _document(kind: Kind, row: Mapping[str, Any]) -> SageDocument:
-    links = row.get("links") or []
-    pages = [
-        web_address(link.get("href"))
-        for link in links
-        if link.get("rel") == "alternate" and link.get("type") == "text/html"
-    ]
-    contact = row.get("contact") or {}
-    outstanding, settled = row.get("outstanding_amount"), row.get("payments_allocations")
-    return SageDocument(
-        id=identity(row["id"]),
-        number=_number(kind, row),
-        reference=text_of(row.get("reference")),
-        status=_id(row.get("status")),
-        currency=_id(row.get("currency")),
-        invoiced_on=day(row.get("date")),
-        contact_id=_id(contact),
-        contact_name=text_of(row.get("contact_name") or contact.get("displayed_as")),
-        net=_amount(row.get("net_amount")),
-        tax=_amount(row.get("tax_amount")),
-        total=_amount(row.get("total_amount")),
-        outstanding=None if outstanding is None else _amount(outstanding),
-        is_editable=row.get("editable") is not False,
-        is_in_tax_return=bool(row.get("tax_reconciled")),
-        url=pages[0] if pages else None,
-        lines=tuple(_sage_line(line) for line in row.get(kind.lines) or []),
-        settlements=None if settled is None else tuple(_settlement(one) for one in settled),
-        transaction_id=_id(row.get("transaction")),
-        address=_shown_address(row),
-        due_on=day(row.get("due_date")),
-        original_on=day(row.get("original_invoice_date")),
-        made_at=_moment(row.get("created_at")),
-        changed_at=_moment(row.get("updated_at")),
-    )
-
-
-def _shown_address(row: Mapping[str, Any]) -> str:
-    address = row.get("main_address")
-    shown = address.get("displayed_as") if isinstance(address, dict) else None
-    return text_of(row.get("main_address_free_form") or shown)
-
-
-def _sage_line(row: Mapping[str, Any]) -> SageLine:
-    items = [
-        (name, _id(row.get(name.removesuffix("_id")))) for name in ("service_id", "product_id")
-    ]
-    return SageLine(
-        id=identity(row["id"]),
-        net=_amount(row.get("net_amount")),
-        tax=_amount(row.get("tax_amount")),
-        tax_rate_id=_id(row.get("tax_rate")),
-        description=text_of(row.get("description")),
-        quantity=_amount(row.get("quantity")),
-        unit_price=_amount(row.get("unit_price")),
-        discount=_amount(row.get("discount_amount")),
-        ledger_account_id=_id(row.get("ledger_account")),
-        item=next(((name, key) for name, key in items if key), None),
-        goods_or_services=_id(row.get("eu_goods_services_type")),
-    )

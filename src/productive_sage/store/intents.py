@@ -4,7 +4,7 @@ import itertools
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
@@ -26,24 +26,27 @@ State = Literal["done", "refused", "lapsed"]
 
 @dataclass(frozen=True, slots=True)
 class CopyFacts:
-    """What is known of a copy or an update when it is begun, beside the body that is sent."""
+    """What is known of a copy or an update when it is begun, beside the body that is sent.
+
+    An older psage may have left some of it out.
+    """
 
     copy: int
-    number: str
+    number: str = ""
     """Of the document in Productive."""
-    currency: str
-    company_id: str
-    contact_name: str
-    country: str
+    currency: str = ""
+    company_id: str = ""
+    contact_name: str = ""
+    country: str = ""
     """Of the contact."""
-    tax_rate_id: str
-    said: Mapping[str, Any]
+    tax_rate_id: str = ""
+    said: Mapping[str, Any] = field(default_factory=dict)
     """What Productive says, as a `merge.Version`."""
-    expected: Mapping[str, Any]
+    expected: Mapping[str, Any] = field(default_factory=dict)
     """What Sage must answer (see `drafts.expectation`)."""
-    pending: tuple[str, ...]
+    pending: tuple[str, ...] = ()
     """What is to be done after it (see `Link.pending`)."""
-    number_sent: bool
+    number_sent: bool = False
     kind: str = INVOICE.code
     sage_id: str = ""
     """The copy that an update changes."""
