@@ -14,8 +14,9 @@ from productive_sage.errors import OutcomeUnknown, PsageError, ServiceUnavailabl
 from productive_sage.models import OwnPayment, Payment, ReceiptShare, Report
 from productive_sage.payments import report as reports
 from productive_sage.payments import shares
+from productive_sage.payments.match import Correction, Surplus
 from productive_sage.payments.papers import Papers
-from productive_sage.payments.plan import Steps
+from productive_sage.payments.plan import Plan
 from productive_sage.store import PaymentFacts
 
 
@@ -29,44 +30,42 @@ class Writes:
         self._made: dict[str, dict[str, str]] = {}
         """The ids of the payments this run has created, by Productive id and marker."""
 
-    def apply(self, papers: Papers, steps: Steps) -> None:
+    def apply(self, papers: Papers, plan: Plan) -> None:
         """Do what was planned for one invoice; the first step that fails ends it.
 
         Else a payment could stand beside the one it replaces.
         """
         if not self._desk.dry_run:
-            self._record(papers, steps)
-        for payment, one in steps.removes:
-            self._remove(papers, payment, one)
-        for payment, share, changes in steps.changes:
-            self._change(papers, payment, share, changes)
-        for share in steps.creates:
+            self._record(papers, plan)
+        for surplus in plan.removes:
+            self._remove(papers, surplus)
+        for correction in plan.corrections:
+            self._correct(papers, correction)
+        for share in plan.creates:
             self._create(papers, share)
         self._report.settled += 1
         if not self._desk.dry_run:
             self._desk.store.errands.stop_waiting(papers.productive_id)
 
-    def _record(self, papers: Papers, steps: Steps) -> None:
+    def _record(self, papers: Papers, plan: Plan) -> None:
         """Bring psage's records in line with what Productive holds."""
-        store, intents = self._desk.store, dict(papers.intents)
-        for one in steps.found:
-            store.payments.record(one, intents.pop(one.marker, None))
-        copied = {markers.in_note(payment.note) for payment in steps.by_hand}
-        for share, one in steps.vanished:
-            # Without its record a person's copy of a payment would pass for psage's own.
-            if share is None or one.marker not in copied:
-                store.payments.forget(one.marker)
-        for intent in intents.values():
-            store.intents.close(intent, "lapsed", "never arrived")
+        store = self._desk.store
+        for one in plan.records:
+            store.payments.record(one, papers.intents.get(one.marker))
+        for marker in plan.forgets:
+            store.payments.forget(marker)
+        for marker in plan.lapses:
+            store.intents.close(papers.intents[marker], "lapsed", "never arrived")
 
-    def _remove(self, papers: Papers, payment: Payment, one: OwnPayment) -> None:
+    def _remove(self, papers: Papers, surplus: Surplus) -> None:
+        payment, own = surplus.payment, surplus.own
         if not self._desk.dry_run:
             # One that is said to be gone is forgotten when the next run does not see it either.
             if self._desk.productive.delete_payment(payment.id):
-                self._desk.store.payments.forget(one.marker)
+                self._desk.store.payments.forget(own.marker)
             else:
                 self._check_gone(papers, payment)
-        self._report.deleted.append(reports.removed(papers, payment, one))
+        self._report.deleted.append(reports.removed(papers, payment, own))
 
     def _check_gone(self, papers: Papers, payment: Payment) -> None:
         """Raises ServiceUnavailable where Productive still has what it did not plainly remove."""
@@ -77,11 +76,11 @@ class Writes:
                 hint="the next run tries again; if it stays so, remove it in Productive by hand",
             )
 
-    def _change(
-        self, papers: Papers, payment: Payment, share: ReceiptShare, changes: Mapping[str, Any]
-    ) -> None:
+    def _correct(self, papers: Papers, correction: Correction) -> None:
+        payment, share = correction.payment, correction.share
         if not self._desk.dry_run:
-            self._desk.productive.change_payment(payment.id, self._attributes(papers, changes))
+            values = self._attributes(papers, correction.values)
+            self._desk.productive.change_payment(payment.id, values)
             self._desk.store.payments.record(
                 OwnPayment(share.marker, papers.productive_id, payment.id, share.reference)
             )

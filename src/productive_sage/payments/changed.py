@@ -52,7 +52,6 @@ class Changed:
 
     def __init__(
         self,
-        *,
         order: Order,
         reach: Reach,
         desk: Desk,

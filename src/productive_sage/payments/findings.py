@@ -149,3 +149,83 @@ def no_invoice(document: SageDocument, gone: date | None) -> Finding:
         f"void or credit {document.number} in Sage if it is not owed; else restore the invoice in "
         "Productive",
     )
+
+
+# --- what is held back
+
+
+def growth_held(grown: Decimal, document: SageDocument, parts: Sequence[Payment]) -> Finding:
+    """A receipt grew, and people's payments may be just that."""
+    more = money.said(grown, document.currency)
+    said = f"the {more} by which its receipt grew is not added, since {ids(parts)}"
+    return Finding("paid_in_productive", f"{said} may be the same", either(parts))
+
+
+def receipt_held(share: ReceiptShare, document: SageDocument, same: Sequence[Payment]) -> Finding:
+    """A receipt is not copied, since people may have entered it."""
+    return Finding(
+        "paid_in_productive",
+        f"the receipt of {money.said(share.amount, document.currency)} on {share.on} in "
+        f"Sage is not copied, since {ids(same)} may be the same",
+        either(same),
+    )
+
+
+def not_proven(payment: Payment, currency: str, sage_number: str, doubt: str) -> Finding:
+    """A payment no receipt stands behind stays; `doubt` is what Sage does not say."""
+    return Finding(
+        "not_proven",
+        f"psage's payment {payment.id} of {money.said(payment.amount, currency)} in "
+        f"Productive is not removed: {doubt}",
+        f"look at {sage_number} and its receipts in Sage; if the receipt is gone, remove payment "
+        f"{payment.id} in Productive by hand",
+    )
+
+
+def moved_away(payment_id: str) -> Finding:
+    """Somebody put psage's payment on another invoice."""
+    return Finding(
+        "payment_moved",
+        f"somebody moved psage's payment {payment_id} to another invoice in Productive",
+        f"move payment {payment_id} back in Productive, or remove it there",
+    )
+
+
+# --- what is odd of the copies, or of the invoice
+
+
+def copy_is_draft(document: SageDocument) -> Finding:
+    """The copy is not booked."""
+    return Finding(
+        "copy_is_draft",
+        f"its copy `{document.number}` in Sage is not booked, so nothing can be paid",
+        f"release `{document.number}` in Sage, or delete it there",
+    )
+
+
+def several_copies(older: SageDocument, sage_number: str) -> Finding:
+    """An earlier copy is paid too; `sage_number` is the latest."""
+    return Finding(
+        "several_copies",
+        f"the latest copy is followed, but the older {older.number} has payments in Sage too",
+        f"move the receipts of {older.number} to {sage_number} in Sage, and void {older.number}",
+    )
+
+
+def copy_gone(productive_id: str, *, was_deleted: bool) -> Finding:
+    """The copy was deleted or voided in Sage."""
+    how = "deleted" if was_deleted else "voided"
+    anew = f"`psage copy-invoice {productive_id} --create-new`"
+    return Finding("copy_gone", f"its copy was {how} in Sage; {anew} makes a new one", anew)
+
+
+def no_place(document: SageDocument, sage_number: str, deleted_on: date) -> Finding:
+    """The invoice was deleted in Productive, and its copy has payments that are not there."""
+    said = (
+        f"it was deleted in Productive on {deleted_on}, so its payments in Sage have no place there"
+    )
+    if document.status != "VOID" and document.outstanding:
+        left = money.said(document.outstanding, document.currency)
+        said += f", and {left} of its copy are open"
+    step = f"restore the invoice in Productive, or take the receipts off {sage_number} in Sage"
+    return Finding("not_found", said, step)

@@ -1,17 +1,16 @@
-"""What is to be done to Productive's payments of one invoice.
+"""The plan of one invoice's payments: a value, made once, of what both services say. Pure.
 
-Pure: no input or output, no clock.
+It takes what `match` found, what the services answered of that, and Productive's balance. A dry
+run shows what the plan says, a real run does it.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
-from itertools import combinations
-from typing import Any, TypeVar
 
 from productive_sage import markers, money
-from productive_sage.errors import AnswerIncomplete
+from productive_sage.errors import AnswerIncomplete, NotFound, PsageError
 from productive_sage.models import (
     Balance,
     Finding,
@@ -21,281 +20,248 @@ from productive_sage.models import (
     SageDocument,
 )
 from productive_sage.payments import findings
-from productive_sage.payments.shares import amount, as_mirrored, changes_of, figures, is_credit
-
-_FEW = 10
-"""Among so many amounts at most a sum is no accident, and quickly found."""
-_Row = TypeVar("_Row", Payment, ReceiptShare)
+from productive_sage.payments.match import Correction, Matched, Surplus, adding_up, paid_by_hand
+from productive_sage.payments.shares import amount, is_credit
 
 
-@dataclass(slots=True)
-class Steps:
-    """What is to be done to the payments of one invoice; removals still need their proof."""
+@dataclass(frozen=True, slots=True)
+class Proofs:
+    """What the services and psage's records say of what `match` leaves in doubt."""
 
-    creates: list[ReceiptShare] = field(default_factory=list)
-    changes: list[tuple[Payment, ReceiptShare, dict[str, Any]]] = field(default_factory=list)
-    removes: list[tuple[Payment, OwnPayment]] = field(default_factory=list)
-    vanished: list[tuple[ReceiptShare | None, OwnPayment]] = field(default_factory=list)
-    """Payments the store knows and Productive's list does not show, with what they stood for."""
-    found: list[OwnPayment] = field(default_factory=list)
-    """Payments known by their marker alone, to be recorded."""
-    by_hand: list[Payment] = field(default_factory=list)
-    moved: list[Payment] = field(default_factory=list)
-    """Those of `by_hand` that psage wrote for another invoice, where that is said."""
-    findings: list[Finding] = field(default_factory=list)
-    discounts: list[ReceiptShare] = field(default_factory=list)
-    """Settlement discounts that the settings do not make write-offs."""
-    mirrored: dict[str, Payment] = field(default_factory=dict)
-    """The payments of those that have one, be it as it should be or not, by marker."""
-    older: list[ReceiptShare] = field(default_factory=list)
-    """Those of a day before the sync begins."""
+    gone: frozenset[str] = frozenset()
+    """The markers of lost payments that Productive says it does not have."""
+    moved_away: tuple[str, ...] = ()
+    """The ids of lost payments that are on another invoice now."""
+    moved_here: frozenset[str] = frozenset()
+    """The ids of payments by hand that psage wrote for another invoice."""
+    not_received: frozenset[str] = frozenset()
+    """The markers of surplus payments whose receipt Sage positively says is gone."""
 
 
-def plan(
-    shares: Sequence[ReceiptShare],
-    payments: Sequence[Payment],
-    mirrored: Sequence[OwnPayment],
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that is to be done about one invoice, in this order, and what is to be said of it."""
+
+    records: tuple[OwnPayment, ...] = ()
+    """Own payments to be recorded; an open intent of theirs is done."""
+    forgets: tuple[str, ...] = ()
+    """The markers of own payments that are gone."""
+    lapses: tuple[str, ...] = ()
+    """The markers of payments that were sent and never arrived."""
+    removes: tuple[Surplus, ...] = ()
+    corrections: tuple[Correction, ...] = ()
+    creates: tuple[ReceiptShare, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    problem: PsageError | None = None
+    """Why nothing may be done; what is found stands all the same."""
+
+
+def decide(
+    matched: Matched,
+    proofs: Proofs,
+    balance: Balance | None,
     *,
-    copies: Collection[str],
+    document: SageDocument | None,
+    productive_id: str,
+    sage_number: str,
+    deleted_on: date | None,
     sent: Collection[str],
-    begin: date,
-    write_off: bool,
-) -> Steps:
-    """Compare what Sage says with what Productive holds.
+) -> Plan:
+    """Decide all that is to be done about one invoice.
 
-    `mirrored` is what the store knows of the invoice; it comes first, since people edit notes, and
-    copy payments with them. A marker in a note alone makes a payment psage's own only for one of
-    the invoice's own `copies` (Sage ids), where no other payment is known for it, and where it was
-    `sent` and never answered for, or stands for just what Sage says. `begin` limits new payments
-    alone: psage's own are followed, back before it too. `write_off` makes settlement discounts
-    write-offs; one that was written before is kept right in any case. Attributes of changes are
-    `amount` (a `Decimal`), `paid_on`, `written_off_on` (dates or None) and `note`.
+    `balance` is None where Productive does not show the invoice, which was `deleted_on` a day or
+    may only be out of sight; `document` is the copy, None where Sage has deleted it. `sent` are the
+    markers of payments of an earlier run that were never answered for.
     """
-    steps = Steps()
-    due = {share.marker: share for share in shares}
-    taken = {one.marker for one in mirrored}
-
-    def is_ours(payment: Payment, marker: str) -> bool:
-        if marker in taken or as_mirrored(payment, marker).sage_id not in copies:
-            return False
-        return marker in sent or (marker in due and not figures(payment, due[marker]))
-
-    ours = _ours(payments, mirrored, is_ours, steps)
-    vanished = {one.marker: one for one in mirrored if one.marker not in ours}
-    for share in shares:
-        if share.marker in ours:
-            payment, one = ours.pop(share.marker)
-            steps.mirrored[share.marker] = payment
-            if changes := changes_of(payment, share, one):
-                steps.changes.append((payment, share, changes))
-        elif share.on < begin:
-            steps.older.append(share)
-        elif share.marker in vanished:
-            steps.vanished.append((share, vanished.pop(share.marker)))
-        elif share.is_discount and not write_off:
-            steps.discounts.append(share)
-        else:
-            steps.creates.append(share)
-    steps.vanished += [(None, one) for one in vanished.values()]
-    steps.removes = [*ours.values()]
-    return steps
+    begun = _begun(matched, proofs, sent)
+    if not deleted_on and (document is None or document.status == "VOID"):
+        begun = _saying(begun, findings.copy_gone(productive_id, was_deleted=document is None))
+    if document is None:
+        return begun
+    creates = (
+        *matched.missing,
+        *(one.share for one in matched.lost if one.share and one.own.marker in proofs.gone),
+    )
+    if balance and not deleted_on:
+        return _weighed(begun, matched, proofs, creates, document, balance)
+    if not (creates or matched.corrections or sent):
+        if document.status == "VOID" or not document.outstanding:
+            return begun
+        return _saying(begun, findings.no_invoice(document, deleted_on))
+    if deleted_on is None:  # which proves nothing: the next run looks again
+        problem = NotFound(
+            "Productive does not show it, so its payments in Sage have no place there",
+            hint="see whether the token may see the invoice, or whether it was deleted",
+        )
+        return replace(begun, problem=problem)
+    return _saying(begun, findings.no_place(document, sage_number, deleted_on))
 
 
-def _ours(
-    payments: Sequence[Payment],
-    mirrored: Sequence[OwnPayment],
-    is_ours: Callable[[Payment, str], bool],
-    steps: Steps,
-) -> dict[str, tuple[Payment, OwnPayment]]:
-    """Our own payments by marker; says in `steps` which are found, or a person's."""
-    known = {one.payment_id: one for one in mirrored}
-    ours: dict[str, tuple[Payment, OwnPayment]] = {}
-    for payment in payments:
-        marker = markers.in_note(payment.note)
-        if payment.id in known:
-            ours[known[payment.id].marker] = payment, known[payment.id]
-        elif marker and marker not in ours and is_ours(payment, marker):
-            ours[marker] = payment, as_mirrored(payment, marker)
-            steps.found.append(ours[marker][1])
-        else:
-            steps.by_hand.append(payment)
-    return ours
+def undecided(matched: Matched, proofs: Proofs) -> Plan:
+    """What is known of an invoice that failed before its balance was; it is said, nothing done."""
+    return _begun(matched, proofs, ())
 
 
-# --- what Productive can take, and where the two sides disagree
+def _begun(matched: Matched, proofs: Proofs, sent: Collection[str]) -> Plan:
+    """What does not depend on the balance."""
+    copied = {markers.in_note(payment.note) for payment in matched.by_hand}
+    arrived = {one.marker for one in matched.found}
+    return Plan(
+        records=matched.found,
+        # Without its record a person's copy of a payment would pass for psage's own.
+        forgets=tuple(
+            one.own.marker
+            for one in matched.lost
+            if one.own.marker in proofs.gone and (not one.share or one.own.marker not in copied)
+        ),
+        lapses=tuple(marker for marker in sent if marker not in arrived),
+        removes=tuple(one for one in matched.surplus if one.own.marker in proofs.not_received),
+        findings=(*matched.unclear, *map(findings.moved_away, proofs.moved_away)),
+    )
 
 
-def weigh(
-    steps: Steps,
+def _saying(begun: Plan, *said: Finding) -> Plan:
+    return replace(begun, findings=(*begun.findings, *said))
+
+
+# --- what Productive can take without being paid twice
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The steps that Productive can take, and what it has due after them."""
+
+    creates: tuple[ReceiptShare, ...]
+    corrections: tuple[Correction, ...]
+    free: Decimal
+    """Negative where more is paid than Productive has due."""
+    by_hand: Mapping[str, tuple[Payment, ...]]
+    """The payments of people that may stand for a share without one, by its marker."""
+    explained: frozenset[str]
+    """The ids of people's payments that may stand for something in Sage."""
+    is_held: bool
+    """Whether a share is held back that no payment of people is known to stand for."""
+    findings: tuple[Finding, ...]
+
+
+def _weighed(
+    begun: Plan,
+    matched: Matched,
+    proofs: Proofs,
+    creates: Sequence[ReceiptShare],
     document: SageDocument,
-    wanted: Sequence[ReceiptShare],
-    payments: Sequence[Payment],
     balance: Balance,
-) -> None:
-    """Keep of the steps what Productive can take without being paid twice; say what is not kept.
-
-    `document` is the copy, settled by the shares `wanted`; `payments` and `balance` are what
-    Productive says of its invoice. Raises AnswerIncomplete where these two contradict each other.
-    """
+) -> Plan:
+    """The plan with the steps that Productive can take; what is not kept is said."""
     if balance.currency != document.currency:
-        steps.creates, steps.changes = [], []
-        steps.findings.append(findings.other_currency(document, balance))
-        return
-    listed, settled = amount(payments), balance.paid + balance.written_off
+        return _saying(begun, findings.other_currency(document, balance))
+    listed, settled = amount(matched.payments), balance.paid + balance.written_off
     if listed < settled:
-        raise AnswerIncomplete(
+        problem = AnswerIncomplete(
             f"Productive says {money.said(settled, balance.currency)} are paid, but lists payments "
             f"of {money.said(listed, balance.currency)}",
             hint="the next run tries again",
         )
-    stands_for_growth = _hold_back_changes(steps, document)
-    free = balance.unpaid + amount(payment for payment, _ in steps.removes)
-    free -= sum((share.amount - payment.amount for payment, share, _ in steps.changes), money.ZERO)
-    unwritten = [*steps.older, *steps.creates, *steps.discounts]
-    by_hand = paid_by_hand(steps, wanted)
-    held = _hold_back_creates(steps, by_hand, free, document)
-    free -= amount(steps.creates)
-    steps.findings += [
-        findings.granted(share, document)
-        for share in steps.discounts
-        if share.marker not in by_hand
-    ]
-    paid = listed + balance.unpaid - free
-    is_overpaid = free < 0 and bool(steps.creates or steps.changes or paid > balance.total)
+        return replace(begun, problem=problem)
+    free = balance.unpaid + amount(one.payment for one in begun.removes)
+    kept = _kept(matched, creates, free, document)
+    planned = replace(begun, creates=kept.creates, corrections=kept.corrections)
+    disagreements = _disagreements(planned, kept, matched, proofs, document, balance)
+    return _saying(planned, *kept.findings, *disagreements)
+
+
+def _kept(
+    matched: Matched, creates: Sequence[ReceiptShare], free: Decimal, document: SageDocument
+) -> _Kept:
+    """What people may have entered as payments of their own is not written beside them."""
+    said: list[Finding] = []
+    corrections: list[Correction] = []
+    grown: list[Payment] = []
+    for one in matched.corrections:
+        parts = adding_up(matched.by_hand, one.growth) if one.growth > 0 else ()
+        if parts:
+            grown += parts
+            said.append(findings.growth_held(one.growth, document, parts))
+        else:
+            corrections.append(one)
+    free -= sum((one.growth for one in corrections), money.ZERO)
+    by_hand = paid_by_hand(matched, creates)
+    kept: list[ReceiptShare] = []
+    is_held = False
+    for share in creates:
+        same = by_hand.get(share.marker, ())
+        if same or (matched.by_hand and share.amount > free):
+            is_held = is_held or not same
+            said.append(findings.receipt_held(share, document, same or matched.by_hand))
+        else:
+            kept.append(share)
+            free -= share.amount
+    granted = [share for share in matched.discounts if share.marker not in by_hand]
+    unwritten = (*matched.older, *creates, *matched.discounts)
+    explained = {one.id for share in unwritten for one in by_hand.get(share.marker, ())}
+    return _Kept(
+        creates=tuple(kept),
+        corrections=tuple(corrections),
+        free=free,
+        by_hand=by_hand,
+        explained=frozenset(explained | {one.id for one in grown}),
+        is_held=is_held,
+        findings=(*said, *(findings.granted(share, document) for share in granted)),
+    )
+
+
+# --- where the two sides disagree
+
+
+def _disagreements(
+    planned: Plan,
+    kept: _Kept,
+    matched: Matched,
+    proofs: Proofs,
+    document: SageDocument,
+    balance: Balance,
+) -> Iterator[Finding]:
+    """What stays different after the plan is done, and is not told elsewhere."""
+    open_in_sage, free = document.outstanding or money.ZERO, kept.free
+    paid = amount(matched.payments) + balance.unpaid - free
+    is_overpaid = free < 0 and bool(kept.creates or kept.corrections or paid > balance.total)
     if is_overpaid:
-        steps.findings.append(findings.overpaid(document, balance, -free))
-    open_in_sage = document.outstanding or money.ZERO
+        yield findings.overpaid(document, balance, -free)
     if document.status == "VOID" or document.is_draft:
         return
-    covered = [
-        share
-        for share in wanted
-        if share.marker in steps.mirrored or share in steps.creates or share.marker in by_hand
+    if not open_in_sage and (left := free - _said_already(matched, kept, document)) > 0:
+        yield findings.still_open(document, balance, left)
+    alone = [
+        one
+        for one in matched.by_hand
+        if one.id not in kept.explained and one.id not in proofs.moved_here
     ]
-    if not open_in_sage and (left := free - _said_already(document, covered)) > 0:
-        steps.findings.append(findings.still_open(document, balance, left))
-    used = {one.id for share in unwritten for one in by_hand.get(share.marker, ())}
-    used |= {one.id for one in stands_for_growth}
-    alone = [one for one in steps.by_hand if one.id not in used and one not in steps.moved]
-    twins = [one for one in alone if markers.in_note(one.note) in steps.mirrored]
-    steps.findings += [
-        findings.doubled(steps.mirrored[markers.in_note(one.note) or ""], one) for one in twins
-    ]
+    twins = [one for one in alone if markers.in_note(one.note) in matched.paid]
+    for one in twins:
+        yield findings.doubled(matched.paid[markers.in_note(one.note) or ""], one)
     alone = [one for one in alone if one not in twins]
-    if held or open_in_sage <= 0:
+    if kept.is_held or open_in_sage <= 0:
         return
     was_received = any(one.written_off_on is None for one in alone)
     if amount(alone) > 0 and (was_received or open_in_sage > free):
-        steps.findings.append(findings.no_receipt(document, alone))
-    elif free <= 0 and not twins and not is_overpaid and not steps.moved:
-        removed = [one for one, _ in steps.removes]
-        known = (*steps.mirrored.values(), *removed, *steps.by_hand)
-        if any(one not in known for one in payments):
-            return  # paid for something else in Sage, which is told elsewhere
-        steps.findings.append(findings.open_in_sage(document, balance))
+        yield findings.no_receipt(document, alone)
+    elif free <= 0 and not twins and not is_overpaid and not proofs.moved_here:
+        removed = [one.payment for one in planned.removes]
+        known = (*matched.paid.values(), *removed, *matched.by_hand)
+        if all(one in known for one in matched.payments):  # else told elsewhere
+            yield findings.open_in_sage(document, balance)
 
 
-def _hold_back_changes(steps: Steps, document: SageDocument) -> list[Payment]:
-    """Drop the changes that a person may have entered as payments of their own; gives these."""
-    found: list[Payment] = []
-    for change in list(steps.changes):
-        payment, share, _ = change
-        grown = share.amount - payment.amount
-        parts = adding_up(steps.by_hand, grown) if grown > 0 else ()
-        if parts:
-            found += parts
-            steps.changes.remove(change)
-            more = money.said(grown, document.currency)
-            said = f"the {more} by which its receipt grew is not added, since {findings.ids(parts)}"
-            steps.findings.append(
-                Finding("paid_in_productive", f"{said} may be the same", findings.either(parts))
-            )
-    return found
-
-
-def _hold_back_creates(
-    steps: Steps, by_hand: Mapping[str, Sequence[Payment]], free: Decimal, document: SageDocument
-) -> list[ReceiptShare]:
-    """Drop the new payments that people may have entered; gives those nobody knows a match for."""
-    kept: list[ReceiptShare] = []
-    held: list[ReceiptShare] = []
-    for share in steps.creates:
-        same = by_hand.get(share.marker, ())
-        if not same and not (steps.by_hand and share.amount > free):
-            kept.append(share)
-            free -= share.amount
-            continue
-        if not same:
-            held.append(share)
-        steps.findings.append(
-            Finding(
-                "paid_in_productive",
-                f"the receipt of {money.said(share.amount, document.currency)} on {share.on} in "
-                f"Sage is not copied, since {findings.ids(same or steps.by_hand)} may be the same",
-                findings.either(same or steps.by_hand),
-            )
-        )
-    steps.creates = kept
-    return held
-
-
-def _said_already(document: SageDocument, covered: Sequence[ReceiptShare]) -> Decimal:
+def _said_already(matched: Matched, kept: _Kept, document: SageDocument) -> Decimal:
     """What settles the copy without a payment in Productive, for a reason that is told elsewhere.
 
     Credit notes are not in it: Productive has its own.
     """
     rows = document.settlements or ()
     credited = sum((row.settled for row in rows if is_credit(row)), money.ZERO)
-    return document.total - (document.outstanding or money.ZERO) - credited - amount(covered)
-
-
-# --- what people entered
-
-
-def paid_by_hand(steps: Steps, wanted: Sequence[ReceiptShare]) -> dict[str, tuple[Payment, ...]]:
-    """The payments of people that may stand for a share psage has not written, by its marker.
-
-    One that carries its marker; else one for one of the same amount, best of the same day, after
-    those of earlier days had their turn; else a share that is the sum of some payments, or shares
-    whose sum is one payment.
-    """
-    left, found = list(steps.by_hand), dict[str, tuple[Payment, ...]]()
-    for share in (*steps.older, *steps.creates, *steps.discounts):
-        if twin := next((one for one in left if markers.in_note(one.note) == share.marker), None):
-            found[share.marker] = (twin,)
-            left.remove(twin)
-    for shares, on_the_day in (
-        (steps.older, True),
-        (steps.older, False),
-        (steps.creates, True),
-        (steps.creates, False),
-        (steps.discounts, False),
-    ):
-        for share in shares:
-            same = [
-                one
-                for one in left
-                if one.amount == share.amount
-                and (not on_the_day or share.on in (one.paid_on, one.written_off_on))
-            ]
-            if same and share.marker not in found:
-                found[share.marker] = (same[0],)
-                left.remove(same[0])
-    for share in steps.creates:
-        parts = adding_up(left, share.amount)
-        if share.marker not in found and parts:
-            found[share.marker] = parts
-    for payment in left:
-        together = adding_up([one for one in wanted if one not in steps.older], payment.amount)
-        found |= {one.marker: (payment,) for one in together if one.marker not in found}
-    return found
-
-
-def adding_up(rows: Sequence[_Row], total: Decimal) -> tuple[_Row, ...]:
-    """The fewest rows whose amounts add up to a total; none of a long list: that may be chance."""
-    if len(rows) <= _FEW:
-        for count in range(1, len(rows) + 1):
-            for some in combinations(rows, count):
-                if sum((one.amount for one in some), money.ZERO) == total:
-                    return some
-    return ()
+    covered = amount(
+        share
+        for share in matched.wanted
+        if share.marker in matched.paid or share in kept.creates or share.marker in kept.by_hand
+    )
+    return document.total - (document.outstanding or money.ZERO) - credited - covered

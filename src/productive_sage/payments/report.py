@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import Any
+from typing import Concatenate, ParamSpec, TypeVar
 
 from productive_sage.copying import living
 from productive_sage.desk import Desk
@@ -24,6 +24,9 @@ from productive_sage.sage.client import ALLOCATIONS
 
 log = logging.getLogger("psage.payments")
 
+_T = TypeVar("_T")
+_What = ParamSpec("_What")
+
 
 class Verdicts:
     """Which invoices failed, and what a person should look at; one invoice stops no other."""
@@ -37,10 +40,16 @@ class Verdicts:
         """Whether nothing more is done for an invoice in this run."""
         return papers.productive_id in self._failed
 
-    def attempt(self, papers: Papers, step: Callable[..., Any], *what: Any) -> Any:
+    def attempt(
+        self,
+        papers: Papers,
+        step: Callable[Concatenate[Papers, _What], _T],
+        *what: _What.args,
+        **more: _What.kwargs,
+    ) -> _T | None:
         """What a step gives for an invoice, or None where it went wrong: then that is said."""
         try:
-            return step(papers, *what)
+            return step(papers, *what, **more)
         except PsageError as error:
             if error.stops_batch:
                 raise
@@ -149,5 +158,16 @@ def cannot_see(report: Report, path: str, error: RefusedBySage) -> None:
             "only seen through its invoice, or by the weekly comparison, and a payment whose "
             "removal would need it stays; full access to Sales, Purchases and Contacts lets "
             "psage see them",
+        )
+    )
+
+
+def nothing_copied(report: Report) -> None:
+    """Say that the profile knows no copies: likely it is not the one they were made with."""
+    report.notices.append(
+        Notice(
+            "nothing_copied",
+            "this profile knows no copied invoice, so there is nothing to synchronise; see "
+            "whether PSAGE_HOME and `--profile` are those the copies were made with",
         )
     )

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from productive_sage import money
 from productive_sage.models import INVOICE, OwnPayment, Payment, ReceiptShare
-from productive_sage.payments import plan
+from productive_sage.payments.match import match, paid_by_hand
 from productive_sage.reconcile.rules import named
 from productive_sage.reconcile.sides import Figure, Finding, Pair
 
@@ -188,7 +188,7 @@ def _by_sum(pair: Pair, sync: Sync, name: str) -> Iterator[Finding]:
 def _unmatched(pair: Pair, paid: Paid) -> _Unmatched:
     """What of receipts and payments has no counterpart, as the sync would see it."""
     wanted = pair.booked.shares if pair.booked else ()
-    steps = plan.plan(
+    matched = match(
         wanted,
         paid.payments,
         paid.own,
@@ -197,17 +197,15 @@ def _unmatched(pair: Pair, paid: Paid) -> _Unmatched:
         begin=date.min,
         write_off=True,
     )
-    by_hand = plan.paid_by_hand(steps, wanted)
-    vanished = [share for share, _ in steps.vanished if share]
+    by_hand = paid_by_hand(matched, matched.missing)
+    lost = [one.share for one in matched.lost if one.share]
     used = {one.id for rows in by_hand.values() for one in rows}
     return _Unmatched(
-        missing=[one for one in (*steps.creates, *vanished) if one.marker not in by_hand],
-        own=[one for one, _ in steps.removes],
-        by_hand=[one for one in steps.by_hand if one.id not in used],
+        missing=[one for one in (*matched.missing, *lost) if one.marker not in by_hand],
+        own=[one.payment for one in matched.surplus],
+        by_hand=[one for one in matched.by_hand if one.id not in used],
         different=[
-            (payment, share)
-            for payment, share, changes in steps.changes
-            if changes.keys() - {"note"}
+            (one.payment, one.share) for one in matched.corrections if one.values.keys() - {"note"}
         ],
     )
 
