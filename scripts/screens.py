@@ -43,6 +43,7 @@ SCENE = {
     "refusal": ("copy-invoice", "INV-2026-023"),
     "register": ("list", "--month", "2026-02"),
     "status": ("status",),
+    "history": ("history",),
     "settings": ("configure", "--show"),
     "doctor": ("doctor",),
 }
@@ -108,9 +109,10 @@ def _settled(text: str, variables: dict[str, str]) -> str:
     """The text with all that differs from run to run replaced, each by as many characters."""
     text = text.replace(str(Path(variables["PSAGE_HOME"]).parent), _HOME)
     text = re.sub(r"127\.0\.0\.1:\d{5}", "127.0.0.1:41000", text)
-    for days in range(41):  # a sign-in ends in a month
-        day, shown = date.fromisoformat(variables["TODAY"]), date(2027, 3, 31)
-        text = text.replace(str(day + timedelta(days)), str(shown + timedelta(days)))
+    today, shown = date.fromisoformat(variables["TODAY"]), date(2027, 3, 31)
+    for later in map(timedelta, range(41)):  # a sign-in ends in a month
+        text = text.replace(str(today + later), str(shown + later))
+    text = text.replace(f"{today.day:>2} {today:%b} ", f"{shown:%d %b} ")
     text = re.sub(r"sandbox-\d{6}", "sandbox-000042", text)
     return re.sub(r"\b\d\d:\d\d(:\d\d)?\b", lambda m: "09:00:00"[: len(m[0])], text)
 
