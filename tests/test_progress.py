@@ -38,6 +38,7 @@ COMMANDS = [
     ("customers",),
     ("doctor",),
     ("status", "--check"),
+    ("reconcile",),
     ("configure", "--default-ledger", "4010"),
     ("connect", "--no-input"),
 ]
