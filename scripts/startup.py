@@ -1,8 +1,10 @@
 """Compare the start of `psage --help` and of `psage status` with that of an empty Typer app.
 
-Prints the quickest of several interleaved runs of each, in milliseconds, and their ratio.
+Prints the quickest of several interleaved runs of each, in milliseconds, their ratio, and the
+memory each took at most.
 """
 
+import os
 import subprocess
 import sys
 import time
@@ -35,8 +37,21 @@ def measure(rounds: int = 15) -> dict[str, float]:
     return quickest
 
 
+def peak_mb(command: list[str]) -> float:
+    """Megabytes a command takes at most."""
+    pid = os.posix_spawn(
+        command[0],
+        command,
+        os.environ,
+        file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)],
+    )
+    _, _, usage = os.wait4(pid, 0)
+    return usage.ru_maxrss / 1024
+
+
 if __name__ == "__main__":
     times = measure()
     (base, *_) = times.values()
     for name, seconds in times.items():
-        print(f"{name:<20} {seconds * 1000:6.1f} ms   {seconds / base:.2f}")
+        memory = peak_mb(COMMANDS[name])
+        print(f"{name:<20} {seconds * 1000:6.1f} ms   {seconds / base:.2f}   {memory:5.1f} MB")

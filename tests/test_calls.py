@@ -1,8 +1,10 @@
 """What a copy and a sync cost: the calls to Sage, counted."""
 
+import sqlite3
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +36,23 @@ def test_a_warm_copy_takes_two_calls(warm: Sandbox, psage: Psage) -> None:
 
     assert result.code == 0
     assert sage_calls(warm) == ["GET /sales_invoices", "POST /sales_invoices"]
+
+
+def test_a_warm_copy_commits_12_times(
+    warm: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is 0.2 ms of disk: intent, announcement, answer and end of each write."""
+    connect, commits = sqlite3.connect, list[str]()
+
+    def counted(*args: Any, **more: Any) -> sqlite3.Connection:
+        db = connect(*args, **more)
+        db.set_trace_callback(lambda text: commits.append(text) if text == "COMMIT" else None)
+        return db
+
+    monkeypatch.setattr(sqlite3, "connect", counted)
+
+    assert psage("copy-invoice", "125").code == 0
+    assert len(commits) == 12
 
 
 def test_a_customer_new_to_psage_takes_a_third(warm: Sandbox, psage: Psage) -> None:
