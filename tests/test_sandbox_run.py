@@ -1,7 +1,6 @@
 """`psage sandbox`: what it prints to be pasted, what it refuses, what is typed at it."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -94,18 +93,22 @@ def test_what_is_printed_names_each_shell_the_next_steps_and_what_to_try(tmp_pat
 def test_values_reach_every_shell_as_they_are(tmp_path: Path) -> None:
     odd = {"PSAGE_A": "it's 100% & more", "PSAGE_B": "http://127.0.0.1:1/?filter=apiv3.1"}
 
-    pasted = dict(shells_for(odd, tmp_path))
+    (tmp_path / "it's here").mkdir()
+    program = tmp_path / "it's here" / "psage"
+    program.write_text("#!/bin/sh\necho found\n")
+    program.chmod(0o700)
+
+    pasted = dict(shells_for(odd, tmp_path, program=program.parent))
 
     bash = subprocess.run(
-        ["bash", "-c", f'{pasted["bash, zsh (Linux, macOS)"]}; echo "$PSAGE_A|$PSAGE_B"'],
+        ["bash", "-c", f'{pasted["bash, zsh (Linux, macOS)"]}; echo "$PSAGE_A|$PSAGE_B"; psage'],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert bash.stdout == "|".join(odd.values()) + "\n"
+    assert bash.stdout == "|".join(odd.values()) + "\nfound\n"
     assert "$env:PSAGE_A = 'it''s 100% & more'\n" in (tmp_path / "sandbox.txt").read_text()
     assert 'set "PSAGE_A=it\'s 100%% & more"\n' in (tmp_path / "sandbox.cmd").read_text()
-    assert shutil.which("bash")
 
 
 def test_what_is_worth_trying_is_there(sandbox: Sandbox) -> None:

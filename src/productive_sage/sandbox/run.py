@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import sys
 import tempfile
@@ -103,10 +104,7 @@ WORTH_TRYING = (
 
 def _welcome(sandbox: Sandbox, folder: Path) -> list[str]:
     """What is printed at the start: how to point a shell here, what to do, what to try."""
-    # The program itself may not be on the path: in a clone it is in the virtual environment.
-    own = Path(sys.argv[0]).absolute()
-    psage = str(own) if own.name == "psage" and " " not in str(own) else "psage"
-    shells = shells_for(environment(sandbox, folder), folder)
+    shells = shells_for(environment(sandbox, folder), folder, program=_elsewhere())
     return [
         "Productive and Sage are imitated on this machine. In another terminal,",
         "paste the line of your shell; it points psage at them, and at nothing of yours:",
@@ -114,10 +112,10 @@ def _welcome(sandbox: Sandbox, folder: Path) -> list[str]:
         "",
         "Then sign in, and copy an invoice:",
         "",
-        f"  {psage} connect productive --organization-id {ORGANIZATION_ID}",
-        f'  {psage} connect sage --client-id {CLIENT_ID} --business "Harbour & Pine Ltd"',
-        f"  {psage} configure --default-ledger 4010",
-        f"  {psage} copy-invoice INV-2026-023",
+        f"  psage connect productive --organization-id {ORGANIZATION_ID}",
+        f'  psage connect sage --client-id {CLIENT_ID} --business "Harbour & Pine Ltd"',
+        "  psage configure --default-ledger 4010",
+        "  psage copy-invoice INV-2026-023",
         "",
         "Worth trying:",
         "",
@@ -125,26 +123,44 @@ def _welcome(sandbox: Sandbox, folder: Path) -> list[str]:
     ]
 
 
-def shells_for(variables: dict[str, str], folder: Path) -> list[tuple[str, str]]:
+def _elsewhere() -> Path | None:
+    """The program's folder where the path does not lead there, as in a clone."""
+    own, found = Path(sys.argv[0]).absolute(), shutil.which("psage")
+    if own.stem != "psage" or (found and Path(found).absolute() == own):
+        return None
+    return own.parent
+
+
+def shells_for(
+    variables: dict[str, str], folder: Path, *, program: Path | None = None
+) -> list[tuple[str, str]]:
     """Write a file for each shell; give each shell's name and the line to paste, the likely first.
 
-    PowerShell runs no script file by default, so it is handed the text of one.
+    `program` is a folder for the beginning of the path. PowerShell runs no script file by default,
+    so it is handed the text of one.
     """
     bash, power, cmd = (folder / f"sandbox.{end}" for end in ("sh", "txt", "cmd"))
-    _write(bash, [f"export {name}={shlex.quote(value)}" for name, value in variables.items()])
-    _write(power, [f"$env:{name} = {_power(value)}" for name, value in variables.items()])
+    exported = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    powered = [f"$env:{name} = {_power(value)}" for name, value in variables.items()]
     doubled = {name: value.replace("%", "%%") for name, value in variables.items()}
-    _write(cmd, ["@echo off", *(f'set "{name}={value}"' for name, value in doubled.items())])
+    put = ["@echo off", *(f'set "{name}={value}"' for name, value in doubled.items())]
+    if program:
+        exported.append(f'export PATH={shlex.quote(str(program))}:"$PATH"')
+        powered.append(f"$env:PATH = {_power(f'{program}{os.pathsep}')} + $env:PATH")
+        put.append(f'set "PATH={str(program).replace("%", "%%")};%PATH%"')
+    _write(bash, exported)
+    _write(power, powered, encoding="utf-8-sig")  # the older PowerShell asks for the mark
+    _write(cmd, put)
     found = [
         ("bash, zsh (Linux, macOS)", f". {shlex.quote(str(bash))}"),
-        ("PowerShell", f"Get-Content -Raw {_power(str(power))} | Invoke-Expression"),
+        ("PowerShell", f"gc -Raw {_power(str(power))} | iex"),
         ("cmd (Windows)", f'call "{cmd}"'),
     ]
     return [*found[1:], found[0]] if os.name == "nt" else found
 
 
-def _write(file: Path, lines: list[str]) -> None:
-    file.write_text("\n".join([*lines, ""]), encoding="utf-8")
+def _write(file: Path, lines: list[str], encoding: str = "utf-8") -> None:
+    file.write_text("\n".join([*lines, ""]), encoding=encoding)
 
 
 def _power(text: str) -> str:
