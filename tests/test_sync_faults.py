@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -366,6 +367,8 @@ class Snapshot:
     """A scenario as it is before its run, and the reads of a good run."""
 
     data: bytes
+    at: datetime
+    """By the services' clock; what was sent then may arrive for some minutes more."""
     sign_in: SageSignIn
     store: bytes
     settings: str
@@ -393,6 +396,7 @@ class Stage:
             scenario.prepare(World(sandbox, self.psage, home))
             _snapshots[name] = Snapshot(
                 pickle.dumps((sandbox.sage.data, sandbox.productive.data, sandbox.sign_in.data)),
+                sandbox.clock.now(),
                 sign_in,
                 (home / "default.db").read_bytes(),
                 (home / "default.toml").read_text(),
@@ -409,6 +413,8 @@ class Stage:
         sage, productive, sandbox.sign_in.data = pickle.loads(snapshot.data)
         sandbox.sage.load(sage)
         sandbox.productive.load(productive)
+        # Else a payment sent in the snapshot could no longer arrive after five minutes of tests.
+        sandbox.clock.offset_s += (snapshot.at - sandbox.clock.now()).total_seconds()
         Vault("default").save(snapshot.sign_in)
         sandbox.lists_carry_allocations = self.scenarios[name].rows_tell
         for file in self.home.glob("default.db-*"):
