@@ -164,6 +164,10 @@ CASES = {
         Case((share("a", "15.00"), share("b", "25.00")), (by_hand("5", "40.00"),)),
         "paid_in_productive; paid_in_productive",
     ),
+    "one of people may be a receipt with its discount": (
+        Case((share("a", "40.00"), share("a", "5.00", is_discount=True)), (by_hand("5", "45.00"),)),
+        "paid_in_productive",
+    ),
     "one of people may be how much a receipt grew": (
         Case((share("a", "50.00"),), (A40, by_hand("5", "10.00")), ("1",)),
         "paid_in_productive",
@@ -178,6 +182,10 @@ CASES = {
     ),
     "what people copied of psage's own is a double": (
         Case((share("a", "40.00"),), (A40, replace(A40, id="2")), ("1",)),
+        "doubled",
+    ),
+    "of two alike that are not recorded the first is psage's": (
+        Case((share("a", "40.00"),), (A40, replace(A40, id="2"))),
         "doubled",
     ),
     "a payment psage wrote for another invoice is no surplus of people": (
@@ -305,6 +313,8 @@ def test_a_balance_that_contradicts_the_list_stops_the_invoice() -> None:
             Case((), (by_hand("5", "7.00", note=LOST.marker),), lost=(LOST,), proofs=GONE),
             *([], [LOST.marker], []),
         ),
+        # The first of two alike.
+        (Case((share("a", "40.00"),), (A40, replace(A40, id="2"))), ["1"], [], []),
         # It arrived with other figures, and its receipt says more by now.
         (Case((share("a", "45.00"),), (A40,), sent=(LOST.marker,)), ["1"], [], []),
     ],
