@@ -45,6 +45,8 @@ def test_the_main_screens_are_as_a_person_found_them_good(columns: int) -> None:
 
     for name, text in shown.items():
         assert_whole(name, text)
+        if (name, columns) != ("help", 40):  # the library's narrowest help is of 50 columns
+            assert_fits(text, columns)
     changed = [
         name
         for name, text in shown.items()
@@ -66,6 +68,13 @@ def assert_whole(name: str, text: str) -> None:
         is_cut = re.search(r"\d[.,]$|\d\.\d$", line) and re.match(r"\s*\d", following)
         assert not is_cut or re.search(r"\d{4}-\d\d-\d\d,$", line), (line, following)
         assert not re.match(r"\s*[.,]\d", following), (line, following)
+
+
+def assert_fits(text: str, columns: int) -> None:
+    """No line is folded by the terminal, but for a word or a path that is longer than it."""
+    for line in text.splitlines()[1:]:
+        is_one_word = " " not in line.strip() or line.startswith("file: ")
+        assert len(line) <= columns or is_one_word, line
 
 
 @pytest.mark.parametrize(
