@@ -28,7 +28,6 @@ _BEGINS = {
     "list": "Reading from Productive ...",
     "open": "Looking for the document ...",
     "reconcile": "Reading both books ...",
-    "reconcile": "Reading both books ...",
     "status": "Asking both services ...",
     "sync-payments": "Reading what changed in Sage ...",
 }

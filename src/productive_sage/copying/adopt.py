@@ -1,7 +1,7 @@
 """Which document in Sage is the copy of which in Productive: known here, or made elsewhere."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from productive_sage import markers
@@ -35,6 +35,14 @@ from productive_sage.text import is_sage_id
 
 _SINGLE_SEARCHES = 10
 """Up to so many markers are searched one by one; for more, all markers are read at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A copy made elsewhere that is linked now, in the place of making one."""
+
+    invoice: Invoice
+    link: Link
 
 
 class Copies:
@@ -270,3 +278,23 @@ def _copies(desk: Desk, kind: Kind, search: str) -> dict[str, list[tuple[int, st
         if mark := markers.in_reference(reference):
             copies.setdefault(mark[0], []).append((mark[1], sage_id))
     return copies
+
+
+def living_copy(
+    desk: Desk, invoice: Invoice, link: Link, present: SageDocument | None
+) -> SageDocument:
+    """The copy, or CopyGone."""
+    gone = drafts.gone(present)
+    if present and not gone:
+        return present
+    command = f"psage {invoice.kind.command} {invoice.id} --create-new"
+    hint = f"if it shall be in the books again: `{command}`"
+    if desk.settings.numbering == "productive":
+        hint += (
+            f"; its number is used up, so give the {invoice.kind.name} another in Productive first"
+        )
+    raise CopyGone(
+        f"the copy {link.sage_number} of {invoice.label} was {gone} in Sage",
+        hint=hint,
+        details={"sage_id": link.sage_id, "sage_number": link.sage_number},
+    )

@@ -111,6 +111,10 @@ class Customers:
         """The contact to bill, created in Sage now if it has to be; at most once."""
         if isinstance(customer, Contact):
             return customer
+        # Planned before another document of the company had it made.
+        known = self._known.get((customer.company_id, customer.currency))
+        if isinstance(known, Contact):
+            return known
         contact = self._make(customer)
         self._made[invoice.id] = contact
         return contact

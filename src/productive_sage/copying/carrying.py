@@ -1,0 +1,217 @@
+"""Carrying out what is planned: each document one recorded write, checked and followed up."""
+
+from dataclasses import asdict, replace
+
+from productive_sage.copying import after, crediting, doubles, drafts, merge, send
+from productive_sage.copying.adopt import Copies, Found, copied_elsewhere, living_copy
+from productive_sage.copying.contacts import NewCustomer
+from productive_sage.copying.customers import Customers
+from productive_sage.copying.merge import Written
+from productive_sage.copying.order import Order
+from productive_sage.copying.plan import Plan, Planner
+from productive_sage.copying.send import shown
+from productive_sage.desk import Desk
+from productive_sage.errors import (
+    RefusedBySage,
+    TotalsDiffer,
+)
+from productive_sage.models import (
+    INVOICE,
+    Contact,
+    CustomerResult,
+    Invoice,
+    Notice,
+    Outcome,
+    SageDocument,
+)
+from productive_sage.store import CopyFacts, CopyIntent, Link
+
+
+class Carrier:
+    """Carries out the plans of one run."""
+
+    def __init__(
+        self, order: Order, desk: Desk, customers: Customers, copies: Copies, planner: Planner
+    ) -> None:
+        self._order = order
+        self._desk = desk
+        self._customers = customers
+        self._copies = copies
+        self._planner = planner
+
+    def carry_out(self, plan: Plan | Found) -> Outcome:
+        """Do what is planned, or in a dry run say it."""
+        if isinstance(plan, Found):
+            return self._adopted(plan.invoice, plan.link)
+        if self._desk.dry_run:
+            return self._planner.told(plan)
+        if plan.link is None or plan.present is None:
+            return self._create(plan)
+        if plan.is_idle:
+            return self._leave(plan, plan.link, plan.present)
+        return self._change(plan, plan.link, plan.present)
+
+    def _create(self, plan: Plan) -> Outcome:
+        """Make a copy; once more, for another contact, where Sage has the known one no more."""
+        invoice = plan.invoice
+        try:
+            return self._make(plan)
+        except RefusedBySage as error:
+            is_of_contact = "contact" in f"{error.words} {error.fields}".lower()
+            missing = self._customers.forget_missing(invoice) if is_of_contact else None
+            if missing is None:
+                raise
+        outcome = self._make(self._planner.create(invoice, plan.copy))
+        said = (
+            f"the contact `{missing.name}`, which was billed for {invoice.company.name} until now, "
+            "is no longer in Sage, so it was looked up again"
+        )
+        return replace(outcome, notices=(*outcome.notices, Notice("customer_missing", said)))
+
+    def _make(self, plan: Plan) -> Outcome:
+        """Send a new copy, after a last look whether another machine has made it meanwhile."""
+        desk, invoice = self._desk, plan.invoice
+        # In a batch it can be a while since it was read.
+        named = plan.unseen.id if plan.unseen else desk.productive.export_id(invoice.id)
+        if outcome := self._made_meanwhile(plan, named):
+            return outcome
+        plan = replace(plan, invoice=replace(invoice, export_id=named))
+        if plan.unseen:
+            raise crediting.still_credited(invoice, plan.unseen)
+        contact = self._customers.billed(invoice, plan.customer)
+        if isinstance(plan.customer, NewCustomer):  # which took a while
+            last = desk.productive.export_id(invoice.id)
+            if outcome := self._made_meanwhile(plan, last):
+                return outcome
+        intent = self._begin(invoice.kind.code, plan, contact)
+        link, document = send.deliver_create(desk, intent)
+        is_alone = self._order.is_alone and not plan.credited
+        named_before = doubles.named(desk, invoice.id) if is_alone else None
+        outcome = self._conclude("created", plan, intent, link, document)
+        if not is_alone:
+            return outcome
+        named_by_others = {named_before, doubles.named(desk, invoice.id)} - {named}
+        return doubles.checked(desk, outcome, document, named_by_others)
+
+    def _change(self, plan: Plan, link: Link, present: SageDocument) -> Outcome:
+        """Send an update."""
+        contact = self._customers.billed(plan.invoice, plan.customer)
+        intent = self._begin("update", plan, contact)
+        link, document = send.deliver_update(self._desk, intent, link, present)
+        outcome = self._conclude("updated", plan, intent, link, document)
+        return replace(outcome, changes=plan.changes)
+
+    def _leave(self, plan: Plan, link: Link, present: SageDocument) -> Outcome:
+        """Leave a copy as it is; a PDF that changed in Productive is still replaced."""
+        desk = self._desk
+        # Both sides may have made the same change.
+        own = merge.own_part(merge.held_in(present), plan.theirs)
+        written = Written(plan.said, own).as_text()
+        if written != link.written:
+            desk.store.copies.change(link, written=written)
+        if self._order.with_pdf and desk.settings.pdf == "productive":
+            link = replace(link, pending=link.pending | {"pdf"})
+        return plan.left(after.finish(desk, link, plan.invoice, present, again=True))
+
+    def _made_meanwhile(self, plan: Plan, named: str | None) -> Outcome | None:
+        """The outcome of a copy that Productive names by now, and did not when it was read.
+
+        Raises AlreadyCopied where one more was asked for.
+        """
+        if named == plan.invoice.export_id:
+            return None
+        invoice = replace(plan.invoice, export_id=named)
+        link = self._copies.adopt(invoice)
+        if link is None or (plan.copy == 1 and self._order.again != "new"):
+            return self._adopted(invoice, link) if link else None
+        raise copied_elsewhere(invoice, link)
+
+    def _adopted(self, invoice: Invoice, link: Link) -> Outcome:
+        present = living_copy(
+            self._desk, invoice, link, self._desk.sage.known(link.kind, link.sage_id)
+        )
+        done = after.Done()
+        if not self._desk.dry_run:
+            self._customers.remember(invoice, present.contact_id, present.contact_name)
+            if self._order.pdf:
+                link = replace(link, pending=link.pending | {"pdf"})
+            done = after.finish(self._desk, link, invoice, present, again=True)
+        outcome = Outcome(
+            "adopted",
+            invoice.id,
+            number=invoice.number,
+            **shown(present),
+            notices=(
+                Notice("adopted", f"found in Sage (reference `{present.reference}`) and linked"),
+                *done.notices,
+            ),
+            kind=invoice.kind,
+            allocated=send.allocated(link, present, done),
+        )
+        net = invoice.net if invoice.kind is INVOICE else -invoice.net
+        if present.net == net and present.currency == invoice.currency:
+            if abs(invoice.tax) == present.tax or self._order.no_tax:
+                return outcome
+            notice = Notice("tax_not_mirrored", drafts.both_taxes(invoice, present.tax))
+            return replace(outcome, notices=(*outcome.notices, notice))
+        return replace(
+            outcome,
+            action="differs",
+            error=TotalsDiffer(
+                f"the copy {present.number} of {invoice.label} found in Sage has a net of "
+                f"{present.net} {present.currency}, the {invoice.kind.name} in Productive {net} "
+                f"{invoice.currency}",
+                hint=f"`psage {invoice.kind.command} {invoice.id} --update-existing` brings it up "
+                "to date",
+            ),
+        )
+
+    def _begin(self, kind: str, plan: Plan, contact: Contact) -> CopyIntent:
+        """Commit what is about to be sent."""
+        desk, invoice, draft = self._desk, plan.invoice, plan.draft
+        pending = after.pending(desk, with_pdf=self._order.with_pdf)
+        facts = CopyFacts(
+            kind=invoice.kind.code,
+            credited_sage_id=plan.credited.copy.id if plan.credited else None,
+            copy=plan.copy,
+            sage_id=plan.link.sage_id if plan.link else "",
+            tax_rate_id=draft.tax_rate_id,
+            said=asdict(plan.said_of(contact)),
+            before=asdict(merge.held_in(plan.present)) if plan.present else None,
+            theirs=plan.theirs,
+            expected=drafts.expectation(draft),
+            pending=(*sorted(pending | ({"allocate"} if plan.credited else set())),),
+            number=invoice.number,
+            number_sent=draft.number is not None,
+            asked_new=self._order.again == "new",
+            company_id=invoice.company.id,
+            currency=invoice.currency,
+            contact_name=contact.name,
+            country=contact.country,
+            remember=self._customers.remembers(invoice, contact),
+            agreed=self._customers.is_agreed(invoice, contact),
+        )
+        return desk.store.intents.begin(
+            kind,
+            invoice.id,
+            desk.sage.business_id,
+            payload=plan.body(contact.id),
+            facts=facts,
+            at=desk.sage.now(),
+        )
+
+    def _conclude(
+        self, action: str, plan: Plan, intent: CopyIntent, link: Link, document: SageDocument
+    ) -> Outcome:
+        contact_id = document.contact_id or str(intent.payload["contact_id"])
+        name = document.contact_name or str(intent.facts.contact_name)
+        return send.conclude(
+            self._desk,
+            action,
+            intent,
+            link,
+            document,
+            invoice=plan.invoice,
+            customer=CustomerResult(contact_id, name, isinstance(plan.customer, NewCustomer)),
+            notices=plan.draft.notices,
+        )
