@@ -187,7 +187,7 @@ def test_who_reads_the_first_line_gets_it(shared: Sandbox) -> None:
     )
 
     assert done.stdout.splitlines()[-1] == "0"
-    assert done.stdout.startswith("numbering: sage")
+    assert done.stdout.startswith("Ledger    Lines are booked to ")
 
 
 def test_what_is_read_is_the_same_as_ever(shared: Sandbox) -> None:

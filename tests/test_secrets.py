@@ -172,6 +172,7 @@ def test_no_command_is_missing_here() -> None:
         "history",
         "status",
         "doctor",
+        "reconcile",
         "sandbox",
         "demo",
     }
@@ -679,7 +680,7 @@ def _stumble(*args: Any, **kwargs: Any) -> Any:
         (oauth.SageTokens, "headers"),
         (oauth.SageTokens, "_renewed"),
         (Vault, "save"),
-        (copying, "_sources"),
+        (copying, "sources"),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
