@@ -11,7 +11,7 @@ from typing import Any
 from productive_sage.models import CREDIT_NOTE, OwnPayment
 from productive_sage.sandbox import Sandbox
 from productive_sage.store import Link, Store
-from tests.conftest import A_COPY, Psage, copies
+from tests.conftest import A_COPY, Psage
 
 DAY = "2026-03-02"
 
@@ -40,9 +40,12 @@ class Book:
 
     def copy_of(self, key: str) -> dict[str, Any]:
         """Its copy in Sage, of an invoice or a credit note."""
-        notes = self.sandbox.sage.credit_notes.values()
-        found = [*copies(self.sandbox, key), *(n for n in notes if n["reference"] == f"PRD-{key}")]
-        return self.stored(found[0]["id"])
+        books = self.sandbox.sage.books()
+        rows = (
+            *books.table("sales_invoices").values(),
+            *books.table("sales_credit_notes").values(),
+        )
+        return next(row for row in rows if row["reference"] == f"PRD-{key}")
 
     def stored(self, sage_id: str) -> dict[str, Any]:
         """The record itself, to be changed."""
@@ -258,11 +261,7 @@ def paid_in_productive_alone(book: Book, key: str) -> None:
 @plant("open_in_productive")
 def credited_in_sage_alone(book: Book, key: str) -> None:
     own = book.copy_of(key)
-    (other,) = [
-        one["id"]
-        for one in book.sandbox.sage.credit_notes.values()
-        if one["reference"] == f"PRD-{book.credited[0][1]}"
-    ]
+    other = book.copy_of(book.credited[0][1])["id"]
     twin = book.double(other, "by hand")
     record = book.stored(twin)
     record["contact_id"] = own["contact_id"]
@@ -291,7 +290,7 @@ def _paid_whole(book: Book) -> Iterator[str]:
     """Those with one payment of psage's own that pays all."""
     with book.store() as store:
         for key in book.paid:
-            own = book.sandbox.productive.invoices[key]
+            own = book.sandbox.productive.table("invoices")[key]["attributes"]
             if len(store.payments.of(key)) == 1 and not own["amount_unpaid"]:
                 yield key
 

@@ -14,7 +14,9 @@ import pytest
 from productive_sage import __version__, history
 from productive_sage.reconcile import reading
 from productive_sage.sandbox import Sandbox
+from productive_sage.sandbox.books import Books
 from tests.conftest import Psage, Result, forget, writes
+from tests.multiply import Plan, World, quick_settlements
 from tests.oracle import Snapshot
 from tests.planting import PLANTS, Book, fill
 
@@ -78,7 +80,10 @@ def plant_all(book: Book) -> None:
         book.plant(name)
 
 
-def check_all(book: Book, psage: Psage) -> None:
+def test_every_kind_of_difference_is_found_three_times_each(
+    services: Sandbox, home: Path, psage: Psage
+) -> None:
+    book = fill(services, home, psage, 140)
     plant_all(book)
 
     result = psage("reconcile", "--json")
@@ -94,19 +99,22 @@ def check_all(book: Book, psage: Psage) -> None:
         assert one["command"].startswith("psage ")
 
 
-def test_every_kind_of_difference_is_found_three_times_each(
-    services: Sandbox, home: Path, psage: Psage
-) -> None:
-    check_all(fill(services, home, psage, 140), psage)
-
-
 @pytest.mark.torture
 def test_every_kind_of_difference_is_found_among_two_thousand_documents(
-    services: Sandbox, home: Path, psage: Psage
+    services: Sandbox, home: Path, psage: Psage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    book = fill(services, home, psage, 2000)
+    book = fill(services, home, psage, 200)
+    World(services, home, Plan(1802, 100)).fill(book.invoices.pop(), book.credited[0][1])
+    plant_all(book)
+    content = services.sage.books().content
+    monkeypatch.setattr(Books, "settlements", quick_settlements(content))
 
-    check_all(book, psage)
+    result = psage("reconcile", "--json")
+
+    assert found(result) == book.planted
+    assert len(book.planted) == 3 * len(PLANTS)
+    assert len(result.json["documents"]) >= 2000
+    assert proven(result.json)
 
 
 MENDED = (
@@ -259,6 +267,20 @@ def test_a_list_that_is_not_whole_proves_nothing(book: Book, psage: Psage) -> No
 
     assert result.code in (5, 7)
     assert result.code == 5, result.json["findings"]
+
+
+@pytest.mark.parametrize("odd", ["true", "12.5", "[]"])
+def test_a_next_page_that_is_none_is_an_answer_that_makes_no_sense(
+    book: Book, psage: Psage, odd: str
+) -> None:
+    body = {"at": ["$next"], "json": odd}
+    book.sandbox.fault("field", path="/sales_invoices", body=body)
+
+    result = psage("reconcile", "--json")
+
+    expected = 0 if odd == "[]" else 5
+    assert result.code == expected, result.out
+    book.sandbox.clear_calls()
 
 
 def test_neither_side_is_asked_more_than_once_for_a_page(book: Book, psage: Psage) -> None:

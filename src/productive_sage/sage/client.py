@@ -592,6 +592,8 @@ class SageClient:
             following = page.get("$next")
             if not following:
                 return
+            if not isinstance(following, str):
+                raise TypeError(f"the list {path} names `{quoted(following)}` as its next page")
             rows += len(page["$items"])
             is_too_long = rows > int(page.get("$total", rows)) + _ROWS_THAT_CAME_MEANWHILE
             was_empty, is_empty = is_empty, not page["$items"]
