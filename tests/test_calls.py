@@ -45,7 +45,7 @@ def test_a_warm_copy_commits_12_times(
     connect, commits = sqlite3.connect, list[str]()
 
     def counted(*args: Any, **more: Any) -> sqlite3.Connection:
-        db = connect(*args, **more)
+        db: sqlite3.Connection = connect(*args, **more)
         db.set_trace_callback(lambda text: commits.append(text) if text == "COMMIT" else None)
         return db
 

@@ -1,6 +1,9 @@
 """`copy-invoice` and `credit-note`."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,16 +14,22 @@ from productive_sage.cli.common import (
     Id,
     Json,
     Number,
+    a_day,
+    a_month,
     exclude,
     offered,
     output,
 )
 from productive_sage.cli.session import current
-from productive_sage.errors import Interrupted, PsageError, UsageProblem
+from productive_sage.errors import InputNeeded, Interrupted, PsageError, UsageProblem
+from productive_sage.terminal import asking
 
 if TYPE_CHECKING:
+    from productive_sage.copying import Agree
     from productive_sage.copying.order import Order
+    from productive_sage.desk import Desk
     from productive_sage.models import Outcome, Settings
+    from productive_sage.register import Selection
 
 UpdateExisting = Annotated[
     bool, typer.Option("--update-existing", help="Bring the latest copy up to date.")
@@ -45,15 +54,90 @@ PdfFile = Annotated[
 ]
 
 
+AllUncopied = Annotated[
+    bool, typer.Option("--all-uncopied", help="Every document that has no copy in Sage yet.")
+]
+Month = Annotated[
+    str | None, typer.Option(metavar="YYYY-MM", help="Of those, the ones dated in this month.")
+]
+Since = Annotated[str | None, typer.Option(metavar="DATE", help="The ones from this day on.")]
+Until = Annotated[str | None, typer.Option(metavar="DATE", help="The ones to this day.")]
+Company = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The ones of this company: name or id.")
+]
+Limit = Annotated[
+    int | None, typer.Option(metavar="COUNT", help="At most so many, the oldest first.", min=1)
+]
+ReportFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--report", metavar="FILE", help="Write what became of each to a file: .csv or .json."
+    ),
+]
+RetryFailed = Annotated[
+    Path | None,
+    typer.Option("--retry-failed", metavar="FILE", help="Take what failed from such a report."),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a batch is sent.")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Which documents are selected instead of named, and what is done beside copying them."""
+
+    all_uncopied: bool
+    month: str | None
+    since: str | None
+    until: str | None
+    company: str | None
+    limit: int | None
+    report: Path | None
+    retry_failed: Path | None
+    yes: bool
+
+    def check(self, words: Sequence[str]) -> None:
+        """Raises UsageProblem where the documents are said in two ways, or in none."""
+        narrowed = bool(self.month or self.since or self.until or self.company or self.limit)
+        if narrowed and not self.all_uncopied:
+            raise UsageProblem(
+                "`--month`, `--since`, `--until`, `--company` and `--limit` choose among "
+                "`--all-uncopied`",
+                hint="add `--all-uncopied`, or name the documents",
+            )
+        exclude("--all-uncopied", self.all_uncopied, "--retry-failed", bool(self.retry_failed))
+        exclude("--month", bool(self.month), "--since or --until", bool(self.since or self.until))
+        if words and (self.all_uncopied or self.retry_failed):
+            raise UsageProblem(
+                "documents are named, and selected too",
+                hint="name them, or leave them to `--all-uncopied` or `--retry-failed`",
+            )
+        if not (words or self.all_uncopied or self.retry_failed):
+            raise UsageProblem(
+                "no document is named",
+                hint="give a number, an id or an address, or `--all-uncopied`",
+            )
+
+    def selection(self) -> "Selection":
+        """What of the register is meant."""
+        from productive_sage.register import NOT_COPIED, Selection
+
+        first, last = a_day("--since", self.since), a_day("--until", self.until)
+        if self.month:
+            first, last = a_month(self.month)
+        if first and last and first > last:
+            raise UsageProblem(f"`--since {first}` is after `--until {last}`")
+        return Selection(NOT_COPIED, first, last, self.company or "")
+
+
 def copy_invoice(
     ids: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="DOCUMENT...",
+            metavar="[DOCUMENT...]",
             help="Invoices: number, Productive id, or address in the browser.",
             autocompletion=offered("invoice"),
         ),
-    ],
+    ] = None,
     number: Number = False,
     by_id: Id = False,
     update_existing: UpdateExisting = False,
@@ -80,6 +164,15 @@ def copy_invoice(
     no_tax: NoTax = False,
     no_pdf: NoPdf = False,
     pdf_file: PdfFile = None,
+    all_uncopied: AllUncopied = False,
+    month: Month = None,
+    since: Since = None,
+    until: Until = None,
+    company: Company = None,
+    limit: Limit = None,
+    report: ReportFile = None,
+    retry_failed: RetryFailed = None,
+    yes: Yes = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -99,8 +192,10 @@ def copy_invoice(
             "`--remember` keeps a customer that `--customer` names, and none is named",
             hint="add `--customer NAME`, or leave `--remember` out",
         )
+    batch = _Batch(all_uncopied, month, since, until, company, limit, report, retry_failed, yes)
+    batch.check(ids or ())
     order = Order(
-        keys=_typed(ids, number=number, by_id=by_id),
+        keys=_typed(ids or (), number=number, by_id=by_id),
         by_number=number,
         by_id=by_id,
         customer=customer,
@@ -113,18 +208,18 @@ def copy_invoice(
         with_pdf=not no_pdf,
         pdf=_handed_pdf(pdf_file, no_pdf=no_pdf),
     )
-    _copy(order, dry_run=dry_run, as_json=as_json)
+    _copy(order, batch, dry_run=dry_run, as_json=as_json)
 
 
 def credit_note(
     ids: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="DOCUMENT...",
+            metavar="[DOCUMENT...]",
             help="Credit notes: number, Productive id, or address in the browser.",
             autocompletion=offered("credit_note"),
         ),
-    ],
+    ] = None,
     number: Number = False,
     by_id: Id = False,
     update_existing: UpdateExisting = False,
@@ -145,6 +240,15 @@ def credit_note(
     no_tax: NoTax = False,
     no_pdf: NoPdf = False,
     pdf_file: PdfFile = None,
+    all_uncopied: AllUncopied = False,
+    month: Month = None,
+    since: Since = None,
+    until: Until = None,
+    company: Company = None,
+    limit: Limit = None,
+    report: ReportFile = None,
+    retry_failed: RetryFailed = None,
+    yes: Yes = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -159,8 +263,10 @@ def credit_note(
     if overwrite and not update_existing:
         raise UsageProblem("`--overwrite` goes with `--update-existing`")
     exclude("--tax-rate", tax_rate is not None, "--no-tax", no_tax)
+    batch = _Batch(all_uncopied, month, since, until, company, limit, report, retry_failed, yes)
+    batch.check(ids or ())
     order = Order(
-        keys=_typed(ids, number=number, by_id=by_id),
+        keys=_typed(ids or (), number=number, by_id=by_id),
         kind=CREDIT_NOTE,
         by_number=number,
         by_id=by_id,
@@ -172,7 +278,7 @@ def credit_note(
         with_pdf=not no_pdf,
         pdf=_handed_pdf(pdf_file, no_pdf=no_pdf),
     )
-    _copy(order, dry_run=dry_run, as_json=as_json)
+    _copy(order, batch, dry_run=dry_run, as_json=as_json)
 
 
 def _typed(words: Sequence[str], *, number: bool, by_id: bool) -> tuple[str, ...]:
@@ -181,7 +287,7 @@ def _typed(words: Sequence[str], *, number: bool, by_id: bool) -> tuple[str, ...
 
     exclude("--number", number, "--id", by_id)
     names = naming.read(words, as_number=number, as_id=by_id)
-    if not names:
+    if words and not names:
         raise UsageProblem("no document is named", hint="give a number, an id or an address")
     return tuple(name.typed for name in names)
 
@@ -196,37 +302,51 @@ def _handed_pdf(path: Path | None, *, no_pdf: bool) -> bytes | None:
     return read_pdf(path)
 
 
-def _copy(order: "Order", *, dry_run: bool, as_json: bool) -> None:
+def _copy(order: "Order", batch: _Batch, *, dry_run: bool, as_json: bool) -> None:
     """Copy documents of either kind, show what became of each, and end with the exit code."""
     from productive_sage import copying
-    from productive_sage.errors import NoDefaultLedger
-    from productive_sage.terminal import copies, render
+    from productive_sage.terminal import render, reports
 
     outcomes: list[Outcome] = []
     failure: PsageError | None = None
-
-    def check(settings: "Settings") -> None:
-        if not settings.default_ledger_account:
-            raise NoDefaultLedger
-        if order.pdf and settings.pdf == "sage":
-            raise UsageProblem(
-                "`--pdf-file` is for PDFs made in Productive, but by the settings Sage makes them",
-                hint="leave it out, or run `psage configure --pdf productive`",
-            )
-
-    with current.desk(check, dry_run=dry_run) as desk:
+    selection = batch.selection() if batch.all_uncopied else None
+    if batch.retry_failed:
+        keys = reports.failed_in(batch.retry_failed)
+        order = replace(order, keys=keys, by_id=True, by_number=False)
+    if batch.report:
+        reports.check(batch.report)
+    agree = _agreement(order, batch, dry_run=dry_run)
+    with current.desk(partial(_check, order), dry_run=dry_run) as desk:
         try:
-            render.collect(
-                copying.copy(order, desk),
-                outcomes,
-                total=len(order.keys),
-            )
+            if selection:
+                order, unread = _selected(order, selection, desk, batch.limit)
+                outcomes += unread
+            if order.keys:
+                made = copying.copy(order, desk, agree)
+                render.collect(made, outcomes, total=len(order.keys))
         except KeyboardInterrupt:
             failure = Interrupted()
         except PsageError as error:
             failure = error
     outcomes = copying.last_words(outcomes)
     code = failure.exit_code if failure else copying.verdict(outcomes)
+    if batch.report:
+        reports.write(batch.report, outcomes)
+    _say(order, outcomes, failure, code, dry_run=dry_run, as_json=as_json)
+    raise typer.Exit(code)
+
+
+def _say(
+    order: "Order",
+    outcomes: "Sequence[Outcome]",
+    failure: PsageError | None,
+    code: int,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    from productive_sage.terminal import copies, render
+
     with output():
         if as_json:
             content = copies.as_json(outcomes)
@@ -235,9 +355,67 @@ def _copy(order: "Order", *, dry_run: bool, as_json: bool) -> None:
             render.document(
                 order.kind.command, current.profile, exit_code=code, dry_run=dry_run, **content
             )
-        else:
-            quiet, verbose = current.quiet, current.verbose
-            copies.show(outcomes, dry_run=dry_run, quiet=quiet, verbose=verbose)
-            if failure:
-                render.error(failure)
-    raise typer.Exit(code)
+            return
+        quiet, verbose = current.quiet, current.verbose
+        copies.show(outcomes, dry_run=dry_run, quiet=quiet, verbose=verbose)
+        if not (outcomes or failure or quiet):
+            render.line(f"no {order.kind.name} of these is left to copy")
+        if failure:
+            render.error(failure)
+
+
+def _check(order: "Order", settings: "Settings") -> None:
+    """Raises what the settings alone say against an order."""
+    from productive_sage.errors import NoDefaultLedger
+
+    if not settings.default_ledger_account:
+        raise NoDefaultLedger
+    if order.pdf and settings.pdf == "sage":
+        raise UsageProblem(
+            "`--pdf-file` is for PDFs made in Productive, but by the settings Sage makes them",
+            hint="leave it out, or run `psage configure --pdf productive`",
+        )
+
+
+def _agreement(order: "Order", batch: _Batch, *, dry_run: bool) -> "Agree | None":
+    """How a person agrees to what psage selects; None where nobody has to.
+
+    Raises InputNeeded where somebody has to, and nobody can be asked.
+    """
+    from productive_sage.terminal import copies, render
+
+    if batch.yes or dry_run or not (batch.all_uncopied or batch.retry_failed):
+        return None
+    if not current.can_ask:
+        raise InputNeeded(
+            "documents that psage selects are copied after somebody agrees",
+            hint="look with `--dry-run`, then pass `--yes`",
+        )
+
+    def agree(told: "Sequence[Outcome]") -> None:
+        copies.show_plan(told)
+        sent = [one for one in told if one.action.startswith("would_")]
+        if sent:
+            documents = render.counted(len(sent), order.kind.name)
+            asking.confirm(f"Copy {documents} into Sage?", yes=False, can_ask=True)
+
+    return agree
+
+
+def _selected(
+    order: "Order", selection: "Selection", desk: "Desk", limit: int | None
+) -> "tuple[Order, list[Outcome]]":
+    """The order for what is selected, the oldest first, and a refusal for what cannot be read."""
+    from productive_sage import register
+    from productive_sage.models import Outcome
+
+    found = register.look(desk, selection, waiting={})
+    rows = [row.entry for row in found.rows if row.entry.kind is order.kind]
+    rows.sort(key=lambda one: (one.invoiced_on or date.max, one.number))
+    unread = [  # whose company nobody knows
+        Outcome("refused", "", number=number, error=error, kind=order.kind)
+        for number, error in found.unreadable.items()
+        if not (selection.company or limit)
+    ]
+    keys = tuple(one.id for one in rows[:limit])
+    return replace(order, keys=keys, by_id=True, by_number=False), unread

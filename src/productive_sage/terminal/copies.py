@@ -160,6 +160,34 @@ def show(
     _print_end(outcomes, dry_run=dry_run)
 
 
+_MOST = 20
+"""So many documents of a batch are shown before somebody agrees; a dry run shows all."""
+_SECONDS_A_WRITE = 0.6
+"""What Sage takes for one, about; its writes go one after the other."""
+
+
+def show_plan(outcomes: "Sequence[Outcome]") -> None:
+    """Print on stderr what a batch would do, before somebody agrees: documents, sums, time."""
+    console = err()
+    planned = [one for one in outcomes if not one.error]
+    for one in planned[:_MOST]:
+        customer, total = one.customer, separated(one.total or money.ZERO, one.currency or "")
+        whose = f"  {fit(customer.name)}{' (new)' if customer.created else ''}" if customer else ""
+        console.print(f"  {_name(one)}{whose}  {total} {one.currency or ''}".rstrip())
+    if len(planned) > _MOST:
+        console.print(f"  and {len(planned) - _MOST} more; `--dry-run` shows all")
+    for cause in failures.causes(outcomes):
+        failures.show(cause)
+    for notice in _notices(outcomes):
+        warning(notice["message"])
+    new = sum(one.customer is not None and one.customer.created for one in planned)
+    writes = sum(one.action.startswith("would_") for one in planned) + new
+    minutes = max(1, round(writes * _SECONDS_A_WRITE / 60))
+    said = f"; {counted(new, 'new customer')}" if new else ""
+    time = f"about {counted(minutes, 'minute')}" if writes > 1 else "a moment"
+    console.print(f"{_closing(outcomes)}{said}; {counted(writes, 'write')} to Sage, {time}")
+
+
 def _print_end(outcomes: "Sequence[Outcome]", *, dry_run: bool) -> None:
     for one in _notices(outcomes):
         warning(one["message"])

@@ -323,10 +323,19 @@ See OWASP, CSV Injection; a `;` parts cells where the comma is a decimal sign.
 
 
 def sheet(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print rows as CSV that opens right in a spreadsheet, and that no spreadsheet computes.
+    """Print rows as CSV (see `as_csv`), into a file with the mark by which Excel knows that."""
+    if not sys.stdout.isatty():
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")
+        print(end="\ufeff")
+    print(as_csv(heads, rows), end="")
+
+
+def as_csv(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as CSV that opens right in a spreadsheet, and that no spreadsheet computes.
 
     Numbers (`int` and `Decimal`) stay numbers, negative ones too: nothing but a number is in such a
-    cell. Into a file or a pipe it is UTF-8 with the mark by which Excel knows that.
+    cell.
     """
     import csv
 
@@ -335,11 +344,7 @@ def sheet(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     writer.writerow(heads)
     for row in rows:
         writer.writerow([cell if isinstance(cell, int) else _harmless(cell) for cell in row])
-    if not sys.stdout.isatty():
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(encoding="utf-8")
-        print(end="\ufeff")
-    print(text.getvalue(), end="")
+    return text.getvalue()
 
 
 def _harmless(cell: Any) -> str:
