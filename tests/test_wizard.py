@@ -24,7 +24,7 @@ from productive_sage import config, names
 from productive_sage.cli import session
 from productive_sage.models import Settings
 from productive_sage.sandbox import Sandbox
-from productive_sage.setup import wizard
+from productive_sage.setup import questions
 from productive_sage.signin.vault import Vault
 from productive_sage.store import Store
 from tests.conftest import Psage, copies
@@ -554,7 +554,7 @@ def test_every_mistake_of_a_file_is_told_before_any_question(file: Path, home: P
 
 
 def test_every_question_is_a_flag(psage: Psage) -> None:
-    facts = wizard.Facts(None, (), service_types={"11": "Design"})  # type: ignore[arg-type]
+    facts = questions.Facts(None, (), service_types={"11": "Design"})  # type: ignore[arg-type]
     flags = {
         "items": "--map-item",
         "default_ledger_account": "--default-ledger",
@@ -562,7 +562,7 @@ def test_every_question_is_a_flag(psage: Psage) -> None:
     }
     help_text = psage("configure", "--help").out
 
-    for question in wizard._questions(Settings(), facts):
+    for question in questions.questions(Settings(), facts):
         name = question.key[0]
         assert flags.get(name, f"--{name.replace('_', '-')}") + " " in help_text.replace("/", " ")
 

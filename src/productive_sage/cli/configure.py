@@ -104,12 +104,13 @@ def configure(
     from dataclasses import asdict, replace
 
     from productive_sage import config
-    from productive_sage.setup import sentences, wizard
+    from productive_sage.setup import configure as by_flags
+    from productive_sage.setup import questions, sentences
     from productive_sage.terminal import render, tables
 
     home = current.home()
     settings = current.settings(home)
-    answers = wizard.Answers(
+    answers = by_flags.Answers(
         numbering=numbering,
         write_number_back=write_number_back,
         pdf=pdf,
@@ -133,12 +134,12 @@ def configure(
         with ExitStack() as stack:
             stack.enter_context(current.run_lock(home))
             before, _ = config.load(home.config, os.environ)
-            former = wizard.shown(home.config, before, os.environ, _names(home, before))
+            former = by_flags.shown(home.config, before, os.environ, _names(home, before))
             desk = current.clients(home, before, stack)
-            wizard.configure(home.config, before, answers, desk)
+            by_flags.configure(home.config, before, answers, desk)
         settings, _ = config.load(home.config, os.environ)
-        notice = wizard.numbering_notice(before.numbering, settings.numbering, copied)
-    rows = wizard.shown(home.config, settings, os.environ, _names(home, settings))
+        notice = questions.numbering_notice(before.numbering, settings.numbering, copied)
+    rows = by_flags.shown(home.config, settings, os.environ, _names(home, settings))
     with output():
         if as_json:
             render.document(
@@ -181,12 +182,13 @@ def _walk(home: "Home", settings: "Settings") -> None:
     """Ask for each setting; the profile is locked for the write, not while a person thinks."""
     from productive_sage import config
     from productive_sage.models import Settings
-    from productive_sage.setup import wizard
+    from productive_sage.setup import questions, wizard
+    from productive_sage.setup.choices import Changes
     from productive_sage.terminal import render
 
-    written: list[wizard.Changes] = []
+    written: list[Changes] = []
 
-    def save(seen: Settings, changes: wizard.Changes) -> Settings | None:
+    def save(seen: Settings, changes: Changes) -> Settings | None:
         with current.run_lock(home):
             present, _ = config.load(home.config, os.environ)
             if present != seen:
@@ -203,7 +205,7 @@ def _walk(home: "Home", settings: "Settings") -> None:
     copied = _copied(home)
     with _asking(home, settings, written) as desk:
         today = datetime.now(UTC).date()
-        facts = wizard.read_facts(desk, copied=copied, today=today)
+        facts = questions.read_facts(desk, copied=copied, today=today)
         wizard.walk(person, settings, facts, save)
     with output():
         if written and not current.quiet:
@@ -213,12 +215,12 @@ def _walk(home: "Home", settings: "Settings") -> None:
 
 def _ledger_asked(home: "Home", settings: "Settings") -> str:
     """Ask for the one setting that is obligatory."""
-    from productive_sage.setup import wizard
+    from productive_sage.setup import questions, wizard
     from productive_sage.terminal import render
 
     with _asking(home, settings) as desk:
         person = wizard.Person(render.paragraph, asking.typed)
-        return wizard.ask_ledger(person, wizard.read_accounts(desk))
+        return wizard.ask_ledger(person, questions.read_accounts(desk))
 
 
 @contextmanager
