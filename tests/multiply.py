@@ -43,7 +43,7 @@ class World:
         self._own: list[tuple[str, ...]] = []
 
     def fill(self, invoice: str, note: str) -> None:
-        """Make them of an invoice that is not paid, and of a credit note, both copied."""
+        """Make them of an invoice and of the credit note for it, both copied."""
         plan = self.plan
         count = plan.documents - plan.notes
         for n in range(1, count):

@@ -104,7 +104,7 @@ def test_every_kind_of_difference_is_found_among_two_thousand_documents(
     services: Sandbox, home: Path, psage: Psage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     book = fill(services, home, psage, 200)
-    World(services, home, Plan(1802, 100)).fill(book.invoices.pop(), book.credited[0][1])
+    World(services, home, Plan(1802, 100)).fill(*book.credited[0])
     plant_all(book)
     content = services.sage.books().content
     monkeypatch.setattr(Books, "settlements", quick_settlements(content))

@@ -81,14 +81,16 @@ def compare(
     }
     for pair, finding in credited.findings(pairs, numbers):
         found[pair.productive_id].append(finding)
-    of_notes = paid.codes_of_notes(credited.notes_of(pairs), found)
+    notes = credited.notes_of(pairs)
+    of_notes = paid.codes_of_notes(notes, found)
     for pair in pairs:
         own = found[pair.productive_id]
         codes = {one.code for one in own}
         if "outcome_unknown" not in codes:
             looked_at = (read or {}).get(pair.productive_id)
             codes |= of_notes.get(pair.productive_id, set())
-            own += paid.findings(pair, looked_at, codes, sync, numbers)
+            left = credited.on_account(notes.get(pair.productive_id, ()))
+            own += paid.findings(pair, looked_at, codes, sync, numbers, left)
     chosen = [one for one in pairs if one.is_within(time.since, time.until)]
     rows = [Row(one, tuple(found[one.productive_id])) for one in chosen]
     rows.sort(key=_order)

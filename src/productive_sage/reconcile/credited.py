@@ -39,6 +39,12 @@ def findings(pairs: Sequence[Pair], numbers: Collection[str]) -> Iterator[tuple[
                 yield note, loose
 
 
+def on_account(notes: Sequence[Pair]) -> Decimal:
+    """What of credit notes is set against no invoice."""
+    booked = [one.booked for one in notes if one.booked and one.booked.is_booked]
+    return sum((-one.open for one in booked), Decimal(0))
+
+
 def credits_of(invoice: Pair, notes: Sequence[Pair]) -> Mapping[str, Decimal]:
     """What is credited of an invoice's copy in Sage, by credit note; psage's are whole."""
     found: dict[str, Decimal] = {}

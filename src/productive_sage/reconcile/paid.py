@@ -100,10 +100,12 @@ def findings(
     codes: Collection[str],
     sync: Sync,
     numbers: Collection[str],
+    on_account: Decimal = money.ZERO,
 ) -> Iterator[Finding]:
     """What is to be said of an invoice's payments; `paid` is None where they were not read.
 
-    `codes` are those found for it and for its credit notes.
+    `codes` are those found for it and for its credit notes, `on_account` is what of these is set
+    against nothing in Sage.
     """
     if not is_comparable(pair) or pair.billed is None or pair.booked is None:
         return
@@ -114,12 +116,19 @@ def findings(
     if paid is None:
         told = [*_by_sum(pair, sync, name)]
     else:
-        told = [*_one_by_one(pair, _unmatched(pair, paid), sync, name)]
+        # Where the payments do not add up to what their invoice says is paid, the sums have to do.
+        told = [*_one_by_one(pair, _unmatched(pair, paid), sync, name)] or [
+            *_by_sum(pair, sync, name)
+        ]
     yield from told
     if pair.booked.document.outstanding is None:
         return
     here, there = pair.billed.unpaid, pair.booked.open
-    if _ON_CREDIT & {*codes} or (here > 0) == (there > 0):
+    if _ON_CREDIT & {*codes}:
+        return
+    if (here > 0) == (there > 0):
+        if not told:
+            yield from _credited(pair, name, on_account)
         return
     code, message = "open_in_sage", "nothing of it is open in Productive, but in Sage it is"
     step = f"credit {pair.booked.document.number} in Sage, or enter there how it was paid; if it "
@@ -135,6 +144,22 @@ def findings(
     if told:  # which says what mends it
         step, command = "", told[-1].command
     yield Finding(code, message, (Figure("open", here, there),), command, step)
+
+
+def _credited(pair: Pair, name: str, on_account: Decimal) -> Iterator[Finding]:
+    """Where another part of it is credited, or written off in a way no payment shows."""
+    if pair.billed is None or pair.booked is None:
+        return
+    here = pair.billed.total - pair.billed.paid - pair.billed.unpaid
+    there = pair.booked.total - pair.booked.paid - pair.booked.open + on_account
+    if here != there:
+        yield Finding(
+            "credit_differs",
+            "another amount of it is credited",
+            (Figure("credited", here, there), Figure("open", pair.billed.unpaid, pair.booked.open)),
+            f"psage open {name}",
+            "credit in Sage what is credited in Productive, or the other way round",
+        )
 
 
 def _unclear(pair: Pair, name: str) -> Iterator[Finding]:

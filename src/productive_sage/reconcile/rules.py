@@ -23,7 +23,7 @@ from productive_sage.reconcile.sides import (
 )
 from productive_sage.text import folded
 
-_SHOWN = {"net": "net", "tax": "tax", "on": "date", "due": "due date"}
+_SHOWN = {"net": "net", "tax": "tax", "total": "total", "on": "date", "due": "due date"}
 _AMOUNTS = frozenset(("net", "tax", "total"))
 
 
@@ -221,6 +221,17 @@ def _differences(pair: Pair, booked: Booked, name: str) -> Iterator[Finding]:
     """What differs, by who changed it since psage wrote the copy."""
     if pair.billed is None:
         return
+    if pair.billed.kind is not booked.kind:
+        kinds = Figure("kind", pair.billed.kind.name, booked.kind.name)
+        step = f"look at both; void {booked.document.number} in Sage if Productive is right"
+        yield Finding(
+            "differs",
+            "the two sides differ in kind",
+            (kinds, both(pair)),
+            f"psage open {name}",
+            step,
+        )
+        return
     here, there = facts_of(pair.billed), booked.facts
     if pair.billed.currency != booked.document.currency:
         currencies = Figure("currency", pair.billed.currency, booked.document.currency)
@@ -249,7 +260,10 @@ def _differences(pair: Pair, booked: Booked, name: str) -> Iterator[Finding]:
         yield _edited(pair, booked, edited, name)
     if agreed:
         yield _taxed(pair, name)
-    if rest := [one for one in differing if one not in (*changed, *edited, *agreed)]:
+    rest = [one for one in differing if one not in (*changed, *edited, *agreed)]
+    if not {"net", "tax"} & {*differing} and pair.billed.total != booked.total:
+        rest.append("total")  # which one side does not add up to
+    if rest:
         yield Finding(
             "differs",
             f"{_words(rest)} differ",
@@ -265,7 +279,8 @@ def _is_changed(before: Facts, now: Facts, name: str) -> bool:
 def _figures(pair: Pair, names: list[str]) -> tuple[Figure, ...]:
     here = facts_of(pair.billed) if pair.billed else Facts()
     there = pair.booked.facts if pair.booked else Facts()
-    figures = [Figure(_SHOWN[one], getattr(here, one), getattr(there, one)) for one in names]
+    shown = [one for one in names if one != "total"]
+    figures = [Figure(_SHOWN[one], getattr(here, one), getattr(there, one)) for one in shown]
     if _AMOUNTS & {*names}:
         figures.append(both(pair))
     return tuple(figures)
