@@ -14,7 +14,7 @@ from productive_sage import money
 from productive_sage.models import INVOICE, OwnPayment, Payment, ReceiptShare
 from productive_sage.payments.match import match, paid_by_hand
 from productive_sage.reconcile.rules import named
-from productive_sage.reconcile.sides import Figure, Finding, Pair
+from productive_sage.reconcile.sides import Booked, Figure, Finding, Pair
 
 _ON_CREDIT = frozenset(
     {
@@ -70,6 +70,7 @@ def is_comparable(pair: Pair) -> bool:
         and pair.billed is not None
         and pair.billed.is_finalised
         and pair.booked is not None
+        and pair.booked.kind is INVOICE
         and pair.booked.is_booked
         and pair.booked.document.currency == pair.billed.currency
     )
@@ -126,24 +127,26 @@ def findings(
     here, there = pair.billed.unpaid, pair.booked.open
     if _ON_CREDIT & {*codes}:
         return
-    if (here > 0) == (there > 0):
-        if not told:
-            yield from _credited(pair, name, on_account)
-        return
+    if (here > 0) != (there > 0):
+        yield _open_on_one_side(pair, pair.booked, name, told)
+    elif not told:
+        yield from _credited(pair, name, on_account)
+
+
+def _open_on_one_side(pair: Pair, booked: Booked, name: str, told: Sequence[Finding]) -> Finding:
+    """Settled on one side, and open on the other; `told` is what explains it, and mends it."""
+    figure = Figure("open", pair.billed.unpaid if pair.billed else None, booked.open)
     code, message = "open_in_sage", "nothing of it is open in Productive, but in Sage it is"
-    step = f"credit {pair.booked.document.number} in Sage, or enter there how it was paid; if it "
-    step += "is owed, open it in Productive"
     command = f"psage open {name}"
-    if here > 0:
-        code, message = (
-            "open_in_productive",
-            "nothing of it is open in Sage, but in Productive it is",
-        )
-        step = "credit or write off in Productive what is not owed, or enter there how it was paid"
+    step = f"credit {booked.document.number} in Sage, or enter there how it was paid; if it is "
+    step += "owed, open it in Productive"
+    if booked.open <= 0:
+        code, message = "open_in_productive", "nothing of it is open in Sage, but in Productive is"
         command = f"psage open {name} --productive"
-    if told:  # which says what mends it
-        step, command = "", told[-1].command
-    yield Finding(code, message, (Figure("open", here, there),), command, step)
+        step = "credit or write off in Productive what is not owed, or enter there how it was paid"
+    if told:
+        command, step = told[-1].command, ""
+    return Finding(code, message, (figure,), command, step)
 
 
 def _credited(pair: Pair, name: str, on_account: Decimal) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from dataclasses import fields
 from decimal import Decimal
 
 from productive_sage.copying import matching
-from productive_sage.models import CREDIT_NOTE, Address
+from productive_sage.models import CREDIT_NOTE, Address, Entry
 from productive_sage.reconcile.sides import (
     NOTE,
     Booked,
@@ -221,26 +221,10 @@ def _differences(pair: Pair, booked: Booked, name: str) -> Iterator[Finding]:
     """What differs, by who changed it since psage wrote the copy."""
     if pair.billed is None:
         return
-    if pair.billed.kind is not booked.kind:
-        kinds = Figure("kind", pair.billed.kind.name, booked.kind.name)
-        step = f"look at both; void {booked.document.number} in Sage if Productive is right"
-        yield Finding(
-            "differs",
-            "the two sides differ in kind",
-            (kinds, both(pair)),
-            f"psage open {name}",
-            step,
-        )
+    if another := _of_another_sort(pair, pair.billed, booked, name):
+        yield another
         return
     here, there = facts_of(pair.billed), booked.facts
-    if pair.billed.currency != booked.document.currency:
-        currencies = Figure("currency", pair.billed.currency, booked.document.currency)
-        step = f"void {booked.document.number} in Sage, then make a new copy"
-        anew = f"psage {pair.kind.command} {name} --create-new"
-        yield Finding(
-            "differs", "the two sides differ in currency", (currencies, both(pair)), anew, step
-        )
-        return
     differing = [
         one.name
         for one in fields(Facts)
@@ -254,22 +238,35 @@ def _differences(pair: Pair, booked: Booked, name: str) -> Iterator[Finding]:
     agreed = [
         one for one in differing if one == "tax" and said.tax == here.tax and held.tax == there.tax
     ]
+    rest = [one for one in differing if one not in (*changed, *edited, *agreed)]
+    if not {"net", "tax"} & {*differing} and pair.billed.total != booked.total:
+        rest.append("total")  # which one side does not add up to
     if changed:
         yield _changed(pair, booked, changed, name)
     if edited:
         yield _edited(pair, booked, edited, name)
     if agreed:
         yield _taxed(pair, name)
-    rest = [one for one in differing if one not in (*changed, *edited, *agreed)]
-    if not {"net", "tax"} & {*differing} and pair.billed.total != booked.total:
-        rest.append("total")  # which one side does not add up to
     if rest:
-        yield Finding(
-            "differs",
-            f"{_words(rest)} differ",
-            _figures(pair, rest),
-            update(pair, name, overwrite=True),
-        )
+        command = update(pair, name, overwrite=True)
+        yield Finding("differs", f"{_words(rest)} differ", _figures(pair, rest), command)
+
+
+def _of_another_sort(pair: Pair, billed: Entry, booked: Booked, name: str) -> Finding | None:
+    """Where the two sides cannot be compared figure by figure."""
+    number = booked.document.number
+    if billed.kind is not booked.kind:
+        figure = Figure("kind", billed.kind.name, booked.kind.name)
+        command = f"psage open {name}"
+        step = f"look at both; void {number} in Sage if Productive is right"
+    elif billed.currency != booked.document.currency:
+        figure = Figure("currency", billed.currency, booked.document.currency)
+        command = f"psage {pair.kind.command} {name} --create-new"
+        step = f"void {number} in Sage first"
+    else:
+        return None
+    said = f"the two sides differ in {figure.name}"
+    return Finding("differs", said, (figure, both(pair)), command, step)
 
 
 def _is_changed(before: Facts, now: Facts, name: str) -> bool:
