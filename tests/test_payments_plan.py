@@ -435,7 +435,10 @@ def test_where_the_invoice_cannot_take_payments_none_is_written(case: Case) -> N
 
     if plan.problem or not case.is_shown or not case.is_there or case.currency != "GBP":
         assert (plan.creates, plan.corrections) == ((), ())
-        assert plan.problem or plan.findings
+        document = case.document()
+        is_settled = document is not None and not document.outstanding
+        # What is settled by receipts of before the sync began asks for nothing.
+        assert plan.problem or plan.findings or (is_settled and not case.matched().missing)
 
 
 @settings(deadline=None)

@@ -883,6 +883,7 @@ def test_changing_who_numbers_says_what_it_means_for_what_is_copied(
     words: str,
 ) -> None:
     psage("configure", "--numbering", before)
+    answers += ["1"]  # who is billed
     assert psage("copy-invoice", "123", "124", "--no-tax", "--no-pdf").code == 0
     numbers = [row["invoice_number"] for row in copies(services, "123")]
     answers += [after, *[""] * (4 if after == "sage" else 3), "s", "", "n"]
@@ -912,6 +913,7 @@ def test_without_copies_changing_who_numbers_needs_no_word(
 def test_another_business_than_that_of_the_copies_is_refused(
     services: Sandbox, psage: Psage, answers: list[str], home: Path
 ) -> None:
+    answers += ["1"]  # who is billed
     assert psage("copy-invoice", "123", "--no-tax", "--no-pdf").code == 0
     sign_in = Vault("default").sage()
     other = next(key for key in services.sage.data["books"] if key != sign_in.business_id)

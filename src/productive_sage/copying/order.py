@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 
 from productive_sage import money, naming
 from productive_sage.desk import Desk
@@ -60,14 +61,20 @@ class Order:
         has_customer = self.customer is not None or self.create_customer
         return not has_customer or (self.tax_rate is None and not self.no_tax)
 
-    def documents(self) -> list[Name]:
+    def documents(self) -> tuple[Name, ...]:
         """What is asked for. Raises as `naming.read`."""
-        return naming.read(self.keys, as_number=self.by_number, as_id=self.by_id)
+        return _read(self.keys, self.by_number, self.by_id)
 
     def handed_pdf(self, invoice: Invoice) -> bytes | None:
         """The person's file where it is for this document."""
         is_meant = invoice.kind is self.kind and self.names(invoice.id, invoice.number)
         return self.pdf if is_meant else None
+
+
+@lru_cache(maxsize=1)
+def _read(keys: tuple[str, ...], by_number: bool, by_id: bool) -> tuple[Name, ...]:  # noqa: FBT001 -- as a key
+    """Read once, though each document of a batch asks."""
+    return tuple(naming.read(keys, as_number=by_number, as_id=by_id))
 
 
 def sources(order: Order, desk: Desk) -> Iterator[Invoice | Outcome]:
