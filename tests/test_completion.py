@@ -77,7 +77,7 @@ def test_ledger_accounts_and_tax_rates(used: Psage) -> None:
 
 
 def test_words_that_a_setting_may_have() -> None:
-    assert [word for word, _ in offered("psage configure --pdf ")] == ["sage", "productive"]
+    assert [word for word, _ in offered("psage configure --pdf ")] == ["productive", "sage"]
 
 
 def test_profiles_and_what_is_in_them(used: Psage, home: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from productive_sage import config
 from productive_sage.errors import ConfigInvalid, UsageProblem
-from productive_sage.models import Endpoints, Settings
 from productive_sage.sandbox import Sandbox
+from productive_sage.settings import Endpoints, Settings
 from tests.conftest import Psage
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.toml"

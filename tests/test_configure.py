@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from productive_sage import config
-from productive_sage.models import Settings
 from productive_sage.sandbox import Sandbox
-from productive_sage.setup import sentences
+from productive_sage.settings import Settings
+from productive_sage.settings import told as told_settings
 from tests.conftest import Psage
 
 
@@ -139,7 +139,7 @@ def test_the_settings_read_as_sentences_with_names(services: Sandbox, psage: Psa
 
 
 def test_addresses_are_shown_only_where_they_are_not_the_usual_ones() -> None:
-    told = list(sentences.told(Settings(), {}, {}))
+    told = list(told_settings(Settings(), {}, {}))
 
     assert "Address" not in [subject for subject, _ in told]
     assert any("nothing can be copied" in sentence for _, sentence in told)

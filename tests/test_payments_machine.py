@@ -30,10 +30,11 @@ from productive_sage.copying.order import Order
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError
 from productive_sage.http import Pool, connect_pool
-from productive_sage.models import CREDIT_NOTE, INVOICE, Endpoints, Report, Settings
+from productive_sage.models import CREDIT_NOTE, INVOICE, Report
 from productive_sage.productive.client import ProductiveClient, Token
 from productive_sage.sage.client import SageClient, sage_http
 from productive_sage.sandbox import ORGANIZATION_ID, PRODUCTIVE_TOKEN, Sandbox
+from productive_sage.settings import Endpoints, Settings
 from productive_sage.store import Store
 from tests.conftest import SEQUENCES, sage_sign_in
 

@@ -22,8 +22,8 @@ import pytest
 
 from productive_sage import config, names
 from productive_sage.cli import session
-from productive_sage.models import Settings
 from productive_sage.sandbox import Sandbox
+from productive_sage.settings import Settings
 from productive_sage.setup import questions
 from productive_sage.signin.vault import Vault
 from productive_sage.store import Store

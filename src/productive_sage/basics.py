@@ -1,12 +1,11 @@
-"""The values that the settings and the store hold.
+"""The values that the store holds.
 
 They stand apart from the records of documents, of which there are so many that making their classes
 takes a third of the time in which `status` has to be done.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 # --- the two kinds of documents
 
@@ -122,46 +121,6 @@ class SignedIn:
     """Two letters; empty for Productive."""
     until: datetime | None = None
     """When a person has to sign in again; None where it does not end by itself."""
-
-
-# --- the settings
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoints:
-    """Where the two services are; plain http only on loopback."""
-
-    sage_api: str = "https://api.accounting.sage.com/v3.1"
-    sage_authorize: str = "https://www.sageone.com/oauth2/auth/central?filter=apiv3.1"
-    sage_token: str = "https://oauth.accounting.sage.com/token"  # noqa: S105 -- an address
-    sage_revoke: str = "https://oauth.accounting.sage.com/revoke"
-    productive_api: str = "https://api.productive.io/api/v2"
-    productive_files: str = "https://files.productive.io"
-    productive_upload: str = "https://productive-files-production.s3.eu-west-1.amazonaws.com"
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The settings of one profile, checked."""
-
-    numbering: str = "sage"
-    write_number_back: bool = False
-    pdf: str = "productive"
-    pdf_folder: str = ""
-    default_ledger_account: str = ""
-    default_tax_rate: str = ""
-    goods_or_services: str = "SERVICES"
-    items: Mapping[str, str] = field(default_factory=dict)
-    """Productive service type id to `kind:id` of a Sage item."""
-    minor_digits: Mapping[str, int] = field(default_factory=dict)
-    """Currency to the decimals of Productive's amounts, where ISO 4217 does not settle it."""
-    sync_payments: bool = False
-    sync_payments_from: date | None = None
-    """Payments of an earlier day are left alone."""
-    settlement_discount: str = "warn"
-    """`warn`, or `write_off`: what is granted for paying early becomes a write-off."""
-    sage_calls_per_second: int = 10
-    endpoints: Endpoints = field(default_factory=Endpoints)
 
 
 SOON = timedelta(days=7)

@@ -6,16 +6,14 @@ The only module that imports tomlkit; reading uses the standard library.
 import re
 import stat
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from productive_sage import files, money
-from productive_sage.basics import Endpoints, Settings
+from productive_sage import files
 from productive_sage.errors import ConfigInvalid, DiskFull, HomeUnusable, PsageError, UsageProblem
+from productive_sage.settings import SETTINGS, Endpoints, Settings, address_fault
 from productive_sage.text import clean
 
 ENDPOINT_VARIABLES = {
@@ -28,7 +26,6 @@ ENDPOINT_VARIABLES = {
     "productive_upload": "PSAGE_PRODUCTIVE_UPLOAD_URL",
 }
 _PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,90 +99,7 @@ def storage_error(error: OSError, path: Path) -> PsageError:
     )
 
 
-# --- reading: every key, how it is checked, and what is allowed
-
-_Check = Callable[[Any], str | None]
-
-
-def _one_of(*allowed: str) -> _Check:
-    words = " or ".join(f'"{word}"' for word in allowed)
-    return lambda value: None if value in allowed else f"must be {words}"
-
-
-def _a(kind: type, words: str) -> _Check:
-    return lambda value: None if type(value) is kind else f"must be {words}"
-
-
-def check_digits(currency: str) -> _Check:
-    """As many decimals as ISO 4217 gives a currency, or two, as Productive counts most of them.
-
-    Any other number books a hundredfold or a hundredth, and no figure of Productive's shows it.
-    """
-    if not re.fullmatch("[A-Z]{3}", currency):
-        return lambda _: "is not for a currency: write three capital letters, like JPY"
-    usual = money.digits(currency)
-    allowed = sorted({usual, 2})
-    words = (
-        f"must be {' or '.join(map(str, allowed))}, since {currency} has {usual or 'no'} decimals"
-    )
-    return lambda value: None if type(value) is int and value in allowed else words
-
-
-def _rate(value: Any) -> str | None:
-    return None if type(value) is int and 1 <= value <= 100 else "must be a number from 1 to 100"
-
-
-def _folder(value: Any) -> str | None:
-    if not isinstance(value, str) or "\0" in value:
-        return "must be a folder in quotes"
-    try:
-        Path(value).expanduser()
-    except RuntimeError:
-        return "is in the home of a user this machine does not know"
-    return None
-
-
-def _sage_item(value: Any) -> str | None:
-    if isinstance(value, str) and re.fullmatch(r"(service|product|stock_item):[\w-]+", value):
-        return None
-    return 'must be "service:ID", "product:ID" or "stock_item:ID"'
-
-
-def _address(value: Any) -> str | None:
-    if not isinstance(value, str):
-        return "must be an address in quotes"
-    try:
-        parts = urlsplit(value)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        return "is not an address"
-    if " " in value or not value.isprintable():
-        return "is not an address"
-    if not host or parts.username or parts.password:
-        return "must be an address with a host and without a user name"
-    if parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK):
-        return None
-    return "must begin with https:// (http:// is for this machine alone)"
-
-
-_KEYS: dict[str, _Check] = {
-    "numbering": _one_of("sage", "productive"),
-    "write_number_back": _a(bool, "true or false"),
-    "pdf": _one_of("productive", "sage"),
-    "pdf_folder": _folder,
-    "default_ledger_account": _a(str, "a Sage ledger account id in quotes"),
-    "default_tax_rate": _a(str, "a Sage tax rate id in quotes"),
-    "goods_or_services": _one_of("SERVICES", "GOODS"),
-    "sync_payments": _a(bool, "true or false"),
-    "sync_payments_from": _a(date, "a date without quotes, like 2026-01-31"),
-    "settlement_discount": _one_of("warn", "write_off"),
-    "sage_calls_per_second": _rate,
-}
-_TABLES: dict[str, Callable[[str], _Check]] = {
-    "items": lambda _key: _sage_item,
-    "minor_digits": check_digits,
-    "endpoints": lambda _key: _address,
-}
+# --- reading
 
 
 def load(path: Path, environment: Mapping[str, str]) -> tuple[Settings, list[str]]:
@@ -209,34 +123,35 @@ def survey(path: Path, environment: Mapping[str, str]) -> tuple[Settings, list[s
     problems: list[str] = []
     warnings: list[str] = []
 
-    def checked(name: str, entries: Mapping[str, Any], checks: Mapping[str, _Check]) -> Any:
+    def checked(table: str, entries: Mapping[str, Any], known: Iterable[str]) -> Any:
         """The entries that are known and allowed."""
         good = {}
         for key, value in entries.items():
-            if key not in checks:
-                warnings.append(f"`{path}`: the key `{name}{key}` is not known and has no effect")
-            elif fault := checks[key](value):
-                problems.append(f"`{name}{key} = {_shown(value)}` {fault}")
+            name = f"{table}.{key}" if table else key
+            declared = SETTINGS.get(table or key)
+            if key not in known or declared is None:
+                warnings.append(f"`{path}`: the key `{name}` is not known and has no effect")
+            elif fault := declared.check(key, value):
+                problems.append(f"`{name} = {_shown(value)}` {fault}")
             else:
                 good[key] = value
         return good
 
     written = _read(path)
-    tables = {key: written.pop(key, {}) for key in _TABLES}
-    values = checked("", written, _KEYS)
+    tables = {key: written.pop(key, {}) for key, one in SETTINGS.items() if one.is_table}
+    values = checked("", written, SETTINGS)
     for name, table in tables.items():
         if not isinstance(table, dict):
             problems.append(f"`{name}` must be a table, `[{name}]`")
             continue
-        known = ENDPOINT_VARIABLES if name == "endpoints" else table
-        values[name] = checked(f"{name}.", table, {key: _TABLES[name](key) for key in known})
+        values[name] = checked(name, table, ENDPOINT_VARIABLES if name == "endpoints" else table)
     from_environment = {
         key: environment[name] for key, name in ENDPOINT_VARIABLES.items() if environment.get(name)
     }
     problems += [
         f"`{ENDPOINT_VARIABLES[key]}={value}` {fault}"
         for key, value in from_environment.items()
-        if (fault := _address(value))
+        if (fault := address_fault(key, value))
     ]
     if values.get("sync_payments") and "sync_payments_from" not in values:
         problems.append("`sync_payments = true` needs `sync_payments_from`, a date")
@@ -244,7 +159,11 @@ def survey(path: Path, environment: Mapping[str, str]) -> tuple[Settings, list[s
     in_file = tables["endpoints"] if isinstance(tables["endpoints"], dict) else unclear
     addresses = {**in_file, **from_environment}.items()
     values["endpoints"] = Endpoints(
-        **{key: "" if _address(url) else url for key, url in addresses if key in ENDPOINT_VARIABLES}
+        **{
+            key: "" if address_fault(key, url) else url
+            for key, url in addresses
+            if key in ENDPOINT_VARIABLES
+        }
     )
     return Settings(**values), warnings, problems
 

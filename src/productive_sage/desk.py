@@ -14,11 +14,11 @@ from productive_sage.models import (
     Invoice,
     Item,
     LedgerAccount,
-    Settings,
     TaxRate,
 )
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sage.client import SageClient
+from productive_sage.settings import Settings
 from productive_sage.store import Store
 from productive_sage.text import one_line
 

@@ -15,11 +15,9 @@ from productive_sage.basics import (
     INVOICE,
     KINDS,
     Contact,
-    Endpoints,
     Finding,
     Kind,
     OwnPayment,
-    Settings,
     SignedIn,
 )
 from productive_sage.errors import CopyIsDraft, OutcomeUnknown, PsageError
@@ -30,11 +28,9 @@ __all__ = [  # known by this module's name too
     "INVOICE",
     "KINDS",
     "Contact",
-    "Endpoints",
     "Finding",
     "Kind",
     "OwnPayment",
-    "Settings",
     "SignedIn",
 ]
 

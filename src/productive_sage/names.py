@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from productive_sage.basics import Settings
+from productive_sage.settings import Settings
 from productive_sage.store import Store
 
 ACCOUNT, TAX_RATE, ITEM = "ledger account", "tax rate", "item"

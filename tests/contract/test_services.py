@@ -17,10 +17,11 @@ import vcr
 
 from productive_sage import config
 from productive_sage.http import connect_pool
-from productive_sage.models import INVOICE, Endpoints
+from productive_sage.models import INVOICE
 from productive_sage.productive.client import ProductiveClient, Token
 from productive_sage.sage.client import SageClient, sage_http
 from productive_sage.sandbox import Sandbox
+from productive_sage.settings import Endpoints
 from productive_sage.signin.oauth import SageTokens
 from productive_sage.signin.vault import Vault
 

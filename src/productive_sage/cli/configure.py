@@ -1,99 +1,67 @@
 """`configure`: the settings, by flags or by the wizard."""
 
+import inspect
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from productive_sage.cli.session import current
 from productive_sage.errors import Interrupted, PsageError
+from productive_sage.settings import SETTINGS, Flag, Setting, told
 from productive_sage.terminal import asking
 
 if TYPE_CHECKING:
     from productive_sage.config import Home
     from productive_sage.desk import Desk
-    from productive_sage.models import Settings
+    from productive_sage.settings import Settings
 
-from productive_sage.cli.common import Json, a_day, offered, one_of, output
+from productive_sage.cli.common import Json, offered, one_of, output
+
+_COMPLETED = {"account": "ledger accounts", "tax rate": "tax rates"}
 
 
+def _flag_of(setting: Setting, flag: Flag) -> inspect.Parameter:
+    """The flag of a setting as Typer reads it from a parameter."""
+    words = setting.allowed
+    kind: Any = {"yes or no": bool, "items": list[str], "decimals": list[str]}.get(
+        setting.holds, str
+    )
+    completes: Callable[..., Any] | None = one_of(*words) if words else None
+    if setting.holds in _COMPLETED:
+        completes = offered(_COMPLETED[setting.holds])
+    option = typer.Option(
+        f"{flag.name}/--no-{flag.name[2:]}" if kind is bool else flag.name,
+        metavar=flag.metavar or None,
+        help=f"{flag.help}: {' or '.join(words)}." if words else flag.help,
+        autocompletion=completes,
+    )
+    return inspect.Parameter(
+        setting.key,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind | None, option],
+    )
+
+
+def _with_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flag of each setting that has one; it gets them by the setting's key."""
+    own = [one for one in inspect.signature(command).parameters.values() if one.name != "said"]
+    flags = [_flag_of(one, one.flag) for one in SETTINGS.values() if one.flag]
+    vars(command)["__signature__"] = inspect.Signature([*flags, *own])
+    return command
+
+
+@_with_flags
 def configure(
-    numbering: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SERVICE",
-            help="Who numbers invoices: sage or productive.",
-            autocompletion=one_of("sage", "productive"),
-        ),
-    ] = None,
-    write_number_back: Annotated[
-        bool | None,
-        typer.Option(
-            "--write-number-back/--no-write-number-back",
-            help="Give the invoice in Productive the number Sage gave.",
-        ),
-    ] = None,
-    pdf: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SERVICE",
-            help="Who makes the PDF: sage or productive.",
-            autocompletion=one_of("sage", "productive"),
-        ),
-    ] = None,
-    default_ledger: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ACCOUNT",
-            help="Ledger account for sales: code, id or name.",
-            autocompletion=offered("ledger accounts"),
-        ),
-    ] = None,
-    map_item: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TYPE=ITEM", help="SERVICE TYPE=ITEM; an empty item removes. Repeatable."
-        ),
-    ] = None,
-    default_tax_rate: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RATE",
-            help="Sage tax rate for customers at home; empty removes.",
-            autocompletion=offered("tax rates"),
-        ),
-    ] = None,
-    sync_payments: Annotated[
-        bool | None,
-        typer.Option(
-            "--sync-payments/--no-sync-payments", help="Bring payments from Sage to Productive."
-        ),
-    ] = None,
-    sync_payments_from: Annotated[
-        str | None,
-        typer.Option(metavar="DATE", help="Leave payments of earlier days alone."),
-    ] = None,
-    minor_digits: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CURRENCY=N",
-            help="Decimals of Productive's amounts: JPY=0; an empty number removes. Repeatable.",
-        ),
-    ] = None,
-    settlement_discount: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOW",
-            help="Discount for paying early, in Productive: warn or write_off.",
-            autocompletion=one_of("warn", "write_off"),
-        ),
-    ] = None,
+    *,
     show: Annotated[bool, typer.Option("--show", help="Print the settings.")] = False,
     as_json: Json = False,
+    **said: Any,
 ) -> None:
     """Set how invoices are copied; on a terminal without options it asks for each setting.
 
@@ -101,42 +69,31 @@ def configure(
 
     Example: psage configure --default-ledger 4000 --map-item "Design=DESIGN"
     """
-    from dataclasses import asdict, replace
+    from dataclasses import asdict
 
     from productive_sage import config
     from productive_sage.setup import configure as by_flags
-    from productive_sage.setup import questions, sentences
+    from productive_sage.setup import questions
     from productive_sage.terminal import render, tables
 
     home = current.home()
     settings = current.settings(home)
-    answers = by_flags.Answers(
-        numbering=numbering,
-        write_number_back=write_number_back,
-        pdf=pdf,
-        default_ledger=default_ledger,
-        default_tax_rate=default_tax_rate,
-        map_items=tuple(map_item or ()),
-        sync_payments=sync_payments,
-        sync_payments_from=a_day("--sync-payments-from", sync_payments_from),
-        settlement_discount=settlement_discount,
-        minor_digits=tuple(minor_digits or ()),
-    )
+    said = {key: value for key, value in said.items() if value not in (None, [])}
     notice = former = None
     can_ask = current.can_ask and not as_json
-    if answers.are_empty() and can_ask and not show:
+    if not said and can_ask and not show:
         _walk(home, settings)
         return
-    if not (show and answers.are_empty()):
-        if can_ask and not (settings.default_ledger_account or default_ledger):
-            answers = replace(answers, default_ledger=_ledger_asked(home, settings))
-        copied = _copied(home) if numbering else 0
+    if not (show and not said):
+        if can_ask and not (settings.default_ledger_account or said.get("default_ledger_account")):
+            said["default_ledger_account"] = _ledger_asked(home, settings)
+        copied = _copied(home) if said.get("numbering") else 0
         with ExitStack() as stack:
             stack.enter_context(current.run_lock(home))
             before, _ = config.load(home.config, os.environ)
             former = by_flags.shown(home.config, before, os.environ, _names(home, before))
             desk = current.clients(home, before, stack)
-            by_flags.configure(home.config, before, answers, desk)
+            by_flags.configure(home.config, before, said, desk)
         settings, _ = config.load(home.config, os.environ)
         notice = questions.numbering_notice(before.numbering, settings.numbering, copied)
     rows = by_flags.shown(home.config, settings, os.environ, _names(home, settings))
@@ -159,7 +116,7 @@ def configure(
                 tables.settings(rows)
             else:
                 where = config.sources(home.config, os.environ)
-                tables.settings_in_words(sentences.told(settings, _names(home, settings), where))
+                tables.settings_in_words(told(settings, _names(home, settings), where))
             there = "" if home.config.exists() else ", which is not there yet"
             print(f"file: {home.config}{there}", file=sys.stderr)
         if notice:
@@ -181,7 +138,7 @@ def _names(home: "Home", settings: "Settings") -> dict[str, str]:
 def _walk(home: "Home", settings: "Settings") -> None:
     """Ask for each setting; the profile is locked for the write, not while a person thinks."""
     from productive_sage import config
-    from productive_sage.models import Settings
+    from productive_sage.settings import Settings
     from productive_sage.setup import questions, wizard
     from productive_sage.setup.choices import Changes
     from productive_sage.terminal import render
@@ -220,7 +177,7 @@ def _ledger_asked(home: "Home", settings: "Settings") -> str:
 
     with _asking(home, settings) as desk:
         person = wizard.Person(render.paragraph, asking.typed)
-        return wizard.ask_ledger(person, questions.read_accounts(desk))
+        return wizard.ask_ledger(person, settings, questions.read_accounts(desk))
 
 
 @contextmanager

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from productive_sage.copying import Agree
     from productive_sage.copying.order import Order
     from productive_sage.desk import Desk
-    from productive_sage.models import Outcome, Settings
+    from productive_sage.models import Outcome
     from productive_sage.register import Selection
+    from productive_sage.settings import Settings
 
 UpdateExisting = Annotated[
     bool, typer.Option("--update-existing", help="Bring the latest copy up to date.")

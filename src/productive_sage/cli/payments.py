@@ -10,7 +10,7 @@ from productive_sage.cli.session import current
 from productive_sage.errors import Interrupted, PsageError, UsageProblem
 
 if TYPE_CHECKING:
-    from productive_sage.models import Settings
+    from productive_sage.settings import Settings
 
 
 def sync_payments(

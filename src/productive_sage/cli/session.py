@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from productive_sage.config import Home
     from productive_sage.desk import Ask, Desk
     from productive_sage.http import Pool
-    from productive_sage.models import Settings
+    from productive_sage.settings import Settings
     from productive_sage.signin.oauth import SageTokens
     from productive_sage.signin.vault import ProductiveSignIn, Vault
     from productive_sage.store import Store

@@ -35,13 +35,13 @@ from productive_sage.models import (
     Balance,
     Company,
     Credited,
-    Endpoints,
     Entry,
     Invoice,
     Payment,
 )
 from productive_sage.pacing import Limiter, Window
 from productive_sage.productive import parse
+from productive_sage.settings import Endpoints
 from productive_sage.text import day, quoted, text_of, web_address
 
 MEDIA_TYPE = "application/vnd.api+json"

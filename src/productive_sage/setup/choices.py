@@ -14,10 +14,6 @@ Key = tuple[str, ...]
 Changes = dict[Key, tuple[Any, str]]
 """What `config.edit` takes: the value, None to remove it, and its name for people."""
 
-NUMBERING, LEDGER, TAX_RATE = ("numbering",), ("default_ledger_account",), ("default_tax_rate",)
-WRITE_BACK, PDF = ("write_number_back",), ("pdf",)
-SYNC, SYNC_FROM, DISCOUNT = ("sync_payments",), ("sync_payments_from",), ("settlement_discount",)
-
 
 @dataclass(frozen=True, slots=True)
 class Option:

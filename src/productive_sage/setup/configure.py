@@ -1,7 +1,7 @@
 """configure: what was said by flags, checked against both services before any of it is written."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
@@ -10,20 +10,11 @@ from typing import Any
 from productive_sage import config, tax
 from productive_sage.desk import Desk
 from productive_sage.errors import InputNeeded, PsageError, Refused, TaxRateInvalid, UsageProblem
-from productive_sage.models import Endpoints, Settings
 from productive_sage.naming import did_you_mean
 from productive_sage.sage.client import ITEM_LISTS
+from productive_sage.settings import SETTINGS, Endpoints, Setting, Settings
 from productive_sage.setup.choices import (
-    DISCOUNT,
-    LEDGER,
-    NUMBERING,
-    PDF,
-    SYNC,
-    SYNC_FROM,
-    TAX_RATE,
-    WRITE_BACK,
     Changes,
-    Key,
     Option,
     account_option,
     called,
@@ -32,46 +23,24 @@ from productive_sage.setup.choices import (
 )
 from productive_sage.text import one_line
 
-# --- answers given as flags
+Said = Mapping[str, Any]
+"""What was said on the command line, by the key of its setting; an empty value removes."""
+_Desk = Callable[[], Desk]
+"""Opens both services; called only where an answer needs it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What was said on the command line; None was not said, empty removes."""
-
-    numbering: str | None = None
-    write_number_back: bool | None = None
-    pdf: str | None = None
-    default_ledger: str | None = None
-    default_tax_rate: str | None = None
-    map_items: tuple[str, ...] = ()
-    sync_payments: bool | None = None
-    sync_payments_from: date | None = None
-    settlement_discount: str | None = None
-    minor_digits: tuple[str, ...] = ()
-
-    def are_empty(self) -> bool:
-        """Whether nothing was said at all."""
-        return self == Answers()
-
-
-def configure(
-    path: Path,
-    settings: Settings,
-    answers: Answers,
-    desk: Callable[[], Desk],
-) -> None:
+def configure(path: Path, settings: Settings, said: Said, desk: _Desk) -> None:
     """Check every answer, then write them all in one step, or none.
 
-    `desk` is called only where an answer needs it. Raises InputNeeded without a default
-    ledger account, Refused naming every answer that is not right.
+    Raises InputNeeded without a default ledger account, Refused naming every answer that is not
+    right.
     """
-    if not (settings.default_ledger_account or answers.default_ledger):
+    if not (settings.default_ledger_account or said.get("default_ledger_account")):
         raise InputNeeded(
             "the default ledger account is obligatory and not set yet",
             hint="add `--default-ledger CODE|ID|NAME`",
         )
-    if answers.are_empty():
+    if not said:
         raise InputNeeded(
             "nothing was said to change",
             hint="say what to set, for example `psage configure --default-ledger 4000`; "
@@ -79,7 +48,7 @@ def configure(
         )
     problems: list[PsageError] = []
     changes: Changes = {}
-    for step in _steps(answers, settings, desk):
+    for step in _steps(said, settings, desk):
         try:
             changes.update(step())
         except (Refused, UsageProblem, InputNeeded) as error:
@@ -89,30 +58,29 @@ def configure(
     config.edit(path, changes)
 
 
-def _steps(
-    answers: Answers,
-    settings: Settings,
-    desk: Callable[[], Desk],
-) -> Iterator[Callable[[], Changes]]:
+def _steps(said: Said, settings: Settings, desk: _Desk) -> Iterator[Callable[[], Changes]]:
     """One check for each answer given."""
-    if answers.numbering is not None:
-        yield partial(_choice, NUMBERING, answers.numbering, ("sage", "productive"))
-    if answers.write_number_back is not None:
-        yield lambda: {WRITE_BACK: (answers.write_number_back, "")}
-    if answers.pdf is not None:
-        yield partial(_choice, PDF, answers.pdf, ("sage", "productive"))
-    if answers.default_ledger is not None:
-        yield partial(_ledger, desk, answers.default_ledger)
-    if answers.default_tax_rate is not None:
-        yield partial(_tax_rate, desk, answers.default_tax_rate)
-    for pair in answers.map_items:
-        yield partial(_item_link, settings, desk, pair)
-    for pair in answers.minor_digits:
-        yield partial(_decimals, pair)
-    if answers.sync_payments is not None or answers.sync_payments_from is not None:
-        yield partial(_payments, answers, settings)
-    if answers.settlement_discount is not None:
-        yield partial(_choice, DISCOUNT, answers.settlement_discount, ("warn", "write_off"))
+    for key, one in SETTINGS.items():
+        if key not in said:
+            continue
+        value = said[key]
+        if one.holds == "word":
+            yield partial(_choice, one, value)
+        elif one.holds == "yes or no":
+            yield partial(_switch, key, said, settings)
+        elif one.holds == "date":
+            yield partial(_day, one, value)
+        elif one.holds == "account":
+            yield partial(_ledger, desk, value)
+        elif one.holds == "tax rate":
+            yield partial(_tax_rate, desk, value)
+        else:
+            for pair in value:
+                yield (
+                    partial(_item_link, settings, desk, pair)
+                    if one.holds == "items"
+                    else partial(_decimals, pair)
+                )
 
 
 def _all(problems: Sequence[PsageError]) -> PsageError:
@@ -125,30 +93,35 @@ def _all(problems: Sequence[PsageError]) -> PsageError:
     )
 
 
-def _choice(key: Key, value: str, allowed: Sequence[str]) -> Changes:
-    if value not in allowed:
-        flag = key[0].replace("_", "-")
+def _choice(setting: Setting, value: str) -> Changes:
+    if setting.flag and value not in setting.allowed:
         raise UsageProblem(
-            f"`--{flag} {value}` must be " + " or ".join(f"`{word}`" for word in allowed)
+            f"`{setting.flag.name} {value}` must be "
+            + " or ".join(f"`{word}`" for word in setting.allowed)
         )
-    return {key: (value, "")}
+    return {(setting.key,): (value, "")}
 
 
-def _payments(answers: Answers, settings: Settings) -> Changes:
-    """The sync and the day it begins with, which nobody but the person can know."""
-    changes: Changes = {}
-    begin = answers.sync_payments_from
-    if answers.sync_payments and not (begin or settings.sync_payments_from):
+def _switch(key: str, said: Said, settings: Settings) -> Changes:
+    """A yes or no; the sync's first day nobody but the person can know."""
+    begin = said.get("sync_payments_from") or settings.sync_payments_from
+    if key == "sync_payments" and said[key] and not begin:
         raise InputNeeded(
             "the payment sync needs the day it begins with: payments of earlier days are left "
             "alone",
             hint="add `--sync-payments-from DATE`, for example the day of the switch-over",
         )
-    if answers.sync_payments is not None:
-        changes[SYNC] = (answers.sync_payments, "")
-    if begin:
-        changes[SYNC_FROM] = (begin, "")
-    return changes
+    return {(key,): (said[key], "")}
+
+
+def _day(setting: Setting, value: str) -> Changes:
+    try:
+        return {(setting.key,): (date.fromisoformat(value), "")}
+    except ValueError:
+        raise UsageProblem(
+            f"`{setting.flag and setting.flag.name} {value}` is not a date",
+            hint="write it like 2026-01-31",
+        ) from None
 
 
 def _one(options: Sequence[Option], wanted: str, kind: str) -> Option:
@@ -171,7 +144,7 @@ def _one(options: Sequence[Option], wanted: str, kind: str) -> Option:
     )
 
 
-def _ledger(desk: Callable[[], Desk], wanted: str) -> Changes:
+def _ledger(desk: _Desk, wanted: str) -> Changes:
     if not wanted.strip():
         raise UsageProblem(
             "the default ledger account is obligatory", hint="name another one instead"
@@ -185,12 +158,12 @@ def _ledger(desk: Callable[[], Desk], wanted: str) -> Changes:
             f"the ledger account {option.label} is not for sales",
             hint="choose another, or make it visible in sales in Sage under Chart of Accounts",
         )
-    return {LEDGER: (option.value, option.name)}
+    return {("default_ledger_account",): (option.value, option.name)}
 
 
-def _tax_rate(desk: Callable[[], Desk], wanted: str) -> Changes:
+def _tax_rate(desk: _Desk, wanted: str) -> Changes:
     if not wanted.strip():
-        return {TAX_RATE: (None, "")}
+        return {("default_tax_rate",): (None, "")}
     rates, today = desk().tax_rates(anew=True), datetime.now(UTC).date()
     try:
         rate = tax.find(rates, wanted, today)
@@ -202,7 +175,7 @@ def _tax_rate(desk: Callable[[], Desk], wanted: str) -> Changes:
             f"the tax rate {rate.name} is {why}",
             hint="choose another with `--default-tax-rate`",
         )
-    return {TAX_RATE: (rate.id, one_line(tax.label(rate, rates)))}
+    return {("default_tax_rate",): (rate.id, one_line(tax.label(rate, rates)))}
 
 
 def _decimals(pair: str) -> Changes:
@@ -214,7 +187,7 @@ def _decimals(pair: str) -> Changes:
             f"`--minor-digits {pair}` must be `CURRENCY=DECIMALS`",
             hint="for example `--minor-digits JPY=0`; `--minor-digits JPY=` removes it",
         )
-    if right and (problem := config.check_digits(currency)(int(right))):
+    if right and (problem := SETTINGS["minor_digits"].check(currency, int(right))):
         raise UsageProblem(
             f"`--minor-digits {pair}` {problem}",
             hint="look at the amounts of an invoice in that currency in Productive",
@@ -224,7 +197,7 @@ def _decimals(pair: str) -> Changes:
 
 def _item_link(
     settings: Settings,
-    desk: Callable[[], Desk],
+    desk: _Desk,
     pair: str,
 ) -> Changes:
     left, equals, right = (part.strip() for part in pair.partition("="))
@@ -277,7 +250,7 @@ def shown(
     """
     sources = config.sources(path, environment)
     plain = asdict(settings)
-    for table in ("items", "minor_digits", "endpoints"):
+    for table in [key for key, one in SETTINGS.items() if one.is_table]:
         plain |= {f"{table}.{key}": value for key, value in plain.pop(table).items()}
     for key in asdict(Endpoints()):
         if f"endpoints.{key}" not in sources:

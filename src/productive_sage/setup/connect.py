@@ -22,9 +22,10 @@ from productive_sage.errors import (
     UsageProblem,
 )
 from productive_sage.http import Pool
-from productive_sage.models import Endpoints, Notice
+from productive_sage.models import Notice
 from productive_sage.productive.client import ProductiveClient, Token
 from productive_sage.sage.client import SageClient, sage_http
+from productive_sage.settings import Endpoints
 from productive_sage.setup import businesses, rights
 from productive_sage.signin import oauth
 from productive_sage.signin.callback import Listener

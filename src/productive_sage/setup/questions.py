@@ -1,8 +1,8 @@
 """The questions of the wizard, as data, and what the services know that they need."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from typing import Any
@@ -10,20 +10,14 @@ from typing import Any
 from productive_sage import tax
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError, Refused, Temporary
-from productive_sage.models import Notice, Settings
+from productive_sage.models import Notice
+from productive_sage.settings import SETTINGS, Setting, Settings, Word
 from productive_sage.setup.choices import (
-    DISCOUNT,
-    LEDGER,
-    NUMBERING,
-    PDF,
-    SYNC,
-    SYNC_FROM,
-    TAX_RATE,
-    WRITE_BACK,
     Key,
     Option,
     account_option,
     called,
+    folded,
     item_option,
     rate_option,
 )
@@ -102,71 +96,60 @@ def read_facts(desk: Desk, *, copied: int, today: date) -> Facts:
     )
 
 
+_TOPICS = ("numbering", "pdf", "payments", "ledger", "items", "tax")
+"""The steps of the walk; another follows."""
+
+
 def questions(settings: Settings, facts: Facts) -> tuple[Question, ...]:
     """Every question, in the order they are put."""
-    return (
-        _numbering_question(settings, facts.copied),
-        _WRITE_BACK,
-        _PDF,
-        _SYNC,
-        _SYNC_FROM,
-        _DISCOUNT,
-        ledger_question(facts.accounts),
-        *map(partial(_item_question, facts), facts.service_types),
-        _tax_rate_question(facts.tax_rates),
+    found = [q for one in SETTINGS.values() if one.asked for q in _of(one, settings, facts)]
+    place = {topic: n for n, topic in enumerate(_TOPICS)}
+    return tuple(sorted(found, key=lambda q: place.get(q.topic, len(place))))
+
+
+def _of(setting: Setting, settings: Settings, facts: Facts) -> Iterator[Question]:
+    """The question about a setting; one for each service type about their items."""
+    asked = setting.asked
+    if asked is None:
+        return
+    plain = Question(
+        key=(setting.key,),
+        topic=asked.topic,
+        title=asked.title,
+        why=asked.why,
+        options=tuple(_worded(setting, word, settings, facts) for word in setting.words),
+        only_if=asked.only_if and ((asked.only_if[0],), asked.only_if[1]),
     )
+    if setting.holds == "items":
+        yield from (_about_item(plain, facts, type_id) for type_id in facts.service_types)
+    elif setting.holds == "account":
+        yield _about_account(plain, facts.accounts)
+    elif setting.holds == "tax rate":
+        yield _about_tax_rate(plain, facts.tax_rates)
+    elif setting.holds == "date":
+        yield _about_day(plain)
+    else:
+        yield plain
 
 
-def _yes_or_no(yes: str, no: str) -> tuple[Option, Option]:
-    return (
-        Option(value=True, label="yes", words=("yes", "y"), meaning=yes),
-        Option(value=False, label="no", words=("no", "n"), meaning=no),
+def ledger_question(settings: Settings, facts: Facts) -> Question:
+    """The one setting that must have a value."""
+    return next(_of(SETTINGS["default_ledger_account"], settings, facts))
+
+
+def _worded(setting: Setting, word: Word, settings: Settings, facts: Facts) -> Option:
+    """A word that is allowed, or yes or no by its letter too."""
+    typed = (word.label, word.label[0]) if word.value in (True, False) else (word.value, word.label)
+    warning = None
+    if setting.key == "numbering":
+        warning = numbering_notice(settings.numbering, word.value, facts.copied)
+    return Option(
+        word.value,
+        word.label,
+        folded(*typed),
+        meaning=word.meaning,
+        warning=warning.message if warning else "",
     )
-
-
-def _numbering_question(settings: Settings, copied: int) -> Question:
-    def option(value: str, meaning: str) -> Option:
-        notice = numbering_notice(settings.numbering, value, copied)
-        warning = notice.message if notice else ""
-        return Option(value, value.title(), (value,), meaning=meaning, warning=warning)
-
-    return Question(
-        key=NUMBERING,
-        topic="numbering",
-        title="Invoice numbers",
-        why="Who gives the copy of an invoice its number in Sage.",
-        options=(
-            option("sage", "the copy gets the next number there"),
-            option("productive", "the copy keeps the invoice's number"),
-        ),
-    )
-
-
-_WRITE_BACK = Question(
-    key=WRITE_BACK,
-    topic="numbering",
-    title="Sage's number in Productive",
-    why="Sage's number can replace the invoice's number in Productive, so that both are the same.",
-    options=_yes_or_no("write it back to Productive", "Productive keeps its own number"),
-    only_if=(NUMBERING, "sage"),
-)
-_PDF = Question(
-    key=PDF,
-    topic="pdf",
-    title="PDF",
-    why="Who makes the PDF of an invoice; the other service gets it as well.",
-    options=(
-        Option("productive", "Productive", ("productive",), meaning="attached to the copy in Sage"),
-        Option("sage", "Sage", ("sage",), meaning="it becomes the invoice's PDF in Productive"),
-    ),
-)
-_SYNC = Question(
-    key=SYNC,
-    topic="payments",
-    title="Payment sync",
-    why="Payments booked in Sage can be brought to the invoices in Productive.",
-    options=_yes_or_no("whenever `psage sync-payments` runs", "payments stay in Sage"),
-)
 
 
 def _dated(typed: str) -> list[Option]:
@@ -177,42 +160,19 @@ def _dated(typed: str) -> list[Option]:
     return []
 
 
-_SYNC_FROM = Question(
-    key=SYNC_FROM,
-    topic="payments",
-    title="Payments since",
-    why="Payments of earlier days are left alone: give the day you begin to use the sync.",
-    search=_dated,
-    how="a date like 2026-01-31",
-    nothing="is not a date: write the year first, like 2026-01-31.",
-    is_needed=True,
-    only_if=(SYNC, True),
-)
-_DISCOUNT = Question(
-    key=DISCOUNT,
-    topic="payments",
-    title="Settlement discounts",
-    why="A discount for paying early is never received, so it stays open in Productive.",
-    options=(
-        Option("warn", "warn", ("warn",), meaning="psage names the invoice and you decide"),
-        Option(
-            "write_off",
-            "write off",
-            ("write_off", "write off"),
-            meaning="it becomes a write-off there",
-        ),
-    ),
-    only_if=(SYNC, True),
-)
+def _about_day(plain: Question) -> Question:
+    return replace(
+        plain,
+        search=_dated,
+        how="a date like 2026-01-31",
+        nothing="is not a date: write the year first, like 2026-01-31.",
+        is_needed=True,
+    )
 
 
-def ledger_question(accounts: tuple[Option, ...]) -> Question:
-    """The one setting that must have a value."""
-    return Question(
-        key=LEDGER,
-        topic="ledger",
-        title="Default ledger account",
-        why="Where sales are booked, unless a line's service type is linked to a Sage item.",
+def _about_account(plain: Question, accounts: tuple[Option, ...]) -> Question:
+    return replace(
+        plain,
         options=accounts,
         search=partial(_matching, accounts),
         how="part of the name or code to search",
@@ -222,19 +182,16 @@ def ledger_question(accounts: tuple[Option, ...]) -> Question:
     )
 
 
-def _item_question(facts: Facts, type_id: str) -> Question:
+def _about_item(plain: Question, facts: Facts, type_id: str) -> Question:
     name = facts.service_types[type_id]
     is_alone = list(facts.service_types.values()).count(name) == 1
     shown = name if name and is_alone else f"{name} ({type_id})".strip()
     is_first = type_id == next(iter(facts.service_types))
-    return Question(
+    return replace(
+        plain,
         key=("items", type_id),
-        topic="items",
-        title=f"Service type {shown}",
-        why="Its lines are booked as a Sage item, to that item's ledger account; without an "
-        "item, to the default ledger account."
-        if is_first
-        else "",
+        title=f"{plain.title} {shown}",
+        why=plain.why if is_first else "",
         search=partial(_active_items, facts, name),
         how="part of an item's name or code to search",
         searching="Searching in Sage ...",
@@ -246,12 +203,9 @@ def _item_question(facts: Facts, type_id: str) -> Question:
     )
 
 
-def _tax_rate_question(rates: tuple[Option, ...]) -> Question:
-    return Question(
-        key=TAX_RATE,
-        topic="tax",
-        title="Default tax rate",
-        why="The tax of a copy, unless you name another rate; Productive's tax is not copied.",
+def _about_tax_rate(plain: Question, rates: tuple[Option, ...]) -> Question:
+    return replace(
+        plain,
         options=rates,
         search=partial(_matching, rates),
         how="part of the name to search",

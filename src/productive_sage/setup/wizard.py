@@ -6,7 +6,7 @@ from enum import Enum, auto
 from typing import Any
 
 from productive_sage.errors import ConfigInvalid, Locked, PsageError
-from productive_sage.models import Settings
+from productive_sage.settings import Settings
 from productive_sage.setup.choices import (
     Changes,
     Key,
@@ -83,10 +83,10 @@ def walk(person: Person, settings: Settings, facts: Facts, save: Save) -> None:
             settings, changes, been, at = present, _new(changes, present), [], 0
 
 
-def ask_ledger(person: Person, facts: Facts) -> str:
+def ask_ledger(person: Person, settings: Settings, facts: Facts) -> str:
     """The id of the default ledger account, where that is all that is missing."""
     person.say("This setting is a must and has no value yet. Ctrl-C stops and changes nothing.")
-    move = _put(person, [ledger_question(facts.accounts)], 0, None, can_go_back=False)
+    move = _put(person, [ledger_question(settings, facts)], 0, None, can_go_back=False)
     if not isinstance(move, Option):
         raise TypeError(move)
     _confirm(person, move)
