@@ -167,17 +167,19 @@ def test_a_customer_two_plans_make_is_made_once(
         for _ in range(3)
     ]
 
-    psage(
+    result = psage(
         "copy-invoice",
         "--all-uncopied",
         "--company",
         "Harbour Lights Ltd",
         "--create-customer",
         *OTHERS,
+        "--json",
     )
 
     assert [len(copies(services, bill)) for bill in bills] == [1, 1, 1]
     assert posted(services, "/contacts") == 1
+    assert [one["customer"]["created"] for one in result.results] == [True, False, False]
 
 
 # --- the report

@@ -316,7 +316,7 @@ def _copy(order: "Order", batch: _Batch, *, dry_run: bool, as_json: bool) -> Non
         order = replace(order, keys=keys, by_id=True, by_number=False)
     if batch.report:
         reports.check(batch.report)
-    agree = _agreement(order, batch, dry_run=dry_run)
+    agree = _agreement(order, batch, outcomes, dry_run=dry_run)
     with current.desk(partial(_check, order), dry_run=dry_run) as desk:
         try:
             if selection:
@@ -378,9 +378,12 @@ def _check(order: "Order", settings: "Settings") -> None:
         )
 
 
-def _agreement(order: "Order", batch: _Batch, *, dry_run: bool) -> "Agree | None":
+def _agreement(
+    order: "Order", batch: _Batch, known: "Sequence[Outcome]", *, dry_run: bool
+) -> "Agree | None":
     """How a person agrees to what psage selects; None where nobody has to.
 
+    `known` are the outcomes by then, of documents that cannot be read.
     Raises InputNeeded where somebody has to, and nobody can be asked.
     """
     from productive_sage.terminal import copies, render
@@ -394,7 +397,7 @@ def _agreement(order: "Order", batch: _Batch, *, dry_run: bool) -> "Agree | None
         )
 
     def agree(told: "Sequence[Outcome]") -> None:
-        copies.show_plan(told)
+        copies.show_plan([*known, *told])
         sent = [one for one in told if one.action.startswith("would_")]
         if sent:
             documents = render.counted(len(sent), order.kind.name)

@@ -204,7 +204,8 @@ class Carrier:
         self, action: str, plan: Plan, intent: CopyIntent, link: Link, document: SageDocument
     ) -> Outcome:
         contact_id = document.contact_id or str(intent.payload["contact_id"])
-        name = document.contact_name or str(intent.facts.contact_name)
+        name = document.contact_name or intent.facts.contact_name
+        is_made = self._customers.made(plan.invoice) is not None
         return send.conclude(
             self._desk,
             action,
@@ -212,6 +213,6 @@ class Carrier:
             link,
             document,
             invoice=plan.invoice,
-            customer=CustomerResult(contact_id, name, isinstance(plan.customer, NewCustomer)),
+            customer=CustomerResult(contact_id, name, created=is_made),
             notices=plan.draft.notices,
         )

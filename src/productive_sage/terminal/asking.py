@@ -64,7 +64,7 @@ def choose(
     typer.echo(redacted(question), err=True)
     named = [*((str(n), answer) for n, answer in enumerate(answers, start=1)), *keys]
     for name, answer in named:
-        typer.echo(f"  {name}  {redacted(answer)}", err=True)
+        say(f"  {name}  {answer}")
     letters = "".join(f" or {key}" for key, _ in keys)
     places = {name: n for n, (name, _) in enumerate(named)}
     while True:
@@ -178,7 +178,7 @@ def say(text: str) -> None:
     if " " in text.strip() and sys.stderr.isatty():
         from productive_sage.terminal import render
 
-        step = re.match(r" +\d+  ", text)
+        step = re.match(r" +\w+  ", text)
         first = step[0] if step else ""
         render.paragraph(text[len(first) :], first, " " * len(first))
     else:

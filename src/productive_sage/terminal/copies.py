@@ -162,6 +162,8 @@ def show(
 
 _MOST = 20
 """So many documents of a batch are shown before somebody agrees; a dry run shows all."""
+_LEAST_OF_A_NAME = 15
+"""So many columns a customer's name needs to stand beside the amount."""
 _SECONDS_A_WRITE = 0.6
 """What Sage takes for one, about; its writes go one after the other."""
 
@@ -170,10 +172,15 @@ def show_plan(outcomes: "Sequence[Outcome]") -> None:
     """Print on stderr what a batch would do, before somebody agrees: documents, sums, time."""
     console = err()
     planned = [one for one in outcomes if not one.error]
-    for one in planned[:_MOST]:
-        customer, total = one.customer, separated(one.total or money.ZERO, one.currency or "")
-        whose = f"  {fit(customer.name)}{' (new)' if customer.created else ''}" if customer else ""
-        console.print(f"  {_name(one)}{whose}  {total} {one.currency or ''}".rstrip())
+    rows = [_planned_row(one) for one in planned[:_MOST]]
+    widths = [max((len(row[n]) for row in rows), default=0) for n in range(3)]
+    for name, whose, total, currency in rows:
+        room = min(widths[1], console.width - widths[0] - widths[2] - 12)
+        if room < _LEAST_OF_A_NAME:
+            console.print(f"  {name}  {whose}\n    {total} {currency}".rstrip())
+            continue
+        who = whose if len(whose) <= room else f"{whose[: room - 3]}..."
+        console.print(f"  {name:<{widths[0]}}  {who:<{room}}  {total:>{widths[2]}} {currency}")
     if len(planned) > _MOST:
         console.print(f"  and {len(planned) - _MOST} more; `--dry-run` shows all")
     for cause in failures.causes(outcomes):
@@ -186,6 +193,14 @@ def show_plan(outcomes: "Sequence[Outcome]") -> None:
     said = f"; {counted(new, 'new customer')}" if new else ""
     time = f"about {counted(minutes, 'minute')}" if writes > 1 else "a moment"
     console.print(f"{_closing(outcomes)}{said}; {counted(writes, 'write')} to Sage, {time}")
+
+
+def _planned_row(outcome: "Outcome") -> tuple[str, str, str, str]:
+    customer, currency = outcome.customer, outcome.currency or ""
+    new = " (new)" if customer and customer.created else ""
+    whose = f"{fit(customer.name)}{new}" if customer else ""
+    total = separated(outcome.total, currency) if outcome.total is not None else ""
+    return _name(outcome), whose, total, currency
 
 
 def _print_end(outcomes: "Sequence[Outcome]", *, dry_run: bool) -> None:
@@ -303,7 +318,7 @@ def _print_more(outcome: "Outcome", *, dry_run: bool) -> None:
         to = sign("→", "->")
         line(f"{outcome.label}: {change.field} {word}: {change.old or '(new)'} {to} {new}")
     if outcome.allocated:
-        amount = shown_amount(outcome.allocated, outcome.currency)
+        amount = separated(outcome.allocated, outcome.currency or "")
         how = "would be" if dry_run else "is"
         line(f"{amount} {outcome.currency} {how} set against the credited invoice")
 
