@@ -547,7 +547,7 @@ def test_a_token_that_cannot_be_a_header_is_refused_and_not_shown(
 ) -> None:
     canaries.productive |= {"canary-one", "canary-two"}
     # An environment cannot hold all of these.
-    monkeypatch.setattr(asking, "secret", lambda *args, **kwargs: token)
+    monkeypatch.setattr(asking.Person, "secret", lambda *args, **kwargs: token)
 
     result = watched(*PRODUCTIVE)
 

@@ -80,10 +80,10 @@ def test_what_connecting_learned_is_told_without_asking_anybody(
     address: list[str] = []
     monkeypatch.setenv("PSAGE_PRODUCTIVE_TOKEN", PRODUCTIVE_TOKEN)
     monkeypatch.setenv("PSAGE_SAGE_CLIENT_SECRET", CLIENT_SECRET)
-    monkeypatch.setattr("productive_sage.terminal.asking.say", address.append)
+    monkeypatch.setattr("productive_sage.terminal.asking.Person.say", address.append)
     monkeypatch.setattr(
-        "productive_sage.terminal.asking.line",
-        lambda question, **_: consent(next(line for line in address if line.startswith("http"))),
+        "productive_sage.terminal.asking.Person.line",
+        lambda *_: consent(next(line for line in address if line.startswith("http"))),
     )
     connected = psage(
         *("connect", "--organization-id", "4200", "--client-id", CLIENT_ID, "--paste"),

@@ -42,8 +42,8 @@ class Ask(Protocol):
     def typed(self, question: str) -> str:
         """What is typed at a question; empty for Enter alone."""
 
-    def say(self, text: str) -> None:
-        """Tell the person something."""
+    def say(self, text: str = "", first: str = "") -> None:
+        """Tell the person something, with `first` before its first line."""
 
     def show(self, invoice: Invoice) -> None:
         """Show a document before it is asked about."""

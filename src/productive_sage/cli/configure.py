@@ -154,16 +154,15 @@ def _walk(home: "Home", settings: "Settings") -> None:
             written.append(changes)
         return None
 
-    render.paragraph(
+    asking.say(
         f"Settings of the profile {home.profile}. Nothing is written before you confirm it at "
         "the end; Ctrl-C stops at any time and changes nothing."
     )
-    person = wizard.Person(render.paragraph, asking.typed)
     copied = _copied(home)
     with _asking(home, settings, written) as desk:
         today = datetime.now(UTC).date()
         facts = questions.read_facts(desk, copied=copied, today=today)
-        wizard.walk(person, settings, facts, save)
+        wizard.walk(current.person(), settings, facts, save)
     with output():
         if written and not current.quiet:
             render.line("The settings are written to")
@@ -173,21 +172,17 @@ def _walk(home: "Home", settings: "Settings") -> None:
 def _ledger_asked(home: "Home", settings: "Settings") -> str:
     """Ask for the one setting that is obligatory."""
     from productive_sage.setup import questions, wizard
-    from productive_sage.terminal import render
 
     with _asking(home, settings) as desk:
-        person = wizard.Person(render.paragraph, asking.typed)
-        return wizard.ask_ledger(person, settings, questions.read_accounts(desk))
+        return wizard.ask_ledger(current.person(), settings, questions.read_accounts(desk))
 
 
 @contextmanager
 def _asking(home: "Home", settings: "Settings", written: Sequence[object] = ()) -> Iterator["Desk"]:
     """Both services, for questions about the settings; a Ctrl-C says what it left."""
-    from productive_sage.terminal import render
-
     try:
         with ExitStack() as stack:
-            render.paragraph("Reading what there is to choose from ...")
+            asking.say("Reading what there is to choose from ...")
             desk = current.clients(home, settings, stack)()
             desk.check_business()
             yield desk

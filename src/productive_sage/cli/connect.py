@@ -3,9 +3,8 @@
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +18,7 @@ from productive_sage.terminal import asking
 if TYPE_CHECKING:
     from productive_sage.config import Home
     from productive_sage.models import Notice
-    from productive_sage.setup.connect import Connected, Talk
+    from productive_sage.setup.connect import Connected
 
 
 def connect(
@@ -102,9 +101,9 @@ def connect(
     home = current.home()
     endpoints = current.settings(home).endpoints
     with open_pool() as pool, Store(home.store) as store, ExitStack() as aside:
-        place = connection.Place(current.vault(), pool, endpoints, store)
+        place = connection.Place(current.vault(), pool, endpoints, store, _browser(port, aside))
         try:
-            for connected in connection.connect(order, place, _talk(port, aside)):
+            for connected in connection.connect(order, place, current.person()):
                 aside.close()
                 done.append(connected)
                 if not as_json:
@@ -148,14 +147,9 @@ def _say_what_is_next(home: "Home", *, is_wanted: bool) -> None:
     asking.say(f"Next: {render.named(step)}")
 
 
-def _talk(port: int, aside: ExitStack) -> "Talk":
-    """How `connect` reaches the person; `aside` keeps the browser's own words off stdout."""
-    from productive_sage.setup.connect import Talk, why_no_browser
-
-    def explain(text: str) -> None:
-        if current.can_ask and not current.quiet:
-            for line in ("", *text.splitlines(), ""):
-                asking.say(line)
+def _browser(port: int, aside: ExitStack) -> Callable[[str], None]:
+    """How `connect` opens a page; `aside` keeps the browser's own words off stdout."""
+    from productive_sage.setup.connect import why_no_browser
 
     def open_browser(address: str) -> None:
         if why := why_no_browser(os.environ):
@@ -168,15 +162,7 @@ def _talk(port: int, aside: ExitStack) -> "Talk":
         # In a thread: some commands end with the browser only, and the browser waits for psage.
         threading.Thread(target=_open_browser, args=(address,), daemon=True).start()
 
-    return Talk(
-        say=asking.say,
-        explain=explain,
-        answer=partial(asking.answer, can_ask=current.can_ask),
-        secret=partial(asking.secret, can_ask=current.can_ask),
-        line=partial(asking.line, can_ask=current.can_ask),
-        open_browser=open_browser,
-        typed=asking.typed if current.can_ask else None,
-    )
+    return open_browser
 
 
 def _open_browser(address: str) -> None:

@@ -108,7 +108,11 @@ class Session:
 
     def ask(self) -> "Ask | None":
         """How a use case asks; None where nobody can answer."""
-        return asking.Person() if self.can_ask else None
+        return self.person() if self.can_ask else None
+
+    def person(self) -> asking.Person:
+        """Whoever runs the command, be it a script."""
+        return asking.Person(can_ask=self.can_ask, wants_to_know=not self.quiet)
 
     @contextmanager
     def desk(

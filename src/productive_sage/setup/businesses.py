@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from productive_sage.desk import Ask
 from productive_sage.errors import InputNeeded, NoSubscription, ServiceRefused, SignInFailed
 from productive_sage.sage.client import SageClient
 from productive_sage.text import one_line
@@ -28,13 +29,12 @@ ClientOf = Callable[[str], SageClient]
 def chosen(
     client_of: ClientOf,
     wanted: str | None,
-    say: Callable[[str], None],
-    typed: Callable[[str], str] | None,
+    ask: Ask | None,
 ) -> Row:
-    """The business meant: named, the only one, or asked for with `typed`.
+    """The business meant: named, the only one, or asked for.
 
-    Raises SignInFailed where none is, or where the name says too little, and InputNeeded without
-    `typed`.
+    Raises SignInFailed where none is, or where the name says too little, and InputNeeded where
+    nobody can be asked.
     """
     rows = [(business_id, one_line(name)) for business_id, name in client_of("").businesses()]
     if not rows:
@@ -46,13 +46,13 @@ def chosen(
         return _named(rows, wanted, client_of)
     if len(rows) == 1:
         return rows[0]
-    if typed is None:
+    if ask is None:
         raise InputNeeded(
             f"this sign-in sees {len(rows)} businesses: {_some(rows, rows, client_of)}",
             hint="choose one with `--business ID|NAME`" + _more(rows),
             details=_details(rows),
         )
-    return _asked(rows, client_of, say, typed)
+    return _asked(rows, client_of, ask)
 
 
 def _named(rows: Sequence[Row], wanted: str, client_of: ClientOf) -> Row:
@@ -131,15 +131,14 @@ def _traits(business_id: str, client_of: ClientOf) -> str:
 def _asked(
     rows: Sequence[Row],
     client_of: ClientOf,
-    say: Callable[[str], None],
-    typed: Callable[[str], str],
+    ask: Ask,
 ) -> Row:
     """Show a page at a time, and let the person search."""
-    say("Which business?")
+    ask.say("Which business?")
     found, begin = list(rows), 0
     while True:
-        end = _show(found, begin, rows, client_of, say)
-        word = _plain(typed("Number"))
+        end = _show(found, begin, rows, client_of, ask)
+        word = _plain(ask.typed("Number"))
         if word.isdecimal() and 1 <= int(word) <= len(found):
             return found[int(word) - 1]
         if not word:
@@ -147,7 +146,7 @@ def _asked(
         elif matches := _holding(rows, word):
             found, begin = matches, 0
         else:
-            say(f"`{word}` is in no name of a business, and no id begins so.")
+            ask.say(f"`{word}` is in no name of a business, and no id begins so.")
 
 
 def _show(
@@ -155,16 +154,16 @@ def _show(
     begin: int,
     rows: Sequence[Row],
     client_of: ClientOf,
-    say: Callable[[str], None],
+    ask: Ask,
 ) -> int:
     """Show a page of them with their numbers; returns where the next begins."""
     page = found[begin : begin + _PAGE]
     for number, (business_id, name, traits) in enumerate(
         _described(page, rows, client_of), begin + 1
     ):
-        say(f"{number:>3}  {name}" + ("" if traits == business_id else f" ({traits})"))
+        ask.say(name + ("" if traits == business_id else f" ({traits})"), f"{number:>3}  ")
     end = begin + len(page)
     if len(rows) > _PAGE:
         shown = f"{begin + 1} to {end} of {len(found)} are shown"
-        say(f"{shown}: type a number, part of a name to search for, or Enter to see more.")
+        ask.say(f"{shown}: type a number, part of a name to search for, or Enter to see more.")
     return end

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from productive_sage import naming
 from productive_sage.config import Home, storage_error
+from productive_sage.desk import Ask
 from productive_sage.errors import (
     DifferentBusiness,
     DifferentOrganization,
@@ -57,23 +58,24 @@ class Order:
     pastes: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Talk:
-    """How to reach the person who signs in."""
+class Person(Ask, Protocol):
+    """Whoever signs in: somebody at a terminal, or a script."""
 
-    say: Callable[[str], None]
-    """One line they need."""
-    explain: Callable[[str], None]
-    """Where to find what is asked next; only for somebody at a terminal."""
-    answer: Callable[[str, str], str]
-    """Ask a question; without anybody to ask, InputNeeded names the flag."""
-    secret: Callable[[str, str, str], str]
-    """Ask without echo; InputNeeded names the variable and the flag."""
-    line: Callable[[str], str]
-    """Read one line, from a script too."""
-    open_browser: Callable[[str], None]
-    typed: Callable[[str], str] | None
-    """What is typed at a question, empty for Enter; None where nobody can answer."""
+    @property
+    def can_ask(self) -> bool:
+        """Whether somebody can answer."""
+
+    def explain(self, text: str) -> None:
+        """Say where to find what is asked next; only to somebody at a terminal."""
+
+    def answer(self, question: str, flag: str) -> str:
+        """Ask a question; without anybody to ask, InputNeeded names the flag."""
+
+    def secret(self, what: str, variable: str, flag: str) -> str:
+        """Ask without echo; InputNeeded names the variable and the flag."""
+
+    def line(self, question: str) -> str:
+        """Read one line, from a script too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class Place:
     pool: Pool
     endpoints: Endpoints
     store: Store
+    open_browser: Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,19 +118,19 @@ class Connected:
         return cls("sage", f"{sign_in.business_name} ({sign_in.country})", facts, is_new)
 
 
-def connect(order: Order, place: Place, talk: Talk) -> Iterator[Connected]:
+def connect(order: Order, place: Place, person: Person) -> Iterator[Connected]:
     """Sign in to one service after the other; each is stored before the next begins.
 
     Raises SignInFailed, InputNeeded, DifferentOrganization or DifferentBusiness; what was stored
     before stays then.
     """
     if len(order.services) > 1 and not any(map(place.vault.holds, order.services)):
-        talk.explain(_BEFORE)
+        person.explain(_BEFORE)
     for service in order.services:
         yield (
-            _productive(order, place, talk)
+            _productive(order, place, person)
             if service == "productive"
-            else _sage(order, place, talk)
+            else _sage(order, place, person)
         )
 
 
@@ -141,7 +144,7 @@ takes some minutes. Each sign-in is tried before it is kept, in this system's ke
 # --- Productive
 
 
-def _productive(order: Order, place: Place, talk: Talk) -> Connected:
+def _productive(order: Order, place: Place, person: Person) -> Connected:
     stored = _stored(place.vault.productive)
     if stored and order.keeps:
         asked = naming.organization(order.organization_id)
@@ -150,16 +153,16 @@ def _productive(order: Order, place: Place, talk: Talk) -> Connected:
         return Connected.by(stored, is_new=False)
     organization_id = order.organization_id or (stored.organization_id if stored else "")
     if not (organization_id and order.token):
-        talk.explain(_ABOUT_PRODUCTIVE)
-    for tries_left in reversed(range(_TRIES if talk.typed and not order.token else 1)):
-        organization_id = _organization_id(organization_id, talk)
+        person.explain(_ABOUT_PRODUCTIVE)
+    for tries_left in reversed(range(_TRIES if person.can_ask and not order.token else 1)):
+        organization_id = _organization_id(organization_id, person)
         _check_organization(stored, place.store, organization_id)
         try:
-            sign_in = _productive_sign_in(organization_id, order.token, place, talk)
+            sign_in = _productive_sign_in(organization_id, order.token, place, person)
         except SignInFailed as error:
             if not tries_left:
                 raise
-            talk.say(f"{error.message}; {error.hint}.")
+            person.say(f"{error.message}; {error.hint}.")
             if isinstance(error, _OtherOrganization) and not order.organization_id:
                 organization_id = ""
         else:
@@ -170,10 +173,10 @@ def _productive(order: Order, place: Place, talk: Talk) -> Connected:
     return Connected.by(sign_in)
 
 
-def _organization_id(given: str, talk: Talk) -> str:
+def _organization_id(given: str, person: Person) -> str:
     """The organisation's id, of what was given or is typed now."""
     organization_id = naming.organization(
-        given or talk.answer("Organisation id", "--organization-id")
+        given or person.answer("Organisation id", "--organization-id")
     )
     if not (organization_id.isascii() and organization_id.isalnum()):
         raise UsageProblem(
@@ -185,10 +188,10 @@ def _organization_id(given: str, talk: Talk) -> str:
 
 
 def _productive_sign_in(
-    organization_id: str, token: str, place: Place, talk: Talk
+    organization_id: str, token: str, place: Place, person: Person
 ) -> ProductiveSignIn:
     """A sign-in that Productive accepts, with the token given or typed now."""
-    token = token or talk.secret("API token", "PSAGE_PRODUCTIVE_TOKEN", "--token-stdin")
+    token = token or person.secret("API token", "PSAGE_PRODUCTIVE_TOKEN", "--token-stdin")
     _check_secret(token, "API token")
     client = ProductiveClient(place.pool, place.endpoints, Token(token, organization_id))
     return ProductiveSignIn(token, organization_id, _organization_name(client, organization_id))
@@ -280,7 +283,7 @@ def _stored(read: Callable[[], _T]) -> _T | None:
 # --- Sage
 
 
-def _sage(order: Order, place: Place, talk: Talk) -> Connected:
+def _sage(order: Order, place: Place, person: Person) -> Connected:
     """Sign in with the authorisation-code grant, choose the business, store the tokens."""
     stored = _stored(place.vault.sage)
     if stored and order.keeps and stored.refresh_until > time.time():
@@ -294,7 +297,7 @@ def _sage(order: Order, place: Place, talk: Talk) -> Connected:
         listener: Listener[SageSignIn] | None = None
         if not order.pastes:
             listener = stack.enter_context(Listener(order.port))
-        client_id, client_secret = _client(order, stored, talk)
+        client_id, client_secret = _client(order, stored, person)
         request = oauth.begin(place.endpoints.sage_authorize, client_id, order.port)
         token_http = sage_http(place.pool, place.endpoints.sage_token)
 
@@ -308,13 +311,13 @@ def _sage(order: Order, place: Place, talk: Talk) -> Connected:
                 now=time.time(),
             )
 
-        _show(request, order, talk)
+        _show(request, order, place, person)
         if listener:
             sign_in = listener.wait(request, redeem, _WAIT_S)
         else:
-            sign_in = redeem(oauth.code_from(talk.line("That address"), request))
+            sign_in = redeem(oauth.code_from(person.line("That address"), request))
     try:
-        return _with_business(sign_in, order, place, talk)
+        return _with_business(sign_in, order, place, person)
     except NoSubscription as error:
         error.hint = (
             "nothing was stored: have the subscription renewed in Sage, or choose another business "
@@ -323,7 +326,7 @@ def _sage(order: Order, place: Place, talk: Talk) -> Connected:
         raise
 
 
-def _client(order: Order, stored: SageSignIn | None, talk: Talk) -> tuple[str, str]:
+def _client(order: Order, stored: SageSignIn | None, person: Person) -> tuple[str, str]:
     """Client id and client secret: as given, as stored, or asked for."""
     client_id, client_secret = order.client_id, order.client_secret
     if stored and client_id in ("", stored.client_id):
@@ -331,9 +334,9 @@ def _client(order: Order, stored: SageSignIn | None, talk: Talk) -> tuple[str, s
         # Somebody who names the client id anew has a reason to: that asks for the secret too.
         client_secret = client_secret or ("" if order.client_id else stored.client_secret)
     if not (client_id and client_secret):
-        talk.explain(_ABOUT_SAGE.format(redirect_uri=oauth.redirect_uri(order.port)))
-    client_id = client_id or talk.answer("Client id", "--client-id")
-    client_secret = client_secret or talk.secret(
+        person.explain(_ABOUT_SAGE.format(redirect_uri=oauth.redirect_uri(order.port)))
+    client_id = client_id or person.answer("Client id", "--client-id")
+    client_secret = client_secret or person.secret(
         "Client secret", "PSAGE_SAGE_CLIENT_SECRET", "--client-secret-stdin"
     )
     _check_secret(client_secret, "client secret")
@@ -351,20 +354,20 @@ Sage: register an app, once.
   4  Save. The app's page then shows its Client ID and its Client Secret."""
 
 
-def _show(request: oauth.Request, order: Order, talk: Talk) -> None:
+def _show(request: oauth.Request, order: Order, place: Place, person: Person) -> None:
     """Send the person to Sage's page, by opening it or by showing its address."""
-    talk.say(f"The redirect address registered with Sage must be {request.redirect_uri}")
-    talk.say("Sign in to Sage at this address:")
-    talk.say(request.url)
+    person.say(f"The redirect address registered with Sage must be {request.redirect_uri}")
+    person.say("Sign in to Sage at this address:")
+    person.say(request.url)
     if order.pastes:
-        talk.say("The browser ends at an address that may not load; copy all of it.")
+        person.say("The browser ends at an address that may not load; copy all of it.")
     elif order.opens_browser:
-        talk.open_browser(request.url)
+        place.open_browser(request.url)
     if not order.pastes:
-        talk.say(f"Waiting for Sage's answer, at most {_WAIT_S // 60} minutes; Ctrl-C ends it.")
+        person.say(f"Waiting for Sage's answer, at most {_WAIT_S // 60} minutes; Ctrl-C ends it.")
 
 
-def _with_business(sign_in: SageSignIn, order: Order, place: Place, talk: Talk) -> Connected:
+def _with_business(sign_in: SageSignIn, order: Order, place: Place, person: Person) -> Connected:
     """Choose the business, refuse one that the copies do not belong to, and store."""
 
     def client_of(business_id: str) -> SageClient:
@@ -372,7 +375,9 @@ def _with_business(sign_in: SageSignIn, order: Order, place: Place, talk: Talk) 
         http = sage_http(place.pool, place.endpoints.sage_api, credentials=credentials)
         return SageClient(http, business_id)
 
-    business_id, name = businesses.chosen(client_of, order.business, talk.say, talk.typed)
+    business_id, name = businesses.chosen(
+        client_of, order.business, person if person.can_ask else None
+    )
     linked = place.store.copies.businesses()
     if linked - {business_id}:
         known = place.store.cursors.sign_ins().get("Sage")

@@ -1,10 +1,10 @@
 """The walk of `configure`: each setting asked for on a terminal, written once a person agrees."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
+from productive_sage.desk import Ask
 from productive_sage.errors import ConfigInvalid, Locked, PsageError
 from productive_sage.settings import Settings
 from productive_sage.setup.choices import (
@@ -25,17 +25,6 @@ _PAGE = 15
 """Options shown at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody at a terminal: `say` shows a paragraph, `ask` gives the line typed at a prompt.
-
-    `say` takes the text, what stands before its first line, and what before the others.
-    """
-
-    say: Callable[..., None]
-    ask: Callable[[str], str]
-
-
 class _Move(Enum):
     KEEP = auto()
     SKIP = auto()
@@ -48,7 +37,7 @@ Save = Callable[[Settings, Changes], Settings | None]
 """Writes changes to the settings a person saw; returns the present ones where they are others."""
 
 
-def walk(person: Person, settings: Settings, facts: Facts, save: Save) -> None:
+def walk(person: Ask, settings: Settings, facts: Facts, save: Save) -> None:
     """Put the questions, show what will change, and have it written once the person agrees."""
     changes: Changes = {}
     been: list[int] = []
@@ -83,7 +72,7 @@ def walk(person: Person, settings: Settings, facts: Facts, save: Save) -> None:
             settings, changes, been, at = present, _new(changes, present), [], 0
 
 
-def ask_ledger(person: Person, settings: Settings, facts: Facts) -> str:
+def ask_ledger(person: Ask, settings: Settings, facts: Facts) -> str:
     """The id of the default ledger account, where that is all that is missing."""
     person.say("This setting is a must and has no value yet. Ctrl-C stops and changes nothing.")
     move = _put(person, [ledger_question(settings, facts)], 0, None, can_go_back=False)
@@ -125,7 +114,7 @@ def _next(asked: Sequence[Question], at: int, move: Option | _Move) -> int:
 
 
 def _put(
-    person: Person, asked: Sequence[Question], at: int, value: Any, *, can_go_back: bool
+    person: Ask, asked: Sequence[Question], at: int, value: Any, *, can_go_back: bool
 ) -> Option | _Move:
     """Put one question until there is an answer, or a move."""
     question = asked[at]
@@ -139,7 +128,7 @@ def _put(
         person.say(f"Set now: {_reads(question, value)}.")
     person.say(_hint(question, value, keys))
     while True:
-        typed = person.ask("Answer")
+        typed = person.typed("Answer")
         if typed.casefold() in keys:
             return keys[typed.casefold()]
         if not typed:
@@ -211,7 +200,7 @@ def _reads(question: Question, value: Any) -> str:
     return labels[0] if labels else question.reads(value)
 
 
-def _list(person: Person, options: Sequence[Option], value: Any) -> list[Option]:
+def _list(person: Ask, options: Sequence[Option], value: Any) -> list[Option]:
     """Show the options with their numbers, as many as fit; returns those."""
     shown = list(options[:_PAGE])
     if not shown:
@@ -220,14 +209,14 @@ def _list(person: Person, options: Sequence[Option], value: Any) -> list[Option]
     for number, option in enumerate(shown, start=1):
         meaning = f": {option.meaning}" if option.meaning else ""
         now = " (current)" if option.value == value else ""
-        person.say(f"{option.label}{meaning}{now}", f"{number:>3}  ", "     ")
+        person.say(f"{option.label}{meaning}{now}", f"{number:>3}  ")
     if len(options) > _PAGE:
         person.say(f"{_PAGE} of {len(options)} are shown: search for the others.")
     person.say()
     return shown
 
 
-def _found(person: Person, question: Question, typed: str) -> list[Option]:
+def _found(person: Ask, question: Question, typed: str) -> list[Option]:
     """What a typed text may mean; that it means nothing, or that the search failed, is said."""
     if question.search is None:
         if not (found := called(question.options, typed)):
@@ -247,14 +236,14 @@ def _found(person: Person, question: Question, typed: str) -> list[Option]:
     return found
 
 
-def _confirm(person: Person, option: Option) -> None:
+def _confirm(person: Ask, option: Option) -> None:
     person.say(f"Chosen: {option.label}")
     if option.warning:
         person.say(f"Warning: {option.warning}")
 
 
 def _verdict(
-    person: Person, changed: Sequence[Question], settings: Settings, changes: Changes
+    person: Ask, changed: Sequence[Question], settings: Settings, changes: Changes
 ) -> _Move:
     """Show what will change, and ask whether to write it."""
     person.say()
@@ -266,10 +255,10 @@ def _verdict(
     for question in changed:
         before = _reads(question, _value(settings, {}, question.key))
         after = changes[question.key][0]
-        person.say(f"{question.title}: {before} -> {_reads(question, after)}", "- ", "  ")
+        person.say(f"{question.title}: {before} -> {_reads(question, after)}", "- ")
         for option in question.options:
             if option.value == after and option.warning:
-                person.say(f"Warning: {option.warning}", "  ", "  ")
+                person.say(f"Warning: {option.warning}", "  ")
     person.say()
     person.say("Enter or y writes it, n leaves everything as it was, b goes back.")
     answers = {
@@ -280,14 +269,14 @@ def _verdict(
         "no": _Move.NO,
         "b": _Move.BACK,
     }
-    while (word := person.ask("Write these settings? [Y/n/b]").casefold()) not in answers:
+    while (word := person.typed("Write these settings? [Y/n/b]").casefold()) not in answers:
         person.say("Type y, n or b.")
     if answers[word] is _Move.NO:
         person.say("Nothing was written; the settings are as they were.")
     return answers[word]
 
 
-def _saved(person: Person, save: Save, settings: Settings, changes: Changes) -> Settings | None:
+def _saved(person: Ask, save: Save, settings: Settings, changes: Changes) -> Settings | None:
     """None once it is written, else the settings as they are, after saying why it is not."""
     try:
         present = save(settings, changes)

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -24,8 +25,29 @@ def _prompt(question: str, **more: Any) -> Any:
     return typer.prompt(question, **more)
 
 
+def say(text: str = "", first: str = "") -> None:
+    """Tell a person something, `first` before its first line and as much room before the others.
+
+    An address stays in one piece, so that it can be copied.
+    """
+    progress.clear()
+    if (first or " " in text.strip()) and sys.stderr.isatty():
+        from productive_sage.terminal import render
+
+        render.paragraph(text, first, " " * len(first))
+    else:
+        print(first + redacted(text), file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody at a terminal, as a use case asks (see `desk.Ask`)."""
+    """Whoever runs psage, as use cases reach them: `desk.Ask`, and `connect.Person` to sign in."""
+
+    can_ask: bool = True
+    """False for a script, which can answer with flags and on stdin alone."""
+    wants_to_know: bool = True
+    """False where nothing is to be explained."""
+    say = staticmethod(say)
 
     def __call__(
         self,
@@ -34,16 +56,36 @@ class Person:
         default: int | None,
         keys: Sequence[tuple[str, str]] = (),
     ) -> int:
-        """Ask until one of the answers is chosen, and give its place."""
-        return choose(question, answers, default, keys)
+        """Ask until one of the answers, or of the `keys` by its letter, is chosen; its place."""
+        progress.clear()
+        typer.echo(redacted(question), err=True)
+        named = [*((str(n), answer) for n, answer in enumerate(answers, start=1)), *keys]
+        for name, answer in named:
+            say(answer, f"  {name}  ")
+        letters = "".join(f" or {key}" for key, _ in keys)
+        places = {name: n for n, (name, _) in enumerate(named)}
+        while True:
+            usual = None if default is None else str(default + 1)
+            try:
+                chosen = str(_prompt(f"Number{letters}", default=usual, err=True)).strip()
+            except typer.Abort:
+                # Typer's Abort is an ordinary exception; Ctrl-C must pass where those are caught.
+                raise KeyboardInterrupt from None
+            if chosen.casefold() in places:
+                return places[chosen.casefold()]
+            typer.echo(f"Type a number from 1 to {len(answers)}{letters}", err=True)
 
     def typed(self, question: str) -> str:
         """What is typed at a question; empty for Enter alone."""
-        return typed(question)
-
-    def say(self, text: str) -> None:
-        """Tell the person something."""
-        say(text)
+        while True:
+            try:
+                typed = str(_prompt(question, default="", show_default=False, err=True)).strip()
+                typed.encode()  # half a character could not be sent
+                return typed
+            except typer.Abort:
+                raise KeyboardInterrupt from None
+            except UnicodeError:
+                typer.echo("That could not be read: type it again", err=True)
 
     def show(self, invoice: "Invoice") -> None:
         """Show a document as Productive has it."""
@@ -52,61 +94,44 @@ class Person:
         progress.clear()
         documents.show(invoice)
 
+    def explain(self, text: str) -> None:
+        """Say where to find what is asked next, in lines, to somebody at a terminal."""
+        if not (self.can_ask and self.wants_to_know):
+            return
+        for line in ("", *text.splitlines(), ""):
+            step = re.match(r" +\d+  ", line)
+            first = step[0] if step else ""
+            say(line[len(first) :], first)
 
-def choose(
-    question: str,
-    answers: Sequence[str],
-    default: int | None,
-    keys: Sequence[tuple[str, str]] = (),
-) -> int:
-    """Ask until one of the answers, or of the `keys` by its letter, is chosen; give its place."""
-    progress.clear()
-    typer.echo(redacted(question), err=True)
-    named = [*((str(n), answer) for n, answer in enumerate(answers, start=1)), *keys]
-    for name, answer in named:
-        say(f"  {name}  {answer}")
-    letters = "".join(f" or {key}" for key, _ in keys)
-    places = {name: n for n, (name, _) in enumerate(named)}
-    while True:
-        usual = None if default is None else str(default + 1)
-        try:
-            chosen = str(_prompt(f"Number{letters}", default=usual, err=True)).strip()
-        except typer.Abort:
-            # Typer's Abort is an ordinary exception; Ctrl-C must pass where those are caught.
-            raise KeyboardInterrupt from None
-        if chosen.casefold() in places:
-            return places[chosen.casefold()]
-        typer.echo(f"Type a number from 1 to {len(answers)}{letters}", err=True)
-
-
-def typed(question: str) -> str:
-    """What a person types at a question; empty for Enter alone."""
-    while True:
-        try:
-            typed = str(_prompt(question, default="", show_default=False, err=True)).strip()
-            typed.encode()  # half a character could not be sent
-            return typed
-        except typer.Abort:
-            raise KeyboardInterrupt from None
-        except UnicodeError:
-            typer.echo("That could not be read: type it again", err=True)
-
-
-def answer(question: str, flag: str, *, can_ask: bool) -> str:
-    """What is typed at a question; raises InputNeeded naming the flag where nobody can be asked."""
-    if not can_ask:
-        raise InputNeeded(f"{question.lower()} is missing", hint=f"pass `{flag}`")
-    return str(_prompt(question, err=True)).strip()
-
-
-def line(question: str, *, can_ask: bool) -> str:
-    """One line from a person, or from a script on stdin."""
-    if can_ask:
+    def answer(self, question: str, flag: str) -> str:
+        """What is typed at a question; InputNeeded names the flag where nobody can be asked."""
+        if not self.can_ask:
+            raise InputNeeded(f"{question.lower()} is missing", hint=f"pass `{flag}`")
         return str(_prompt(question, err=True)).strip()
-    typed = "" if sys.stdin.isatty() else sys.stdin.readline().strip()
-    if not typed:
-        raise InputNeeded(f"{question.lower()} is missing", hint="pipe it in, or use a terminal")
-    return typed
+
+    def line(self, question: str) -> str:
+        """One line from a person, or from a script on stdin."""
+        if self.can_ask:
+            return str(_prompt(question, err=True)).strip()
+        typed = "" if sys.stdin.isatty() else sys.stdin.readline().strip()
+        if not typed:
+            raise InputNeeded(
+                f"{question.lower()} is missing", hint="pipe it in, or use a terminal"
+            )
+        return typed
+
+    def secret(self, what: str, variable: str, flag: str) -> str:
+        """A secret typed without echo; InputNeeded names the variable and the flag."""
+        secret = ""
+        if self.can_ask:
+            secret = str(_prompt(what, hide_input=True, err=True)).strip()
+            keep(secret)
+        if not secret:
+            raise InputNeeded(
+                f"no {what} was given",
+                hint=f"set {variable}, or pipe it in with `{flag}`",
+            )
+        return secret
 
 
 def given(variable: str, flag: str, *, from_stdin: bool) -> str:
@@ -117,20 +142,6 @@ def given(variable: str, flag: str, *, from_stdin: bool) -> str:
     keep(secret)
     if not secret:
         raise InputNeeded("stdin ended before the secret", hint=f"pipe it in with `{flag}`")
-    return secret
-
-
-def secret(what: str, variable: str, flag: str, *, can_ask: bool) -> str:
-    """A secret typed without echo."""
-    secret = ""
-    if can_ask:
-        secret = str(_prompt(what, hide_input=True, err=True)).strip()
-        keep(secret)
-    if not secret:
-        raise InputNeeded(
-            f"no {what} was given",
-            hint=f"set {variable}, or pipe it in with `{flag}`",
-        )
     return secret
 
 
@@ -169,17 +180,3 @@ def _nothing_done() -> Iterator[None]:
         yield
     except (KeyboardInterrupt, typer.Abort):
         raise Interrupted("interrupted; nothing was changed", hint=None) from None
-
-
-def say(text: str) -> None:
-    """Tell a person something; an address stays in one piece, so that it can be copied."""
-    text = redacted(text)
-    progress.clear()
-    if " " in text.strip() and sys.stderr.isatty():
-        from productive_sage.terminal import render
-
-        step = re.match(r" +\w+  ", text)
-        first = step[0] if step else ""
-        render.paragraph(text[len(first) :], first, " " * len(first))
-    else:
-        print(text, file=sys.stderr, flush=True)
