@@ -1,7 +1,7 @@
 """Measure the house: its lines, rooms, imports between them, and the largest things in it.
 
 It reads the files beside it alone, so that it can be put into an older checkout too. Prints one
-figure a line; what a copied invoice costs is in tests/test_calls.py.
+figure a line; what a copied invoice costs is in tests/copying/test_calls.py.
 """
 
 import ast

@@ -23,7 +23,7 @@ from productive_sage.sandbox.books import Books
 from productive_sage.sandbox.run import environment
 from productive_sage.signin.vault import ProductiveSignIn, Vault
 from tests.conftest import sage_sign_in
-from tests.multiply import Plan, World, quick_settlements
+from tests.harness.multiply import Plan, World, quick_settlements
 
 DOCUMENTS, NOTES = 10_000, 700
 CALLS, MEGABYTES = 60, 150

@@ -1,0 +1,309 @@
+"""Many documents at once: selected, planned, agreed to, reported, and tried again."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from productive_sage.sandbox import Sandbox
+from tests.conftest import Psage, copies, writes
+from tests.harness.processes import Hold, kill, share_the_keyring, started
+
+OTHERS = ("--no-tax", "--no-pdf")
+YES = ("copy-invoice", "--all-uncopied", "--yes", *OTHERS)
+
+
+def posted(sandbox: Sandbox, path: str) -> int:
+    return sum(call == f"POST {path}" for call in writes(sandbox))
+
+
+def uncopied(psage: Psage, *more: str) -> set[str]:
+    """What the register says is not copied, of invoices."""
+    rows = psage("list", "--not-copied", "--json", *more).json["documents"]
+    return {str(row["productive_id"]) for row in rows if row["kind"] == "invoice"}
+
+
+@pytest.fixture
+def consenting(answers: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Somebody at a terminal who says yes; what they were asked."""
+    asked: list[str] = []
+
+    def confirm(question: str, **_more: Any) -> bool:
+        asked.append(question)
+        return True
+
+    monkeypatch.setattr(typer, "confirm", confirm)
+    return asked
+
+
+# --- what is selected
+
+
+def test_every_invoice_without_a_copy_is_copied_once(services: Sandbox, psage: Psage) -> None:
+    open_ones = uncopied(psage)
+
+    first = psage(*YES, "--json")
+    again = psage(*YES, "--json")
+
+    created = {one["productive_id"] for one in first.results if one["action"] == "created"}
+    refused = {one["productive_id"] for one in first.results if one["action"] == "refused"}
+    assert created | refused - {None} == open_ones  # one that cannot be read has but a number
+    assert len(created) > 5
+    for key in created:
+        assert len(copies(services, key)) == 1
+    assert {one["productive_id"] for one in again.results} == refused
+
+
+def test_a_month_and_a_company_narrow_it(services: Sandbox, psage: Psage) -> None:
+    wanted = uncopied(psage, "--month", "2026-02", "--company", "Juniper Street Coffee Ltd")
+
+    result = psage(
+        *YES, "--month", "2026-02", "--company", "juniper street coffee ltd", "--dry-run", "--json"
+    )
+
+    assert {one["productive_id"] for one in result.results} == wanted != set()
+    assert writes(services) == []
+
+
+def test_the_oldest_come_first_and_no_more_than_the_limit(services: Sandbox, psage: Psage) -> None:
+    rows = psage("list", "--not-copied", "--json").json["documents"]
+    oldest = sorted(row["date"] for row in rows if row["kind"] == "invoice" and row["date"])[:2]
+
+    result = psage(*YES, "--limit", "2", "--dry-run", "--json")
+
+    dates = {row["productive_id"]: row["date"] for row in rows}
+    assert [dates[one["productive_id"]] for one in result.results] == oldest
+
+
+def test_what_is_copied_already_is_not_selected(services: Sandbox, psage: Psage) -> None:
+    assert psage("copy-invoice", "123", *OTHERS).code == 0
+    services.clear_calls()
+
+    psage(*YES, "--company", "Juniper Street Coffee Ltd")
+
+    assert len(copies(services, "123")) == 1
+
+
+def test_nothing_left_is_said_and_is_no_failure(services: Sandbox, psage: Psage) -> None:
+    result = psage(*YES, "--month", "2020-01")
+
+    assert (result.code, result.out) == (0, "no invoice of these is left to copy\n")
+
+
+def test_credit_notes_are_selected_by_their_own_command(services: Sandbox, psage: Psage) -> None:
+    assert psage("copy-invoice", "111", *OTHERS).code == 0
+
+    result = psage("credit-note", "--all-uncopied", "--yes", "--no-pdf", "--json")
+
+    assert "110" in {one["productive_id"] for one in result.results if one["action"] == "created"}
+    assert {call for call in writes(services) if call == "POST /sales_invoices"} == {
+        "POST /sales_invoices"
+    }
+    assert posted(services, "/sales_invoices") == 1
+
+
+# --- who agrees
+
+
+def test_a_script_has_to_say_yes(services: Sandbox, psage: Psage) -> None:
+    result = psage("copy-invoice", "--all-uncopied", *OTHERS, "--json")
+
+    assert (result.code, result.json["error"]["code"]) == (2, "input_needed")
+    assert "--yes" in result.json["error"]["hint"]
+    assert writes(services) == []
+
+
+def test_a_person_sees_the_plan_and_agrees_before_anything_is_sent(
+    services: Sandbox, psage: Psage, consenting: list[str]
+) -> None:
+    command = ("copy-invoice", "--all-uncopied", "--month", "2026-02", "--create-customer")
+
+    result = psage(*command, *OTHERS)
+
+    assert len(consenting) == 1
+    assert consenting[0].startswith("Copy ")
+    plan = result.err
+    assert "INV-2026-023" in plan
+    assert "(new)" in plan
+    assert "would be copied" in plan
+    assert "writes to Sage, about 1 minute" in plan
+    assert posted(services, "/sales_invoices") > 1
+
+
+def test_a_person_who_says_no_sends_nothing(
+    services: Sandbox, psage: Psage, answers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(typer, "confirm", lambda *_args, **_more: False)
+
+    result = psage("copy-invoice", "--all-uncopied", "--create-customer", *OTHERS)
+
+    assert result.code == 4
+    assert writes(services) == []
+
+
+def test_what_was_asked_for_the_plan_is_not_asked_again(
+    services: Sandbox, psage: Psage, answers: list[str], consenting: list[str]
+) -> None:
+    answers += ["1", "1"]  # the customer, and the tax rate
+
+    result = psage(
+        "copy-invoice", "--all-uncopied", "--company", "Northwind Traders Ltd", "--no-pdf"
+    )
+
+    assert answers == []
+    assert result.err.count("Who is billed in Sage for Northwind Traders Ltd?") == 1
+    assert posted(services, "/sales_invoices") >= 1
+
+
+def test_a_customer_two_plans_make_is_made_once(
+    services: Sandbox, psage: Psage, consenting: list[str]
+) -> None:
+    company = services.agency.add_company("Harbour Lights Ltd")
+    bills = [
+        services.agency.add_invoice(company_id=company, lines=[{"unit_price": "10.00"}])
+        for _ in range(3)
+    ]
+
+    result = psage(
+        "copy-invoice",
+        "--all-uncopied",
+        "--company",
+        "Harbour Lights Ltd",
+        "--create-customer",
+        *OTHERS,
+        "--json",
+    )
+
+    assert [len(copies(services, bill)) for bill in bills] == [1, 1, 1]
+    assert posted(services, "/contacts") == 1
+    assert [one["customer"]["created"] for one in result.results] == [True, False, False]
+
+
+# --- the report
+
+
+@pytest.mark.parametrize("ending", ["csv", "json"])
+def test_a_report_tells_of_every_document_and_its_failures_are_tried_again(
+    services: Sandbox, psage: Psage, tmp_path: Path, ending: str
+) -> None:
+    report = tmp_path / f"march.{ending}"
+    services.fault("status", method="POST", path="/sales_invoices", nth=2, status=422)
+
+    first = psage("copy-invoice", "101", "123", "124", *OTHERS, "--report", str(report), "--json")
+    told = read(report)
+    again = psage("copy-invoice", "--retry-failed", str(report), "--yes", *OTHERS, "--json")
+
+    assert first.code == 6
+    assert [one["productive_id"] for one in told] == ["101", "123", "124"]
+    (failed,) = [one["productive_id"] for one in told if one["action"] == "refused"]
+    assert [one["productive_id"] for one in again.results] == [failed]
+    assert again.code == 0
+    for key in ("101", "123", "124"):
+        assert len(copies(services, key)) == 1
+
+
+def read(report: Path) -> list[dict[str, Any]]:
+    text = report.read_text(encoding="utf-8-sig")
+    if report.suffix == ".csv":
+        return list(csv.DictReader(text.splitlines()))
+    results: list[dict[str, Any]] = json.loads(text)["results"]
+    return results
+
+
+def test_an_interrupted_run_is_reported_too(
+    services: Sandbox, psage: Psage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = tmp_path / "march.json"
+    services.fault("status", method="POST", path="/sales_invoices", nth=2, times=99, status=401)
+
+    psage("copy-invoice", "101", "123", "124", *OTHERS, "--report", str(report))
+
+    assert [one["action"] for one in read(report)][:1] == ["created"]
+    assert len(read(report)) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("report.txt", "ends neither"), ("nowhere/report.csv", "cannot be written")],
+)
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_sent(
+    services: Sandbox, psage: Psage, tmp_path: Path, name: str, words: str
+) -> None:
+    result = psage("copy-invoice", "123", *OTHERS, "--report", str(tmp_path / name))
+
+    assert result.code == 2
+    assert words in result.err
+    assert writes(services) == []
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"results": [1]}', "a,b\n1,2\n"])
+@pytest.mark.parametrize("ending", ["csv", "json"])
+def test_what_is_no_report_is_refused(
+    services: Sandbox, psage: Psage, tmp_path: Path, content: str, ending: str
+) -> None:
+    report = tmp_path / f"x.{ending}"
+    report.write_text(content)
+
+    result = psage("copy-invoice", "--retry-failed", str(report), "--yes", *OTHERS)
+
+    assert (result.code, "is no report of psage" in result.err) == (2, True)
+    assert writes(services) == []
+
+
+# --- what does not go together
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("123", "--all-uncopied"),
+        ("123", "--month", "2026-02"),
+        ("--month", "2026-02"),
+        ("--all-uncopied", "--month", "2026-02", "--since", "2026-02-01"),
+        ("--all-uncopied", "--since", "2026-03-01", "--until", "2026-02-01"),
+        ("--all-uncopied", "--retry-failed", "x.csv"),
+        ("--all-uncopied", "--month", "March"),
+        (),
+    ],
+)
+def test_a_selection_that_says_two_things_is_a_usage_error(
+    services: Sandbox, psage: Psage, words: tuple[str, ...]
+) -> None:
+    result = psage("copy-invoice", *words, "--yes", *OTHERS, "--json")
+
+    assert (result.code, result.json["error"]["code"]) == (2, "usage")
+    assert writes(services) == []
+
+
+# --- killed
+
+
+@pytest.fixture
+def apart(sandbox: Sandbox, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    share_the_keyring(sandbox, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("nth", [1, 3])
+def test_a_batch_killed_at_a_posting_is_continued_by_the_same_command(
+    apart: None, services: Sandbox, psage: Psage, nth: int, when: str
+) -> None:
+    command = (*YES, "--company", "Harbour Lights Ltd")
+    company = services.agency.add_company("Harbour Lights Ltd")
+    wanted = [
+        services.agency.add_invoice(company_id=company, lines=[{"unit_price": "10.00"}])
+        for _ in range(4)
+    ]
+    posting = Hold(services, nth, method="POST", path="/sales_invoices", when=when)
+    with posting as hold, started(*command) as process:
+        hold.reached(process)
+        kill(process)
+        hold.lose()
+
+    result = psage(*command, "--json")
+
+    assert result.code == 0
+    assert [len(copies(services, key)) for key in wanted] == [1] * len(wanted)
