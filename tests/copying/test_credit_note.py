@@ -140,7 +140,7 @@ def test_people_see_how_much_is_set_against_the_invoice(copied: Sandbox, psage: 
     (note,) = notes(copied)
     assert result.code == 0
     assert "Credit note" in result.out
-    assert f"{note['total_amount']:.2f} GBP is set against the credited invoice" in result.out
+    assert f"{note['total_amount']:,.2f} GBP is set against the credited invoice" in result.out
 
 
 def test_productive_is_told_and_gives_its_pdf(copied: Sandbox, psage: Psage) -> None:
