@@ -55,6 +55,17 @@ def test_a_value_the_services_do_not_know_is_refused_and_nothing_written(
     assert not (home / "default.toml").exists()
 
 
+def test_a_day_is_one_before_anything_is_asked(
+    connected: Sandbox, psage: Psage, home: Path, answers: list[str]
+) -> None:
+    result = psage("configure", "--sync-payments", "--sync-payments-from", "31.1.2026")
+
+    assert result.code == 2
+    assert "`--sync-payments-from 31.1.2026` is not a date" in result.err
+    assert connected.calls() == []
+    assert not (home / "default.toml").exists()
+
+
 def test_all_wrong_answers_are_told_together(connected: Sandbox, psage: Psage, home: Path) -> None:
     result = psage(
         "configure", "--default-ledger", "7500", "--default-tax-rate", "NO", "--pdf", "x"

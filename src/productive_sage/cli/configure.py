@@ -18,10 +18,13 @@ from productive_sage.terminal import asking
 if TYPE_CHECKING:
     from productive_sage.config import Home
     from productive_sage.desk import Desk
+    from productive_sage.models import Notice
     from productive_sage.settings import Settings
 
-from productive_sage.cli.common import Json, offered, one_of, output
+from productive_sage.cli.common import Json, a_day, offered, one_of, output
 
+Rows = dict[str, tuple[str, str]]
+"""Value and source of each setting, as `setup.configure.shown` gives them."""
 _COMPLETED = {"account": "ledger accounts", "tax rate": "tax rates"}
 
 
@@ -69,58 +72,88 @@ def configure(
 
     Example: psage configure --default-ledger 4000 --map-item "Design=DESIGN"
     """
-    from dataclasses import asdict
-
-    from productive_sage import config
-    from productive_sage.setup import configure as by_flags
-    from productive_sage.setup import questions
-    from productive_sage.terminal import render, tables
-
     home = current.home()
     settings = current.settings(home)
-    said = {key: value for key, value in said.items() if value not in (None, [])}
-    notice = former = None
+    said = dict(_given(said))
     can_ask = current.can_ask and not as_json
     if not said and can_ask and not show:
         _walk(home, settings)
         return
-    if not (show and not said):
+    former = notice = None
+    if said or not show:
         if can_ask and not (settings.default_ledger_account or said.get("default_ledger_account")):
             said["default_ledger_account"] = _ledger_asked(home, settings)
-        copied = _copied(home) if said.get("numbering") else 0
-        with ExitStack() as stack:
-            stack.enter_context(current.run_lock(home))
-            before, _ = config.load(home.config, os.environ)
-            former = by_flags.shown(home.config, before, os.environ, _names(home, before))
-            desk = current.clients(home, before, stack)
-            by_flags.configure(home.config, before, said, desk)
-        settings, _ = config.load(home.config, os.environ)
-        notice = questions.numbering_notice(before.numbering, settings.numbering, copied)
-    rows = by_flags.shown(home.config, settings, os.environ, _names(home, settings))
+        settings, former, notice = _set(home, said)
     with output():
-        if as_json:
-            render.document(
-                "configure",
-                current.profile,
-                exit_code=0,
-                settings=asdict(settings),
-                sources={key: source for key, (_, source) in rows.items()},
-                file=str(home.config),
-                warnings=[asdict(notice)] if notice else [],
-            )
-            return
-        if former is not None and not current.quiet:
-            tables.changed_settings(former, rows)
-        elif not current.quiet:
-            if current.verbose:
-                tables.settings(rows)
-            else:
-                where = config.sources(home.config, os.environ)
-                tables.settings_in_words(told(settings, _names(home, settings), where))
-            there = "" if home.config.exists() else ", which is not there yet"
-            print(f"file: {home.config}{there}", file=sys.stderr)
-        if notice:
-            render.warning(notice.message)
+        _print(home, settings, former, notice, as_json=as_json)
+
+
+def _given(said: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What was said by flags; a day is one before anything is asked. Raises UsageProblem."""
+    for key, value in said.items():
+        flag = SETTINGS[key].flag
+        if value not in (None, []) and flag:
+            yield key, a_day(flag.name, value) if SETTINGS[key].holds == "date" else value
+
+
+def _set(home: "Home", said: dict[str, Any]) -> tuple["Settings", Rows, "Notice | None"]:
+    """Write what was said; the settings now, how they read before, and what it means for copies."""
+    from productive_sage import config
+    from productive_sage.setup import configure as by_flags
+    from productive_sage.setup import questions
+
+    copied = _copied(home) if said.get("numbering") else 0
+    with ExitStack() as stack:
+        stack.enter_context(current.run_lock(home))
+        before, _ = config.load(home.config, os.environ)
+        former = by_flags.shown(home.config, before, os.environ, _names(home, before))
+        desk = current.clients(home, before, stack)
+        by_flags.configure(home.config, before, said, desk)
+    settings, _ = config.load(home.config, os.environ)
+    notice = questions.numbering_notice(before.numbering, settings.numbering, copied)
+    return settings, former, notice
+
+
+def _print(
+    home: "Home",
+    settings: "Settings",
+    former: Rows | None,
+    notice: "Notice | None",
+    *,
+    as_json: bool,
+) -> None:
+    """The settings, or what of them changed where they read `former` before."""
+    from dataclasses import asdict
+
+    from productive_sage import config
+    from productive_sage.setup import configure as by_flags
+    from productive_sage.terminal import render, tables
+
+    names = _names(home, settings)
+    rows = by_flags.shown(home.config, settings, os.environ, names)
+    if as_json:
+        render.document(
+            "configure",
+            current.profile,
+            exit_code=0,
+            settings=asdict(settings),
+            sources={key: source for key, (_, source) in rows.items()},
+            file=str(home.config),
+            warnings=[asdict(notice)] if notice else [],
+        )
+        return
+    if former is not None and not current.quiet:
+        tables.changed_settings(former, rows)
+    elif not current.quiet:
+        if current.verbose:
+            tables.settings(rows)
+        else:
+            where = config.sources(home.config, os.environ)
+            tables.settings_in_words(told(settings, names, where))
+        there = "" if home.config.exists() else ", which is not there yet"
+        print(f"file: {home.config}{there}", file=sys.stderr)
+    if notice:
+        render.warning(notice.message)
 
 
 def _names(home: "Home", settings: "Settings") -> dict[str, str]:

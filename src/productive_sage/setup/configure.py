@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from productive_sage.setup.choices import (
 from productive_sage.text import one_line
 
 Said = Mapping[str, Any]
-"""What was said on the command line, by the key of its setting; an empty value removes."""
+"""What was said on the command line, by the key of its setting; an empty text removes."""
 _Desk = Callable[[], Desk]
 """Opens both services; called only where an answer needs it."""
 
@@ -69,7 +69,7 @@ def _steps(said: Said, settings: Settings, desk: _Desk) -> Iterator[Callable[[],
         elif one.holds == "yes or no":
             yield partial(_switch, key, said, settings)
         elif one.holds == "date":
-            yield partial(_day, one, value)
+            yield partial(dict, {(key,): (value, "")})
         elif one.holds == "account":
             yield partial(_ledger, desk, value)
         elif one.holds == "tax rate":
@@ -112,16 +112,6 @@ def _switch(key: str, said: Said, settings: Settings) -> Changes:
             hint="add `--sync-payments-from DATE`, for example the day of the switch-over",
         )
     return {(key,): (said[key], "")}
-
-
-def _day(setting: Setting, value: str) -> Changes:
-    try:
-        return {(setting.key,): (date.fromisoformat(value), "")}
-    except ValueError:
-        raise UsageProblem(
-            f"`{setting.flag and setting.flag.name} {value}` is not a date",
-            hint="write it like 2026-01-31",
-        ) from None
 
 
 def _one(options: Sequence[Option], wanted: str, kind: str) -> Option:
