@@ -1,5 +1,6 @@
 """The pure part: tables for what was decided, Hypothesis for what must always hold."""
 
+from productive_sage.copying import versions
 import html
 import re
 from dataclasses import replace
@@ -481,7 +482,7 @@ def test_an_unchanged_source_says_the_same_however_its_numbers_are_written() -> 
     other = plan(an_invoice(a_line("30.00", quantity="6", unit_price="5.00")))
 
     where: Any = {"company": "1", "country": "GB", "charged": Decimal(0)}
-    says = [merge.said_by(draft, "C", **where) for draft in (one, same, other)]
+    says = [versions.said_by(draft, "C", **where) for draft in (one, same, other)]
     assert says[0] == says[1] != says[2]
 
 

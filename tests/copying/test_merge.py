@@ -1,5 +1,6 @@
 """What becomes of a copy on an update: the three versions, field by field. Pure."""
 
+from productive_sage.copying import versions
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -8,7 +9,8 @@ from typing import Any
 import pytest
 
 from productive_sage.copying import merge
-from productive_sage.copying.merge import Merged, Written
+from productive_sage.copying.merge import Merged
+from productive_sage.copying.versions import Written
 from productive_sage.models import INVOICE, Draft, DraftLine, SageDocument, SageLine
 
 _LINE = DraftLine(
@@ -92,8 +94,8 @@ def edited(document: SageDocument, line: int = 0, **changes: Any) -> SageDocumen
 
 def written(plan: Draft | None = None) -> Written:
     plan = plan or draft()
-    said = merge.said_by(plan, "C1", **WHERE)
-    return Written(said, merge.held_in(in_sage(plan)))
+    said = versions.said_by(plan, "C1", **WHERE)
+    return Written(said, versions.held_in(in_sage(plan)))
 
 
 def merged(
@@ -104,7 +106,7 @@ def merged(
     customer: str = "C1",
     overwrite: bool = False,
 ) -> Merged:
-    said = merge.said_by(now, customer, **WHERE)
+    said = versions.said_by(now, customer, **WHERE)
     rates = {"STANDARD": Decimal(20), "LOWER": Decimal(5), "ZERO": Decimal(0)}
     return merge.merge(now, said, present, before, percent=rates.__getitem__, overwrite=overwrite)
 
@@ -324,7 +326,7 @@ def test_what_nobody_knows_who_changed_is_for_a_person() -> None:
 
 def test_what_sage_did_not_take_as_planned_is_sent_again() -> None:
     wrong = edited(in_sage(draft()), quantity=Decimal(9), net=Decimal("450.00"))
-    before = Written(written().said, merge.held_in(wrong), is_as_planned=False)
+    before = Written(written().said, versions.held_in(wrong), is_as_planned=False)
 
     found = merged(draft(), wrong, before)
 

@@ -9,11 +9,11 @@ from productive_sage.copying import (
     after,
     doubles,
     drafts,
-    merge,
+    versions,
 )
 from productive_sage.copying.crediting import Credited
 from productive_sage.copying.customers import Customers
-from productive_sage.copying.merge import Version, Written
+from productive_sage.copying.versions import Version, Written
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     AlreadyCopied,
@@ -268,7 +268,7 @@ def _as_made(document: SageDocument) -> str | None:
     if document.made_at is None or document.changed_at != document.made_at:
         return None
     nothing = Version({}, ())
-    return Written(nothing, merge.held_in(document), is_as_planned=False).as_text()
+    return Written(nothing, versions.held_in(document), is_as_planned=False).as_text()
 
 
 def _copies(desk: Desk, kind: Kind, search: str) -> dict[str, list[tuple[int, str]]]:

@@ -2,14 +2,14 @@
 
 from dataclasses import asdict, replace
 
-from productive_sage.copying import after, crediting, doubles, drafts, merge, send
+from productive_sage.copying import after, crediting, doubles, drafts, send, versions
 from productive_sage.copying.adopt import Copies, Found, copied_elsewhere, living_copy
 from productive_sage.copying.contacts import NewCustomer
 from productive_sage.copying.customers import Customers
-from productive_sage.copying.merge import Written
 from productive_sage.copying.order import Order
 from productive_sage.copying.plan import Plan, Planner
 from productive_sage.copying.send import shown
+from productive_sage.copying.versions import Written
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     RefusedBySage,
@@ -105,7 +105,7 @@ class Carrier:
         """Leave a copy as it is; a PDF that changed in Productive is still replaced."""
         desk = self._desk
         # Both sides may have made the same change.
-        own = merge.own_part(merge.held_in(present), plan.theirs)
+        own = versions.own_part(versions.held_in(present), plan.theirs)
         written = Written(plan.said, own).as_text()
         if written != link.written:
             desk.store.copies.change(link, written=written)
@@ -177,7 +177,7 @@ class Carrier:
             sage_id=plan.link.sage_id if plan.link else "",
             tax_rate_id=draft.tax_rate_id,
             said=asdict(plan.said_of(contact)),
-            before=asdict(merge.held_in(plan.present)) if plan.present else None,
+            before=asdict(versions.held_in(plan.present)) if plan.present else None,
             theirs=plan.theirs,
             expected=drafts.expectation(draft),
             pending=(*sorted(pending | ({"allocate"} if plan.credited else set())),),

@@ -9,62 +9,25 @@ A version is text by field, so that it can be kept; amounts are compared exactly
 each is written in one way only.
 """
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import zip_longest
-from typing import Any, Self
 
 from productive_sage import money
-from productive_sage.models import Draft, DraftLine, Kind, SageDocument, SageLine
-
-Fields = Mapping[str, str]
-_EXTRA = "a line only Sage has"
-_TYPE = "goods or services"
-_FIGURES = ("quantity", "unit_price", "discount_amount", "net_amount")
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """A document as one side has it."""
-
-    document: Fields
-    """`customer` (an id), `date`, `due date`, `number`, `address`; what it leaves to Sage lacks.
-
-    Productive's names the `company` as well.
-    """
-    lines: tuple[Fields, ...]
-    """Each with its `id` there; Productive's with the `service type`, by which it is booked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What psage last wrote: as Productive said it, and as Sage then held it, line by line."""
-
-    said: Version
-    held: Version
-    is_as_planned: bool = True
-    """False where Sage's answer was not what was sent, so that it has to be sent again."""
-
-    def as_text(self) -> str:
-        """As the store keeps it."""
-        versions = {
-            name: {"document": dict(one.document), "lines": [dict(line) for line in one.lines]}
-            for name, one in (("said", self.said), ("held", self.held))
-        }
-        return json.dumps({**versions, "is_as_planned": self.is_as_planned})
-
-    @classmethod
-    def from_text(cls, text: str) -> Self:
-        """What `as_text` gave."""
-        known = json.loads(text)
-        return cls(version(known["said"]), version(known["held"]), known["is_as_planned"])
-
-
-def version(known: Mapping[str, Any]) -> Version:
-    """A version out of JSON."""
-    return Version(known["document"], tuple(known["lines"]))
+from productive_sage.copying.versions import (
+    EXTRA,
+    TYPE,
+    Fields,
+    Version,
+    Written,
+    amount_text,
+    held_in,
+    line_amount,
+    of_draft,
+    of_sage,
+)
+from productive_sage.models import Draft, DraftLine, SageDocument, SageLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,146 +70,11 @@ class Merged:
         return [
             (one.line_id, one.field, one.written or "")
             for one in self.kept
-            if one.written is not None or one.name == _EXTRA
+            if one.written is not None or one.name == EXTRA
         ]
 
 
 # --- the three versions
-
-
-def said_by(
-    draft: Draft, customer: str, *, company: str, country: str, charged: Decimal
-) -> Version:
-    """What Productive says now; `customer` is the contact to bill, empty for one still to be made.
-
-    `country` is where the customer is, on which the tax hung, `charged` Productive's own tax.
-    Fields Productive leaves to Sage are not in it.
-    """
-    document = {
-        "customer": customer,
-        "company": company,
-        "country": country,
-        "charged": money.text(charged),
-        "date": draft.invoiced_on.isoformat(),
-    }
-    if draft.due_on:
-        document["due date"] = draft.due_on.isoformat()
-    if draft.number is not None:
-        document["number"] = draft.number
-    if draft.address:
-        document["address"] = ", ".join(draft.address.values())
-    return Version(document, tuple(map(_of_draft, draft.lines)))
-
-
-def held_in(document: SageDocument) -> Version:
-    """What Sage holds."""
-    fields = {
-        "customer": document.contact_id,
-        "date": document.invoiced_on.isoformat() if document.invoiced_on else "",
-        "due date": document.due_on.isoformat() if document.due_on else "",
-        "number": document.number,
-        "address": document.address,
-    }
-    return Version(fields, tuple(map(_of_sage, document.lines)))
-
-
-def as_sent(kind: Kind, body: Mapping[str, Any], held: Version) -> Version | None:
-    """What Sage was sent, by the object of a POST or PUT, with the ids of the lines it holds.
-
-    For a write whose answer was lost: somebody may have changed the document since. None where Sage
-    holds another number of lines.
-    """
-    if len(body[kind.lines]) != len(held.lines):
-        return None
-    names = {
-        "customer": "contact_id",
-        "date": "date",
-        "due date": "due_date",
-        "number": kind.number,
-    }
-    document = {name: str(body[key]) for name, key in names.items() if key in body}
-    rows = [
-        {
-            **there,
-            "description": sent["description"],
-            "amount": _priced(*(Decimal(sent[name]) for name in _FIGURES)),
-            "net": _text(Decimal(sent["net_amount"])),
-            "tax rate": sent.get("tax_rate_id", ""),
-            "tax": _text(Decimal(sent["tax_amount"])) if "tax_amount" in sent else there["tax"],
-            "ledger account": sent["ledger_account_id"],
-            "item": sent.get("service_id") or sent.get("product_id") or "",
-            _TYPE: sent.get("eu_goods_services_type_id", ""),
-        }
-        for sent, there in zip(body[kind.lines], held.lines, strict=True)
-    ]
-    return Version({**held.document, **document}, tuple(rows))
-
-
-def has_arrived(kind: Kind, body: Mapping[str, Any], before: Version, present: Version) -> bool:
-    """Whether anything that an update was to change is as it was to be."""
-    sent = as_sent(kind, body, before)
-    if sent is None or len(before.lines) != len(present.lines):
-        return len(before.lines) != len(present.lines) == len(body[kind.lines])
-    parts = [(before.document, sent.document, present.document)]
-    parts += zip(before.lines, sent.lines, present.lines, strict=True)
-    return any(was[name] != wanted[name] == now[name] for was, wanted, now in parts for name in was)
-
-
-def _of_draft(line: DraftLine) -> Fields:
-    return {
-        "id": line.source_id,
-        "description": line.description,
-        "amount": _amount(line),
-        "net": _text(line.net),
-        "tax rate": line.tax_rate_id or "",
-        "tax": _text(line.tax),
-        "ledger account": line.ledger_account_id,
-        "item": line.item[1] if line.item else "",
-        _TYPE: line.goods_or_services or "",
-        "service type": line.service_type_id,
-    }
-
-
-def _of_sage(line: SageLine) -> Fields:
-    return {
-        "id": line.id,
-        "description": line.description,
-        "amount": _amount(line),
-        "net": _text(line.net),
-        "tax rate": line.tax_rate_id,
-        "tax": _text(line.tax),
-        "ledger account": line.ledger_account_id,
-        "item": line.item[1] if line.item else "",
-        _TYPE: line.goods_or_services,
-    }
-
-
-def _text(value: Decimal) -> str:
-    return money.text(value.normalize())
-
-
-def _amount(line: DraftLine | SageLine) -> str:
-    return _priced(line.quantity, line.unit_price, line.discount, line.net)
-
-
-def _priced(quantity: Decimal, unit_price: Decimal, discount: Decimal, net: Decimal) -> str:
-    less = f" less {_text(discount)}" if discount else ""
-    return f"{_text(quantity)} × {_text(unit_price)}{less} = {_text(net)}"
-
-
-def own_part(held: Version, kept: Sequence[Sequence[str]]) -> Version:
-    """What of a document is psage's work: as it is in Sage, but for what others made of it.
-
-    `kept` as `Merged.theirs` gives it. So their work is known as theirs the next time as well.
-    """
-    theirs = {(line_id, field): wrote for line_id, field, wrote in kept}
-    document = {field: theirs.get(("", field), value) for field, value in held.document.items()}
-    lines = [
-        {field: theirs.get((line["id"], field), value) for field, value in line.items()}
-        for line in held.lines
-        if (line["id"], _EXTRA) not in theirs
-    ]
-    return Version(document, tuple(lines))
 
 
 # --- the comparison
@@ -388,7 +216,7 @@ class _Merge:
             else:
                 yield self._line(n, pair, pair.line, pair.present)
         for line in extra:
-            change = Change(_EXTRA, _shown(line), "", line_id=line.id)
+            change = Change(EXTRA, _shown(line), "", line_id=line.id)
             if self._overwrite:
                 self._changes.append(change)
                 continue
@@ -427,7 +255,7 @@ class _Merge:
         if pair.present is None:
             return
         change = Change("a line Productive has no more", _shown(pair.present), "")
-        is_edited = _of_sage(pair.present) != {**(pair.wrote or {}), "id": pair.present.id}
+        is_edited = of_sage(pair.present) != {**(pair.wrote or {}), "id": pair.present.id}
         (self._conflicts if is_edited and not self._overwrite else self._changes).append(change)
 
     def _add(self, n: int, pair: _Pair, line: DraftLine) -> None:
@@ -439,14 +267,14 @@ class _Merge:
             (self._changes if self._overwrite else self._conflicts).append(change)
 
     def _line(self, n: int, pair: _Pair, line: DraftLine, present: SageLine) -> DraftLine:
-        now, held, merged = _of_draft(line), _of_sage(present), _as_it_is(present)
+        now, held, merged = of_draft(line), of_sage(present), _as_it_is(present)
         then, wrote = pair.then, pair.wrote
         is_rebooked = then is not None and then["service type"] != now["service type"]
 
         def takes(name: str, *, is_amount: bool = False) -> bool:
             """What follows the settings is not new by a change of these: they rewrite no copy."""
             follows = name in ("ledger account", "item") and not is_rebooked
-            if name == _TYPE:  # from none, and to none, it comes by the customer's country
+            if name == TYPE:  # from none, and to none, it comes by the customer's country
                 follows = then is None or bool(then.get(name)) is bool(now[name])
             return self._takes(
                 f"{name} of line {n}",
@@ -476,7 +304,7 @@ class _Merge:
         kind = line.goods_or_services
         if takes("tax rate"):
             merged = replace(merged, tax_rate_id=line.tax_rate_id, goods_or_services=kind)
-        elif now["tax rate"] == held["tax rate"] and takes(_TYPE):
+        elif now["tax rate"] == held["tax rate"] and takes(TYPE):
             merged = replace(merged, goods_or_services=kind)
         return replace(merged, tax=self._tax(n, pair, line, merged, present))
 
@@ -490,13 +318,13 @@ class _Merge:
         else:
             percent = self._percent(merged.tax_rate_id or "")
             tax = money.round_for_sage(merged.net * percent / 100, self._now.currency)
-            then = _text(tax)  # it is the bookkeeper's rate, not a word of Productive's
+            then = amount_text(tax)  # it is the bookkeeper's rate, not a word of Productive's
         if (merged.net, merged.tax_rate_id or "") != (present.net, present.tax_rate_id):
             return tax
         takes = self._takes(
             f"tax of line {n}",
-            now=_text(tax),
-            present=_text(present.tax),
+            now=amount_text(tax),
+            present=amount_text(present.tax),
             then=then,
             wrote=_field(pair.wrote, "tax"),
             line_id=present.id,
@@ -526,4 +354,4 @@ def _as_it_is(line: SageLine) -> DraftLine:
 
 
 def _shown(line: DraftLine | SageLine) -> str:
-    return f"{line.description}: {_amount(line)}"
+    return f"{line.description}: {line_amount(line)}"

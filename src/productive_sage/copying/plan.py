@@ -15,17 +15,17 @@ from productive_sage.copying import (
     crediting,
     drafts,
     matching,
-    merge,
     send,
+    versions,
 )
 from productive_sage.copying.adopt import Copies
 from productive_sage.copying.choosing import GoBack
 from productive_sage.copying.contacts import NewCustomer
 from productive_sage.copying.crediting import Credited
 from productive_sage.copying.customers import Customers
-from productive_sage.copying.merge import Version
 from productive_sage.copying.order import Order
 from productive_sage.copying.rates import Rates
+from productive_sage.copying.versions import Version
 from productive_sage.desk import Desk
 from productive_sage.errors import AlreadyCredited, CustomerDiffers, Refused, TotalsDiffer
 from productive_sage.models import (
@@ -307,6 +307,6 @@ class Planner:
 
 
 def said_by(draft: Draft, invoice: Invoice, contact_id: str, country: str) -> Version:
-    """What Productive says now (see `merge.said_by`)."""
+    """What Productive says now (see `versions.said_by`)."""
     company, charged = invoice.company.id, invoice.tax
-    return merge.said_by(draft, contact_id, company=company, country=country, charged=charged)
+    return versions.said_by(draft, contact_id, company=company, country=country, charged=charged)

@@ -15,8 +15,8 @@ from productive_sage.copying import (
     contacts,
     doubles,
     drafts,
-    merge,
     send,
+    versions,
 )
 from productive_sage.desk import Desk
 from productive_sage.errors import (
@@ -179,9 +179,9 @@ def _settle_update(desk: Desk, intent: CopyIntent, invoice: Invoice | None) -> O
     if link is None or present is None or not is_changeable:
         desk.store.intents.close(intent, "lapsed", "not sent again")
         return None
-    held = merge.held_in(present)
-    before = merge.version(intent.facts.before or {"document": {}, "lines": []})
-    has_arrived = merge.has_arrived(intent.document_kind, intent.payload, before, held)
+    held = versions.held_in(present)
+    before = versions.version(intent.facts.before or {"document": {}, "lines": []})
+    has_arrived = versions.has_arrived(intent.document_kind, intent.payload, before, held)
     if not has_arrived and (held != before or _age(desk, intent) > _KEY_LIFE):
         desk.store.intents.close(intent, "lapsed", "not sent again")
         command = f"psage {link.kind.command} {link.productive_id} --update-existing"

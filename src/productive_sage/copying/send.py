@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from productive_sage import markers
-from productive_sage.copying import after, allocations, drafts, journal, merge
+from productive_sage.copying import after, allocations, drafts, journal, versions
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     CopyGone,
@@ -193,13 +193,13 @@ def record_update(
 
 def _written(intent: CopyIntent, document: SageDocument, *, is_answer: bool) -> str:
     """What is now known to be in Sage, for the comparison of the next update."""
-    held = merge.held_in(document)
+    held = versions.held_in(document)
     if not is_answer:
-        held = merge.as_sent(intent.document_kind, intent.payload, held) or held
+        held = versions.as_sent(intent.document_kind, intent.payload, held) or held
     is_as_planned = not drafts.differences(intent.facts.expected, document)
-    said = merge.version(intent.facts.said)
-    own = merge.own_part(held, intent.facts.theirs)
-    return merge.Written(said, own, is_as_planned).as_text()
+    said = versions.version(intent.facts.said)
+    own = versions.own_part(held, intent.facts.theirs)
+    return versions.Written(said, own, is_as_planned).as_text()
 
 
 def _not_recorded(document: SageDocument, error: PsageError) -> OutcomeUnknown:

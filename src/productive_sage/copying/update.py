@@ -11,10 +11,11 @@ from productive_sage.copying.adopt import Copies
 from productive_sage.copying.contacts import NewCustomer
 from productive_sage.copying.crediting import Credited
 from productive_sage.copying.customers import Customers
-from productive_sage.copying.merge import Merged, Version, Written
+from productive_sage.copying.merge import Merged
 from productive_sage.copying.order import Order
 from productive_sage.copying.plan import Plan, Planner, said_by
 from productive_sage.copying.rates import Rates
+from productive_sage.copying.versions import Version, Written
 from productive_sage.desk import Desk
 from productive_sage.errors import TaxRateInvalid
 from productive_sage.models import Contact, Draft, FieldChange, Invoice, Outcome, SageDocument

@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from productive_sage import money
-from productive_sage.copying.merge import Version, Written
+from productive_sage.copying.versions import Version, Written
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     NotFound,

@@ -32,7 +32,7 @@ class Link:
     number_sent: bool
     """Whether psage gave the number; Sage's own is never changed."""
     written: str | None
-    """What psage last wrote, as `merge.Written` reads it; None where that is not known."""
+    """What psage last wrote, as `versions.Written` reads it; None where that is not known."""
     pending: frozenset[str]
     """What is left to do after the copy: `allocate`, `mark`, `number`, `pdf`; and `created` or
     `updated` until the run that did it has said so."""

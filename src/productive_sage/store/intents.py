@@ -41,7 +41,7 @@ class CopyFacts:
     """Of the contact."""
     tax_rate_id: str = ""
     said: Mapping[str, Any] = field(default_factory=dict)
-    """What Productive says, as a `merge.Version`."""
+    """What Productive says, as a `versions.Version`."""
     expected: Mapping[str, Any] = field(default_factory=dict)
     """What Sage must answer (see `drafts.expectation`)."""
     pending: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ class CopyFacts:
     sage_id: str = ""
     """The copy that an update changes."""
     before: Mapping[str, Any] | None = None
-    """What an update found in Sage, as a `merge.Version`."""
+    """What an update found in Sage, as a `versions.Version`."""
     theirs: Sequence[tuple[str, str, str]] = ()
     """What of it stays as the bookkeeper made it (see `Merged.theirs`)."""
     credited_sage_id: str | None = None
