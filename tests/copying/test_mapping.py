@@ -1,6 +1,5 @@
 """The pure part: tables for what was decided, Hypothesis for what must always hold."""
 
-from productive_sage.copying import versions
 import html
 import re
 from dataclasses import replace
@@ -13,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from productive_sage import markers, richtext
-from productive_sage.copying import drafts, matching, merge
+from productive_sage.copying import drafts, matching, versions
 from productive_sage.errors import AmountsUnclear
 from productive_sage.models import (
     INVOICE,

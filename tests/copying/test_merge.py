@@ -1,6 +1,5 @@
 """What becomes of a copy on an update: the three versions, field by field. Pure."""
 
-from productive_sage.copying import versions
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -8,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from productive_sage.copying import merge
+from productive_sage.copying import merge, versions
 from productive_sage.copying.merge import Merged
 from productive_sage.copying.versions import Written
 from productive_sage.models import INVOICE, Draft, DraftLine, SageDocument, SageLine
