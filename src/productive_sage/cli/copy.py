@@ -53,8 +53,6 @@ PdfFile = Annotated[
         help="The PDF of the one document, where Productive's API shows none.",
     ),
 ]
-
-
 AllUncopied = Annotated[
     bool, typer.Option("--all-uncopied", help="Every document that has no copy in Sage yet.")
 ]
@@ -183,9 +181,6 @@ def copy_invoice(
     """
     from productive_sage.copying.order import Order
 
-    exclude("--update-existing", update_existing, "--create-new", create_new)
-    if overwrite and not update_existing:
-        raise UsageProblem("`--overwrite` goes with `--update-existing`")
     exclude("--tax-rate", tax_rate is not None, "--no-tax", no_tax)
     exclude("--customer", customer is not None, "--create-customer", create_customer)
     if remember and customer is None:
@@ -204,7 +199,7 @@ def copy_invoice(
         remember=remember,
         tax_rate=tax_rate,
         no_tax=no_tax,
-        again="update" if update_existing else "new" if create_new else None,
+        again=_again(update_existing, create_new, overwrite=overwrite),
         overwrite=overwrite,
         with_pdf=not no_pdf,
         pdf=_handed_pdf(pdf_file, no_pdf=no_pdf),
@@ -260,9 +255,6 @@ def credit_note(
     from productive_sage.copying.order import Order
     from productive_sage.models import CREDIT_NOTE
 
-    exclude("--update-existing", update_existing, "--create-new", create_new)
-    if overwrite and not update_existing:
-        raise UsageProblem("`--overwrite` goes with `--update-existing`")
     exclude("--tax-rate", tax_rate is not None, "--no-tax", no_tax)
     batch = _Batch(all_uncopied, month, since, until, company, limit, report, retry_failed, yes)
     batch.check(ids or ())
@@ -274,12 +266,20 @@ def credit_note(
         customer=customer,
         tax_rate=tax_rate,
         no_tax=no_tax,
-        again="update" if update_existing else "new" if create_new else None,
+        again=_again(update_existing, create_new, overwrite=overwrite),
         overwrite=overwrite,
         with_pdf=not no_pdf,
         pdf=_handed_pdf(pdf_file, no_pdf=no_pdf),
     )
     _copy(order, batch, dry_run=dry_run, as_json=as_json)
+
+
+def _again(update_existing: bool, create_new: bool, *, overwrite: bool) -> str | None:
+    """What is wanted of a document that has a copy: `update`, `new`, or None to ask."""
+    exclude("--update-existing", update_existing, "--create-new", create_new)
+    if overwrite and not update_existing:
+        raise UsageProblem("`--overwrite` goes with `--update-existing`")
+    return "update" if update_existing else "new" if create_new else None
 
 
 def _typed(words: Sequence[str], *, number: bool, by_id: bool) -> tuple[str, ...]:
