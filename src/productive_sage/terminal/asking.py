@@ -13,6 +13,7 @@ import typer
 from productive_sage.errors import InputNeeded, Interrupted, NotConfirmed
 from productive_sage.redaction import keep, redacted
 from productive_sage.terminal import progress
+from productive_sage.text import clean
 
 if TYPE_CHECKING:
     from productive_sage.config import Home
@@ -36,7 +37,7 @@ def say(text: str = "", first: str = "") -> None:
 
         render.paragraph(text, first, " " * len(first))
     else:
-        print(first + redacted(text), file=sys.stderr, flush=True)
+        print(first + redacted(clean(text)), file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True, slots=True)
