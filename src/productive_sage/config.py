@@ -13,6 +13,7 @@ from typing import Any
 
 from productive_sage import files
 from productive_sage.errors import ConfigInvalid, DiskFull, HomeUnusable, PsageError, UsageProblem
+from productive_sage.naming import did_you_mean
 from productive_sage.settings import SETTINGS, Endpoints, Settings, address_fault
 from productive_sage.text import clean
 
@@ -130,7 +131,11 @@ def survey(path: Path, environment: Mapping[str, str]) -> tuple[Settings, list[s
             name = f"{table}.{key}" if table else key
             declared = SETTINGS.get(table or key)
             if key not in known or declared is None:
-                warnings.append(f"`{path}`: the key `{name}` is not known and has no effect")
+                near = did_you_mean(key, list(known))
+                warnings.append(
+                    f"`{path}`: the key `{name}` is not known and has no effect"
+                    + (f"; {near}" if near else "")
+                )
             elif fault := declared.check(key, value):
                 problems.append(f"`{name} = {_shown(value)}` {fault}")
             else:
@@ -170,9 +175,14 @@ def survey(path: Path, environment: Mapping[str, str]) -> tuple[Settings, list[s
 
 def _invalid(path: Path, problems: list[str]) -> ConfigInvalid:
     several = f"{len(problems)} problems:\n- " if len(problems) > 1 else "a problem: "
+    variables = [one for one in problems if one.startswith("`PSAGE_")]
+    where = "in the environment" if variables == problems else f"in `{path}`"
+    mended = "set the variable anew, or unset it" if variables else ""
+    if variables != problems:
+        mended = "mend the file" + (f", {mended}" if mended else "")
     return ConfigInvalid(
-        f"the settings in `{path}` have {several}" + "\n- ".join(problems),
-        hint="mend the file, and run the command again",
+        f"the settings {where} have {several}" + "\n- ".join(problems),
+        hint=f"{mended}, and run the command again",
         details={"file": str(path), "problems": problems},
     )
 

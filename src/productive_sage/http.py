@@ -695,4 +695,6 @@ def _why(error: httpx.RequestError) -> str:
     if isinstance(error, httpx.LocalProtocolError):
         return "the request could not be put together"  # its own words quote the headers
     root = _root(error)
+    if isinstance(root, OSError) and not isinstance(root, ssl.SSLError) and root.strerror:
+        return root.strerror  # without its number
     return str(root) or str(error) or type(error).__name__

@@ -2,14 +2,16 @@
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from productive_sage.errors import DocumentElsewhere, UsageProblem
 from productive_sage.text import quoted
 
-_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
-_IN_ADDRESS = re.compile(r"(?i)https?://[^/?#]+/(\d+)[^/?#]*/(?:[^?#]*/)?invoices/(\d+)(?!\d)")
+_ADDRESS = re.compile(r"https?://|[\w.-]*(?:productive\.io|sage(?:one)?\.com)/", re.IGNORECASE)
+"""How an address begins; browsers do not show the first part of it, and some do not copy it."""
+_IN_ADDRESS = re.compile(r"(?i)(?:https?://)?[^/?#]+/(\d+)[^/?#]*/(?:[^?#]*/)?invoices/(\d+)(?!\d)")
 _AN_ID = re.compile(r"[1-9][0-9]*", re.ASCII)
 
 
@@ -105,6 +107,33 @@ def organization(typed: str) -> str:
     return found[1] if found else typed.strip()
 
 
+def advice(typed: str, known: Iterable[tuple[str, str, str]] = ()) -> str:
+    """How a document that nobody knows is to be typed, where what was typed shows the slip.
+
+    `known` are the copies: id, number, number in Sage.
+    """
+    for productive_id, number, sage_number in known:
+        if sage_number and folded(sage_number) == folded(typed):
+            return (
+                f"`{typed}` is the number of a copy in Sage; the document in Productive is "
+                f"`{number or productive_id}`"
+            )
+    plain = unicodedata.normalize("NFKC", typed)
+    plain = "".join(str(int(one)) if one.isdecimal() else one for one in plain).strip(_AROUND)
+    if re.search(r"[;|]", plain):
+        return "part several documents by spaces or commas"
+    if re.search(r"[*?]", plain) or plain.casefold() == "all" or _RANGE.fullmatch(plain):
+        return "several are chosen by `psage copy-invoice --all-uncopied`, with `--month` and so on"
+    if found := re.fullmatch(r"(?i)PRD-(\d+)\S*|\+?0*([1-9]\d*)(?:\.0+)?", plain):
+        plain = found[1] or found[2]
+    return f"did you mean `{plain}`?" if plain and plain != typed.strip() else ""
+
+
+_AROUND = "#\"'`\u00b4\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb \t"
+"""What people put around a number, and is no part of it."""
+_RANGE = re.compile(r"[1-9]\d*(?:-|\.\.+|\u2013)[1-9]\d*")
+
+
 def digits_of(number: str) -> str:
     """The last digits of a number, by which similar ones are searched for; empty for none."""
     found = re.findall(r"\d+", number)
@@ -112,13 +141,29 @@ def digits_of(number: str) -> str:
 
 
 def near(wanted: str, known: Sequence[str], count: int = 3) -> list[str]:
-    """Those of the names that come near to one that was typed, the nearest first."""
+    """Those of the names that come near to one that was typed, the nearest first.
+
+    A name comes near by its last digits, by its letters, or by how it begins.
+    """
     by_key = {folded(one): one for one in reversed(known)}
+    typed = folded(wanted)
     tail = digits_of(wanted).lstrip("0")
     keys = [key for key in by_key if tail and digits_of(key).lstrip("0") == tail]
-    keys.sort(key=lambda key: -difflib.SequenceMatcher(None, folded(wanted), key).ratio())
-    keys += difflib.get_close_matches(folded(wanted), list(by_key), count, 0.6)
+    keys.sort(key=lambda key: -_likeness(typed, key))
+    keys += difflib.get_close_matches(typed, list(by_key), count, 0.6)
+    if len(typed) >= _BEGINNING:
+        begun = [key for key in by_key if _likeness(typed, key[: len(typed)]) >= _ALIKE]
+        keys += sorted(begun, key=lambda key: -_likeness(typed, key[: len(typed)]))
     return [by_key[key] for key in list(dict.fromkeys(keys))[:count]]
+
+
+_BEGINNING = 4
+_ALIKE = 0.8
+"""So many letters of a name are a beginning of it, if they are so much alike."""
+
+
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
 
 
 def did_you_mean(wanted: str, known: Sequence[str] | Mapping[str, str]) -> str:

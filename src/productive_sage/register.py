@@ -19,7 +19,7 @@ from productive_sage.errors import (
     PsageError,
 )
 from productive_sage.models import INVOICE, Entry, SageDocument
-from productive_sage.naming import Name, did_you_mean
+from productive_sage.naming import Name, advice, did_you_mean
 from productive_sage.naming import check as check_names
 from productive_sage.text import folded
 
@@ -144,10 +144,13 @@ def address(desk: Desk, name: Name, *, in_productive: bool) -> str:
         found, _ = desk.productive.invoices(ids=ids, numbers=numbers)
         known = {one.id: one.number for one in found if name.fits(one.id, one.number)}
     if not known:
-        numbers = [number for _, number, _ in desk.store.copies.names()]
+        names = desk.store.copies.names()
+        numbers = [number for _, number, _ in names]
         raise NotFound(
             f"Productive has no document `{name.typed}`, or does not show it to this token",
-            hint=did_you_mean(name.typed, numbers) or "`psage list` shows them all",
+            hint=advice(name.typed, names)
+            or did_you_mean(name.typed, numbers)
+            or "`psage list` shows them all",
         )
     if len(known) > 1:
         raise DocumentAmbiguous(

@@ -163,11 +163,11 @@ def address_fault(_key: str, value: Any) -> str | None:
         parts = urlsplit(value)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        return "is not an address"
+        return "is not an address, such as https://example.com"
     if " " in value or not value.isprintable():
-        return "is not an address"
+        return "is not an address, such as https://example.com"
     if not host or parts.username or parts.password:
-        return "must be an address with a host and without a user name"
+        return "must be a whole address such as https://example.com, without a user name"
     if parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK):
         return None
     return "must begin with https:// (http:// is for this machine alone)"

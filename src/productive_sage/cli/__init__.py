@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -100,6 +100,7 @@ def _check_place(profile: str, settings: Path | None) -> None:
             f"the settings file `{settings}` does not exist",
             hint="look at `--config` and PSAGE_CONFIG; `psage configure` makes a new one",
         )
+    config.named_home(current.folder, profile)
     known = config.profiles(current.folder)
     if known and profile not in ("default", *known):
         raise UsageProblem(
@@ -201,7 +202,9 @@ def _run(args: Sequence[str]) -> int:
         return _fail(args, Interrupted())
     except Exception as error:  # noqa: BLE001 -- the one boundary
         if hasattr(error, "format_message"):
-            return _fail(args, UsageProblem(error.format_message(), hint=_usage_hint(error)))
+            from productive_sage.cli import slips
+
+            return _fail(args, slips.problem(error, typer.main.get_command(app), args))
         return _fail(args, _defect(error))
     return int(result or 0)
 
@@ -223,11 +226,6 @@ def _fail(args: Sequence[str], error: PsageError) -> int:
         else:
             render.error(error)
     return error.exit_code
-
-
-def _usage_hint(error: Any) -> str:
-    path = getattr(getattr(error, "ctx", None), "command_path", "psage")
-    return f"`{path} --help` shows what it takes"
 
 
 def _defect(error: Exception) -> PsageError:

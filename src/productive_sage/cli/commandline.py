@@ -126,7 +126,13 @@ def _root_options_first(group: TyperGroup, args: Sequence[str]) -> list[str]:
         to = moved if goes_first else kept
         to.append(word)
         if (roots if goes_first else own).get(name) and not is_joined:
-            to += [value for value in [next(words, None)] if value is not None]
+            value = next(words, None)
+            if value is None and goes_first:
+                raise UsageProblem(
+                    f"`{name}` needs a value",
+                    hint="write what it is to be behind it; `psage --help` says what it takes",
+                )
+            to += [value] if value is not None else []
     return [*args[:at], *moved, args[at], *kept]
 
 
@@ -151,6 +157,7 @@ def _refuse_empty(command: TyperCommand | TyperGroup, ctx: Any, args: Sequence[s
         if not any(isinstance(word, str) and not word.strip() for word in words):
             continue
         name = max(param.opts, key=len) if param.param_type_name == "option" else param.metavar
+        name = str(name).strip("[].")
         if name in _REMOVES:
             continue
         raise UsageProblem(

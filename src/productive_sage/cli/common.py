@@ -121,7 +121,23 @@ def a_month(value: str) -> tuple[date, date]:
     return first, following - timedelta(days=1)
 
 
+def a_time(since: str | None, until: str | None) -> tuple[date | None, date | None]:
+    """The days of `--since` and `--until`.
+
+    Raises UsageProblem, also where they are the wrong way round.
+    """
+    first, last = a_day("--since", since), a_day("--until", until)
+    if first and last and first > last:
+        raise UsageProblem(
+            f"`--since {first}` is after `--until {last}`",
+            hint=f"the other way round: `--since {last} --until {first}`",
+        )
+    return first, last
+
+
 def exclude(first: str, is_first: bool, second: str, is_second: bool) -> None:
     """Raises UsageProblem where both are given."""
     if is_first and is_second:
-        raise UsageProblem(f"`{first}` and `{second}` exclude each other")
+        raise UsageProblem(
+            f"`{first}` and `{second}` exclude each other", hint="leave one of them out"
+        )

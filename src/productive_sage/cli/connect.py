@@ -78,9 +78,15 @@ def connect(
     for_productive = organization_id or token_stdin
     for_sage = client_id or client_secret_stdin or business or no_browser or paste
     if service == "sage" and for_productive:
-        raise UsageProblem("`psage connect sage` takes no options for Productive")
+        raise UsageProblem(
+            "`psage connect sage` takes no options for Productive",
+            hint="leave `sage` out to sign in to both",
+        )
     if service == "productive" and for_sage:
-        raise UsageProblem("`psage connect productive` takes no options for Sage")
+        raise UsageProblem(
+            "`psage connect productive` takes no options for Sage",
+            hint="leave `productive` out to sign in to both",
+        )
     order = connection.Order(
         services=(service,) if service else connection.SERVICES,
         keeps=service is None and not force,
@@ -209,7 +215,10 @@ def disconnect(
     from productive_sage.terminal import render
 
     if purge and service:
-        raise UsageProblem("`--purge` removes a whole profile, not one service of it")
+        raise UsageProblem(
+            "`--purge` removes a whole profile, not one service of it",
+            hint=f"leave `{service}` out, or leave `--purge` out to sign out of it alone",
+        )
     home = current.home()
     try:
         endpoints = current.settings(home).endpoints

@@ -14,8 +14,8 @@ from productive_sage.cli.common import (
     Id,
     Json,
     Number,
-    a_day,
     a_month,
+    a_time,
     exclude,
     offered,
     output,
@@ -120,11 +120,7 @@ class _Batch:
         """What of the register is meant."""
         from productive_sage.register import NOT_COPIED, Selection
 
-        first, last = a_day("--since", self.since), a_day("--until", self.until)
-        if self.month:
-            first, last = a_month(self.month)
-        if first and last and first > last:
-            raise UsageProblem(f"`--since {first}` is after `--until {last}`")
+        first, last = a_month(self.month) if self.month else a_time(self.since, self.until)
         return Selection(NOT_COPIED, first, last, self.company or "")
 
 
@@ -278,7 +274,10 @@ def _again(update_existing: bool, create_new: bool, *, overwrite: bool) -> str |
     """What is wanted of a document that has a copy: `update`, `new`, or None to ask."""
     exclude("--update-existing", update_existing, "--create-new", create_new)
     if overwrite and not update_existing:
-        raise UsageProblem("`--overwrite` goes with `--update-existing`")
+        raise UsageProblem(
+            "`--overwrite` goes with `--update-existing`",
+            hint="add `--update-existing`, or leave `--overwrite` out",
+        )
     return "update" if update_existing else "new" if create_new else None
 
 

@@ -15,17 +15,19 @@ from productive_sage.cli.common import (
     Number,
     a_day,
     a_month,
+    a_time,
     exclude,
     offered,
     output,
     stdout_aside,
 )
 from productive_sage.cli.session import current, open_pool, warn
-from productive_sage.errors import PsageError, UsageProblem
+from productive_sage.errors import NotFound, PsageError, UsageProblem
 from productive_sage.terminal import progress
 
 if TYPE_CHECKING:
     from productive_sage.http import Pool
+    from productive_sage.store import Store
     from productive_sage.store.audit import Event
 
 
@@ -61,12 +63,13 @@ def show_register(
 
     states = {"not copied": not_copied, "copied": copied, "waiting": waiting}
     if sum(states.values()) > 1:
-        raise UsageProblem("`--not-copied`, `--copied` and `--waiting` exclude each other")
+        raise UsageProblem(
+            "`--not-copied`, `--copied` and `--waiting` exclude each other",
+            hint="name one, or none for all of them",
+        )
     exclude("--month", month is not None, "--since or --until", bool(since or until))
     exclude("--json", as_json, "--format csv", form == "csv")
-    first, last = a_month(month) if month else (a_day("--since", since), a_day("--until", until))
-    if first and last and first > last:
-        raise UsageProblem(f"`--since {first}` is after `--until {last}`")
+    first, last = a_month(month) if month else a_time(since, until)
     state = next((name for name, is_wanted in states.items() if is_wanted), "")
     selection = register.Selection(state, first, last, company or "")
     with current.desk(lambda _settings: None, dry_run=True) as desk:
@@ -159,7 +162,8 @@ def customers(
     if len([one for one in (company, contact) if one]) != wanted:
         raise UsageProblem(
             "`customers link` takes a company and a contact, `customers forget` a company",
-            hint="`psage customers --help` shows what it takes",
+            hint='for example `psage customers link "Northwind Traders Ltd" NORTH001`; names of '
+            "several words go into quotes",
         )
     with current.desk(lambda _settings: None, dry_run=action is None) as desk:
         desk.check_business()
@@ -223,6 +227,7 @@ def show_history(
             if verify:
                 records, last = store.events.check()
             else:
+                _check_known(store, wanted)
                 newest = _SHOWN + 1 if form == "table" else -1
                 events = store.events.all(document=wanted, since=first, newest=newest)
                 under_way = store.events.under_way()
@@ -230,6 +235,23 @@ def show_history(
         _print_verified(records, last, form)
     else:
         _print_history(events, under_way, form)
+
+
+def _check_known(store: "Store", document: str) -> None:
+    """Raises NotFound for a document of which psage's records know nothing."""
+    from productive_sage import naming
+
+    names = store.copies.names()
+    if not document or store.events.all(document=document, newest=1):
+        return
+    if not any(document in known for known in names):
+        numbers = [number for _, number, _ in names if number]
+        raise NotFound(
+            f"psage's records know no document `{document}`",
+            hint=naming.advice(document)
+            or naming.did_you_mean(document, numbers)
+            or "what was not copied yet has no history; `psage list` shows the documents",
+        )
 
 
 _SHOWN = 200

@@ -58,7 +58,10 @@ def sync_payments(
     exclude("--number", number, "--id", by_id)
     first = a_day("--since", since)
     if first and first > date.today():  # noqa: DTZ011 -- the person's own calendar
-        raise UsageProblem(f"`--since {first}` lies in the future")
+        raise UsageProblem(
+            f"`--since {first}` lies in the future",
+            hint="name a day that is over, or leave `--since` out",
+        )
     order = payments.Order(
         since=first,
         full=full,

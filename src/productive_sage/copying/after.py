@@ -254,15 +254,24 @@ def read_pdf(path: Path) -> bytes:
     """The content of a PDF file. Raises UsageProblem where Sage could not take it."""
     try:
         if not path.is_file():
-            raise UsageProblem(f"there is no file `{path}`")
+            raise UsageProblem(
+                f"there is no file `{path}`",
+                hint="look at the name, or drag the file into the terminal to have it typed",
+            )
         size = path.stat().st_size
         content = path.read_bytes() if size <= PDF_LIMIT else b""
     except OSError as error:
         raise UsageProblem(f"`{path}` cannot be read: {error.strerror}") from error
     if size > PDF_LIMIT:
-        raise UsageProblem(f"`{path}` has {size} bytes, and Sage takes {PDF_LIMIT} at most")
+        raise UsageProblem(
+            f"`{path}` has {size} bytes, and Sage takes {PDF_LIMIT} at most",
+            hint="make it smaller, or leave it out with `--no-pdf`",
+        )
     if not content.startswith(b"%PDF"):
-        raise UsageProblem(f"`{path}` is not a PDF")
+        raise UsageProblem(
+            f"`{path}` is not a PDF",
+            hint="name the PDF file itself, as it was saved from Productive",
+        )
     return content
 
 

@@ -153,13 +153,20 @@ def _missing(order: Order, desk: Desk, name: Name) -> PsageError:
         except PsageError:
             deleted_on = None  # not every token may read the list of deleted things
         if deleted_on:
-            return NotFound(f"{kind} {name.id} was deleted in Productive on {deleted_on}")
+            return NotFound(
+                f"{kind} {name.id} was deleted in Productive on {deleted_on}",
+                hint="there is nothing to copy; `psage list` shows what there is",
+            )
     said = f"with the number `{name.typed}`" if name.number else f"with the id {name.id}"
     if name.id and name.number:
         said = f"with the id or the number `{name.typed}`"
-    hint = f"look at the {kind} in Productive: its number is on it, and its id in its address"
-    if name.number and (nearby := _nearby(desk, order.kind, name.number)):
-        hint = nearby
+    hint = (
+        "`psage list` shows what there is; in Productive the number is on the document, and the "
+        "id in its address"
+    )
+    if name.number:
+        slip = naming.advice(name.number, desk.store.copies.names())
+        hint = slip or _nearby(desk, order.kind, name.number) or hint
     return NotFound(
         f"Productive has no {kind} {said}, or does not show it to this token", hint=hint
     )
@@ -168,7 +175,9 @@ def _missing(order: Order, desk: Desk, name: Name) -> PsageError:
 def _nearby(desk: Desk, kind: Kind, number: str) -> str:
     """A question that names the documents whose numbers come near to one nobody knows."""
     known = [held for _, held, _ in desk.store.copies.names(kind.code) if held]
-    if part := naming.digits_of(number).lstrip("0"):
-        with suppress(PsageError):
-            known += desk.productive.numbers_like(part)
+    tail = naming.digits_of(number)
+    for part in dict.fromkeys((tail.lstrip("0"), tail[-3:].lstrip("0"))):
+        if part and not naming.near(number, known):
+            with suppress(PsageError):
+                known += desk.productive.numbers_like(part)
     return naming.did_you_mean(number, known)

@@ -223,7 +223,8 @@ def _ids_of(name: Name, desk: Desk, report: Report) -> list[str]:
         return [*known] or [name.id]
     error: PsageError = NotFound(
         f"Productive has no invoice with the number `{name.typed}`",
-        hint=naming.did_you_mean(name.typed, [held for _, held, _ in desk.store.copies.names()])
+        hint=naming.advice(name.typed, desk.store.copies.names())
+        or naming.did_you_mean(name.typed, [held for _, held, _ in desk.store.copies.names()])
         or "its number is on the invoice in Productive; `psage status` shows what waits",
     )
     if known:

@@ -97,7 +97,9 @@ def _choice(setting: Setting, value: str) -> Changes:
     if setting.flag and value not in setting.allowed:
         raise UsageProblem(
             f"`{setting.flag.name} {value}` must be "
-            + " or ".join(f"`{word}`" for word in setting.allowed)
+            + " or ".join(f"`{word}`" for word in setting.allowed),
+            hint=did_you_mean(value, setting.allowed)
+            or f"write it as `{setting.flag.name} {setting.allowed[0]}`",
         )
     return {(setting.key,): (value, "")}
 
@@ -180,7 +182,8 @@ def _decimals(pair: str) -> Changes:
     if right and (problem := SETTINGS["minor_digits"].check(currency, int(right))):
         raise UsageProblem(
             f"`--minor-digits {pair}` {problem}",
-            hint="look at the amounts of an invoice in that currency in Productive",
+            hint="look at the amounts of an invoice in that currency in Productive; a currency is "
+            "written as it is there, like JPY",
         )
     return {("minor_digits", currency): (int(right) if right else None, "")}
 

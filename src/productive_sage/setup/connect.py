@@ -178,7 +178,7 @@ def _organization_id(given: str, person: Person) -> str:
     organization_id = naming.organization(
         given or person.answer("Organisation id", "--organization-id")
     )
-    if not (organization_id.isascii() and organization_id.isalnum()):
+    if not (organization_id.isascii() and organization_id.isdecimal()):
         raise UsageProblem(
             f"`{organization_id}` is no organisation id",
             hint="it is the number in Productive's address, app.productive.io/<id>-name; the whole "
