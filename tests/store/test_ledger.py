@@ -47,7 +47,7 @@ def test_a_second_open_intent_for_the_same_source_is_refused(store: Store) -> No
 
     with pytest.raises(OutcomeUnknown, match="without an answer"):
         begin(store)
-    store.intents.close(intent, "refused", "no")
+    store.intents.end(intent, "refused", "no")
     begin(store)
 
 

@@ -14,9 +14,9 @@ from functools import partial
 from typing import TypeVar
 
 from productive_sage import naming
-from productive_sage.copying import after, crediting, doubles, drafts, earlier, living, send
+from productive_sage.copying import after, crediting, doubles, drafts, earlier, second_copies, send
 from productive_sage.copying.adopt import Copies, Found, copied_elsewhere, living_copy
-from productive_sage.copying.carrying import Carrier
+from productive_sage.copying.carry_out import Carrier
 from productive_sage.copying.customers import Customers
 from productive_sage.copying.order import Order, sources
 from productive_sage.copying.plan import Plan, Planner
@@ -65,7 +65,7 @@ def copy(order: Order, desk: Desk, agree: Agree | None = None) -> Iterator[Outco
         is_new = outcome.action in ("created", "adopted", "differs") or earlier.is_new(outcome)
         kept = outcome
         if outcome.sage_id and is_new:
-            kept = living.said(desk, outcome)
+            kept = second_copies.said(desk, outcome)
             made.append(kept)
         yield kept
     is_alone = order.is_alone and order.kind is INVOICE  # it has looked for itself
@@ -91,7 +91,7 @@ def _copy(order: Order, desk: Desk, agree: Agree | None) -> Iterator[Outcome]:
         )
     desk.check_business()
     if not desk.dry_run:
-        living.look_again(desk)
+        second_copies.look_again(desk)
     naming.check(order.documents(), desk.productive.organization_id)
     desk = replace(desk, handed_pdf=order.handed_pdf)
     held: dict[str, Outcome] = {}

@@ -14,7 +14,7 @@ from productive_sage.store import ContactFacts, CopyFacts, Intent, Store
 
 _T = TypeVar("_T")
 _F = TypeVar("_F", CopyFacts, ContactFacts)
-CLOSE = timedelta(minutes=1)
+CLOCK_SKEW = timedelta(minutes=1)
 """So far apart may the clocks be by which Sage dates its answers and its records."""
 
 
@@ -46,7 +46,7 @@ def deliver(
         if is_first:
             # Only an answer uses a key up; what never got there is the same on every machine.
             is_answer = isinstance(error, Refused)
-            store.intents.close(intent, "refused" if is_answer else "lapsed", error.message)
+            store.intents.end(intent, "refused" if is_answer else "lapsed", error.message)
             raise
         if isinstance(error, Refused):
             raise _unknown(error, error) from error
@@ -63,12 +63,12 @@ def is_of_old(intent: Intent[Any], made_at: datetime | None) -> bool:
 
     A repeated key brings the first answer, be it of days ago: what it names may be gone since.
     """
-    return made_at is not None and made_at < intent.began_at - CLOSE
+    return made_at is not None and made_at < intent.began_at - CLOCK_SKEW
 
 
 def anew(store: Store, intent: Intent[_F], *, at: datetime) -> Intent[_F]:
     """The intent once more under another key, since what the first made is gone."""
-    store.intents.close(intent, "refused", "the key brought what was made before and is gone since")
+    store.intents.end(intent, "refused", "the key brought what was made before and is gone since")
     return store.intents.begin(
         intent.kind,
         intent.source_id,

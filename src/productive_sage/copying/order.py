@@ -27,8 +27,8 @@ class Order:
     """What the person asked for."""
 
     keys: tuple[str, ...]
-    kind: Kind = INVOICE
     """As they were typed: ids, numbers, addresses."""
+    kind: Kind = INVOICE
     by_number: bool = False
     by_id: bool = False
     customer: str | None = None

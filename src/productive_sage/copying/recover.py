@@ -76,7 +76,7 @@ def _settle_contact(desk: Desk, intent: ContactIntent) -> None:
         elif _age(desk, intent) < _KEY_LIFE:
             contacts.deliver_contact(desk, intent, is_first=_age(desk, intent) > SEARCH_LAG)
         else:
-            desk.store.intents.close(intent, "lapsed", "never arrived")
+            desk.store.intents.end(intent, "lapsed", "never arrived")
     except (Refused, OutcomeUnknown) as error:
         log.warning("intent %s: %s", intent.id, error)
 
@@ -132,7 +132,7 @@ def _against_productive(outcome: Outcome, invoice: Invoice) -> Outcome:
 def _settle_create(desk: Desk, intent: CopyIntent, invoice: Invoice | None) -> Outcome | None:
     document = send.find_made(desk, intent)
     if document is None and invoice and _is_copied_elsewhere(desk, intent, invoice):
-        desk.store.intents.close(intent, "lapsed", "another machine made it")
+        desk.store.intents.end(intent, "lapsed", "another machine made it")
         return None
     document = document or send.find_fresh(desk, intent)
     if document:
@@ -145,7 +145,7 @@ def _settle_create(desk: Desk, intent: CopyIntent, invoice: Invoice | None) -> O
         )  # not found after so long: the first never arrived
         link, document = send.deliver_create(desk, intent, is_first=is_first)
     elif _age(desk, intent) > SEARCH_LAG:
-        desk.store.intents.close(intent, "lapsed", "never arrived")
+        desk.store.intents.end(intent, "lapsed", "never arrived")
         return None
     else:
         raise OutcomeUnknown(
@@ -177,13 +177,13 @@ def _settle_update(desk: Desk, intent: CopyIntent, invoice: Invoice | None) -> O
     present = desk.sage.known(intent.document_kind, intent.facts.sage_id)
     is_changeable = present and present.status != "VOID" and not present.is_draft
     if link is None or present is None or not is_changeable:
-        desk.store.intents.close(intent, "lapsed", "not sent again")
+        desk.store.intents.end(intent, "lapsed", "not sent again")
         return None
     held = versions.held_in(present)
     before = versions.version(intent.facts.before or {"document": {}, "lines": []})
     has_arrived = versions.has_arrived(intent.document_kind, intent.payload, before, held)
     if not has_arrived and (held != before or _age(desk, intent) > _KEY_LIFE):
-        desk.store.intents.close(intent, "lapsed", "not sent again")
+        desk.store.intents.end(intent, "lapsed", "not sent again")
         command = f"psage {link.kind.command} {link.productive_id} --update-existing"
         raise UpdateLapsed(
             f"the update of {present.number} begun by an earlier run did not arrive, and is not "
@@ -193,7 +193,7 @@ def _settle_update(desk: Desk, intent: CopyIntent, invoice: Invoice | None) -> O
     if has_arrived:
         link, document = send.record_update(desk, intent, link, present), present
     elif reason := allocations.locked_because(link, present):
-        desk.store.intents.close(intent, "refused", reason)
+        desk.store.intents.end(intent, "refused", reason)
         raise CopyLocked(
             f"the update of {present.number} begun by an earlier run did not arrive, and it "
             f"cannot be sent any more: {reason}",

@@ -81,7 +81,7 @@ def find_made(desk: Desk, intent: CopyIntent) -> SageDocument | None:
 
 def find_fresh(desk: Desk, intent: CopyIntent) -> SageDocument | None:
     """As `find_made`, in the list of what was made since: a search may not show it yet."""
-    since = intent.sent_at - journal.CLOSE
+    since = intent.sent_at - journal.CLOCK_SKEW
     found = desk.sage.marked_since(intent.document_kind, since)
     return _first(desk, intent, [(one.id, one.reference) for one in found])
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from productive_sage import naming
-from productive_sage.copying import living
+from productive_sage.copying import second_copies
 from productive_sage.desk import Desk
 from productive_sage.errors import PaymentSyncOff, TooManyDeletes
 from productive_sage.models import INVOICE, Balance, Report
@@ -42,7 +42,7 @@ def sync(order: Order, desk: Desk, report: Report) -> None:
         raise PaymentSyncOff
     desk.check_business()
     if not desk.dry_run:
-        living.look_again(desk)
+        second_copies.look_again(desk)
     naming.check(order.invoices, desk.productive.organization_id)
     reach = _reach(order, desk, report)
     verdicts, evidence = Verdicts(desk, report), Evidence(desk, report)

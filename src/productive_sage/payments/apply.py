@@ -55,7 +55,7 @@ class Writes:
         for marker in plan.forgets:
             store.payments.forget(marker)
         for marker in plan.lapses:
-            store.intents.close(papers.intents[marker], "lapsed", "never arrived")
+            store.intents.end(papers.intents[marker], "lapsed", "never arrived")
 
     def _remove(self, papers: Papers, surplus: Surplus) -> None:
         payment, own = surplus.payment, surplus.own
@@ -112,7 +112,7 @@ class Writes:
         except OutcomeUnknown:
             raise
         except PsageError as error:
-            desk.store.intents.close(intent, "refused", error.message)
+            desk.store.intents.end(intent, "refused", error.message)
             raise
         one = OwnPayment(share.marker, papers.productive_id, payment_id, share.reference)
         try:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Concatenate, ParamSpec, TypeVar
 
-from productive_sage.copying import living
+from productive_sage.copying import second_copies
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError, Refused, RefusedBySage
 from productive_sage.models import (
@@ -101,7 +101,7 @@ class Verdicts:
                 self.has_failed(papers) or self._desk.dry_run
             ):
                 present = now.get(papers.productive_id, [])
-                present = [*present, *living.kept(self._desk, papers.productive_id)]
+                present = [*present, *second_copies.kept(self._desk, papers.productive_id)]
                 store.errands.replace_reports(papers.productive_id, present)
 
 

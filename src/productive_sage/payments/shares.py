@@ -1,4 +1,4 @@
-"""What Sage says settles an invoice, and which payment in Productive stands for a part of it.
+"""What Sage says settles an invoice, and what a payment in Productive has to say for it.
 
 Pure: no input or output, no clock. `payments_allocations` of the copy is the truth: each receipt's
 share is a payment, an allocation of a payment on account is one on its own day, that of a credit

@@ -11,6 +11,7 @@ from productive_sage.store.copies import Copies, Link
 from productive_sage.store.cursors import Cursors
 from productive_sage.store.customers import Customers
 from productive_sage.store.database import Database
+from productive_sage.store.errands import Errands, Waiting
 from productive_sage.store.events import Events
 from productive_sage.store.facts import Facts
 from productive_sage.store.intents import (
@@ -25,7 +26,6 @@ from productive_sage.store.intents import (
     PaymentIntent,
 )
 from productive_sage.store.payments import OwnPayments
-from productive_sage.store.waiting import Errands, Waiting
 
 __all__ = [
     "AnyIntent",

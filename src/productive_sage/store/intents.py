@@ -228,10 +228,6 @@ class Intents:
             )
         return found
 
-    def close(self, intent: Intent[Any], state: State, words: str = "") -> None:
-        """End an intent that made nothing: `refused`, or `lapsed` where it never arrived."""
-        self.end(intent, state, words)
-
     def finish_create(
         self,
         intent: CopyIntent,
@@ -316,7 +312,10 @@ class Intents:
         path: str = "",
         answer: Mapping[str, str] | None = None,
     ) -> None:
-        """End an intent, and tell the log; `path` and `answer` say what it made."""
+        """End an intent, and tell the log; `path` and `answer` say what it made, if anything.
+
+        One that made nothing is `refused`, or `lapsed` where it never arrived.
+        """
         with self._db.write():
             self._db.run(
                 "UPDATE intent SET state = ?, words = ?, ended_at = ? WHERE id = ?",
