@@ -23,7 +23,9 @@ from urllib.parse import parse_qs
 import httpx
 
 from productive_sage.productive import client as productive
+from productive_sage.productive import parse as of_productive
 from productive_sage.sage import client as sage
+from productive_sage.sage import parse as of_sage
 from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.sandbox.server import Call, Request
 from productive_sage.setup import businesses
@@ -552,7 +554,7 @@ def _difference(left: str, right: str) -> str:
 @cache
 def _known() -> frozenset[str]:
     """The names that stand in psage's readers."""
-    readers = (audit, businesses, oauth, productive, sage)
+    readers = (audit, businesses, oauth, productive, of_productive, sage, of_sage)
     text = "".join(map(inspect.getsource, readers))
     return frozenset(re.findall(r"[\"']([$\w]+)[\"']", text))
 
