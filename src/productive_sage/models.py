@@ -10,6 +10,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Self
 
+from productive_sage import naming
 from productive_sage.basics import (
     CREDIT_NOTE,
     INVOICE,
@@ -96,6 +97,11 @@ class Credited:
         """How a sentence names it."""
         return f"invoice `{self.number or self.id}`"
 
+    @property
+    def typed(self) -> str:
+        """How a command names it."""
+        return naming.to_type(self.number, self.id)
+
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
@@ -126,6 +132,11 @@ class Invoice:
     def label(self) -> str:
         """How a sentence names it: by its number, or its id where it has none."""
         return f"{self.kind.name} `{self.number or self.id}`"
+
+    @property
+    def typed(self) -> str:
+        """How a command names it."""
+        return naming.to_type(self.number, self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,6 +380,11 @@ class Balance:
     deleted_on: date | None = None
     export_id: str = ""
     """Of the copy in Sage, where a machine has marked the invoice as copied."""
+
+    @property
+    def typed(self) -> str:
+        """How a command names the invoice."""
+        return naming.to_type(self.number, self.invoice_id)
 
     @property
     def total(self) -> Decimal:

@@ -12,6 +12,8 @@ from productive_sage.text import quoted
 _ADDRESS = re.compile(r"https?://|[\w.-]*(?:productive\.io|sage(?:one)?\.com)/", re.IGNORECASE)
 """How an address begins; browsers do not show the first part of it, and some do not copy it."""
 _IN_ADDRESS = re.compile(r"(?i)(?:https?://)?[^/?#]+/(\d+)[^/?#]*/(?:[^?#]*/)?invoices/(\d+)(?!\d)")
+_PLAIN = re.compile(r"[a-z0-9][\w./-]*", re.ASCII | re.IGNORECASE)
+"""What every shell takes as it is."""
 _AN_ID = re.compile(r"[1-9][0-9]*", re.ASCII)
 
 
@@ -105,6 +107,17 @@ def organization(typed: str) -> str:
         r"(?:https?://)?(?:[\w.-]+/)?(\d+)(?:-[^/?#]*)?(?:[/?#].*)?", typed.strip()
     )
     return found[1] if found else typed.strip()
+
+
+def to_type(number: str, productive_id: str) -> str:
+    """How a command names a document: by its number, where that can be typed as it is.
+
+    Digits alone may be the id of another document, and a shell has its own ideas of other signs.
+    """
+    number = number.strip()
+    if not _PLAIN.fullmatch(number) or number.isdecimal() or _ADDRESS.match(number):
+        return productive_id
+    return number
 
 
 def advice(typed: str, known: Iterable[tuple[str, str, str]] = ()) -> str:

@@ -19,7 +19,7 @@ from productive_sage.errors import (
     PsageError,
 )
 from productive_sage.models import INVOICE, Entry, SageDocument
-from productive_sage.naming import Name, advice, did_you_mean
+from productive_sage.naming import Name, advice, did_you_mean, to_type
 from productive_sage.naming import check as check_names
 from productive_sage.text import folded
 
@@ -166,8 +166,8 @@ def address(desk: Desk, name: Name, *, in_productive: bool) -> str:
     if link is None:
         raise InvoiceNotCopied(
             f"`{number or productive_id}` has no copy in Sage",
-            hint=f"copy it first: `psage copy-invoice {productive_id}`; `--productive` opens it "
-            "in Productive",
+            hint=f"copy it first: `psage copy-invoice {to_type(number, productive_id)}`; "
+            "`--productive` opens it in Productive",
         )
     present = desk.sage.known(link.kind, link.sage_id)
     if present is None or not present.url:

@@ -25,6 +25,7 @@ from productive_sage.errors import (
     ServiceUnavailable,
     code_of_a_look,
 )
+from productive_sage.naming import to_type
 from productive_sage.settings import Settings
 from productive_sage.store import (
     ContactFacts,
@@ -230,9 +231,11 @@ def _read_ledger(status: Status, store: Store, psage: str) -> None:
         *store.intents.open_contacts(),
         *store.intents.open_copies(),
     ]
+    numbers = {key: number for key, number, _ in store.copies.names()}
     waiting += [_unknown_write(one, psage) for one in sorted(begun, key=lambda one: one.id)]
-    waiting += [_unknown_payment(intent, psage) for intent in store.intents.open_payments()]
-    waiting += filter(None, (_unfinished(link, psage) for link in store.copies.unfinished()))
+    waiting += [_unknown_payment(one, psage, numbers) for one in store.intents.open_payments()]
+    left = (_unfinished(link, psage, numbers) for link in store.copies.unfinished())
+    waiting += filter(None, left)
     # An open payment is told once, by itself.
     sent = {one.productive_id for one in waiting if one.code == OutcomeUnknown.code}
     stuck = [
@@ -240,13 +243,18 @@ def _read_ledger(status: Status, store: Store, psage: str) -> None:
         for one in store.errands.waiting()
         if not (one.code == OutcomeUnknown.code and one.productive_id in sent)
     ]
-    waiting += [_found(one, psage) for one in (*stuck, *store.errands.reports())]
+    waiting += [_found(one, psage, numbers) for one in (*stuck, *store.errands.reports())]
 
 
-def _found(one: Waiting, psage: str) -> Errand:
+_Numbers = Mapping[str, str]
+"""Of the documents that have a copy, by their ids."""
+
+
+def _found(one: Waiting, psage: str, numbers: _Numbers) -> Errand:
     """What a sync could not do, or found; where it says no step, the next run settles it."""
     step = bare(one.next_step.replace("`psage ", f"`{psage} "))
-    again = f"{psage} sync-payments --invoice {one.productive_id}"
+    name = to_type(numbers.get(one.productive_id, ""), one.productive_id)
+    again = f"{psage} sync-payments --invoice {name}"
     return Errand(one.code, one.message, step or again, one.productive_id, one.since)
 
 
@@ -268,24 +276,28 @@ def _unknown_write(intent: ContactIntent | CopyIntent, psage: str) -> Errand:
     what = "the update of its copy" if intent.kind == "update" else "its copy"
     number = facts.number or intent.source_id
     message = f"{kind.name} {number}: {what} was sent to Sage and never answered for"
-    step = f"{psage} {kind.command} {intent.source_id}"
+    step = f"{psage} {kind.command} {to_type(facts.number, intent.source_id)}"
     return Errand("outcome_unknown", message, step, intent.source_id, intent.began_at)
 
 
-def _unknown_payment(intent: PaymentIntent, psage: str) -> Errand:
+def _unknown_payment(intent: PaymentIntent, psage: str, numbers: _Numbers) -> Errand:
     invoice = intent.facts.productive_id
-    message = f"invoice {invoice}: a payment was sent to Productive and never answered for"
-    step = f"{psage} sync-payments --invoice {invoice}"
+    number = numbers.get(invoice, "")
+    message = (
+        f"invoice {number or invoice}: a payment was sent to Productive and never answered for"
+    )
+    step = f"{psage} sync-payments --invoice {to_type(number, invoice)}"
     return Errand("outcome_unknown", message, step, invoice, intent.began_at)
 
 
-def _unfinished(link: Link, psage: str) -> Errand | None:
+def _unfinished(link: Link, psage: str, numbers: _Numbers) -> Errand | None:
     """What is left to do; None where a run only did not live to say what it did."""
     left = [said for word, said in _LEFT.items() if word in link.pending]
     if not left:
         return None
-    message = f"{link.kind.name} {link.productive_id} ({link.sage_number} in Sage) "
-    step = f"{psage} {link.kind.command} {link.productive_id}"
+    number = numbers.get(link.productive_id, "")
+    message = f"{link.kind.name} {number or link.productive_id} ({link.sage_number} in Sage) "
+    step = f"{psage} {link.kind.command} {to_type(number, link.productive_id)}"
     return Errand("unfinished", message + ", and ".join(left), step, link.productive_id)
 
 

@@ -303,3 +303,26 @@ def test_help_of_a_command_has_an_example_and_the_fields_words(psage: Psage, com
     assert f"Example: psage {command}" in shown or f" {command}" in shown.partition("Example:")[2]
     for word in ("<str>", "<int", "<file>", "<path>", "TEXT", "INTEGER"):
         assert word not in shown
+
+
+@pytest.mark.parametrize(
+    ("number", "typed"),
+    [
+        ("INV-2026-023", "INV-2026-023"),
+        (" INV-2026-023 ", "INV-2026-023"),
+        ("2026/7", "2026/7"),
+        ("", "123"),
+        ("2026007", "123"),
+        ("INV 7", "123"),
+        ("7,8", "123"),
+        ("INV#7", "123"),
+        ("-7-A", "123"),
+        ("Rechnung-\u00fc7", "123"),
+        ("www.productive.io/7", "123"),
+    ],
+)
+def test_a_command_names_a_document_by_its_number_where_that_can_be_typed(
+    number: str, typed: str
+) -> None:
+    assert naming.to_type(number, "123") == typed
+    assert [one.typed for one in naming.read([typed])] == [typed]

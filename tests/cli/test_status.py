@@ -335,7 +335,7 @@ def test_a_lost_answer_waits_with_the_command_that_finds_out(
 
     assert result.code == 0
     assert (waits["code"], waits["productive_id"]) == ("outcome_unknown", "123")
-    assert waits["next"] == "psage copy-invoice 123"
+    assert waits["next"] == "psage copy-invoice INV-2026-023"
     assert "INV-2026-023" in waits["message"]
     services._desk._faults.clear()
     assert psage(*waits["next"].split()[1:]).code == 0
@@ -346,10 +346,10 @@ def test_a_lost_answer_waits_with_the_command_that_finds_out(
 @pytest.mark.parametrize(
     ("kind", "source", "facts", "command", "words"),
     [
-        ("invoice", "7", A_COPY, "copy-invoice 7", "invoice INV-7: its copy was sent"),
-        ("update", "7", A_COPY, "copy-invoice 7", "the update of its copy was sent"),
-        ("credit_note", "8", A_NOTE, "credit-note 8", "credit note INV-7"),
-        ("update", "8", A_NOTE, "credit-note 8", "credit note INV-7"),
+        ("invoice", "7", A_COPY, "copy-invoice INV-7", "invoice INV-7: its copy was sent"),
+        ("update", "7", A_COPY, "copy-invoice INV-7", "the update of its copy was sent"),
+        ("credit_note", "8", A_NOTE, "credit-note INV-7", "credit note INV-7"),
+        ("update", "8", A_NOTE, "credit-note INV-7", "credit note INV-7"),
         (
             "contact",
             "507 GBP",
@@ -389,7 +389,7 @@ def test_a_credit_note_that_is_not_set_against_its_invoice_waits(
 
     (waits,) = psage("status", "--json").json["waiting"]
 
-    assert (waits["code"], waits["next"]) == ("unfinished", "psage credit-note 110")
+    assert (waits["code"], waits["next"]) == ("unfinished", "psage credit-note CN-2026-001")
     assert "is not set against the invoice it credits" in waits["message"]
     assert psage(*waits["next"].split()[1:]).code == 0
     assert psage("status", "--json").json["waiting"] == []
@@ -428,12 +428,12 @@ def test_payments_that_failed_and_what_the_sync_found_wait(
     said = psage("status").out
 
     assert [(one["code"], one["next"]) for one in result.json["waiting"]] == [
-        ("service_unavailable", "psage sync-payments --invoice 123"),
+        ("service_unavailable", "psage sync-payments --invoice INV-2026-023"),
         ("overpaid", "look at `psage open 124`"),
     ]
     assert all(one["since"] for one in result.json["waiting"])
     assert "2 things for you" in said
-    assert "next: psage sync-payments --invoice 123" in said
+    assert "next: psage sync-payments --invoice INV-2026-023" in said
 
 
 def test_the_missing_account_and_an_unknown_key_wait(home: Path, psage: Psage) -> None:

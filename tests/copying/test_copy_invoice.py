@@ -779,7 +779,7 @@ def test_what_was_refused_is_in_the_table_with_a_mark_its_reason_and_one_next_st
     shown = " ".join(" ".join(lines).split())
     assert "refused is a draft next: finalise it in Productive first" in shown
     assert shown.count("--update-existing") == 1
-    assert "`psage copy-invoice 101 124 --update-existing`" in shown
+    assert "`psage copy-invoice INV-2026-001 INV-2026-024 --update-existing`" in shown
     assert lines[-1] == "1 copied, 3 refused: 2,077.27 GBP"
     assert "error" not in result.err
     assert [one for one in lines if len(one.rstrip()) > columns and "`psage " not in one] == []

@@ -321,7 +321,7 @@ def test_an_invoice_without_a_copy_is_named(
     assert result.code == 4
     assert result.only["error"]["code"] == "invoice_not_copied"
     assert "INV-2026-011" in result.only["error"]["message"]
-    assert f"psage copy-invoice {INVOICE}" in result.only["error"]["hint"]
+    assert "psage copy-invoice INV-2026-011" in result.only["error"]["hint"]
     assert writes(services) == []
 
 
@@ -364,14 +364,14 @@ def test_an_invoice_is_not_a_credit_note(copied: Sandbox, psage: Psage) -> None:
     result = psage("credit-note", "123", "--json")
 
     assert (result.code, result.only["error"]["code"]) == (4, "not_a_credit_note")
-    assert "psage copy-invoice 123" in result.only["error"]["hint"]
+    assert "psage copy-invoice INV-2026-023" in result.only["error"]["hint"]
 
 
 def test_copy_invoice_of_a_credit_note_names_the_command(services: Sandbox, psage: Psage) -> None:
     result = psage("copy-invoice", NOTE, "--json")
 
     assert (result.code, result.only["error"]["code"]) == (4, "is_credit_note")
-    assert f"psage credit-note {NOTE}" in result.only["error"]["hint"]
+    assert "psage credit-note CN-2026-001" in result.only["error"]["hint"]
 
 
 @pytest.mark.parametrize("how", ["void", "delete_invoice"])
@@ -394,7 +394,7 @@ def test_a_copy_of_another_amount_is_brought_up_to_date_first(
     result = psage("credit-note", NOTE, "--json")
 
     assert (result.code, result.only["error"]["code"]) == (4, "copy_outdated")
-    assert f"psage copy-invoice {INVOICE} --update-existing" in result.only["error"]["hint"]
+    assert "psage copy-invoice INV-2026-011 --update-existing" in result.only["error"]["hint"]
     assert writes(copied) == []
 
 
@@ -416,7 +416,7 @@ def test_a_second_copy_needs_a_word(credited: Sandbox, psage: Psage) -> None:
     result = psage("credit-note", NOTE, "--json")
 
     assert (result.code, result.only["error"]["code"]) == (4, "already_copied")
-    assert f"psage credit-note {NOTE} --update-existing" in result.only["error"]["hint"]
+    assert "psage credit-note CN-2026-001 --update-existing" in result.only["error"]["hint"]
     assert writes(credited) == []
 
 

@@ -724,7 +724,7 @@ def test_a_payment_that_broke_off_is_not_sent_again_while_it_may_still_arrive(
     assert writes(books, "productive") == []
     assert (waits["code"], waits["next"]) == (
         "outcome_unknown",
-        "psage sync-payments --invoice 101",
+        "psage sync-payments --invoice INV-2026-001",
     )
     books.advance(240)
     later = psage("sync-payments", "--json")
@@ -854,7 +854,7 @@ def test_a_voided_copy_is_reported(books: Sandbox, psage: Psage) -> None:
     result = psage("sync-payments", "--json")
 
     assert codes(result) == ["copy_gone"]
-    assert "psage copy-invoice 101 --create-new" in result.json["skipped"][0]["message"]
+    assert "psage copy-invoice INV-2026-001 --create-new" in result.json["skipped"][0]["message"]
     assert held(books, "101") == []
 
 

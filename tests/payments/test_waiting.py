@@ -68,7 +68,7 @@ def test_what_the_taxes_leave_open_is_said_with_the_amount_and_both_numbers(
     for words in ("INV-2026-001", copy_of(books, "101")["displayed_as"], f"{tax} GBP stay open"):
         assert words in waits["message"]
     assert f"write the {tax} GBP off in Productive" in waits["next"]
-    assert "`psage copy-invoice 101 --update-existing --tax-rate RATE`" in waits["next"]
+    assert "`psage copy-invoice INV-2026-001 --update-existing --tax-rate RATE`" in waits["next"]
     assert result.json["skipped"][0]["next"] == waits["next"]
 
 
@@ -276,7 +276,7 @@ def test_a_tax_that_is_only_in_sage_is_no_payment_too_many(
     tax = f"{copy_of(taxed_in_sage, '105')['tax_amount']:.2f} GBP"
     assert one["code"] == "overpaid"
     assert f"the tax is 0.00 GBP in Productive and {tax} in Sage" in one["message"]
-    assert "`psage copy-invoice 105 --update-existing --tax-rate RATE`" in one["next"]
+    assert "`psage copy-invoice INV-2026-005 --update-existing --tax-rate RATE`" in one["next"]
     assert "one too many" not in one["next"]
 
 
@@ -292,7 +292,7 @@ def test_what_is_open_in_sage_alone_waits_with_the_amount_and_the_reason(
     assert one["code"] == waits["code"] == "open_in_sage"
     assert f"{copy['tax_amount']:.2f} GBP of its copy are open in Sage" in one["message"]
     assert "the tax is 0.00 GBP in Productive" in one["message"]
-    assert "`psage copy-invoice 105 --update-existing" in one["next"]
+    assert "`psage copy-invoice INV-2026-005 --update-existing" in one["next"]
     taxed_in_sage.bookkeeper.pay(copy["id"], copy["tax_amount"], "2026-03-02")
     assert found(psage("sync-payments", "--json")) == ["overpaid"]
 
@@ -356,7 +356,9 @@ def test_the_next_step_of_a_refusal_says_what_to_mend(books: Sandbox, psage: Psa
     (waits,) = waiting(psage)
 
     assert waits["code"] == "refused_by_productive"
-    assert waits["next"] == ("mend it in Productive and run `psage sync-payments --invoice 105`")
+    assert waits["next"] == (
+        "mend it in Productive and run `psage sync-payments --invoice INV-2026-005`"
+    )
 
 
 def test_no_finding_of_a_sync_is_settled_by_running_it_again(books: Sandbox, psage: Psage) -> None:

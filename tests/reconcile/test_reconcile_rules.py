@@ -562,7 +562,7 @@ def test_what_stands_in_the_way_of_a_credit_note_is_said() -> None:
     found = run([entry(1), whole, part], [])
 
     steps = {pair.productive_id: one.step for pair, one in found.found()}
-    assert "`psage copy-invoice 1`" in steps["2"]
+    assert "`psage copy-invoice INV-1`" in steps["2"]
     assert "whole invoice alone" in steps["3"]
 
 

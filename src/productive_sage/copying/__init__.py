@@ -284,11 +284,11 @@ class _Run:
         if invoice.kind is CREDIT_NOTE:
             raise IsCreditNote(
                 f"{invoice.label} is a credit note, which is not copied as an invoice",
-                hint=f"copy it with `psage credit-note {invoice.id}`",
+                hint=f"copy it with `psage credit-note {invoice.typed}`",
             )
         raise NotACreditNote(
             f"{invoice.label} is not a credit note",
-            hint=f"copy it with `psage copy-invoice {invoice.id}`",
+            hint=f"copy it with `psage copy-invoice {invoice.typed}`",
         )
 
     def _again(self, invoice: Invoice, link: Link, present: SageDocument | None) -> str:
@@ -305,7 +305,7 @@ class _Run:
         living_copy(self._desk, invoice, link, present)
         raise AlreadyCopied(
             f"{invoice.label} was copied to Sage already, as {link.sage_number}",
-            hint=f"`psage {invoice.kind.command} {invoice.id} --update-existing` brings that up "
+            hint=f"`psage {invoice.kind.command} {invoice.typed} --update-existing` brings that up "
             "to date, `--create-new` makes another copy",
             details={"sage_id": link.sage_id, "sage_number": link.sage_number, "copy": link.copy},
         )

@@ -225,7 +225,7 @@ class Copies:
         if link is None:
             raise InvoiceNotCopied(
                 f"{note.label} credits {credited.label}, which has no copy in Sage",
-                hint=f"copy that first: `psage copy-invoice {credited.id}`",
+                hint=f"copy that first: `psage copy-invoice {credited.typed}`",
                 details={"invoice": credited.id},
             )
         copy = desk.sage.known(INVOICE, link.sage_id)
@@ -234,8 +234,8 @@ class Copies:
             raise CopyGone(
                 f"the copy {link.sage_number} of {credited.label}, which {note.label} credits, was "
                 f"{gone} in Sage, so there is nothing to credit",
-                hint=f"to have both in the books: `psage copy-invoice {credited.id} --create-new`, "
-                "then this again",
+                hint="to have both in the books: "
+                f"`psage copy-invoice {credited.typed} --create-new`, then this again",
                 details={"sage_id": link.sage_id, "sage_number": link.sage_number},
             )
         copy.check_booked(f"the copy of {credited.label}, which {note.label} credits,")
@@ -244,7 +244,7 @@ class Copies:
                 f"{note.label} credits {credited.net} {credited.currency} net of "
                 f"{credited.label}, but its copy {copy.number} in Sage is {copy.net} "
                 f"{copy.currency} net",
-                hint=f"bring the copy up to date: `psage copy-invoice {credited.id} "
+                hint=f"bring the copy up to date: `psage copy-invoice {credited.typed} "
                 "--update-existing`, then this again",
                 details={"sage_id": copy.id},
             )
@@ -287,7 +287,7 @@ def living_copy(
     gone = drafts.gone(present)
     if present and not gone:
         return present
-    command = f"psage {invoice.kind.command} {invoice.id} --create-new"
+    command = f"psage {invoice.kind.command} {invoice.typed} --create-new"
     hint = f"if it shall be in the books again: `{command}`"
     if desk.settings.numbering == "productive":
         hint += (

@@ -161,8 +161,8 @@ class Carrier:
                 f"the copy {present.number} of {invoice.label} found in Sage has a net of "
                 f"{present.net} {present.currency}, the {invoice.kind.name} in Productive {net} "
                 f"{invoice.currency}",
-                hint=f"`psage {invoice.kind.command} {invoice.id} --update-existing` brings it up "
-                "to date",
+                hint=f"`psage {invoice.kind.command} {invoice.typed} --update-existing` brings it "
+                "up to date",
             ),
         )
 

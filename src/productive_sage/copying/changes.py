@@ -61,7 +61,7 @@ def kept(
 def conflicting(desk: Desk, invoice: Invoice, present: SageDocument, merged: Merged) -> Outcome:
     """The outcome where both sides changed the same thing, so that nothing is written."""
     differ = [named(desk, present, None, one) for one in merged.conflicts]
-    command = f"psage {invoice.kind.command} {invoice.id} --update-existing --overwrite"
+    command = f"psage {invoice.kind.command} {invoice.typed} --update-existing --overwrite"
     error = ChangedInSage(
         f"the copy {present.number} of {invoice.label} was changed in Sage, so nothing was "
         f"written: {figures(differ)}",
@@ -102,7 +102,7 @@ def check_merged(
         raise CopyLocked(
             f"the copy of {invoice.label} is in {present.currency}, and a document in Sage "
             f"keeps its currency; the {invoice.kind.name} is in {draft.currency} now",
-            hint=f"`psage {invoice.kind.command} {invoice.id} --create-new` makes a new copy; "
+            hint=f"`psage {invoice.kind.command} {invoice.typed} --create-new` makes a new copy; "
             "then void the old one in Sage",
         )
 

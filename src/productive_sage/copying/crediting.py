@@ -53,7 +53,7 @@ def check_whole(note: Invoice, credited: Credited, draft: Draft) -> None:
         f"{note.label} credits the whole of {credited.copy.number}, which is "
         f"{money.said(credited.copy.total, draft.currency)}, but as its copy was changed in Sage "
         f"it is {money.said(draft.total, draft.currency)}",
-        hint=f"`psage credit-note {note.id} --update-existing --overwrite` makes it whole again",
+        hint=f"`psage credit-note {note.typed} --update-existing --overwrite` makes it whole again",
         details={"copy": str(credited.copy.total), "credit_note": str(draft.total)},
     )
 
@@ -71,7 +71,7 @@ def check_contact(note: Invoice, credited: Credited, present: SageDocument) -> N
         f"{copy.number}, which it credits, for `{copy.contact_name}`: changed, it could not be set "
         "against that again",
         hint="put the customer right in Sage, then run this again; or "
-        f"`psage credit-note {note.id} --update-existing --overwrite`",
+        f"`psage credit-note {note.typed} --update-existing --overwrite`",
     )
 
 
@@ -163,7 +163,7 @@ def still_credited(note: Invoice, present: SageDocument) -> AlreadyCredited:
     return AlreadyCredited(
         f"{note.label} has a living copy in Sage, {present.number} over "
         f"{money.said(present.total, present.currency)}, and an invoice is credited once",
-        hint=f"`psage credit-note {note.id} --update-existing` brings it up to date; or void "
+        hint=f"`psage credit-note {note.typed} --update-existing` brings it up to date; or void "
         f"{present.number} in Sage, and run this again",
         details={"sage_id": present.id, "sage_number": present.number},
     )

@@ -424,7 +424,7 @@ def _unclear(invoice: Invoice, possible: Sequence[Contact]) -> AmbiguousCustomer
     return AmbiguousCustomer(
         f"{count} in Sage may be `{invoice.company.name}`: "
         + "; ".join(map(choosing.shown, possible)),
-        hint=f"choose one: `psage copy-invoice {invoice.id} --customer REFERENCE` (with "
+        hint=f"choose one: `psage copy-invoice {invoice.typed} --customer REFERENCE` (with "
         "`--remember` also for later invoices), or make a new one with `--create-customer`",
         details={
             "customers": [

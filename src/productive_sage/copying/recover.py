@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from productive_sage import naming
 from productive_sage.copying import (
     after,
     allocations,
@@ -120,7 +121,7 @@ def _against_productive(outcome: Outcome, invoice: Invoice) -> Outcome:
     net = abs(invoice.net)
     if outcome.error or outcome.net in (None, net):
         return outcome
-    command = f"psage {invoice.kind.command} {invoice.id} --update-existing"
+    command = f"psage {invoice.kind.command} {invoice.typed} --update-existing"
     error = TotalsDiffer(
         f"{invoice.label} is in Sage as {outcome.sage_number}, as begun before, with a net of "
         f"{outcome.net} {outcome.currency}; in Productive it is {net} {invoice.currency} now",
@@ -138,7 +139,7 @@ def _settle_create(desk: Desk, intent: CopyIntent, invoice: Invoice | None) -> O
     if document:
         link = send.record(desk, intent, document)
         if drafts.gone(document):
-            raise send.made_and_gone(link, document)
+            raise send.made_and_gone(intent, link, document)
     elif invoice and _age(desk, intent) < _KEY_LIFE and _may_go(desk, intent, invoice):
         is_first = (
             _age(desk, intent) > SEARCH_LAG
@@ -184,7 +185,8 @@ def _settle_update(desk: Desk, intent: CopyIntent, invoice: Invoice | None) -> O
     has_arrived = versions.has_arrived(intent.document_kind, intent.payload, before, held)
     if not has_arrived and (held != before or _age(desk, intent) > _KEY_LIFE):
         desk.store.intents.end(intent, "lapsed", "not sent again")
-        command = f"psage {link.kind.command} {link.productive_id} --update-existing"
+        name = naming.to_type(intent.facts.number, link.productive_id)
+        command = f"psage {link.kind.command} {name} --update-existing"
         raise UpdateLapsed(
             f"the update of {present.number} begun by an earlier run did not arrive, and is not "
             "sent any more, since the copy was changed in Sage meanwhile or a day has passed",
@@ -250,9 +252,10 @@ def _within_reason(desk: Desk, link: Link, outcome: Outcome) -> Outcome:
     if now - datetime.fromisoformat(since) < _TRIED:
         return outcome
     desk.store.copies.change(link, pending=left & {"allocate"})
+    name = naming.to_type(outcome.number, link.productive_id)
     said = (
         f"what was left to do after the copy has failed for {_TRIED.days} days and is not tried "
-        f"again; where it is the PDF, `psage {link.kind.command} {link.productive_id} "
+        f"again; where it is the PDF, `psage {link.kind.command} {name} "
         "--update-existing` tries once more"
     )
     return replace(outcome, notices=(*outcome.notices, Notice("given_up", said)))

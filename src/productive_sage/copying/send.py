@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from productive_sage import markers
+from productive_sage import markers, naming
 from productive_sage.copying import after, allocations, drafts, journal, versions
 from productive_sage.desk import Desk
 from productive_sage.errors import (
@@ -59,16 +59,16 @@ def deliver_create(
         return deliver_create(desk, journal.anew(desk.store, intent, at=desk.sage.now()))
     link = record(desk, intent, present)
     if present.status == "VOID":
-        raise made_and_gone(link, present)
+        raise made_and_gone(intent, link, present)
     return link, present
 
 
-def made_and_gone(link: Link, present: SageDocument) -> CopyGone:
+def made_and_gone(intent: CopyIntent, link: Link, present: SageDocument) -> CopyGone:
     """The error about a copy that an earlier run made, and that was voided since."""
+    name = naming.to_type(intent.facts.number, link.productive_id)
     return CopyGone(
         f"the copy {present.number} was made before, and voided in Sage since",
-        hint="if it shall be in the books again: "
-        f"`psage {link.kind.command} {link.productive_id} --create-new`",
+        hint=f"if it shall be in the books again: `psage {link.kind.command} {name} --create-new`",
         details={"sage_id": present.id, "sage_number": present.number},
     )
 

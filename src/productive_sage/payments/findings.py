@@ -29,7 +29,7 @@ def other_currency(document: SageDocument, balance: Balance) -> Finding:
         f"it is in {balance.currency} in Productive, its copy in {document.currency}; no payment "
         "is copied",
         f"put the currency right in Productive; or void {document.number} in Sage, and run `psage "
-        f"copy-invoice {balance.invoice_id} --create-new`",
+        f"copy-invoice {balance.typed} --create-new`",
     )
 
 
@@ -76,7 +76,7 @@ def _same_total(document: SageDocument, balance: Balance) -> str:
     return (
         "if Sage is right, give the invoice the same tax and amounts in Productive; if Productive "
         f"is, take its receipt off {document.number} in Sage, run `psage copy-invoice "
-        f"{balance.invoice_id} --update-existing --tax-rate RATE`, and enter the receipt again"
+        f"{balance.typed} --update-existing --tax-rate RATE`, and enter the receipt again"
     )
 
 
@@ -106,7 +106,7 @@ def still_open(document: SageDocument, balance: Balance, amount: Decimal) -> Fin
         "open_in_productive",
         f"its copy is paid in full in Sage, but {left} stay open in Productive: {why}",
         f"{step}, or enter there how they were paid; if the copy has to change, take its receipt "
-        f"off {document.number} in Sage, run `psage copy-invoice {balance.invoice_id} "
+        f"off {document.number} in Sage, run `psage copy-invoice {balance.typed} "
         "--update-existing --tax-rate RATE`, and enter the receipt again",
     )
 
@@ -212,10 +212,10 @@ def several_copies(older: SageDocument, sage_number: str) -> Finding:
     )
 
 
-def copy_gone(productive_id: str, *, was_deleted: bool) -> Finding:
-    """The copy was deleted or voided in Sage."""
+def copy_gone(name: str, *, was_deleted: bool) -> Finding:
+    """The copy was deleted or voided in Sage; `name` is how a command names the invoice."""
     how = "deleted" if was_deleted else "voided"
-    anew = f"`psage copy-invoice {productive_id} --create-new`"
+    anew = f"`psage copy-invoice {name} --create-new`"
     return Finding("copy_gone", f"its copy was {how} in Sage; {anew} makes a new one", anew)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
-from productive_sage import markers, money
+from productive_sage import markers, money, naming
 from productive_sage.errors import AnswerIncomplete, NotFound, PsageError
 from productive_sage.models import (
     Balance,
@@ -75,7 +75,8 @@ def decide(
     """
     begun = _begun(matched, proofs, sent)
     if not deleted_on and (document is None or document.status == "VOID"):
-        begun = _saying(begun, findings.copy_gone(productive_id, was_deleted=document is None))
+        name = naming.to_type(balance.number if balance else "", productive_id)
+        begun = _saying(begun, findings.copy_gone(name, was_deleted=document is None))
     if document is None:
         return begun
     creates = (

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Concatenate, ParamSpec, TypeVar
 
+from productive_sage import naming
 from productive_sage.copying import second_copies
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError, Refused, RefusedBySage
@@ -107,7 +108,8 @@ class Verdicts:
 
 def _step_after(error: PsageError, papers: Papers) -> str:
     """What settles an invoice that failed; empty where the next run will by itself."""
-    again = f"`psage sync-payments --invoice {papers.productive_id}`"
+    name = naming.to_type(papers.number, papers.productive_id)
+    again = f"`psage sync-payments --invoice {name}`"
     if error.hint:
         return error.hint.replace("run the command again", f"run {again}")
     if isinstance(error, Refused):

@@ -4,11 +4,11 @@ Read from `findings` down. What is compared are the documents' own figures; what
 `paid`, what several documents say together in `credited`.
 """
 
-import shlex
 from collections.abc import Collection, Iterator
 from dataclasses import fields
 from decimal import Decimal
 
+from productive_sage import naming
 from productive_sage.copying import matching
 from productive_sage.models import CREDIT_NOTE, Address, Entry
 from productive_sage.reconcile.sides import (
@@ -50,11 +50,9 @@ def findings(
 
 def named(pair: Pair, numbers: Collection[str]) -> str:
     """How a command names the document: by its number, where that is one word and just its own."""
-    number = pair.number.strip()
-    is_plain = number and number == shlex.quote(number) and "," not in number
-    if is_plain and not number.isdecimal() and number.casefold() not in numbers:
-        return number
-    return pair.productive_id
+    if pair.number.strip().casefold() in numbers:
+        return pair.productive_id
+    return naming.to_type(pair.number, pair.productive_id)
 
 
 def update(pair: Pair, name: str, *, overwrite: bool = False) -> str:
@@ -159,7 +157,8 @@ def _before_a_credit_note(pair: Pair, invoice: Pair | None) -> str:
             "psage copies a credit note for a whole invoice alone; enter this one in Sage by hand"
         )
     if invoice.booked is None or not invoice.booked.is_booked:
-        return f"copy what it credits first: `psage copy-invoice {invoice.productive_id}`"
+        name = naming.to_type(invoice.number, invoice.productive_id)
+        return f"copy what it credits first: `psage copy-invoice {name}`"
     return ""
 
 

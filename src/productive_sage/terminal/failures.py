@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from productive_sage import naming
 from productive_sage.terminal.render import error, fitted, out, runnable, sign
 
 if TYPE_CHECKING:
@@ -49,17 +50,21 @@ def _cause(outcomes: "list[Outcome]", hint: str) -> Cause:
     if len(reasons) > 1 and len(set(reasons)) == 1:
         is_each = any(one.error and one.error.message.startswith(one.label) for one in outcomes)
         reasons = [f"each {reasons[0]}" if is_each else reasons[0]]
-    names = " ".join(dict.fromkeys(one.productive_id for one in outcomes))
+    names = " ".join(dict.fromkeys(map(_typed, outcomes)))
     return Cause(outcomes, reasons, hint.replace(_OWN, names))
 
 
 def _general(outcome: "Outcome") -> str:
-    """The hint with the document's id taken out of its commands, which take several."""
+    """The hint with the document's name taken out of its commands, which take several."""
     hint = (outcome.error and outcome.error.hint) or ""
     if not outcome.productive_id:
         return hint
-    own = re.compile(rf"(?<= ){re.escape(outcome.productive_id)}(?=[ `])")
+    own = re.compile(rf"(?<= ){re.escape(_typed(outcome))}(?=[ `])")
     return _COMMAND.sub(lambda command: own.sub(_OWN, command[0]), hint)
+
+
+def _typed(outcome: "Outcome") -> str:
+    return naming.to_type(outcome.number, outcome.productive_id)
 
 
 def show(cause: Cause) -> None:
