@@ -193,6 +193,12 @@ class Refused(PsageError):
     exit_code = 4
 
 
+class BackupUnusable(Refused):
+    """A file is no backup of psage, is damaged, or was made by a newer psage."""
+
+    code = "backup_unusable"
+
+
 class NotConfirmed(Refused):
     """Somebody was asked, and did not say yes."""
 

@@ -173,6 +173,8 @@ def test_no_command_is_missing_here() -> None:
         "status",
         "doctor",
         "reconcile",
+        "backup",
+        "restore",
         "sandbox",
         "demo",
     }

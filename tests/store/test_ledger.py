@@ -158,6 +158,29 @@ def test_a_migration_saves_the_old_file_first(path: Path, monkeypatch: pytest.Mo
     saved.close()
 
 
+def test_of_the_files_saved_before_migrations_the_last_five_stay(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Store(path).db.close()
+    first = len(database.MIGRATIONS)
+    for n in range(7):
+        more = (*database.MIGRATIONS, f"ALTER TABLE cache ADD COLUMN extra{n} TEXT;")
+        monkeypatch.setattr(database, "MIGRATIONS", more)
+        Store(path).db.close()
+    saved = path.with_name(f"default.v{first + 6}.db")
+    assert sorted(path.parent.glob("default.v*.db")) == sorted(
+        path.with_name(f"default.v{first + n}.db") for n in range(2, 7)
+    )
+
+    path.write_bytes(saved.read_bytes())  # put back, and brought up to date once more
+    before = saved.read_bytes()
+    Store(path).db.close()
+
+    assert saved.read_bytes() == before
+    assert path.with_name(f"default.v{first + 6}-2.db").exists()
+    assert len([*path.parent.glob("default.v*.db")]) == 5
+
+
 def test_a_broken_migration_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store(path) as old:
         begin(old)

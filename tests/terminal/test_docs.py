@@ -150,6 +150,8 @@ def test_error_codes_beyond_the_contract_are_in_the_changelog() -> None:
         ["history", "--help"],
         ["status", "--help"],
         ["doctor", "--help"],
+        ["backup", "--help"],
+        ["restore", "--help"],
         ["sandbox", "--help"],
         ["demo", "--help"],
     ],

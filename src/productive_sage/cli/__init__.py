@@ -24,6 +24,7 @@ from productive_sage.cli import (
     look,
     payments,
     reconcile,
+    records,
     trial,
 )
 from productive_sage.cli.common import offered, output
@@ -87,7 +88,7 @@ def root(
         _check_place(profile, config)
 
 
-_MAKING = frozenset(("", "configure", "connect", "demo", "sandbox"))
+_MAKING = frozenset(("", "configure", "connect", "demo", "restore", "sandbox"))
 """The commands that may make a profile or its settings, or need none."""
 
 
@@ -130,6 +131,8 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "reconcile": reconcile.reconcile,
         "history": look.show_history,
         "doctor": look.doctor,
+        "backup": records.backup,
+        "restore": records.restore,
     },
     "Try it": {"demo": trial.demo, "sandbox": trial.sandbox},
 }

@@ -481,6 +481,7 @@ def purge(home: Home) -> list[Path]:
         f"{home.profile}.db-wal",
         f"{home.profile}.db-shm",
         f"{home.profile}.v*.db",
+        f"{home.profile}.replaced-*",
         f"{home.profile}.toml",
     )
     found = [path for name in names for path in sorted(home.folder.glob(name))]

@@ -46,6 +46,13 @@ class Cursors:
         if self.get(f"{SIGN_IN}{service}") != value:
             self.set({f"{SIGN_IN}{service}": value})
 
+    def set_sign_ins(self, known: Mapping[str, SignedIn | None]) -> None:
+        """Know of these sign-ins alone: a file put back tells of those of its time."""
+        with self._db.write():
+            self._db.run("DELETE FROM mark WHERE substr(name, 1, ?) = ?", len(SIGN_IN), SIGN_IN)
+            for service, signed_in in known.items():
+                self.remember_sign_in(service, signed_in)
+
 
 def _signed_in(value: str) -> SignedIn | None:
     known = json.loads(value)

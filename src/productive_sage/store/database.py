@@ -139,6 +139,9 @@ MIGRATIONS = (
     """,
 )
 
+KEPT_COPIES = 5
+"""How many copies from before migrations stay."""
+
 SIGN_IN = "signed in "
 """Begins the names of the cursors that hold what is known of a sign-in, as JSON."""
 
@@ -176,8 +179,8 @@ def _storage_error(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> Psa
         )
     return HomeUnusable(
         f"psage's records in `{path}` are damaged: {said}",
-        hint=f"move `{path}` away and run the command again: psage finds its copies in Sage by "
-        "their references (PRD-…)",
+        hint=f"put a backup back with `psage restore FILE`; or move `{path}` away and run the "
+        "command again: psage finds its copies in Sage by their references (PRD-…)",
     )
 
 
@@ -237,10 +240,7 @@ class Database:
                 hint="upgrade: `pipx upgrade productive-sage`",
             )
         if version and save:
-            backup = self.path.with_suffix(f".v{version}.db")
-            with closing(sqlite3.connect(backup)) as copy:
-                self.connection.backup(copy)
-            backup.chmod(0o600)
+            _keep(self.connection, self.path, version)
         with self.write() as db:
             version = self._version()  # another process may have been quicker
             for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
@@ -294,6 +294,52 @@ class Database:
         said = [str(row[0]) for row in self.rows("PRAGMA integrity_check(3)")]
         if said != ["ok"]:
             raise _storage_error(sqlite3.DatabaseError("; ".join(said)), self.path)
+
+
+def _keep(db: sqlite3.Connection, path: Path, version: int) -> None:
+    """Copy the file beside itself before a migration; of such copies the newest are kept."""
+    copy, n = path.with_suffix(f".v{version}.db"), 1
+    while copy.exists():  # an older file was put back, and is brought up to date once more
+        n += 1
+        copy = path.with_suffix(f".v{version}-{n}.db")
+    _copy(db, copy)
+    kept = path.parent.glob(f"{path.stem}.v*.db")
+    by_age = sorted(kept, key=lambda one: (one != copy, -one.stat().st_mtime_ns))
+    for old in by_age[KEPT_COPIES:]:
+        old.unlink(missing_ok=True)
+
+
+def _copy(db: sqlite3.Connection, target: Path) -> None:
+    """A new file for its owner alone, complete without SQLite's `-wal`."""
+    with suppress(OSError):  # where it cannot be made, SQLite says so
+        target.touch(mode=0o600)
+    with closing(sqlite3.connect(target)) as copy:
+        db.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")
+
+
+def save_as(path: Path, target: Path) -> int:
+    """Copy a file as it is at this moment to a new one; the version of its tables.
+
+    Others may write to it meanwhile. Raises HomeUnusable where it is damaged.
+    """
+    address = f"{path.absolute().as_uri()}?mode=rw"  # see `_opened_to_read`
+    with _spoken(path), closing(sqlite3.connect(address, uri=True, timeout=5)) as db:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        said = [str(row[0]) for row in db.execute("PRAGMA integrity_check(3)")]
+        if said != ["ok"]:
+            raise _storage_error(sqlite3.DatabaseError("; ".join(said)), path)
+        _copy(db, target)
+    return int(version)
+
+
+def replace_by(path: Path, source: Path) -> None:
+    """Put the content of another file in place of a file's own, in one transaction."""
+    with _spoken(path), closing(sqlite3.connect(source)) as new:
+        if not path.exists():
+            path.touch(mode=0o600)
+        with closing(sqlite3.connect(path, timeout=5)) as db:
+            new.backup(db)
 
 
 def _opened_to_read(path: Path) -> sqlite3.Connection:
