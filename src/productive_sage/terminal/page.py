@@ -152,7 +152,7 @@ def _head(found: "Reconciled", made: Made) -> Iterator[str]:
     rows = [
         ("Productive", made.organization),
         ("Sage", made.business),
-        ("Made by", f"{made.by}, {made.at:%Y-%m-%d %H:%M} UTC"),
+        ("Made by", f"{made.by}, {made.at.astimezone():%Y-%m-%d %H:%M %Z}"),
         ("Made with", f"psage {made.version}, profile {made.profile}"),
     ]
     for name, value in rows:
