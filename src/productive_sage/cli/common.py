@@ -111,7 +111,7 @@ def a_day(flag: str, value: str | None) -> date | None:
         ) from None
 
 
-def a_month(value: str) -> tuple[date, date]:
+def _month(value: str) -> tuple[date, date]:
     """The first and the last day of a month."""
     try:
         first = date.fromisoformat(f"{value.strip()}-01")
@@ -121,7 +121,7 @@ def a_month(value: str) -> tuple[date, date]:
     return first, following - timedelta(days=1)
 
 
-def a_time(since: str | None, until: str | None) -> tuple[date | None, date | None]:
+def _time(since: str | None, until: str | None) -> tuple[date | None, date | None]:
     """The days of `--since` and `--until`.
 
     Raises UsageProblem, also where they are the wrong way round.
@@ -133,6 +133,14 @@ def a_time(since: str | None, until: str | None) -> tuple[date | None, date | No
             hint=f"the other way round: `--since {last} --until {first}`",
         )
     return first, last
+
+
+def a_period(
+    month: str | None, since: str | None, until: str | None
+) -> tuple[date | None, date | None]:
+    """The first and the last day that are chosen; None where that side is open."""
+    exclude("--month", month is not None, "--since or --until", bool(since or until))
+    return _month(month) if month else _time(since, until)
 
 
 def exclude(first: str, is_first: bool, second: str, is_second: bool) -> None:

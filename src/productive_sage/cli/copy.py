@@ -14,8 +14,7 @@ from productive_sage.cli.common import (
     Id,
     Json,
     Number,
-    a_month,
-    a_time,
+    a_period,
     exclude,
     offered,
     output,
@@ -104,7 +103,6 @@ class _Batch:
                 hint="add `--all-uncopied`, or name the documents",
             )
         exclude("--all-uncopied", self.all_uncopied, "--retry-failed", bool(self.retry_failed))
-        exclude("--month", bool(self.month), "--since or --until", bool(self.since or self.until))
         if words and (self.all_uncopied or self.retry_failed):
             raise UsageProblem(
                 "documents are named, and selected too",
@@ -120,7 +118,7 @@ class _Batch:
         """What of the register is meant."""
         from productive_sage.register import NOT_COPIED, Selection
 
-        first, last = a_month(self.month) if self.month else a_time(self.since, self.until)
+        first, last = a_period(self.month, self.since, self.until)
         return Selection(NOT_COPIED, first, last, self.company or "")
 
 

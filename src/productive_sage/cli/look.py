@@ -14,8 +14,7 @@ from productive_sage.cli.common import (
     Json,
     Number,
     a_day,
-    a_month,
-    a_time,
+    a_period,
     exclude,
     offered,
     output,
@@ -67,9 +66,8 @@ def show_register(
             "`--not-copied`, `--copied` and `--waiting` exclude each other",
             hint="name one, or none for all of them",
         )
-    exclude("--month", month is not None, "--since or --until", bool(since or until))
     exclude("--json", as_json, "--format csv", form == "csv")
-    first, last = a_month(month) if month else a_time(since, until)
+    first, last = a_period(month, since, until)
     state = next((name for name, is_wanted in states.items() if is_wanted), "")
     selection = register.Selection(state, first, last, company or "")
     with current.desk(lambda _settings: None, dry_run=True) as desk:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from productive_sage import __version__
-from productive_sage.cli.common import Json, a_month, a_time, exclude, output
+from productive_sage.cli.common import Json, a_period, exclude, output
 from productive_sage.cli.session import current
 from productive_sage.errors import UsageProblem
 
@@ -38,9 +38,8 @@ def reconcile(
     from productive_sage import reconcile as reconciling
     from productive_sage.terminal import reconciled, render, tables
 
-    exclude("--month", month is not None, "--since or --until", bool(since or until))
     exclude("--json", as_json, f"--format {form}", form not in ("table", "json"))
-    first, last = a_month(month) if month else a_time(since, until)
+    first, last = a_period(month, since, until)
     if form == "html" and sys.stdout.isatty():
         raise UsageProblem(
             "a page is for a browser, not for a terminal",
