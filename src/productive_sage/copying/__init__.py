@@ -90,9 +90,9 @@ def _copy(order: Order, desk: Desk, agree: Agree | None) -> Iterator[Outcome]:
             f"`{desk.pdf_folder}`",
         )
     desk.check_business()
+    naming.check(order.documents(), desk.productive.organization_id)
     if not desk.dry_run:
         second_copies.look_again(desk)
-    naming.check(order.documents(), desk.productive.organization_id)
     desk = replace(desk, handed_pdf=order.handed_pdf)
     held: dict[str, Outcome] = {}
     try:
