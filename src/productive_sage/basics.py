@@ -133,3 +133,11 @@ def in_words(until: datetime, days_left: int | None) -> str:
     if days_left is None or days_left >= SOON.days:
         return f"the sign-in renews itself with every run (unused, it ends on {day})"
     return f"sign in again within {days_left} day{'' if days_left == 1 else 's'}, by {day}"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a person should know although the document went through."""
+
+    code: str
+    message: str

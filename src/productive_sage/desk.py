@@ -6,18 +6,12 @@ from pathlib import Path
 from typing import Protocol
 
 from productive_sage import countries, names
+from productive_sage.basics import Contact
 from productive_sage.errors import DifferentBusiness, ItemInvalid
-from productive_sage.models import (
-    TAX_RATES,
-    Books,
-    Contact,
-    Invoice,
-    Item,
-    LedgerAccount,
-    TaxRate,
-)
 from productive_sage.productive.client import ProductiveClient
+from productive_sage.productive.records import Invoice
 from productive_sage.sage.client import SageClient
+from productive_sage.sage.records import TAX_RATES, Books, Item, LedgerAccount, TaxRate
 from productive_sage.settings import Settings
 from productive_sage.store import Store
 from productive_sage.text import one_line

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from productive_sage import money
+from productive_sage.basics import INVOICE
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     CopyGone,
@@ -18,9 +19,10 @@ from productive_sage.errors import (
     NotFound,
     PsageError,
 )
-from productive_sage.models import INVOICE, Entry, SageDocument
 from productive_sage.naming import Name, advice, did_you_mean, to_type
 from productive_sage.naming import check as check_names
+from productive_sage.productive.records import Entry
+from productive_sage.sage.records import SageDocument
 from productive_sage.text import folded
 
 _PRODUCTIVE = "https://app.productive.io"

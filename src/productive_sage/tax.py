@@ -12,9 +12,10 @@ from datetime import date
 from decimal import Decimal
 
 from productive_sage import money
+from productive_sage.basics import Notice
 from productive_sage.errors import TaxRateInvalid
-from productive_sage.models import Notice, TaxRate
 from productive_sage.naming import did_you_mean
+from productive_sage.sage.records import TaxRate
 
 _EU = frozenset(
     "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK".split()

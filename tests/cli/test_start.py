@@ -39,7 +39,9 @@ def test_status_imports_neither_http_nor_keyring_nor_display(
         "import sys\nfrom productive_sage import cli\n"
         f"code = cli.main(['status', *{form!r}])\n"
         "heavy = {'httpx', 'keyring', 'rich', 'tomlkit', 'filelock', 'ssl', 'socket'}\n"
-        "ours = {f'productive_sage.{name}' for name in ('models', 'mapping', 'http', 'vault')}\n"
+        "rooms = ('copying', 'payments', 'productive', 'sage')\n"
+        "ours = {'productive_sage.http', 'productive_sage.signin.vault'}\n"
+        "ours |= {f'productive_sage.{room}.records' for room in rooms}\n"
         "print(code, sorted((heavy | ours) & set(sys.modules)))\n"
     )
 

@@ -16,8 +16,8 @@ import typer
 import vcr
 
 from productive_sage import config
+from productive_sage.basics import INVOICE
 from productive_sage.http import connect_pool
-from productive_sage.models import INVOICE
 from productive_sage.productive.client import ProductiveClient, Token
 from productive_sage.sage.client import SageClient, sage_http
 from productive_sage.sandbox import Sandbox

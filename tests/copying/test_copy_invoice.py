@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from productive_sage.copying import drafts
-from productive_sage.models import CustomerResult, Outcome
+from productive_sage.copying.records import CustomerResult, Outcome
 from productive_sage.sandbox import Sandbox
 from productive_sage.terminal import copies as copy_results
 from productive_sage.terminal import failures, render

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from productive_sage.sage import bodies
+from productive_sage.copying import bodies
 from productive_sage.sandbox import Sandbox
 from productive_sage.store import Store
 from tests.conftest import Psage, copies, first_line, writes

@@ -12,21 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from productive_sage import markers, richtext
-from productive_sage.copying import drafts, matching, versions
+from productive_sage.basics import INVOICE, Contact
+from productive_sage.copying import bodies, drafts, matching, versions
+from productive_sage.copying.records import Draft
 from productive_sage.errors import AmountsUnclear
-from productive_sage.models import (
-    INVOICE,
-    Address,
-    Company,
-    Contact,
-    Draft,
-    Invoice,
-    InvoiceLine,
-    Item,
-    SageDocument,
-    SageLine,
-)
-from productive_sage.sage import bodies
+from productive_sage.productive.records import Address, Company, Invoice, InvoiceLine
+from productive_sage.sage.records import Item, SageDocument, SageLine
 from productive_sage.sandbox import Sandbox
 from productive_sage.sandbox.books import INVOICE as SANDBOX_INVOICE
 from productive_sage.sandbox.documents import create

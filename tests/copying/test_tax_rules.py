@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from productive_sage import tax
 from productive_sage.errors import TaxRateInvalid
-from productive_sage.models import TaxRate
+from productive_sage.sage.records import TaxRate
 from productive_sage.tax import Charged, Charges, Sale
 
 CENT = Decimal("0.01")

@@ -26,11 +26,12 @@ from hypothesis.stateful import (
 )
 
 from productive_sage import copying, payments
+from productive_sage.basics import CREDIT_NOTE, INVOICE
 from productive_sage.copying.order import Order
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError
 from productive_sage.http import Pool, connect_pool
-from productive_sage.models import CREDIT_NOTE, INVOICE, Report
+from productive_sage.payments.records import Report
 from productive_sage.productive.client import ProductiveClient, Token
 from productive_sage.sage.client import SageClient, sage_http
 from productive_sage.sandbox import ORGANIZATION_ID, PRODUCTIVE_TOKEN, Sandbox

@@ -10,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from productive_sage import markers
-from productive_sage.models import Balance, OwnPayment, Payment, ReceiptShare, SageDocument
+from productive_sage.basics import OwnPayment
 from productive_sage.payments import shares
 from productive_sage.payments.match import Matched, match
 from productive_sage.payments.plan import Plan, Proofs, decide, undecided
+from productive_sage.payments.records import ReceiptShare
+from productive_sage.productive.records import Balance, Payment
+from productive_sage.sage.records import SageDocument
 
 COPY, FIRST_COPY = "s2", "s1"
 BEGIN, BEFORE = date(2026, 1, 1), date(2025, 12, 20)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from productive_sage import http
-from productive_sage.models import Change, Report
+from productive_sage.payments.records import Change, Report
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sandbox import Sandbox
 from productive_sage.sandbox.books import Books

@@ -12,20 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from productive_sage.models import (
-    CREDIT_NOTE,
-    INVOICE,
-    Company,
-    Contact,
-    Entry,
-    OwnPayment,
-    Payment,
-    ReceiptShare,
-    SageDocument,
-)
+from productive_sage.basics import CREDIT_NOTE, INVOICE, Contact, OwnPayment
+from productive_sage.payments.records import ReceiptShare
+from productive_sage.productive.records import Company, Entry, Payment
 from productive_sage.reconcile.compare import Compared, Time, compare, doubtful
 from productive_sage.reconcile.paid import Paid, Sync
 from productive_sage.reconcile.sides import Booked, Copied, Facts, Records
+from productive_sage.sage.records import SageDocument
 
 DAY, DUE = date(2026, 3, 2), date(2026, 4, 1)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from productive_sage import config
+from productive_sage.basics import INVOICE
 from productive_sage.errors import (
     AmountsUnclear,
     NoSubscription,
@@ -24,7 +25,6 @@ from productive_sage.errors import (
     ServiceUnavailable,
 )
 from productive_sage.http import connect_pool
-from productive_sage.models import INVOICE
 from productive_sage.productive.client import ProductiveClient, Token
 from productive_sage.sage.client import RECEIPTS, SageClient, sage_http
 from productive_sage.sandbox import Sandbox

@@ -21,8 +21,8 @@ from typing import Any
 import keyring
 import pytest
 
+from productive_sage.basics import OwnPayment
 from productive_sage.http import connect_pool
-from productive_sage.models import OwnPayment
 from productive_sage.sandbox import Sandbox
 from productive_sage.setup import doctor as doctors
 from productive_sage.signin.vault import ProductiveSignIn, Vault

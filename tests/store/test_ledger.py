@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from productive_sage.basics import INVOICE, Contact
 from productive_sage.errors import HomeUnusable, LedgerConflict, OutcomeUnknown
-from productive_sage.models import INVOICE, Contact
 from productive_sage.store import Store, database
 from tests.conftest import A_COPY
 

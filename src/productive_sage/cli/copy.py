@@ -26,8 +26,8 @@ from productive_sage.terminal import asking
 if TYPE_CHECKING:
     from productive_sage.copying import Agree
     from productive_sage.copying.order import Order
+    from productive_sage.copying.records import Outcome
     from productive_sage.desk import Desk
-    from productive_sage.models import Outcome
     from productive_sage.register import Selection
     from productive_sage.settings import Settings
 
@@ -246,8 +246,8 @@ def credit_note(
 
     Example: psage credit-note 130
     """
+    from productive_sage.basics import CREDIT_NOTE
     from productive_sage.copying.order import Order
-    from productive_sage.models import CREDIT_NOTE
 
     exclude("--tax-rate", tax_rate is not None, "--no-tax", no_tax)
     batch = _Batch(all_uncopied, month, since, until, company, limit, report, retry_failed, yes)
@@ -408,7 +408,7 @@ def _selected(
 ) -> "tuple[Order, list[Outcome]]":
     """The order for what is selected, the oldest first, and a refusal for what cannot be read."""
     from productive_sage import register
-    from productive_sage.models import Outcome
+    from productive_sage.copying.records import Outcome
 
     found = register.look(desk, selection, waiting={})
     rows = [row.entry for row in found.rows if row.entry.kind is order.kind]

@@ -49,7 +49,7 @@ def sync_payments(
     """
     from productive_sage import naming, payments
     from productive_sage.errors import PaymentSyncOff
-    from productive_sage.models import Report
+    from productive_sage.payments.records import Report
     from productive_sage.terminal import render, synced
 
     exclude("--since", since is not None, "--full", full)

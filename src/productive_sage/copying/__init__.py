@@ -14,6 +14,7 @@ from functools import partial
 from typing import TypeVar
 
 from productive_sage import naming
+from productive_sage.basics import CREDIT_NOTE, INVOICE, Notice
 from productive_sage.copying import after, crediting, doubles, drafts, earlier, second_copies, send
 from productive_sage.copying.adopt import Copies, Found, copied_elsewhere, living_copy
 from productive_sage.copying.carry_out import Carrier
@@ -21,6 +22,7 @@ from productive_sage.copying.customers import Customers
 from productive_sage.copying.order import Order, sources
 from productive_sage.copying.plan import Plan, Planner
 from productive_sage.copying.rates import Rates
+from productive_sage.copying.records import Outcome
 from productive_sage.copying.recover import SEARCH_LAG, settle
 from productive_sage.copying.send import shown
 from productive_sage.copying.update import Updates
@@ -36,7 +38,8 @@ from productive_sage.errors import (
     TotalsDiffer,
     UsageProblem,
 )
-from productive_sage.models import CREDIT_NOTE, INVOICE, Invoice, Notice, Outcome, SageDocument
+from productive_sage.productive.records import Invoice
+from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
 
 log = logging.getLogger("psage.copying")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from productive_sage import markers
+from productive_sage.basics import INVOICE, Kind
 from productive_sage.copying import (
     after,
     doubles,
@@ -24,12 +25,8 @@ from productive_sage.errors import (
     NotShown,
     RefusedBySage,
 )
-from productive_sage.models import (
-    INVOICE,
-    Invoice,
-    Kind,
-    SageDocument,
-)
+from productive_sage.productive.records import Invoice
+from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
 from productive_sage.text import is_sage_id
 

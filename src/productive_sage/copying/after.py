@@ -14,8 +14,10 @@ from decimal import Decimal
 from pathlib import Path
 
 from productive_sage import files, markers, money
+from productive_sage.basics import Notice
 from productive_sage.config import storage_error
 from productive_sage.copying import allocations, doubles, drafts
+from productive_sage.copying.records import PdfResult
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     CopyGone,
@@ -25,8 +27,9 @@ from productive_sage.errors import (
     ServiceUnavailable,
     UsageProblem,
 )
-from productive_sage.models import Invoice, Notice, PdfResult, SageDocument
+from productive_sage.productive.records import Invoice
 from productive_sage.sage.client import PDF_LIMIT
+from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
 
 log = logging.getLogger("psage.after")

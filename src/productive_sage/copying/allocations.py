@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from productive_sage import money
-from productive_sage.copying import drafts
+from productive_sage.basics import CREDIT_NOTE, INVOICE, Kind
+from productive_sage.copying import bodies, drafts
 from productive_sage.desk import Desk
 from productive_sage.errors import CopyGone, OutcomeUnknown, ServiceUnavailable
-from productive_sage.models import CREDIT_NOTE, INVOICE, Kind, SageDocument, Settlement
-from productive_sage.sage import bodies
+from productive_sage.sage.records import SageDocument, Settlement
 from productive_sage.store import Link
 
 

@@ -2,12 +2,14 @@
 
 from dataclasses import asdict, replace
 
+from productive_sage.basics import INVOICE, Contact, Notice
 from productive_sage.copying import after, crediting, doubles, drafts, send, versions
 from productive_sage.copying.adopt import Copies, Found, copied_elsewhere, living_copy
 from productive_sage.copying.contacts import NewCustomer
 from productive_sage.copying.customers import Customers
 from productive_sage.copying.order import Order
 from productive_sage.copying.plan import Plan, Planner
+from productive_sage.copying.records import CustomerResult, Outcome
 from productive_sage.copying.send import shown
 from productive_sage.copying.versions import Written
 from productive_sage.desk import Desk
@@ -15,15 +17,8 @@ from productive_sage.errors import (
     RefusedBySage,
     TotalsDiffer,
 )
-from productive_sage.models import (
-    INVOICE,
-    Contact,
-    CustomerResult,
-    Invoice,
-    Notice,
-    Outcome,
-    SageDocument,
-)
+from productive_sage.productive.records import Invoice
+from productive_sage.sage.records import SageDocument
 from productive_sage.store import CopyFacts, CopyIntent, Link
 
 

@@ -4,23 +4,17 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from productive_sage import money
+from productive_sage.basics import CREDIT_NOTE, Contact, Notice
 from productive_sage.copying import allocations, crediting, drafts
 from productive_sage.copying.contacts import NewCustomer
 from productive_sage.copying.crediting import Credited
 from productive_sage.copying.merge import Change, Merged
+from productive_sage.copying.records import Draft, FieldChange, Outcome
 from productive_sage.copying.send import shown
 from productive_sage.desk import Desk
 from productive_sage.errors import ChangedInSage, CopyLocked, TaxRateInvalid
-from productive_sage.models import (
-    CREDIT_NOTE,
-    Contact,
-    Draft,
-    FieldChange,
-    Invoice,
-    Notice,
-    Outcome,
-    SageDocument,
-)
+from productive_sage.productive.records import Invoice
+from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
 from productive_sage.tax import percent_on
 

@@ -5,11 +5,14 @@ was read earlier today is enough to go on, but nothing is refused by it alone, s
 have mended it since.
 """
 
+from productive_sage.basics import INVOICE
 from productive_sage.copying import drafts
+from productive_sage.copying.records import Draft
 from productive_sage.copying.send import number_taken
 from productive_sage.desk import Desk
 from productive_sage.errors import AccountInvalid, CurrencyNotEnabled, DateInvalid
-from productive_sage.models import INVOICE, Books, Draft, Invoice
+from productive_sage.productive.records import Invoice
+from productive_sage.sage.records import Books
 
 
 def check(desk: Desk, invoice: Invoice, draft: Draft, *, is_new_customer: bool) -> None:

@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from productive_sage.copying import journal
+from productive_sage.basics import Contact, Notice
+from productive_sage.copying import bodies, journal
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     OutcomeUnknown,
     PsageError,
     RefusedBySage,
 )
-from productive_sage.models import Contact, Notice
-from productive_sage.sage import bodies
+from productive_sage.sage import parse
 from productive_sage.store import ContactIntent
 
 
@@ -61,7 +61,7 @@ def deliver_contact(desk: Desk, intent: ContactIntent, *, is_first: bool = True)
         country=contact.country or intent.facts.country,
         mark=contact.mark or str(sent["source_guid"]),
         tax_number=contact.tax_number or str(sent.get("tax_number", "")),
-        has_address=bodies.is_address(sent["main_address"]),
+        has_address=parse.is_address(sent["main_address"]),
     )
     try:
         desk.store.intents.finish_contact(intent, contact)

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from productive_sage import markers, money
+from productive_sage.basics import CREDIT_NOTE
 from productive_sage.copying import drafts
+from productive_sage.copying.records import Draft
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     AlreadyCredited,
@@ -13,8 +15,9 @@ from productive_sage.errors import (
     RefusedBySage,
     TaxRateInvalid,
 )
-from productive_sage.models import CREDIT_NOTE, Draft, Invoice, SageDocument
+from productive_sage.productive.records import Invoice
 from productive_sage.sage.client import ALLOCATIONS
+from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
 from productive_sage.tax import Tax, own_taxes
 

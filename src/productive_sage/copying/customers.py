@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from productive_sage.copying import choosing, matching
+from productive_sage.basics import Contact, Notice
+from productive_sage.copying import bodies, choosing, matching
 from productive_sage.copying.contacts import NewCustomer, deliver_contact
+from productive_sage.copying.records import CustomerResult
 from productive_sage.desk import Ask, Desk
 from productive_sage.errors import (
     AddressMissing,
@@ -12,9 +14,9 @@ from productive_sage.errors import (
     CustomerNotFound,
     Refused,
 )
-from productive_sage.models import Contact, CustomerResult, Invoice, Notice
 from productive_sage.naming import did_you_mean
-from productive_sage.sage import bodies
+from productive_sage.productive.records import Invoice
+from productive_sage.sage import parse
 from productive_sage.store import ContactFacts
 
 
@@ -178,13 +180,13 @@ class Customers:
         """
         where = f"the billing address of `{invoice.company.name}` in Productive"
         if isinstance(customer, NewCustomer):
-            if bodies.is_address(customer.body["main_address"]):
+            if parse.is_address(customer.body["main_address"]):
                 return None
         elif self.seen(invoice, customer).has_address:
             return None
         else:
             address, _ = bodies.address_body(invoice.bill_to, self._country_id(invoice))
-            if bodies.is_address(address):
+            if parse.is_address(address):
                 return address
             # Somebody may have entered it a moment ago; where Sage does not say, Sage decides.
             found = self._read(customer.id)

@@ -11,10 +11,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from productive_sage import markers
+from productive_sage.basics import Contact, Kind, Notice
 from productive_sage.copying import drafts
+from productive_sage.copying.records import Outcome
 from productive_sage.desk import Desk
 from productive_sage.errors import CopiedTwice, CustomerDoubled, PsageError
-from productive_sage.models import Contact, Invoice, Kind, Notice, Outcome, SageDocument
+from productive_sage.productive.records import Invoice
+from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
 from productive_sage.text import is_sage_id
 

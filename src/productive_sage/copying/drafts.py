@@ -13,21 +13,12 @@ from decimal import Decimal
 from typing import Any
 
 from productive_sage import money
+from productive_sage.basics import CREDIT_NOTE, INVOICE, Notice
+from productive_sage.copying.records import Draft, DraftLine
 from productive_sage.errors import AmountsUnclear, PartialCredit
-from productive_sage.models import (
-    CREDIT_NOTE,
-    INVOICE,
-    Credited,
-    Draft,
-    DraftLine,
-    Invoice,
-    InvoiceLine,
-    Item,
-    Notice,
-    SageDocument,
-    SageLine,
-)
+from productive_sage.productive.records import Credited, Invoice, InvoiceLine
 from productive_sage.richtext import plain_text
+from productive_sage.sage.records import Item, SageDocument, SageLine
 from productive_sage.tax import Charged, Charges, Tax, own_taxes
 
 DESCRIPTION_LIMIT = 2000

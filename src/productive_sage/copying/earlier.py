@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from productive_sage.copying.order import Order
+from productive_sage.copying.records import Outcome
 from productive_sage.errors import CopyIsDraft, PsageError, TotalsDiffer, UpdateLapsed
-from productive_sage.models import Outcome
 
 
 def is_as_asked(order: Order, earlier: Outcome) -> bool:

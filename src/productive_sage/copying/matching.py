@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from productive_sage import markers
-from productive_sage.models import Address, Company, Contact
+from productive_sage.basics import Contact
+from productive_sage.productive.records import Address, Company
 from productive_sage.text import emails, folded, same_tax_number
 
 

@@ -15,6 +15,7 @@ from decimal import Decimal
 from itertools import zip_longest
 
 from productive_sage import money
+from productive_sage.copying.records import Draft, DraftLine
 from productive_sage.copying.versions import (
     EXTRA,
     TYPE,
@@ -27,7 +28,7 @@ from productive_sage.copying.versions import (
     of_draft,
     of_sage,
 )
-from productive_sage.models import Draft, DraftLine, SageDocument, SageLine
+from productive_sage.sage.records import SageDocument, SageLine
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from productive_sage import money, naming
+from productive_sage.basics import INVOICE, Kind
+from productive_sage.copying.records import Outcome
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     DocumentAmbiguous,
@@ -13,13 +15,8 @@ from productive_sage.errors import (
     NumberAmbiguous,
     PsageError,
 )
-from productive_sage.models import (
-    INVOICE,
-    Invoice,
-    Kind,
-    Outcome,
-)
 from productive_sage.naming import Name
+from productive_sage.productive.records import Invoice
 
 
 @dataclass(frozen=True, slots=True)

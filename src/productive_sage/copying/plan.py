@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from productive_sage import markers, names
+from productive_sage.basics import Contact
 from productive_sage.copying import (
     after,
     allocations,
+    bodies,
     checks,
     crediting,
     drafts,
@@ -25,19 +27,12 @@ from productive_sage.copying.crediting import Credited
 from productive_sage.copying.customers import Customers
 from productive_sage.copying.order import Order
 from productive_sage.copying.rates import Rates
+from productive_sage.copying.records import CustomerResult, Draft, FieldChange, Outcome
 from productive_sage.copying.versions import Version
 from productive_sage.desk import Desk
 from productive_sage.errors import AlreadyCredited, CustomerDiffers, Refused, TotalsDiffer
-from productive_sage.models import (
-    Contact,
-    CustomerResult,
-    Draft,
-    FieldChange,
-    Invoice,
-    Outcome,
-    SageDocument,
-)
-from productive_sage.sage import bodies
+from productive_sage.productive.records import Invoice
+from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
 from productive_sage.tax import Tax, country_of, sends_taxes
 

@@ -4,6 +4,7 @@ from datetime import date
 from decimal import Decimal
 
 from productive_sage import tax
+from productive_sage.basics import Notice
 from productive_sage.copying import choosing, drafts
 from productive_sage.desk import Desk
 from productive_sage.errors import (
@@ -13,7 +14,8 @@ from productive_sage.errors import (
     TaxRuleUnknown,
     TaxUnsupported,
 )
-from productive_sage.models import Invoice, Notice, TaxRate
+from productive_sage.productive.records import Invoice
+from productive_sage.sage.records import TaxRate
 from productive_sage.tax import Sale, Tax
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from productive_sage import naming
+from productive_sage.basics import INVOICE, Notice
 from productive_sage.copying import (
     after,
     allocations,
@@ -19,6 +20,7 @@ from productive_sage.copying import (
     send,
     versions,
 )
+from productive_sage.copying.records import Outcome
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     CopyIsDraft,
@@ -30,7 +32,7 @@ from productive_sage.errors import (
     TotalsDiffer,
     UpdateLapsed,
 )
-from productive_sage.models import INVOICE, Invoice, Notice, Outcome
+from productive_sage.productive.records import Invoice
 from productive_sage.store import AnyIntent, ContactIntent, CopyIntent, Link
 
 log = logging.getLogger("psage.recover")

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from productive_sage.basics import INVOICE, Finding
+from productive_sage.basics import INVOICE, Finding, Notice
 from productive_sage.copying import drafts
+from productive_sage.copying.records import Outcome
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError
-from productive_sage.models import Notice, Outcome
 from productive_sage.store import Link
 
 CODE = "second_copy"

@@ -8,7 +8,9 @@ from functools import partial
 from typing import Any
 
 from productive_sage import markers, naming
-from productive_sage.copying import after, allocations, drafts, journal, versions
+from productive_sage.basics import Kind, Notice
+from productive_sage.copying import after, allocations, bodies, drafts, journal, versions
+from productive_sage.copying.records import CustomerResult, Outcome
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     CopyGone,
@@ -20,15 +22,8 @@ from productive_sage.errors import (
     ServiceRefused,
     TotalsDiffer,
 )
-from productive_sage.models import (
-    CustomerResult,
-    Invoice,
-    Kind,
-    Notice,
-    Outcome,
-    SageDocument,
-)
-from productive_sage.sage import bodies
+from productive_sage.productive.records import Invoice
+from productive_sage.sage.records import SageDocument
 from productive_sage.store import CopyIntent, Link
 
 # --- sending

@@ -6,6 +6,7 @@ Gives a plan where there is something to send, and the outcome itself where ther
 from dataclasses import replace
 from functools import partial
 
+from productive_sage.basics import Contact
 from productive_sage.copying import changes, checks, drafts, merge
 from productive_sage.copying.adopt import Copies
 from productive_sage.copying.contacts import NewCustomer
@@ -15,10 +16,12 @@ from productive_sage.copying.merge import Merged
 from productive_sage.copying.order import Order
 from productive_sage.copying.plan import Plan, Planner, said_by
 from productive_sage.copying.rates import Rates
+from productive_sage.copying.records import Draft, FieldChange, Outcome
 from productive_sage.copying.versions import Version, Written
 from productive_sage.desk import Desk
 from productive_sage.errors import TaxRateInvalid
-from productive_sage.models import Contact, Draft, FieldChange, Invoice, Outcome, SageDocument
+from productive_sage.productive.records import Invoice
+from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
 
 

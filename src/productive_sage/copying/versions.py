@@ -7,7 +7,9 @@ from decimal import Decimal
 from typing import Any, Self
 
 from productive_sage import money
-from productive_sage.models import Draft, DraftLine, Kind, SageDocument, SageLine
+from productive_sage.basics import Kind
+from productive_sage.copying.records import Draft, DraftLine
+from productive_sage.sage.records import SageDocument, SageLine
 
 Fields = Mapping[str, str]
 EXTRA = "a line only Sage has"

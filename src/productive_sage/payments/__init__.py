@@ -11,10 +11,10 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from productive_sage import naming
+from productive_sage.basics import INVOICE
 from productive_sage.copying import second_copies
 from productive_sage.desk import Desk
 from productive_sage.errors import PaymentSyncOff, TooManyDeletes
-from productive_sage.models import INVOICE, Balance, Report
 from productive_sage.payments.apply import Writes
 from productive_sage.payments.changed import Changed
 from productive_sage.payments.compare import Comparison
@@ -23,7 +23,9 @@ from productive_sage.payments.match import Matched
 from productive_sage.payments.order import OVERLAP, Order, Reach
 from productive_sage.payments.papers import Papers
 from productive_sage.payments.plan import Plan, Proofs, decide, undecided
+from productive_sage.payments.records import Report
 from productive_sage.payments.report import Verdicts, nothing_copied
+from productive_sage.productive.records import Balance
 
 __all__ = ["BEGIN", "FULL", "OVERLAP", "UNTIL", "Order", "sync"]
 

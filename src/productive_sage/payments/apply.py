@@ -9,14 +9,16 @@ from datetime import date
 from typing import Any
 
 from productive_sage import markers
+from productive_sage.basics import OwnPayment
 from productive_sage.desk import Desk
 from productive_sage.errors import OutcomeUnknown, PsageError, ServiceUnavailable
-from productive_sage.models import OwnPayment, Payment, ReceiptShare, Report
 from productive_sage.payments import report as reports
 from productive_sage.payments import shares
 from productive_sage.payments.match import Correction, Surplus
 from productive_sage.payments.papers import Papers
 from productive_sage.payments.plan import Plan
+from productive_sage.payments.records import ReceiptShare, Report
+from productive_sage.productive.records import Payment
 from productive_sage.store import PaymentFacts
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, time
 
 from productive_sage import naming
+from productive_sage.basics import INVOICE
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     DocumentAmbiguous,
@@ -18,13 +19,14 @@ from productive_sage.errors import (
     PsageError,
     ServiceUnavailable,
 )
-from productive_sage.models import INVOICE, Failed, Report, SageDocument
 from productive_sage.naming import Name
 from productive_sage.payments import elsewhere
 from productive_sage.payments.evidence import Evidence
 from productive_sage.payments.order import OVERLAP, Order, Reach
 from productive_sage.payments.papers import Papers
+from productive_sage.payments.records import Failed, Report
 from productive_sage.payments.report import Verdicts
+from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link, PaymentIntent
 
 _LOST_AT_MOST = 20

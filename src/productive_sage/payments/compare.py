@@ -8,15 +8,16 @@ that would remove too much removes nothing.
 from datetime import date, timedelta
 
 from productive_sage import markers
+from productive_sage.basics import Finding
 from productive_sage.copying import doubles
 from productive_sage.desk import Desk
 from productive_sage.errors import AnswerIncomplete, CopyGone, OutcomeUnknown
-from productive_sage.models import Finding, Report
 from productive_sage.payments import findings, shares
 from productive_sage.payments.evidence import Evidence
 from productive_sage.payments.match import Matched, Surplus, match
 from productive_sage.payments.papers import Papers
 from productive_sage.payments.plan import Proofs
+from productive_sage.payments.records import Report
 from productive_sage.payments.report import Verdicts
 
 _ARRIVES_WITHIN = timedelta(minutes=5)

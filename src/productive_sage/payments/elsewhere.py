@@ -5,12 +5,14 @@ from dataclasses import replace
 from datetime import datetime
 
 from productive_sage import markers
+from productive_sage.basics import INVOICE, Notice
 from productive_sage.copying import doubles
 from productive_sage.desk import Desk
 from productive_sage.errors import CopiedTwice, Refused
-from productive_sage.models import INVOICE, Notice, Report, SageDocument
 from productive_sage.payments.evidence import Evidence
 from productive_sage.payments.order import OVERLAP
+from productive_sage.payments.records import Report
+from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
 
 

@@ -8,20 +8,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
+from productive_sage.basics import INVOICE, OwnPayment
 from productive_sage.desk import Desk
 from productive_sage.errors import Refused, RefusedBySage
-from productive_sage.models import (
-    INVOICE,
-    Balance,
-    OwnPayment,
-    Receipt,
-    Report,
-    SageDocument,
-    Settlement,
-)
 from productive_sage.payments import shares
+from productive_sage.payments.records import Report
 from productive_sage.payments.report import cannot_see
+from productive_sage.productive.records import Balance
 from productive_sage.sage.client import ALLOCATIONS, RECEIPTS
+from productive_sage.sage.records import Receipt, SageDocument, Settlement
 
 
 class Evidence:

@@ -5,8 +5,11 @@ from datetime import date
 from decimal import Decimal
 
 from productive_sage import money
-from productive_sage.models import Balance, Finding, Payment, ReceiptShare, SageDocument
+from productive_sage.basics import Finding
 from productive_sage.payments import shares
+from productive_sage.payments.records import ReceiptShare
+from productive_sage.productive.records import Balance, Payment
+from productive_sage.sage.records import SageDocument
 
 
 def ids(payments: Sequence[Payment]) -> str:

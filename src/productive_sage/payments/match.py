@@ -12,8 +12,10 @@ from itertools import combinations
 from typing import Any, TypeVar
 
 from productive_sage import markers, money
-from productive_sage.models import Finding, OwnPayment, Payment, ReceiptShare
+from productive_sage.basics import Finding, OwnPayment
+from productive_sage.payments.records import ReceiptShare
 from productive_sage.payments.shares import as_mirrored, changes_of, figures
+from productive_sage.productive.records import Payment
 
 _FEW = 10
 """Among so many amounts at most a sum is no accident, and quickly found."""

@@ -10,18 +10,14 @@ from datetime import date
 from decimal import Decimal
 
 from productive_sage import markers, money, naming
+from productive_sage.basics import Finding, OwnPayment
 from productive_sage.errors import AnswerIncomplete, NotFound, PsageError
-from productive_sage.models import (
-    Balance,
-    Finding,
-    OwnPayment,
-    Payment,
-    ReceiptShare,
-    SageDocument,
-)
 from productive_sage.payments import findings
 from productive_sage.payments.match import Correction, Matched, Surplus, adding_up, paid_by_hand
+from productive_sage.payments.records import ReceiptShare
 from productive_sage.payments.shares import amount, is_credit
+from productive_sage.productive.records import Balance, Payment
+from productive_sage.sage.records import SageDocument
 
 
 @dataclass(frozen=True, slots=True)

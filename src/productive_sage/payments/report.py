@@ -6,21 +6,13 @@ from dataclasses import replace
 from typing import Concatenate, ParamSpec, TypeVar
 
 from productive_sage import naming
+from productive_sage.basics import Finding, Notice, OwnPayment
 from productive_sage.copying import second_copies
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError, Refused, RefusedBySage
-from productive_sage.models import (
-    Change,
-    Failed,
-    Finding,
-    Notice,
-    OwnPayment,
-    Payment,
-    ReceiptShare,
-    Report,
-    Skipped,
-)
 from productive_sage.payments.papers import Papers
+from productive_sage.payments.records import Change, Failed, ReceiptShare, Report, Skipped
+from productive_sage.productive.records import Payment
 from productive_sage.sage.client import ALLOCATIONS
 
 log = logging.getLogger("psage.payments")

@@ -31,16 +31,9 @@ from productive_sage.http import (
     tell_nobody,
     understood,
 )
-from productive_sage.models import (
-    Balance,
-    Company,
-    Credited,
-    Entry,
-    Invoice,
-    Payment,
-)
 from productive_sage.pacing import Limiter, Window
 from productive_sage.productive import parse
+from productive_sage.productive.records import Balance, Company, Credited, Entry, Invoice, Payment
 from productive_sage.settings import Endpoints
 from productive_sage.text import day, quoted, text_of, web_address
 

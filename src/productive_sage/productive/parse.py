@@ -5,19 +5,13 @@ from decimal import Decimal
 from typing import Any
 
 from productive_sage import money
+from productive_sage.basics import CREDIT_NOTE, INVOICE, Kind
 from productive_sage.errors import (
     AmountsUnclear,
     NotAnInvoice,
     NotFound,
 )
-from productive_sage.models import (
-    CREDIT_NOTE,
-    INVOICE,
-    Address,
-    Company,
-    InvoiceLine,
-    Kind,
-)
+from productive_sage.productive.records import Address, Company, InvoiceLine
 from productive_sage.text import day, identity, quoted, text_of, tidy
 
 _KINDS: Mapping[Any, Kind] = {1: INVOICE, 2: CREDIT_NOTE}

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from productive_sage.models import Entry
+from productive_sage.productive.records import Entry
 from productive_sage.reconcile import credited, paid, pairing, rules
 from productive_sage.reconcile.paid import Paid, Sync
 from productive_sage.reconcile.sides import CHANGED, Booked, Finding, Pair, Records

@@ -11,8 +11,10 @@ from datetime import date
 from decimal import Decimal
 
 from productive_sage import money
-from productive_sage.models import INVOICE, OwnPayment, Payment, ReceiptShare
+from productive_sage.basics import INVOICE, OwnPayment
 from productive_sage.payments.match import match, paid_by_hand
+from productive_sage.payments.records import ReceiptShare
+from productive_sage.productive.records import Payment
 from productive_sage.reconcile.rules import named
 from productive_sage.reconcile.sides import Booked, Figure, Finding, Pair
 

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
-from productive_sage.models import INVOICE, Entry
+from productive_sage.basics import INVOICE
+from productive_sage.productive.records import Entry
 from productive_sage.reconcile.sides import Booked, Copied, Pair
 
 _NEVER = datetime.max.replace(tzinfo=UTC)

@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from productive_sage import money
+from productive_sage.basics import CREDIT_NOTE, INVOICE, Kind, Notice
 from productive_sage.copying.versions import Version, Written
 from productive_sage.desk import Desk
 from productive_sage.errors import (
@@ -21,19 +22,13 @@ from productive_sage.errors import (
     ServiceUnavailable,
 )
 from productive_sage.http import OnPage
-from productive_sage.models import (
-    CREDIT_NOTE,
-    INVOICE,
-    Entry,
-    Kind,
-    Notice,
-    Settlement,
-)
 from productive_sage.payments import shares
 from productive_sage.productive.client import Unreadable
+from productive_sage.productive.records import Entry
 from productive_sage.reconcile.paid import Paid
 from productive_sage.reconcile.sides import Booked, Copied, Facts, Records
 from productive_sage.sage.client import ALLOCATIONS
+from productive_sage.sage.records import Settlement
 from productive_sage.store import CopyIntent, Link
 
 _EVER = datetime(2000, 1, 1, tzinfo=UTC)

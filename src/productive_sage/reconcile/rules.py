@@ -9,8 +9,9 @@ from dataclasses import fields
 from decimal import Decimal
 
 from productive_sage import naming
+from productive_sage.basics import CREDIT_NOTE
 from productive_sage.copying import matching
-from productive_sage.models import CREDIT_NOTE, Address, Entry
+from productive_sage.productive.records import Address, Entry
 from productive_sage.reconcile.sides import (
     NOTE,
     Booked,

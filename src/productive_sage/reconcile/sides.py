@@ -11,15 +11,10 @@ from datetime import date
 from decimal import Decimal
 
 from productive_sage import markers, money
-from productive_sage.models import (
-    CREDIT_NOTE,
-    INVOICE,
-    Contact,
-    Entry,
-    Kind,
-    ReceiptShare,
-    SageDocument,
-)
+from productive_sage.basics import CREDIT_NOTE, INVOICE, Contact, Kind
+from productive_sage.payments.records import ReceiptShare
+from productive_sage.productive.records import Entry
+from productive_sage.sage.records import SageDocument
 
 Value = Decimal | date | str | None
 CHANGED, NOTE = "difference", "note"

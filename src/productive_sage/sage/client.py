@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from productive_sage import markers
+from productive_sage.basics import CREDIT_NOTE, INVOICE, Contact, Kind
 from productive_sage.errors import (
     DifferentBusiness,
     NoSubscription,
@@ -34,20 +35,9 @@ from productive_sage.http import (
     tell_nobody,
     understood,
 )
-from productive_sage.models import (
-    CREDIT_NOTE,
-    INVOICE,
-    Books,
-    Contact,
-    Item,
-    Kind,
-    LedgerAccount,
-    Receipt,
-    SageDocument,
-    TaxRate,
-)
 from productive_sage.pacing import MAX_ATTEMPTS, Limiter, Window
 from productive_sage.sage import parse
+from productive_sage.sage.records import Books, Item, LedgerAccount, Receipt, SageDocument, TaxRate
 from productive_sage.text import day, identity, quoted, text_of
 
 ITEM_LISTS = {"service": "services", "product": "products", "stock_item": "stock_items"}

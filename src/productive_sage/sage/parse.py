@@ -6,20 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 from productive_sage import money
+from productive_sage.basics import Contact, Kind
 from productive_sage.errors import (
     AmountsUnclear,
 )
-from productive_sage.models import (
-    Contact,
-    Item,
-    Kind,
-    Receipt,
-    SageDocument,
-    SageLine,
-    Settlement,
-    TaxRate,
-)
-from productive_sage.sage.bodies import is_address
+from productive_sage.sage.records import Item, Receipt, SageDocument, SageLine, Settlement, TaxRate
 from productive_sage.text import day, identity, quoted, text_of, web_address
 
 
@@ -206,4 +197,11 @@ def _sage_line(row: Mapping[str, Any]) -> SageLine:
         ledger_account_id=reference_id(row.get("ledger_account")),
         item=next(((name, key) for name, key in items if key), None),
         goods_or_services=reference_id(row.get("eu_goods_services_type")),
+    )
+
+
+def is_address(fields: Mapping[str, Any]) -> bool:
+    """Whether a letter could be sent there: Sage wants an address, and a country alone is none."""
+    return any(
+        fields.get(name) for name in ("address_line_1", "address_line_2", "city", "postal_code")
     )

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from productive_sage import money, tax
-from productive_sage.models import Item, LedgerAccount, TaxRate
+from productive_sage.sage.records import Item, LedgerAccount, TaxRate
 from productive_sage.text import one_line
 
 Key = tuple[str, ...]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
 from productive_sage import naming
+from productive_sage.basics import Notice
 from productive_sage.config import Home, storage_error
 from productive_sage.desk import Ask
 from productive_sage.errors import (
@@ -23,7 +24,6 @@ from productive_sage.errors import (
     UsageProblem,
 )
 from productive_sage.http import Pool
-from productive_sage.models import Notice
 from productive_sage.productive.client import ProductiveClient, Token
 from productive_sage.sage.client import SageClient, sage_http
 from productive_sage.settings import Endpoints

@@ -42,10 +42,10 @@ from productive_sage.errors import (
     code_of_a_look,
 )
 from productive_sage.http import Pool, answer_of
-from productive_sage.models import Item, LedgerAccount
 from productive_sage.productive.client import ProductiveClient, Token
 from productive_sage.redaction import redacted
 from productive_sage.sage.client import SageClient, sage_http
+from productive_sage.sage.records import Item, LedgerAccount
 from productive_sage.settings import Settings
 from productive_sage.setup import rights
 from productive_sage.signin.oauth import SageTokens

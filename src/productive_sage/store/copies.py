@@ -9,7 +9,7 @@ from productive_sage.basics import KINDS, Kind
 from productive_sage.store.database import Database, Row, as_text, now
 
 if TYPE_CHECKING:
-    from productive_sage.models import SageDocument
+    from productive_sage.sage.records import SageDocument
 
 _COLUMNS = (
     "id, productive_id, copy, business_id, sage_id, sage_number, tax_rate_id, number_sent, "

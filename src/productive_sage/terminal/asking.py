@@ -17,7 +17,7 @@ from productive_sage.text import clean
 
 if TYPE_CHECKING:
     from productive_sage.config import Home
-    from productive_sage.models import Invoice
+    from productive_sage.productive.records import Invoice
 
 
 def _prompt(question: str, **more: Any) -> Any:

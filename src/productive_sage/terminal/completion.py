@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from productive_sage import tax
-from productive_sage.models import TAX_RATES, TaxRate
+from productive_sage.sage.records import TAX_RATES, TaxRate
 from productive_sage.store import Store
 
 Offers = list[tuple[str, str]]

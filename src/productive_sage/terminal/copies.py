@@ -34,7 +34,8 @@ if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `
     from rich.style import Style
     from rich.table import Table
 
-    from productive_sage.models import Draft, DraftLine, Notice, Outcome
+    from productive_sage.copying.records import Draft, DraftLine, Outcome
+from productive_sage.basics import Notice
 
 _WORDS = {
     "created": "copied",

@@ -9,7 +9,7 @@ from productive_sage import naming
 from productive_sage.terminal.render import error, fitted, out, runnable, sign
 
 if TYPE_CHECKING:
-    from productive_sage.models import Outcome
+    from productive_sage.copying.records import Outcome
 
 _GOOD, _LOOK, _BAD = ("✓", "+", "green"), ("!", "!", "bold yellow"), ("✗", "x", "bold red")
 _MARKS = {"differs": _LOOK, "unknown": _LOOK, "refused": _BAD, "failed": _BAD}

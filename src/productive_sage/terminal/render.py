@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `
     from rich.console import Console
     from rich.table import Table
 
-    from productive_sage.models import Outcome
+    from productive_sage.copying.records import Outcome
 
 
 _named_profile: list[str] = []

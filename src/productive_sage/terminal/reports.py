@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from productive_sage import files
+from productive_sage.copying.records import Outcome
 from productive_sage.errors import HomeUnusable, UsageProblem
-from productive_sage.models import Outcome
 from productive_sage.terminal import copies, tables
 
 _FAILED = frozenset(("refused", "failed", "unknown"))

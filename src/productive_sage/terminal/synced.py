@@ -26,7 +26,7 @@ from productive_sage.text import bare
 if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `status` go without
     from rich.table import Table
 
-    from productive_sage.models import Change, Report
+    from productive_sage.payments.records import Change, Report
 
 
 def as_json(report: "Report") -> dict[str, Any]:

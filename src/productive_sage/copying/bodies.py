@@ -6,17 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 from productive_sage import markers, money
-from productive_sage.models import (
-    INVOICE,
-    Address,
-    Company,
-    Draft,
-    DraftLine,
-    Kind,
-    Notice,
-    SageDocument,
-)
+from productive_sage.basics import INVOICE, Kind, Notice
+from productive_sage.copying.records import Draft, DraftLine
+from productive_sage.productive.records import Address, Company
 from productive_sage.richtext import plain_text
+from productive_sage.sage.records import SageDocument
 from productive_sage.text import emails
 
 
@@ -156,13 +150,6 @@ def address_body(bill_to: Address, country: str) -> tuple[dict[str, str], list[N
         "country_id": country,
     }
     return {key: value for key, value in address.items() if value}, notices
-
-
-def is_address(fields: Mapping[str, Any]) -> bool:
-    """Whether a letter could be sent there: Sage wants an address, and a country alone is none."""
-    return any(
-        fields.get(name) for name in ("address_line_1", "address_line_2", "city", "postal_code")
-    )
 
 
 def _fit(value: str, limit: int, field: str, notices: list[Notice]) -> str:
