@@ -24,7 +24,7 @@ import pytest
 from productive_sage.basics import OwnPayment
 from productive_sage.http import connect_pool
 from productive_sage.sandbox import Sandbox
-from productive_sage.setup import doctor as doctors
+from productive_sage.setup.doctor import cron, machine
 from productive_sage.signin.vault import ProductiveSignIn, Vault
 from productive_sage.store import PaymentFacts, Store
 from productive_sage.store.database import MIGRATIONS
@@ -345,7 +345,7 @@ def test_nothing_goes_to_another_address_than_was_meant(
     for name in well.environment():
         monkeypatch.delenv(name)
     (home / "default.toml").write_text(table)
-    monkeypatch.setattr(doctors, "answer_of", lambda pool, url: {})
+    monkeypatch.setattr(machine, "answer_of", lambda pool, url: {})
 
     result = examined(psage)
 
@@ -447,7 +447,7 @@ def test_cron_is_all_right_where_nothing_is_named_in_the_environment(
 ) -> None:
     variables = {"HOME": str(file_keyring.parent.parent), "PSAGE_HOME": str(home)}
 
-    assert doctors._asked_under_cron("default", variables) == {
+    assert cron._asked_under_cron("default", variables) == {
         "stored": ["Productive", "Sage"],
         "error": None,
     }
@@ -489,7 +489,7 @@ def test_cron_does_not_have_the_keyring_that_the_environment_names(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(file_keyring))
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "filekeyring.FileKeyring")
-    assert doctors._asked_under_cron("default", os.environ)["stored"] == ["Productive", "Sage"]
+    assert cron._asked_under_cron("default", os.environ)["stored"] == ["Productive", "Sage"]
 
     result = examined(psage, "--cron")
 
@@ -1107,8 +1107,8 @@ def test_an_environment_that_lets_nothing_out_hides_no_other_check(
 def test_a_defect_prints_no_traceback_where_there_is_no_log(home: Path) -> None:
     program = (
         "from productive_sage import cli\nfrom productive_sage.setup import doctor\n"
-        "def stumble(self):\n    raise RuntimeError('stumbled')\n"
-        "doctor._Examination.python = stumble\n"
+        "def stumble(ground):\n    raise RuntimeError('stumbled')\n"
+        "doctor.machine.python = stumble\n"
         "print(cli.main(['doctor']))\n"
     )
 
