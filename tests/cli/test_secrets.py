@@ -22,7 +22,8 @@ import pytest
 
 from productive_sage import cli, copying
 from productive_sage.http import Http
-from productive_sage.productive.client import ProductiveClient, Token
+from productive_sage.productive.calls import Token
+from productive_sage.productive.client import ProductiveClient
 from productive_sage.sage.client import SageClient
 from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.setup import businesses, connect

@@ -18,8 +18,10 @@ import vcr
 from productive_sage import config
 from productive_sage.basics import INVOICE
 from productive_sage.http import connect_pool
-from productive_sage.productive.client import ProductiveClient, Token
-from productive_sage.sage.client import SageClient, sage_http
+from productive_sage.productive.calls import Token
+from productive_sage.productive.client import ProductiveClient
+from productive_sage.sage.calls import sage_http
+from productive_sage.sage.client import SageClient
 from productive_sage.sandbox import Sandbox
 from productive_sage.settings import Endpoints
 from productive_sage.signin.oauth import SageTokens

@@ -245,15 +245,15 @@ def test_a_payment_that_is_still_there_is_not_said_to_be_removed(
 def test_a_list_that_always_names_one_more_page_ends(
     services: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from productive_sage.sage.client import SageClient
+    from productive_sage.sage.calls import Calls
 
-    get, pages = SageClient._get, iter(range(10**6))
+    get, pages = Calls.get, iter(range(10**6))
 
-    def endless(self: SageClient, path: str, *args: Any, **more: Any) -> Any:
+    def endless(self: Calls, path: str, *args: Any, **more: Any) -> Any:
         page = get(self, path.partition("?page=")[0], *args, **more)
         return page | {"$next": f"/tax_rates?page={next(pages)}"} if "/tax_rates" in path else page
 
-    monkeypatch.setattr(SageClient, "_get", endless)
+    monkeypatch.setattr(Calls, "get", endless)
 
     result = psage("copy-invoice", "101", "--tax-rate", "GB_STANDARD", "--no-pdf", "--json")
 

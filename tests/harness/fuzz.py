@@ -22,8 +22,11 @@ from urllib.parse import parse_qs
 
 import httpx
 
+from productive_sage.productive import calls as calls_of_productive
 from productive_sage.productive import client as productive
+from productive_sage.productive import documents as documents_of_productive
 from productive_sage.productive import parse as of_productive
+from productive_sage.sage import calls as calls_of_sage
 from productive_sage.sage import client as sage
 from productive_sage.sage import parse as of_sage
 from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
@@ -554,7 +557,8 @@ def _difference(left: str, right: str) -> str:
 @cache
 def _known() -> frozenset[str]:
     """The names that stand in psage's readers."""
-    readers = (audit, businesses, oauth, productive, of_productive, sage, of_sage)
+    clients = (productive, calls_of_productive, sage, calls_of_sage)
+    readers = (audit, businesses, oauth, *clients, documents_of_productive, of_productive, of_sage)
     text = "".join(map(inspect.getsource, readers))
     return frozenset(re.findall(r"[\"']([$\w]+)[\"']", text))
 

@@ -32,8 +32,10 @@ from productive_sage.desk import Desk
 from productive_sage.errors import PsageError
 from productive_sage.http import Pool, connect_pool
 from productive_sage.payments.records import Report
-from productive_sage.productive.client import ProductiveClient, Token
-from productive_sage.sage.client import SageClient, sage_http
+from productive_sage.productive.calls import Token
+from productive_sage.productive.client import ProductiveClient
+from productive_sage.sage.calls import sage_http
+from productive_sage.sage.client import SageClient
 from productive_sage.sandbox import ORGANIZATION_ID, PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.settings import Endpoints, Settings
 from productive_sage.store import Store

@@ -40,7 +40,8 @@ from productive_sage.pacing import (
     backoff_s,
     is_affordable,
 )
-from productive_sage.sage.client import SageClient, _lapsed, words_of
+from productive_sage.sage.calls import _lapsed, words_of
+from productive_sage.sage.client import SageClient
 
 BASE = "https://sage.test/v3.1"
 HTML = "<!DOCTYPE html><h1>We will be back soon</h1>"

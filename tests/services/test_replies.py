@@ -25,8 +25,10 @@ from productive_sage.errors import (
     ServiceUnavailable,
 )
 from productive_sage.http import connect_pool
-from productive_sage.productive.client import ProductiveClient, Token
-from productive_sage.sage.client import RECEIPTS, SageClient, sage_http
+from productive_sage.productive.calls import Token
+from productive_sage.productive.client import ProductiveClient
+from productive_sage.sage.calls import sage_http
+from productive_sage.sage.client import RECEIPTS, SageClient
 from productive_sage.sandbox import Sandbox
 from productive_sage.signin.oauth import SageTokens
 from productive_sage.signin.vault import Vault

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from productive_sage import history
 from productive_sage.errors import DiskFull, HistoryBroken, PsageError, RefusedBySage
 from productive_sage.http import Http
-from productive_sage.sage.client import words_of
+from productive_sage.sage.calls import words_of
 from productive_sage.sandbox import Sandbox
 from productive_sage.store import Store, audit, database
 from productive_sage.store.audit import Event

@@ -181,8 +181,10 @@ class Session:
         def opener() -> "Desk":
             from productive_sage import history
             from productive_sage.desk import Desk
-            from productive_sage.productive.client import ProductiveClient, Token
-            from productive_sage.sage.client import SageClient, sage_http
+            from productive_sage.productive.calls import Token
+            from productive_sage.productive.client import ProductiveClient
+            from productive_sage.sage.calls import sage_http
+            from productive_sage.sage.client import SageClient
             from productive_sage.signin.oauth import SageTokens
             from productive_sage.store import Store
 

@@ -131,7 +131,7 @@ class Writes:
         """Values as Productive writes them: whole minor units, plain dates."""
         sent = dict(values)
         if "amount" in sent:
-            sent["amount"] = self._desk.productive.minor(sent["amount"], papers.currency)
+            sent["amount"] = self._desk.productive.documents.minor(sent["amount"], papers.currency)
         return {
             name: value.isoformat() if isinstance(value, date) else value
             for name, value in sent.items()

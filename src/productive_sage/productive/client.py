@@ -1,20 +1,16 @@
 """The Productive API v2 as psage uses it: JSON:API unwrapped into records.
 
-Amounts arrive in whole minor units. Lists are read by cursor. `_default` and `_normalized` twins
-are conversions into other currencies and are never read.
+`calls` has what holds for every call, `documents` how amounts are read.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
-from productive_sage import money
 from productive_sage.errors import (
     AmountsUnclear,
-    CurrencyUnclear,
     OutcomeUnknown,
     PsageError,
     RefusedByProductive,
@@ -27,56 +23,18 @@ from productive_sage.http import (
     OnWrite,
     Pool,
     quietly,
-    reasons,
     tell_nobody,
     understood,
 )
 from productive_sage.pacing import Limiter, Window
-from productive_sage.productive import parse
-from productive_sage.productive.records import Balance, Company, Credited, Entry, Invoice, Payment
+from productive_sage.productive import calls, parse
+from productive_sage.productive.calls import MEDIA_TYPE, Token, words_of
+from productive_sage.productive.documents import Documents
+from productive_sage.productive.records import Balance, Entry, Invoice, Payment
 from productive_sage.settings import Endpoints
-from productive_sage.text import day, quoted, text_of, web_address
+from productive_sage.text import day, quoted, text_of
 
-MEDIA_TYPE = "application/vnd.api+json"
 _IDS_A_CALL = 50
-
-
-def words_of(document: Any) -> tuple[str, tuple[str, ...]]:
-    """Productive's own words, and the attributes it points to."""
-    said, fields = [], []
-    for error in reasons(document):
-        source = error.get("source")
-        pointer = str(source.get("pointer") or "") if isinstance(source, dict) else source
-        best = [error.get("title"), error.get("detail")]
-        words = " ".join(filter(None, best)) or error.get("message") or error.get("error")
-        if isinstance(words, str) and words:
-            said.append(f"{words} [{pointer}]" if pointer else words)
-        if pointer:
-            fields.append(str(pointer))
-    return "; ".join(dict.fromkeys(said)), tuple(dict.fromkeys(fields))
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """The API token; it does not expire and is sent to Productive's API alone."""
-
-    value: str
-    organization_id: str
-
-    def headers(self) -> dict[str, str]:
-        """The two headers of every call."""
-        return {
-            "X-Auth-Token": self.value,
-            "X-Organization-Id": self.organization_id,
-            "Content-Type": MEDIA_TYPE,
-        }
-
-    def renew(self) -> bool:
-        """Only a person can make a new one."""
-        return False
-
-    def __repr__(self) -> str:
-        return f"Token(organization_id={self.organization_id!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +93,7 @@ class ProductiveClient:
         self._files = Http(pool, endpoints.productive_files, **common)
         self._store = Http(pool, endpoints.productive_upload, **common)
         self._token = token
-        self._minor_digits = dict(minor_digits or {})
+        self.documents = Documents(minor_digits or {})
 
     def now(self) -> datetime:
         """Productive's time, by its last answer: the clock of this machine may be set meanwhile."""
@@ -145,7 +103,7 @@ class ProductiveClient:
     def organization_name(self) -> str | None:
         """The name of the token's organisation, or None if the token does not belong to it."""
         params = {"include": "organization"}
-        for row, included in self._list("/organization_memberships", params):
+        for row, included in calls.rows(self._http, "/organization_memberships", params):
             found = parse.related(row, "organization", included)
             if found and parse.identity_of(found["id"]) == self._token.organization_id:
                 return text_of(found["attributes"].get("name"))
@@ -164,7 +122,7 @@ class ProductiveClient:
     @understood
     def service_types(self) -> dict[str, str]:
         """Name by id of the service types in use."""
-        rows = self._list("/service_types", {"filter[status]": "1"})
+        rows = calls.rows(self._http, "/service_types", {"filter[status]": "1"})
         return {
             parse.identity_of(row["id"]): text_of(row["attributes"].get("name")) for row, _ in rows
         }
@@ -181,7 +139,7 @@ class ProductiveClient:
         for some in _chunks(ids):
             rows += self._asked(some, "/invoices", "filter[id]", **_INVOICE_READ)
         for number in numbers:
-            rows += self._list("/invoices", {**_INVOICE_READ, "filter[number]": number})
+            rows += calls.rows(self._http, "/invoices", {**_INVOICE_READ, "filter[number]": number})
         once = {parse.identity_of(row["id"]): (row, included) for row, included in rows}
         lines = self._lines([*once])
         found: list[Invoice] = []
@@ -189,7 +147,9 @@ class ProductiveClient:
         for row, included in once.values():
             try:
                 found.append(
-                    self._invoice(row, included, lines.get(parse.identity_of(row["id"]), []))
+                    self.documents.invoice(
+                        row, included, lines.get(parse.identity_of(row["id"]), [])
+                    )
                 )
             except PsageError as error:
                 unreadable |= dict.fromkeys(parse.names(row), error)
@@ -231,7 +191,9 @@ class ProductiveClient:
     ) -> Listed:
         found, deleted = list[Entry](), dict[str, date]()
         unreadable = list[Unreadable]()
-        for count, (row, included) in enumerate(self._list("/invoices", params), start=1):
+        for count, (row, included) in enumerate(
+            calls.rows(self._http, "/invoices", params), start=1
+        ):
             if count % 200 == 0:
                 told(count, None)
             on = day(row["attributes"].get("invoiced_on"))
@@ -240,40 +202,17 @@ class ProductiveClient:
             if gone := day(row["attributes"].get("deleted_at")):
                 deleted[parse.identity_of(row["id"])] = gone
             try:
-                found.append(self._entry(row, included))
+                found.append(self.documents.entry(row, included))
             except PsageError as error:
                 unreadable.append(
                     Unreadable(parse.identity_of(row["id"]), parse.names(row)[-1], on, error)
                 )
         return Listed(found, unreadable, deleted)
 
-    def _entry(self, row: dict[str, Any], included: parse.Included) -> Entry:
-        said, balance = row["attributes"], self._balance(row)
-        company = parse.related(row, "company", included)
-        credited = parse.related(row, "parent_invoice", included)
-        return Entry(
-            id=balance.invoice_id,
-            number=balance.number,
-            kind=parse.kind(row),
-            company=parse.company(company) if company else Company("", ""),
-            invoiced_on=day(said.get("invoiced_on")),
-            pay_on=day(said.get("pay_on")),
-            is_finalised=parse.is_finalised(said),
-            currency=balance.currency,
-            total=balance.total,
-            paid=balance.paid + balance.written_off,
-            unpaid=balance.unpaid,
-            net=balance.net,
-            tax=balance.tax,
-            paid_on=day(said.get("paid_on")),
-            credits=parse.identity_of(credited["id"]) if credited else "",
-            export_id=balance.export_id,
-        )
-
     @understood
     def companies(self) -> dict[str, str]:
         """Name by id of every company this token may see."""
-        rows = self._list("/companies", {})
+        rows = calls.rows(self._http, "/companies", {})
         return {
             parse.identity_of(row["id"]): text_of(row["attributes"].get("name")) for row, _ in rows
         }
@@ -307,7 +246,7 @@ class ProductiveClient:
     def deleted_invoices(self) -> dict[str, date]:
         """When invoices were deleted, by their ids, as far as this token may see deletions."""
         found: dict[str, date] = {}
-        for row, _ in self._list("/deleted_items", {"filter[item_type]": "invoice"}):
+        for row, _ in calls.rows(self._http, "/deleted_items", {"filter[item_type]": "invoice"}):
             deletion = row["attributes"]
             on = day(deletion.get("created_at"))
             if on and not day(deletion.get("recovered_at")):
@@ -354,7 +293,7 @@ class ProductiveClient:
             ):
                 invoice_id = parse.invoice_of(row, included)
                 try:
-                    found.setdefault(invoice_id, []).append(self._payment(row, included))
+                    found.setdefault(invoice_id, []).append(self.documents.payment(row, included))
                 except PsageError as error:
                     unreadable[invoice_id] = error
         by_age = {key: sorted(rows, key=lambda one: int(one.id)) for key, rows in found.items()}
@@ -373,7 +312,7 @@ class ProductiveClient:
         included = {
             (r["type"], parse.identity_of(r["id"])): r for r in reply.document.get("included") or []
         }
-        payment = self._payment(reply.document["data"], included)
+        payment = self.documents.payment(reply.document["data"], included)
         if payment.id != payment_id:
             raise ValueError(f"payment {payment_id} was answered with {payment.id}")
         return payment
@@ -391,7 +330,7 @@ class ProductiveClient:
         for some in _chunks(invoice_ids):
             for row, _ in self._asked(some, "/invoices", "filter[id]"):
                 try:
-                    found[parse.identity_of(row["id"])] = self._balance(row)
+                    found[parse.identity_of(row["id"])] = self.documents.balance(row)
                 except PsageError as error:
                     unreadable[parse.identity_of(row["id"])] = error
         return found, unreadable
@@ -425,14 +364,6 @@ class ProductiveClient:
                 raise
             return False
         return reply.status == 204
-
-    def minor(self, amount: Decimal, currency: str) -> int:
-        """An amount as Productive counts it. Raises AmountsUnclear where it is no whole number."""
-        digits = self._digits(currency, {"amount": amount})
-        minor = amount.scaleb(digits)
-        if minor != minor.to_integral_value():
-            raise AmountsUnclear(f"{amount} {currency} is not a whole number of minor units")
-        return int(minor)
 
     # --- PDFs
 
@@ -477,48 +408,11 @@ class ProductiveClient:
 
     # --- reading
 
-    def _list(
-        self, path: str, params: Mapping[str, str]
-    ) -> Iterator[tuple[dict[str, Any], parse.Included]]:
-        """Every row, each with the records its page included.
-
-        By cursor; where the answer counts pages and links none, by number.
-        """
-        page = self._http.get(path, {"page[after]": "", "page[size]": "200", **params}).document
-        seen, rows, is_empty = set[str](), 0, False
-        while True:
-            included = {
-                (row["type"], parse.identity_of(row["id"])): row
-                for row in page.get("included") or []
-            }
-            for row in page["data"]:
-                yield row, included
-            rows += len(page["data"])
-            following, meta = (page.get("links") or {}).get("next"), page.get("meta") or {}
-            was_empty, is_empty = is_empty, not page["data"]
-            if following in seen or (following and was_empty and is_empty):
-                raise ValueError(f"the list {path} never ends: it names one more page")
-            if following:
-                seen.add(following)
-                page = self._http.get(following).document
-            elif (number := meta.get("current_page") or 0) < (meta.get("total_pages") or 0):
-                numbered = {"page[number]": str(number + 1), "page[size]": "200", **params}
-                page = self._http.get(path, numbered).document
-                if page["meta"]["current_page"] != number + 1:
-                    raise ValueError(f"page {number + 1} of {path} is another")
-            else:
-                break
-        if rows < (total := meta.get("total_count") or 0):
-            raise ServiceUnavailable(
-                f"Productive says that {path} has {total} entries, but sent {rows}",
-                hint="try again in a few minutes",
-            )
-
     def _asked(
         self, ids: Sequence[str], path: str, by: str, **params: str
     ) -> Iterator[tuple[dict[str, Any], parse.Included]]:
         """The rows of a list that is asked for by ids, and for nothing else."""
-        for row, included in self._list(path, {by: ",".join(ids), **params}):
+        for row, included in calls.rows(self._http, path, {by: ",".join(ids), **params}):
             found = (
                 parse.identity_of(row["id"])
                 if by == "filter[id]"
@@ -541,109 +435,6 @@ class ProductiveClient:
                 if invoice:
                     lines.setdefault(parse.identity_of(invoice["id"]), []).append((row, included))
         return lines
-
-    def _invoice(
-        self,
-        row: dict[str, Any],
-        included: parse.Included,
-        lines: Iterable[tuple[dict[str, Any], parse.Included]],
-    ) -> Invoice:
-        said = row["attributes"]
-        currency = text_of(said.get("currency"))
-        digits = self._digits(currency, said)
-        company = parse.related(row, "company", included)
-        attachment = parse.related(row, "attachment", included)
-        if company is None:
-            raise AmountsUnclear(f"invoice `{parse.names(row)[-1]}` has no company to bill")
-        in_order = sorted(
-            lines, key=lambda pair: (pair[0]["attributes"].get("position") or 0, int(pair[0]["id"]))
-        )
-        return Invoice(
-            id=parse.identity_of(row["id"]),
-            number=text_of(said.get("number")),
-            currency=currency,
-            invoiced_on=day(said.get("invoiced_on")),
-            pay_on=day(said.get("pay_on")),
-            is_finalised=parse.is_finalised(said),
-            kind=parse.kind(row),
-            company=parse.company(company),
-            bill_to=parse.address(parse.related(row, "bill_to", included)),
-            net=parse.minor(said, "amount", digits),
-            tax=parse.minor(said, "amount_tax", digits, missing=0),
-            discount_percent=parse.number(said.get("discount")),
-            lines=tuple(parse.line(line, found, digits) for line, found in in_order),
-            pdf_url=web_address(attachment["attributes"].get("url")) if attachment else None,
-            export_id=text_of(said.get("export_id")) or None,
-            credited=self._credited(parse.related(row, "parent_invoice", included)),
-        )
-
-    def _credited(self, row: Mapping[str, Any] | None) -> Credited | None:
-        """The invoice a credit note credits; None where the answer does not hold it."""
-        if row is None or not row["attributes"]:
-            return None
-        said = row["attributes"]
-        currency = text_of(said.get("currency"))
-        digits = self._digits(currency, said)
-        net = parse.minor(said, "amount", digits)
-        return Credited(
-            id=parse.identity_of(row["id"]),
-            number=text_of(said.get("number")),
-            currency=currency,
-            net=net,
-            gross=net + parse.minor(said, "amount_tax", digits, missing=0),
-            export_id=text_of(said.get("export_id")) or None,
-        )
-
-    def _balance(self, row: dict[str, Any]) -> Balance:
-        said = row["attributes"]
-        currency = text_of(said.get("currency"))
-        digits = self._digits(currency, said)
-        return Balance(
-            invoice_id=parse.identity_of(row["id"]),
-            number=text_of(said.get("number")),
-            currency=currency,
-            net=parse.minor(said, "amount", digits, missing=0),
-            tax=parse.minor(said, "amount_tax", digits, missing=0),
-            paid=parse.minor(said, "amount_paid", digits, missing=0),
-            written_off=parse.minor(said, "amount_written_off", digits, missing=0),
-            unpaid=parse.minor(said, "amount_unpaid", digits, missing=0),
-            deleted_on=day(said.get("deleted_at")),
-            export_id=str(said.get("export_id") or ""),
-        )
-
-    def _payment(self, row: dict[str, Any], included: parse.Included) -> Payment:
-        said = row["attributes"]
-        digits = self._digits(text_of(said.get("currency")), said)
-        return Payment(
-            id=parse.identity_of(row["id"]),
-            invoice_id=parse.invoice_of(row, included),
-            amount=parse.minor(said, "amount", digits),
-            paid_on=day(said.get("paid_on")),
-            written_off_on=day(said.get("written_off_on")),
-            note=text_of(said.get("note")),
-        )
-
-    def _digits(self, currency: str, said: Mapping[str, Any]) -> int:
-        """How many decimals Productive's amounts have in this currency.
-
-        Productive says it counts cents; what that means for a currency without them, or with
-        three decimals, is not documented, so a person must look once.
-        """
-        if currency in self._minor_digits:
-            return self._minor_digits[currency]
-        usual = money.digits(currency.upper())
-        if usual == 2:
-            return 2
-        unit = f"1/{10**usual} {currency}" if usual else f"whole {currency}"
-        raise CurrencyUnclear(
-            f"invoice `{said.get('number')}` is in {currency} and Productive says "
-            f"`{said.get('amount')}`; whether that counts {unit} or hundredths is not "
-            "documented, and psage does not guess",
-            hint="look at the invoice in Productive; then `psage configure --minor-digits "
-            f"{currency}={usual}` if the amount is {said.get('amount')} times "
-            f"{unit.removeprefix('whole ')}, or `psage configure --minor-digits {currency}=2` if "
-            "it is that many hundredths",
-        )
 
 
 _INVOICE_READ = {"include": "company,bill_to,attachment,parent_invoice"}

@@ -1,54 +1,35 @@
 """The Sage Accounting API v3.1 as psage uses it: records in, request bodies out.
 
-Pages: a list ends when `$next` is null (a page beyond the end repeats the last). Amounts arrive as
-strings or numbers and are read into `Decimal` either way. Each reply names the business it is
-about; another one than asked for stops everything.
+Amounts arrive as strings or numbers and are read into `Decimal` either way; `calls` has what holds
+for every call.
 """
 
 import base64
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from productive_sage import markers
 from productive_sage.basics import CREDIT_NOTE, INVOICE, Contact, Kind
 from productive_sage.errors import (
-    DifferentBusiness,
-    NoSubscription,
     NotShown,
-    OutcomeUnknown,
-    PsageError,
     RefusedBySage,
     ServiceUnavailable,
 )
 from productive_sage.http import (
-    ODD,
-    Credentials,
     Http,
     OnPage,
-    OnWrite,
-    Pool,
-    Reply,
     quietly,
-    reasons,
-    tell_nobody,
     understood,
 )
-from productive_sage.pacing import MAX_ATTEMPTS, Limiter, Window
 from productive_sage.sage import parse
+from productive_sage.sage.calls import Calls
 from productive_sage.sage.records import Books, Item, LedgerAccount, Receipt, SageDocument, TaxRate
-from productive_sage.text import day, identity, quoted, text_of
+from productive_sage.text import day, identity, text_of
 
 ITEM_LISTS = {"service": "services", "product": "products", "stock_item": "stock_items"}
-_T = TypeVar("_T")
-_WORDS = ("$message", "message", "error_description", "error", "$dataCode")
-"""Where a refusal says why, the best first."""
 
-_ROWS_THAT_CAME_MEANWHILE = 200
-"""A list may grow while it is read, but by no more than these."""
-_PAGES = ((200, 2), (50, 2), (20, 1))
-"""Rows a page, and how often it is tried so: a list that is too heavy for Sage ends in a 5xx."""
 PDF_LIMIT = 2_621_440
 """Bytes of an attachment at most."""
 
@@ -71,52 +52,6 @@ _CONTACT_FIELDS = {
 }
 
 
-def words_of(document: Any) -> tuple[str, tuple[str, ...]]:
-    """Sage's own words, and the fields it names.
-
-    A 422 is mostly an array of messages, the first often an umbrella that says nothing; the token
-    endpoint answers with an object.
-    """
-    said, fields = [], []
-    for row in reasons(document):
-        words = next(filter(None, map(row.get, _WORDS)), "")
-        source = str(row.get("$source") or row.get("source") or "")
-        if isinstance(words, str) and words:
-            said.append(f"{words} [{source}]" if source else words)
-        if source:
-            fields.append(source)
-    return "; ".join(dict.fromkeys(said)), tuple(dict.fromkeys(fields))
-
-
-def _lapsed(words: str, body: str) -> PsageError | None:
-    """What a 401 means where it stays after the token was renewed."""
-    is_lapsed = "subscription" in body.casefold() or "AuthorizationFailure" in body
-    return NoSubscription(words) if is_lapsed else None
-
-
-def sage_http(
-    pool: Pool,
-    url: str,
-    *,
-    credentials: Credentials | None = None,
-    calls_per_second: int = 10,
-    read_only: bool = False,
-    on_write: OnWrite = tell_nobody,
-) -> Http:
-    """The transport for Sage's API or its token endpoint."""
-    return Http(
-        pool,
-        url,
-        refused=RefusedBySage,
-        explain=words_of,
-        lapsed=_lapsed,
-        credentials=credentials,
-        limiter=Limiter((Window(calls_per_second, 1.0),)),
-        read_only=read_only,
-        on_write=on_write,
-    )
-
-
 class SageClient:
     """Calls about one business; none is chosen yet where `business_id` is empty."""
 
@@ -124,6 +59,7 @@ class SageClient:
 
     def __init__(self, http: Http, business_id: str) -> None:
         self._http = http
+        self._calls = Calls(http, business_id)
         self.business_id = business_id
 
     def now(self) -> datetime:
@@ -143,21 +79,21 @@ class SageClient:
     @understood
     def traits(self, business_id: str) -> tuple[str, list[str]]:
         """(country, editions) of a business, as far as Sage shows them."""
-        row = self._get(f"/businesses/{business_id}")
+        row = self._calls.get(f"/businesses/{business_id}")
         editions = [identity(one["id"]) for one in row.get("subscriptions") or []]
         return parse.reference_id(row.get("country")), editions
 
     @understood
     def country(self, business_id: str) -> tuple[str, str]:
         """(name, two-letter country) of a business."""
-        row = self._get(f"/businesses/{business_id}")
+        row = self._calls.get(f"/businesses/{business_id}")
         return text_of(row["name"]), identity(row["country"]["id"])
 
     @understood
     def books(self) -> Books:
         """The facts every copy needs: country, currencies, which days can be booked, and VAT."""
         _, country = self.country(self.business_id)
-        row = self._get("/financial_settings")
+        row = self._calls.get("/financial_settings")
         return Books(
             self.business_id,
             country,
@@ -171,19 +107,21 @@ class SageClient:
     @understood
     def subscriptions(self) -> list[tuple[str, bool]]:
         """(edition, whether it is active) of the business: START, ACCOUNTS, ACCOUNTING or older."""
-        rows = self._get(f"/businesses/{self.business_id}").get("subscriptions") or []
+        rows = self._calls.get(f"/businesses/{self.business_id}").get("subscriptions") or []
         return [(identity(row["id"]), row.get("active") is not False) for row in rows]
 
     @understood
     def lock_date(self) -> date | None:
         """The last day of the period that is closed, or None where none is."""
-        return day(self._get("/financial_settings").get("year_end_lockdown_date"))
+        return day(self._calls.get("/financial_settings").get("year_end_lockdown_date"))
 
     @understood
     def refusal(self, path: str) -> str | None:
         """Sage's words where this sign-in may not read a list or the settings, else None."""
         try:
-            self._get(path, None if path == "/financial_settings" else {"items_per_page": "1"})
+            self._calls.get(
+                path, None if path == "/financial_settings" else {"items_per_page": "1"}
+            )
         except RefusedBySage as error:
             if error.status != 403:
                 raise
@@ -193,13 +131,15 @@ class SageClient:
     @understood
     def tax_rates(self) -> list[TaxRate]:
         """Every tax rate, hidden ones too."""
-        return [parse.tax_rate(row) for row in self._list("/tax_rates", {"attributes": "all"})]
+        return [
+            parse.tax_rate(row) for row in self._calls.rows("/tax_rates", {"attributes": "all"})
+        ]
 
     @understood
     def ledger_accounts(self) -> list[LedgerAccount]:
         """Every ledger account, those not for sales too, so that a refusal can say why."""
         fields = "name,display_name,nominal_code,visible_in_sales"
-        rows = self._list("/ledger_accounts", {"attributes": fields})
+        rows = self._calls.rows("/ledger_accounts", {"attributes": fields})
         return [
             LedgerAccount(
                 id=identity(row["id"]),
@@ -214,7 +154,7 @@ class SageClient:
     def countries(self) -> dict[str, str]:
         """Country code by lower-case name and by lower-case code; Sage shows `France (FR)`."""
         codes: dict[str, str] = {}
-        for row in self._list("/countries", {}):
+        for row in self._calls.rows("/countries", {}):
             code, name = identity(row["id"]), text_of(row["displayed_as"])
             if not name:
                 raise ValueError(f"the country {code} has no name")
@@ -227,7 +167,7 @@ class SageClient:
         return [
             parse.item(kind, row)
             for kind, path in ITEM_LISTS.items()
-            for row in self._list(f"/{path}", {"search": search, "attributes": "all"})
+            for row in self._calls.rows(f"/{path}", {"search": search, "attributes": "all"})
         ]
 
     @understood
@@ -237,7 +177,7 @@ class SageClient:
             identity(item_id)
         except ValueError:
             return None  # somebody wrote it into the settings
-        row = self._one(f"/{ITEM_LISTS[kind]}", item_id)
+        row = self._calls.one(f"/{ITEM_LISTS[kind]}", item_id)
         return None if row is None else parse.item(kind, row)
 
     # --- customers
@@ -248,12 +188,12 @@ class SageClient:
         params = {"contact_type_id": "CUSTOMER", **_CONTACT_FIELDS}
         if since:
             params["updated_or_created_since"] = parse.instant(since)
-        return [parse.contact(row) for row in self._list("/contacts", params)]
+        return [parse.contact(row) for row in self._calls.rows("/contacts", params)]
 
     @understood
     def customer(self, contact_id: str) -> Contact | None:
         """One contact, or None where Sage has no such id."""
-        row = self._one("/contacts", contact_id, _CONTACT_FIELDS)
+        row = self._calls.one("/contacts", contact_id, _CONTACT_FIELDS)
         return None if row is None or day(row.get("deleted_at")) else parse.contact(row)
 
     def known_customer(self, contact_id: str) -> Contact | None:
@@ -280,7 +220,7 @@ class SageClient:
             parse.check_about(sent[1], str(body.get(sent[0]) or ""))
             return contact
 
-        return self._written("POST", "/contacts", {"contact": body}, read)
+        return self._calls.written("POST", "/contacts", {"contact": body}, read)
 
     # --- sales invoices and credit notes
 
@@ -291,13 +231,13 @@ class SageClient:
         Sage searches contact names too, and may miss a fresh record for some seconds; the caller
         checks each reference for the exact marker.
         """
-        rows = self._list(kind.path, {"search": search, "attributes": "reference"})
+        rows = self._calls.rows(kind.path, {"search": search, "attributes": "reference"})
         return [(identity(row["id"]), text_of(row.get("reference"))) for row in rows]
 
     @understood
     def document(self, kind: Kind, sage_id: str) -> SageDocument | None:
         """The whole document, or None where Sage answers 404: deleted, or of another business."""
-        row = self._one(kind.path, sage_id, {"show_payments_allocations": "true"})
+        row = self._calls.one(kind.path, sage_id, {"show_payments_allocations": "true"})
         return None if row is None else parse.document(kind, row)
 
     def known(self, kind: Kind, sage_id: str) -> SageDocument | None:
@@ -323,7 +263,7 @@ class SageClient:
         """
         fields = f"{kind.number},{kind.number}_prefix,reference,status,contact,created_at"
         params = {"attributes": fields, "updated_or_created_since": parse.instant(since)}
-        return [parse.document(kind, row) for row in self._list(kind.path, params)]
+        return [parse.document(kind, row) for row in self._calls.rows(kind.path, params)]
 
     @understood
     def credit_notes(self, contact_id: str) -> list[SageDocument]:
@@ -333,13 +273,17 @@ class SageClient:
             "attributes": _CREDIT_NOTE_FIELDS,
             "show_payments_allocations": "true",
         }
-        return [parse.document(CREDIT_NOTE, row) for row in self._list(CREDIT_NOTE.path, params)]
+        return [
+            parse.document(CREDIT_NOTE, row) for row in self._calls.rows(CREDIT_NOTE.path, params)
+        ]
 
     @understood
     def numbers(self, kind: Kind) -> set[str]:
         """The numbers that documents of a kind have, void ones too."""
         fields = f"{kind.number},{kind.number}_prefix"
-        return {parse.number(kind, row) for row in self._list(kind.path, {"attributes": fields})}
+        return {
+            parse.number(kind, row) for row in self._calls.rows(kind.path, {"attributes": fields})
+        }
 
     def create(self, kind: Kind, body: Mapping[str, Any]) -> SageDocument:
         """POST a document; see `Http.write` for what is raised."""
@@ -353,7 +297,7 @@ class SageClient:
                 parse.check_about(document.reference, sent)
             return document
 
-        return self._written("POST", kind.path, {kind.field: body}, read)
+        return self._calls.written("POST", kind.path, {kind.field: body}, read)
 
     def update(self, kind: Kind, sage_id: str, body: Mapping[str, Any]) -> SageDocument:
         """PUT a document; see `Http.write` for what is raised."""
@@ -364,7 +308,7 @@ class SageClient:
             return document
 
         path = f"{kind.path}/{identity(sage_id)}"
-        return self._written("PUT", path, {kind.field: body}, read)
+        return self._calls.written("PUT", path, {kind.field: body}, read)
 
     # --- receipts and allocations
 
@@ -377,14 +321,14 @@ class SageClient:
         params = {"attributes": _INVOICE_FIELDS, "show_payments_allocations": "true"}
         if since:
             params["updated_or_created_since"] = parse.instant(since)
-        return [parse.document(INVOICE, row) for row in self._list(INVOICE.path, params)]
+        return [parse.document(INVOICE, row) for row in self._calls.rows(INVOICE.path, params)]
 
     @understood
     def documents(self, kind: Kind, told: OnPage = quietly) -> list[SageDocument]:
         """Every document of a kind with what settles it, as `invoices`, and when it is due."""
         fields = _CREDIT_NOTE_FIELDS if kind is CREDIT_NOTE else f"{_INVOICE_FIELDS},due_date"
         params = {"attributes": fields, "show_payments_allocations": "true"}
-        return self._read(kind.path, params, partial(parse.document, kind), told)
+        return self._calls.read(kind.path, params, partial(parse.document, kind), told)
 
     @understood
     def receipts(self, path: str, since: datetime) -> list[Receipt]:
@@ -394,18 +338,18 @@ class SageClient:
             "transaction_type_id": _CUSTOMERS_OWN[path],
             "updated_or_created_since": parse.instant(since),
         }
-        return [parse.receipt(row) for row in self._list(path, params)]
+        return [parse.receipt(row) for row in self._calls.rows(path, params)]
 
     @understood
     def receipt(self, path: str, source_id: str) -> Receipt | None:
         """One receipt or allocation, or None where Sage answers 404."""
-        row = self._one(path, source_id)
+        row = self._calls.one(path, source_id)
         return None if row is None or day(row.get("deleted_at")) else parse.receipt(row)
 
     @understood
     def deleted(self, path: str, since: datetime) -> set[str]:
         """The ids of what was deleted after an instant."""
-        rows = self._list(path, {"deleted_since": parse.instant(since)})
+        rows = self._calls.rows(path, {"deleted_since": parse.instant(since)})
         return {identity(row["id"]) for row in rows}
 
     def allocate(self, body: Mapping[str, Any]) -> None:
@@ -417,11 +361,11 @@ class SageClient:
             if settled is not None and settled != sent:
                 raise ValueError("it is about other documents")
 
-        self._written("POST", "/contact_allocations", {"contact_allocation": body}, read)
+        self._calls.written("POST", "/contact_allocations", {"contact_allocation": body}, read)
 
     def delete_allocation(self, allocation_id: str) -> None:
         """Take an allocation back; already gone is fine."""
-        self._delete(f"/contact_allocations/{allocation_id}")
+        self._calls.delete(f"/contact_allocations/{allocation_id}")
 
     # --- PDFs
 
@@ -430,7 +374,7 @@ class SageClient:
         """The PDF Sage makes, without marking the invoice as sent (which is Sage's default)."""
         params = {"mark_as_sent": "false"}
         path = f"{kind.path}/{sage_id}"
-        reply = self._checked(self._http.get(path, params, accept="application/pdf"))
+        reply = self._calls.checked(self._http.get(path, params, accept="application/pdf"))
         return reply.body
 
     @understood
@@ -443,7 +387,7 @@ class SageClient:
                 "attachment_context_id": sage_id,
                 "attributes": "file_name",
             }
-            rows = self._list("/attachments", params)
+            rows = self._calls.rows("/attachments", params)
             names |= {identity(row["id"]): text_of(row.get("file_name")) for row in rows}
         return names
 
@@ -470,7 +414,9 @@ class SageClient:
 
         def send(more: Mapping[str, str]) -> tuple[str, bool]:
             body = {"attachment": {**attachment, **more}}
-            return self._written("POST", "/attachments", body, partial(parse.attached, document))
+            return self._calls.written(
+                "POST", "/attachments", body, partial(parse.attached, document)
+            )
 
         try:
             return send(context)
@@ -483,128 +429,4 @@ class SageClient:
 
     def delete_attachment(self, attachment_id: str) -> None:
         """Remove an attachment psage made; already gone is fine."""
-        self._delete(f"/attachments/{attachment_id}")
-
-    def _delete(self, path: str) -> None:
-        try:
-            self._checked(self._http.write("DELETE", path, None))
-        except RefusedBySage as error:
-            if error.status != 404:
-                raise
-
-    # --- reading and checking
-
-    def _checked(self, reply: Reply) -> Reply:
-        """A reply about the business that was asked for."""
-        self._check_business(reply.headers)
-        return reply
-
-    def _check_business(self, headers: Mapping[str, str]) -> None:
-        answered = headers.get("x-business", self.business_id)
-        if self.business_id and answered != self.business_id:
-            raise DifferentBusiness(
-                f"Sage answered for business `{quoted(answered)}`, not for `{self.business_id}`",
-                hint="run `psage connect sage` and choose the business of this profile",
-                details={"asked": self.business_id, "answered": quoted(answered)},
-            )
-
-    def _get(
-        self, path: str, params: Mapping[str, str] | None = None, *, tries: int = MAX_ATTEMPTS
-    ) -> dict[str, Any]:
-        document = self._checked(self._http.get(path, params, tries=tries)).document
-        if not isinstance(document, dict):
-            raise TypeError(f"GET {path} is not an object")
-        return document
-
-    def _get_or_none(
-        self, path: str, params: Mapping[str, str] | None = None
-    ) -> dict[str, Any] | None:
-        try:
-            return self._get(path, params)
-        except RefusedBySage as error:
-            if error.status != 404:
-                raise
-            if self.business_id and not error.headers.get("x-business"):
-                raise ServiceUnavailable(
-                    f"Sage answered GET {path} with 404, but does not say of which business",
-                    hint="try again in a few minutes",
-                ) from None
-            self._check_business(error.headers)  # missing from another business is not missing
-            return None
-
-    def _one(
-        self, path: str, sage_id: str, params: Mapping[str, str] | None = None
-    ) -> dict[str, Any] | None:
-        """The record of this id, or None where Sage answers 404; another's is no answer."""
-        row = self._get_or_none(f"{path}/{identity(sage_id)}", params)
-        if row is not None:
-            parse.check_about(identity(row["id"]), sage_id)
-        return row
-
-    def _list(self, path: str, params: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Every row of a list; raises ServiceUnavailable where it is shorter than it says."""
-        return self._read(path, params, lambda row: row)
-
-    def _read(
-        self,
-        path: str,
-        params: Mapping[str, str],
-        parse: Callable[[dict[str, Any]], _T],
-        told: OnPage = quietly,
-    ) -> list[_T]:
-        """As `_list`, each row parsed as soon as its page is there; `told` hears how many."""
-        rows, total = list[_T](), 0
-        for size, tries in _PAGES:
-            rows, total = [], 0
-            try:
-                for page in self._pages(path, {"items_per_page": str(size), **params}, tries):
-                    rows += map(parse, page["$items"])
-                    # What is deleted between two pages moves a row from the second to the first.
-                    total = max(total, int(page.get("$total", 0)))
-                    told(len(rows), total)
-                break
-            except ServiceUnavailable as error:
-                is_heavy = "status" in error.details  # or it is the sign-in that has no answer
-                if not is_heavy or (size, tries) == _PAGES[-1]:
-                    raise
-        if len(rows) < total:
-            raise ServiceUnavailable(
-                f"Sage says that {path} has {total} entries, but sent {len(rows)}",
-                hint="try again in a few minutes",
-            )
-        return rows
-
-    def _pages(self, path: str, params: Mapping[str, str], tries: int) -> Iterator[dict[str, Any]]:
-        page, seen = self._get(path, params, tries=tries), set[str]()
-        rows, is_empty = 0, False
-        while True:
-            yield page
-            following = page.get("$next")
-            if not following:
-                return
-            if not isinstance(following, str):
-                raise TypeError(f"the list {path} names `{quoted(following)}` as its next page")
-            rows += len(page["$items"])
-            is_too_long = rows > int(page.get("$total", rows)) + _ROWS_THAT_CAME_MEANWHILE
-            was_empty, is_empty = is_empty, not page["$items"]
-            if following in seen or (was_empty and is_empty) or is_too_long:
-                raise ValueError(f"the list {path} never ends: it names one more page")
-            seen.add(following)
-            page = self._get(following, tries=tries)
-
-    def _written(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any],
-        parse: Callable[[Mapping[str, Any]], _T],
-    ) -> _T:
-        """Send; an answer of another business, or one that makes no sense, tells nothing."""
-        reply = self._http.write(method, path, body)
-        try:
-            return parse(self._checked(reply).document)
-        except (PsageError, *ODD) as error:
-            raise OutcomeUnknown(
-                f"Sage's answer to {method} {path} cannot be read ({quoted(str(error), 200)}): "
-                "it may have been done or not"
-            ) from None
+        self._calls.delete(f"/attachments/{attachment_id}")

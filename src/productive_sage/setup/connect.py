@@ -24,8 +24,10 @@ from productive_sage.errors import (
     UsageProblem,
 )
 from productive_sage.http import Pool
-from productive_sage.productive.client import ProductiveClient, Token
-from productive_sage.sage.client import SageClient, sage_http
+from productive_sage.productive.calls import Token
+from productive_sage.productive.client import ProductiveClient
+from productive_sage.sage.calls import sage_http
+from productive_sage.sage.client import SageClient
 from productive_sage.settings import Endpoints
 from productive_sage.setup import businesses, rights
 from productive_sage.signin import oauth

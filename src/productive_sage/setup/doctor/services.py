@@ -12,8 +12,10 @@ from productive_sage.errors import (
     SignInExpired,
     TaxRateInvalid,
 )
-from productive_sage.productive.client import ProductiveClient, Token
-from productive_sage.sage.client import SageClient, sage_http
+from productive_sage.productive.calls import Token
+from productive_sage.productive.client import ProductiveClient
+from productive_sage.sage.calls import sage_http
+from productive_sage.sage.client import SageClient
 from productive_sage.sage.records import Item, LedgerAccount
 from productive_sage.setup import rights
 from productive_sage.setup.doctor.checks import Doubt, count, not_tried

@@ -1,0 +1,91 @@
+"""How Productive's API v2 is asked: the token, lists by cursor, and refusals."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from productive_sage.errors import (
+    ServiceUnavailable,
+)
+from productive_sage.http import (
+    Http,
+    reasons,
+)
+from productive_sage.productive import parse
+
+MEDIA_TYPE = "application/vnd.api+json"
+
+
+def words_of(document: Any) -> tuple[str, tuple[str, ...]]:
+    """Productive's own words, and the attributes it points to."""
+    said, fields = [], []
+    for error in reasons(document):
+        source = error.get("source")
+        pointer = str(source.get("pointer") or "") if isinstance(source, dict) else source
+        best = [error.get("title"), error.get("detail")]
+        words = " ".join(filter(None, best)) or error.get("message") or error.get("error")
+        if isinstance(words, str) and words:
+            said.append(f"{words} [{pointer}]" if pointer else words)
+        if pointer:
+            fields.append(str(pointer))
+    return "; ".join(dict.fromkeys(said)), tuple(dict.fromkeys(fields))
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """The API token; it does not expire and is sent to Productive's API alone."""
+
+    value: str
+    organization_id: str
+
+    def headers(self) -> dict[str, str]:
+        """The two headers of every call."""
+        return {
+            "X-Auth-Token": self.value,
+            "X-Organization-Id": self.organization_id,
+            "Content-Type": MEDIA_TYPE,
+        }
+
+    def renew(self) -> bool:
+        """Only a person can make a new one."""
+        return False
+
+    def __repr__(self) -> str:
+        return f"Token(organization_id={self.organization_id!r})"
+
+
+def rows(
+    http: Http, path: str, params: Mapping[str, str]
+) -> Iterator[tuple[dict[str, Any], parse.Included]]:
+    """Every row, each with the records its page included.
+
+    By cursor; where the answer counts pages and links none, by number.
+    """
+    page = http.get(path, {"page[after]": "", "page[size]": "200", **params}).document
+    seen, rows, is_empty = set[str](), 0, False
+    while True:
+        included = {
+            (row["type"], parse.identity_of(row["id"])): row for row in page.get("included") or []
+        }
+        for row in page["data"]:
+            yield row, included
+        rows += len(page["data"])
+        following, meta = (page.get("links") or {}).get("next"), page.get("meta") or {}
+        was_empty, is_empty = is_empty, not page["data"]
+        if following in seen or (following and was_empty and is_empty):
+            raise ValueError(f"the list {path} never ends: it names one more page")
+        if following:
+            seen.add(following)
+            page = http.get(following).document
+        elif (number := meta.get("current_page") or 0) < (meta.get("total_pages") or 0):
+            numbered = {"page[number]": str(number + 1), "page[size]": "200", **params}
+            page = http.get(path, numbered).document
+            if page["meta"]["current_page"] != number + 1:
+                raise ValueError(f"page {number + 1} of {path} is another")
+        else:
+            break
+    if rows < (total := meta.get("total_count") or 0):
+        raise ServiceUnavailable(
+            f"Productive says that {path} has {total} entries, but sent {rows}",
+            hint="try again in a few minutes",
+        )
