@@ -30,7 +30,7 @@ from productive_sage.cli import session
 from productive_sage.http import Http
 from productive_sage.pacing import Limiter
 from productive_sage.productive import client as productive
-from productive_sage.sage import client as sage
+from productive_sage.sage import calls as sage
 from productive_sage.sandbox import (
     CLIENT_ID,
     CLIENT_SECRET,
