@@ -211,7 +211,8 @@ def disconnect(
     """
     from dataclasses import asdict
 
-    from productive_sage.setup import connect as connection
+    from productive_sage.setup import disconnect as signing_out
+    from productive_sage.setup.connect import SERVICES
     from productive_sage.terminal import render
 
     if purge and service:
@@ -225,7 +226,7 @@ def disconnect(
     except ConfigInvalid:  # whoever wants to leave must be able to
         endpoints = None
     vault = current.vault()
-    services = (service,) if service else connection.SERVICES
+    services = (service,) if service else SERVICES
     stored = [name for name in services if vault.holds(name)]
     if purge:
         asking.confirm_purge(home, yes=yes, can_ask=current.can_ask)
@@ -240,10 +241,10 @@ def disconnect(
     removed: list[Path] = []
     with current.run_lock(home), open_pool() as pool:
         for name in stored:
-            notices += connection.disconnect(name, vault, pool, endpoints)
+            notices += signing_out.disconnect(name, vault, pool, endpoints)
             _forget(home, name.capitalize())
         if purge:
-            removed = connection.purge(home)
+            removed = signing_out.purge(home)
     with output():
         if as_json:
             render.document(

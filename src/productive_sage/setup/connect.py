@@ -1,16 +1,14 @@
-"""connect and disconnect: sign in to Productive and to Sage, keep it in the keyring, forget it."""
+"""connect: sign in to Productive and to Sage, and keep it in the keyring."""
 
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
 from productive_sage import naming
 from productive_sage.basics import Notice
-from productive_sage.config import Home, storage_error
 from productive_sage.desk import Ask
 from productive_sage.errors import (
     DifferentBusiness,
@@ -443,53 +441,3 @@ def why_no_browser(environment: Mapping[str, str], platform: str = sys.platform)
         return "this is an SSH session"
     shown = any(environment.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
     return "" if shown or not platform.startswith("linux") else "this machine has no screen"
-
-
-# --- forgetting
-
-
-def disconnect(service: str, vault: Vault, pool: Pool, endpoints: Endpoints | None) -> list[Notice]:
-    """Delete a sign-in, revoking Sage's; Productive's token can only be deleted in Productive.
-
-    `endpoints` is None where the settings that name them cannot be understood.
-    """
-    if service == "productive":
-        vault.forget(service)
-        return []
-    if endpoints is None:
-        vault.forget(service)
-        trouble = "the settings, which may name its address, cannot be understood"
-    else:
-        trouble = oauth.forget(vault, sage_http(pool, endpoints.sage_revoke))
-    if not trouble:
-        return []
-    message = (
-        f"psage has forgotten its sign-in to Sage, but could not revoke it ({trouble}): its access "
-        "may be removed in Sage, else it ends by itself within a month"
-    )
-    return [Notice("not_revoked", message)]
-
-
-def purge(home: Home) -> list[Path]:
-    """Delete the store, its saved older versions and the settings of a profile.
-
-    The locks stay: they hold nothing, and somebody may be waiting for one. So does a settings file
-    that `--config` names.
-    """
-    # The store before its `-wal`: SQLite throws that away beside an empty store, while a store
-    # without it would have lost its last commits.
-    names = (
-        f"{home.profile}.db",
-        f"{home.profile}.db-wal",
-        f"{home.profile}.db-shm",
-        f"{home.profile}.v*.db",
-        f"{home.profile}.replaced-*",
-        f"{home.profile}.toml",
-    )
-    found = [path for name in names for path in sorted(home.folder.glob(name))]
-    for path in found:
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise storage_error(error, path) from error
-    return found
