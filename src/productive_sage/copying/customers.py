@@ -1,20 +1,17 @@
 """Which Sage contact an invoice is billed to: named, linked, recognised, asked for, or new."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from productive_sage.basics import Contact, Notice
 from productive_sage.copying import bodies, choosing, matching
+from productive_sage.copying.address_book import AddressBook, country_unknown
 from productive_sage.copying.contacts import NewCustomer, deliver_contact
 from productive_sage.copying.records import CustomerResult
 from productive_sage.desk import Ask, Desk
 from productive_sage.errors import (
     AddressMissing,
     AmbiguousCustomer,
-    CustomerNotFound,
-    Refused,
 )
-from productive_sage.naming import did_you_mean
 from productive_sage.productive.records import Invoice
 from productive_sage.sage import parse
 from productive_sage.store import ContactFacts
@@ -45,9 +42,7 @@ class Customers:
         self._agreed: set[tuple[str, str]] = set()
         self._known: dict[tuple[str, str], Contact | NewCustomer] = {}
         self._made: dict[str, Contact] = {}
-        self._all: list[Contact] | None = None
-        self._seen: dict[str, Contact] = {}
-        self._has_read_one = False
+        self.book = AddressBook(desk)
         self._left: dict[tuple[str, str], Contact] = {}
         """The contacts billed until now that carry another company's marker or tax number."""
 
@@ -59,14 +54,16 @@ class Customers:
         key = (invoice.company.id, invoice.currency)
         if key not in self._known:
             found = self._look_up(invoice)
-            self._known[key] = self.seen(invoice, found) if isinstance(found, Contact) else found
+            self._known[key] = (
+                self.book.seen(invoice, found) if isinstance(found, Contact) else found
+            )
         return self._known[key]
 
     def fits(self, invoice: Invoice, contact_id: str, name: str) -> bool:
         """Whether a document for this contact can be a copy of the invoice."""
         if self._is_linked(invoice, contact_id):
             return True
-        contact = self.seen(invoice, Contact(contact_id, name, currency=invoice.currency))
+        contact = self.book.seen(invoice, Contact(contact_id, name, currency=invoice.currency))
         if self._wanted is not None and matching.named_customers([contact], self._wanted):
             return True
         return any(self._matching(invoice, [contact]))
@@ -88,7 +85,7 @@ class Customers:
 
     def _is_theirs(self, invoice: Invoice, contact: Contact) -> bool:
         return self._is_linked(invoice, contact.id) or matching.is_company(
-            self.seen(invoice, contact), invoice.company, invoice.bill_to
+            self.book.seen(invoice, contact), invoice.company, invoice.bill_to
         )
 
     def _is_linked(self, invoice: Invoice, contact_id: str) -> bool:
@@ -104,7 +101,7 @@ class Customers:
         linked = desk.store.customers.of(*key, desk.sage.business_id, only_unused=only_unused)
         if linked is None or desk.store.customers.is_agreed(*key, desk.sage.business_id):
             return linked
-        if matching.is_another(self.seen(invoice, linked), invoice.company, invoice.bill_to):
+        if matching.is_another(self.book.seen(invoice, linked), invoice.company, invoice.bill_to):
             self._left[key] = linked
             return None
         return linked
@@ -130,7 +127,7 @@ class Customers:
         desk.store.customers.forget(*key, desk.sage.business_id)
         del self._known[key]
         self._made.pop(invoice.id, None)
-        self._all = None
+        self.book.close()
         return contact
 
     def made(self, invoice: Invoice) -> CustomerResult | None:
@@ -168,7 +165,7 @@ class Customers:
     def country(self, invoice: Invoice, customer: Contact | NewCustomer) -> str:
         """The customer's two-letter country: Sage's word, else Productive's address."""
         if isinstance(customer, Contact):
-            customer = self.seen(invoice, customer)
+            customer = self.book.seen(invoice, customer)
         return customer.country or self._desk.country_code(invoice.bill_to.country)
 
     def address(
@@ -182,14 +179,14 @@ class Customers:
         if isinstance(customer, NewCustomer):
             if parse.is_address(customer.body["main_address"]):
                 return None
-        elif self.seen(invoice, customer).has_address:
+        elif self.book.seen(invoice, customer).has_address:
             return None
         else:
-            address, _ = bodies.address_body(invoice.bill_to, self._country_id(invoice))
+            address, _ = bodies.address_body(invoice.bill_to, self.book.country_id(invoice))
             if parse.is_address(address):
                 return address
             # Somebody may have entered it a moment ago; where Sage does not say, Sage decides.
-            found = self._read(customer.id)
+            found = self.book.read(customer.id)
             if found is None or found.has_address is not False:
                 return None
             where += f", or the contact `{customer.name}` in Sage"
@@ -225,10 +222,10 @@ class Customers:
                     + ("it is billed from now on" if kept else "it is billed this once"),
                 )
             )
-        in_sage, written = self.seen(invoice, customer).country, invoice.bill_to.country
+        in_sage, written = self.book.seen(invoice, customer).country, invoice.bill_to.country
         elsewhere = self._desk.country_code(written)
         if not in_sage and written and not elsewhere:
-            said.append(_country_unknown(written, "it says nothing about tax"))
+            said.append(country_unknown(written, "it says nothing about tax"))
         elif in_sage and elsewhere and not _is_same_country(in_sage, elsewhere):
             said.append(
                 Notice(
@@ -239,57 +236,21 @@ class Customers:
             )
         return tuple(said)
 
-    def _country_id(self, invoice: Invoice) -> str:
-        """The country of the billing address in Sage's list, or empty."""
-        code = self._desk.country_code(invoice.bill_to.country)
-        return code if code and self._desk.is_in_sage(code) else ""
-
-    def seen(self, invoice: Invoice, contact: Contact) -> Contact:
-        """The contact with what Sage says of it; as given where Sage has it no more.
-
-        What was read earlier today counts where it raises no question: on the country hangs the
-        tax, and somebody may have mended it since.
-        """
-        if contact.id not in self._seen:
-            desk, known = self._desk, contact
-            if contact.has_address is None:
-                elsewhere = desk.country_code(invoice.bill_to.country)
-                earlier = desk.contact(contact.id)
-                is_plain = earlier and earlier.country and elsewhere in ("", earlier.country)
-                known = earlier if earlier and is_plain else self._read(contact.id) or contact
-            elif contact != desk.contact(contact.id):
-                desk.keep_contact(contact)
-            if known.has_address is None:
-                known = replace(known, country=known.country or contact.country)
-            self._seen[contact.id] = known
-        return self._seen[contact.id]
-
-    def _read(self, contact_id: str) -> Contact | None:
-        """Read a contact anew; after the first, all of them at once."""
-        if self._has_read_one and contact_id not in self._seen:
-            found = next((one for one in self._customers() if one.id == contact_id), None)
-        else:
-            found = self._desk.sage.customer(contact_id)
-        self._has_read_one = True
-        if found:
-            self._desk.keep_contact(found)
-        return found
-
     def _look_up(self, invoice: Invoice) -> Contact | NewCustomer:
         base_currency = self._desk.books().base_currency
         if self._wanted is not None:
-            contact = self._named(self._wanted, invoice.currency, base_currency)
+            contact = self.book.named(self._wanted, invoice.currency, base_currency)
             if self._remember:
                 self._agreed.add((invoice.company.id, contact.id))
             return contact
         # One made on request for an invoice that then failed is not made again.
         if linked := self._linked(invoice, only_unused=self._always_new):
             if self._desk.ask and self._is_alone and not self._always_new:
-                seen = self.seen(invoice, linked)
+                seen = self.book.seen(invoice, linked)
                 return self._picked(self._desk.ask, invoice, [seen], is_sure=True)
             return linked
         if self._always_new:
-            return self._new(invoice, base_currency)
+            return self.book.new(invoice, base_currency)
         return self._recognised(invoice)
 
     def _recognised(self, invoice: Invoice) -> Contact | NewCustomer:
@@ -297,12 +258,15 @@ class Customers:
 
         Raises AmbiguousCustomer where nobody can be asked.
         """
-        matches, proposals = self._matching(invoice, self._customers())
+        matches, proposals = self._matching(invoice, self.book.every())
         possible, is_sure = [*matches, *proposals], len(matches) == 1
         left = self._left.get((invoice.company.id, invoice.currency))
-        if left and not matching.is_of_another(self.seen(invoice, left), invoice.company):
+        if left and not matching.is_of_another(self.book.seen(invoice, left), invoice.company):
             # Its tax number may have been mended in one of the two services alone.
-            possible = [self.seen(invoice, left), *(one for one in possible if one.id != left.id)]
+            possible = [
+                self.book.seen(invoice, left),
+                *(one for one in possible if one.id != left.id),
+            ]
             is_sure = False
         elif is_sure:
             possible = matches
@@ -311,7 +275,7 @@ class Customers:
             return self._picked(self._desk.ask, invoice, possible, is_sure=is_sure)
         if possible and not is_sure:
             raise _unclear(invoice, possible)
-        return possible[0] if is_sure else self._new(invoice, self._desk.books().base_currency)
+        return possible[0] if is_sure else self.book.new(invoice, self._desk.books().base_currency)
 
     def _picked(
         self, ask: Ask, invoice: Invoice, possible: Sequence[Contact], *, is_sure: bool
@@ -322,14 +286,14 @@ class Customers:
         def usable() -> list[Contact]:
             return [
                 one
-                for one in self._customers()
+                for one in self.book.every()
                 if (one.currency or base_currency) == invoice.currency
             ]
 
         self._was_asked.add((invoice.company.id, invoice.currency))
         contact = choosing.customer(ask, invoice, possible, usable, is_sure=is_sure)
         if contact is None:
-            return self._new(invoice, base_currency)
+            return self.book.new(invoice, base_currency)
         is_theirs = self._is_theirs(invoice, contact)
         answers_doubt = not is_sure and contact in possible
         if answers_doubt or (not is_theirs and choosing.shall_stay(ask, invoice, contact)):
@@ -344,39 +308,6 @@ class Customers:
         """Have the person pick anew who is billed."""
         del self._known[invoice.company.id, invoice.currency]
 
-    def _named(self, wanted: str, currency: str, base_currency: str) -> Contact:
-        found = matching.named_customers(self._customers(), wanted)
-        if not found and wanted.isalnum() and (by_id := self._desk.sage.customer(wanted)):
-            found = [by_id]
-        usable = [contact for contact in found if (contact.currency or base_currency) == currency]
-        if len(usable) == 1:
-            return usable[0]
-        if usable:
-            raise AmbiguousCustomer(
-                f"{len(usable)} contacts in Sage are called `{wanted}`: "
-                + "; ".join(map(choosing.shown, usable)),
-                hint="name one by its reference or id: `--customer REFERENCE`",
-            )
-        if found:
-            raise CustomerNotFound(
-                f"the contact `{found[0].name}` bills {found[0].currency or base_currency}, the "
-                f"invoice is in {currency}, and a contact in Sage keeps its currency",
-                hint=f"name a contact in {currency}, or make one with `--create-customer`",
-            )
-        every = self._customers()
-        words = {word: one.name for one in every for word in (one.name, one.reference or "")}
-        raise CustomerNotFound(
-            f"no customer in Sage has the id, name or reference `{wanted}`",
-            hint=did_you_mean(wanted, words)
-            or "look up the name in Sage, or leave `--customer` out to have it found",
-        )
-
-    def _customers(self) -> list[Contact]:
-        """All of them, once for the run: a search by name misses a mark or an e-mail address."""
-        if self._all is None:
-            self._all = self._desk.sage.customers()
-        return self._all
-
     def _matching(
         self, invoice: Invoice, candidates: list[Contact]
     ) -> tuple[list[Contact], list[Contact]]:
@@ -387,33 +318,6 @@ class Customers:
             currency=invoice.currency,
             base_currency=self._desk.books().base_currency,
         )
-
-    def _new(self, invoice: Invoice, base_currency: str) -> NewCustomer:
-        written, code = invoice.bill_to.country, self._desk.country_code(invoice.bill_to.country)
-        country_id = self._country_id(invoice)
-        body, notices = bodies.contact_body(
-            invoice.company,
-            invoice.bill_to,
-            currency=invoice.currency,
-            base_currency=base_currency,
-            country=country_id,
-        )
-        if not body["name"]:
-            raise Refused(
-                f"the customer of {invoice.label} has no name in Productive, and Sage takes none "
-                "without",
-                hint="name the company, or its billing address, in Productive; or say who is "
-                "billed with `--customer`",
-                details={"company": invoice.company.id},
-            )
-        if written and not country_id:
-            what = "Sage has no such country" if code else "it says nothing about tax"
-            notices.append(_country_unknown(written, f"the customer goes without one, and {what}"))
-        return NewCustomer(invoice.company.id, invoice.currency, code, body, tuple(notices))
-
-
-def _country_unknown(written: str, so: str) -> Notice:
-    return Notice("country_unknown", f"the country `{written}` in Productive is not known: {so}")
 
 
 def _is_same_country(one: str, other: str) -> bool:

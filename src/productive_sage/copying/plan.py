@@ -243,7 +243,7 @@ class Planner:
         if credited is None:
             return self._customers.find(invoice)
         copy, wanted = credited.copy, self._order.customer
-        billed = self._customers.seen(
+        billed = self._customers.book.seen(
             invoice, Contact(copy.contact_id, copy.contact_name, currency=copy.currency)
         )
         if wanted is not None and not matching.named_customers([billed], wanted):
@@ -258,7 +258,7 @@ class Planner:
         """Where the customer is: Sage's word, else Productive's, else that of the tax number."""
         country, number = self._customers.country(invoice, customer), ""
         if isinstance(customer, Contact):
-            number = self._customers.seen(invoice, customer).tax_number
+            number = self._customers.book.seen(invoice, customer).tax_number
         number = number or invoice.bill_to.tax_number or invoice.company.tax_number
         return country_of(country, number, invoice.bill_to.postal_code)
 

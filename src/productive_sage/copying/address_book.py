@@ -1,0 +1,127 @@
+"""Sage's contacts as one run reads them, and what a new one would be."""
+
+from dataclasses import replace
+
+from productive_sage.basics import Contact, Notice
+from productive_sage.copying import bodies, choosing, matching
+from productive_sage.copying.contacts import NewCustomer
+from productive_sage.desk import Desk
+from productive_sage.errors import AmbiguousCustomer, CustomerNotFound, Refused
+from productive_sage.naming import did_you_mean
+from productive_sage.productive.records import Invoice
+
+
+class AddressBook:
+    """The contacts of one run; each is read once, and all of them where one is not enough."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._all: list[Contact] | None = None
+        self._seen: dict[str, Contact] = {}
+        self._has_read_one = False
+
+    def close(self) -> None:
+        """Have all contacts read anew by the next question that takes all of them."""
+        self._all = None
+
+    def every(self) -> list[Contact]:
+        """All of them, once for the run: a search by name misses a mark or an e-mail address."""
+        if self._all is None:
+            self._all = self._desk.sage.customers()
+        return self._all
+
+    def seen(self, invoice: Invoice, contact: Contact) -> Contact:
+        """The contact with what Sage says of it; as given where Sage has it no more.
+
+        What was read earlier today counts where it raises no question: on the country hangs the
+        tax, and somebody may have mended it since.
+        """
+        if contact.id not in self._seen:
+            desk, known = self._desk, contact
+            if contact.has_address is None:
+                elsewhere = desk.country_code(invoice.bill_to.country)
+                earlier = desk.contact(contact.id)
+                is_plain = earlier and earlier.country and elsewhere in ("", earlier.country)
+                known = earlier if earlier and is_plain else self.read(contact.id) or contact
+            elif contact != desk.contact(contact.id):
+                desk.keep_contact(contact)
+            if known.has_address is None:
+                known = replace(known, country=known.country or contact.country)
+            self._seen[contact.id] = known
+        return self._seen[contact.id]
+
+    def read(self, contact_id: str) -> Contact | None:
+        """Read a contact anew; after the first, all of them at once."""
+        if self._has_read_one and contact_id not in self._seen:
+            found = next((one for one in self.every() if one.id == contact_id), None)
+        else:
+            found = self._desk.sage.customer(contact_id)
+        self._has_read_one = True
+        if found:
+            self._desk.keep_contact(found)
+        return found
+
+    def named(self, wanted: str, currency: str, base_currency: str) -> Contact:
+        """The contact of this id, name or reference that bills the currency.
+
+        Raises AmbiguousCustomer or CustomerNotFound.
+        """
+        found = matching.named_customers(self.every(), wanted)
+        if not found and wanted.isalnum() and (by_id := self._desk.sage.customer(wanted)):
+            found = [by_id]
+        usable = [contact for contact in found if (contact.currency or base_currency) == currency]
+        if len(usable) == 1:
+            return usable[0]
+        if usable:
+            raise AmbiguousCustomer(
+                f"{len(usable)} contacts in Sage are called `{wanted}`: "
+                + "; ".join(map(choosing.shown, usable)),
+                hint="name one by its reference or id: `--customer REFERENCE`",
+            )
+        if found:
+            raise CustomerNotFound(
+                f"the contact `{found[0].name}` bills {found[0].currency or base_currency}, the "
+                f"invoice is in {currency}, and a contact in Sage keeps its currency",
+                hint=f"name a contact in {currency}, or make one with `--create-customer`",
+            )
+        every = self.every()
+        words = {word: one.name for one in every for word in (one.name, one.reference or "")}
+        raise CustomerNotFound(
+            f"no customer in Sage has the id, name or reference `{wanted}`",
+            hint=did_you_mean(wanted, words)
+            or "look up the name in Sage, or leave `--customer` out to have it found",
+        )
+
+    def country_id(self, invoice: Invoice) -> str:
+        """The country of the billing address in Sage's list, or empty."""
+        code = self._desk.country_code(invoice.bill_to.country)
+        return code if code and self._desk.is_in_sage(code) else ""
+
+    def new(self, invoice: Invoice, base_currency: str) -> NewCustomer:
+        """The contact that would be made for the company; raises Refused where it has no name."""
+        written, code = invoice.bill_to.country, self._desk.country_code(invoice.bill_to.country)
+        country_id = self.country_id(invoice)
+        body, notices = bodies.contact_body(
+            invoice.company,
+            invoice.bill_to,
+            currency=invoice.currency,
+            base_currency=base_currency,
+            country=country_id,
+        )
+        if not body["name"]:
+            raise Refused(
+                f"the customer of {invoice.label} has no name in Productive, and Sage takes none "
+                "without",
+                hint="name the company, or its billing address, in Productive; or say who is "
+                "billed with `--customer`",
+                details={"company": invoice.company.id},
+            )
+        if written and not country_id:
+            what = "Sage has no such country" if code else "it says nothing about tax"
+            notices.append(country_unknown(written, f"the customer goes without one, and {what}"))
+        return NewCustomer(invoice.company.id, invoice.currency, code, body, tuple(notices))
+
+
+def country_unknown(written: str, so: str) -> Notice:
+    """That Productive's country is no country psage knows, and what follows from it."""
+    return Notice("country_unknown", f"the country `{written}` in Productive is not known: {so}")
