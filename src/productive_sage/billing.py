@@ -10,7 +10,7 @@ from productive_sage import markers
 from productive_sage.basics import Contact
 from productive_sage.copying.matching import named_customers
 from productive_sage.desk import Desk
-from productive_sage.errors import AmbiguousCustomer, CustomerNotFound, NotFound
+from productive_sage.errors import NotFound, Refused
 from productive_sage.naming import did_you_mean
 from productive_sage.text import folded
 
@@ -69,21 +69,23 @@ def _why(company_id: str, contact: Contact | None, *, is_agreed: bool) -> str:
 def link(desk: Desk, company: str, contact: str) -> Billed:
     """Bill a company to a contact from now on, in the contact's currency.
 
-    Raises NotFound for the company, CustomerNotFound or AmbiguousCustomer for the contact.
+    Raises NotFound for the company, `customer_not_found` or `ambiguous_customer` for the contact.
     """
     company_id, name = _company(desk, company)
     customers = desk.sage.customers()
     found = named_customers(customers, contact)
     if not found:
         names = {word: one.name for one in customers for word in (one.name, one.reference or "")}
-        raise CustomerNotFound(
+        raise Refused(
             f"no customer in Sage has the id, name or reference `{contact}`",
+            code="customer_not_found",
             hint=did_you_mean(contact, names) or "look up the name or the reference in Sage",
         )
     if len(found) > 1:
         shown = "; ".join(f"{one.name} (reference {one.reference or one.id})" for one in found)
-        raise AmbiguousCustomer(
+        raise Refused(
             f"{len(found)} contacts in Sage are called `{contact}`: {shown}",
+            code="ambiguous_customer",
             hint="name one by its reference or id",
         )
     currency = found[0].currency or desk.books().base_currency

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from productive_sage import files
-from productive_sage.errors import ConfigInvalid, DiskFull, HomeUnusable, PsageError, UsageProblem
+from productive_sage.errors import ConfigInvalid, HomeUnusable, PsageError, Temporary, UsageProblem
 from productive_sage.naming import did_you_mean
 from productive_sage.settings import SETTINGS, Endpoints, Settings, address_fault
 from productive_sage.text import clean
@@ -69,7 +69,7 @@ def named_home(folder: Path, profile: str, config: Path | None = None) -> Home:
 def open_home(folder: Path, profile: str, config: Path | None = None) -> Home:
     """Name the files of a profile, making the folder (mode 0700) where it is missing.
 
-    Raises UsageProblem as `named_home` does, HomeUnusable or DiskFull where it cannot be made.
+    Raises UsageProblem as `named_home` does, HomeUnusable or `disk_full` where it cannot be made.
     """
     home = named_home(folder, profile, config)
     try:
@@ -90,8 +90,9 @@ def storage_error(error: OSError, path: Path) -> PsageError:
     import errno
 
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(
+        return Temporary(
             f"there is no room left to write `{path}`",
+            code="disk_full",
             hint="free some space and run the command again; nothing was lost",
         )
     return HomeUnusable(

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from productive_sage import countries, names
 from productive_sage.basics import Contact
-from productive_sage.errors import DifferentBusiness, ItemInvalid
+from productive_sage.errors import ItemInvalid, Refused
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.client import SageClient
@@ -65,11 +65,12 @@ class Desk:
     step: Step = lambda _task, _done, _total: None
 
     def check_business(self) -> None:
-        """Raises DifferentBusiness where the store's links belong to another business."""
+        """Raises `different_business` where the store's links belong to another business."""
         others = self.store.copies.businesses() - {self.sage.business_id}
         if others:
-            raise DifferentBusiness(
+            raise Refused(
                 "this profile holds copies in another Sage business than the one connected",
+                code="different_business",
                 hint="connect the former business again, or use another `--profile` for this one",
                 details={"connected": self.sage.business_id, "links": sorted(others)},
             )

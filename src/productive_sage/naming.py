@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from productive_sage.errors import DocumentElsewhere, UsageProblem
+from productive_sage.errors import Refused, UsageProblem
 from productive_sage.text import quoted
 
 _ADDRESS = re.compile(r"https?://|[\w.-]*(?:productive\.io|sage(?:one)?\.com)/", re.IGNORECASE)
@@ -63,13 +63,14 @@ def read(words: Iterable[str], *, as_number: bool = False, as_id: bool = False) 
 
 
 def check(names: Iterable[Name], organization_id: str) -> None:
-    """Raises DocumentElsewhere where an address is of another organisation."""
+    """Raises `document_elsewhere` where an address is of another organisation."""
     for name in names:
         if name.organization_id not in ("", organization_id):
-            raise DocumentElsewhere(
+            raise Refused(
                 f"`{quoted(name.typed, 200)}` is a document of organisation "
                 f"{name.organization_id} in Productive, and this profile is connected to "
                 f"{organization_id}",
+                code="document_elsewhere",
                 hint="choose the profile of that organisation with `--profile`",
             )
 

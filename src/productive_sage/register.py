@@ -12,13 +12,7 @@ from typing import Any
 from productive_sage import money
 from productive_sage.basics import INVOICE
 from productive_sage.desk import Desk
-from productive_sage.errors import (
-    CopyGone,
-    DocumentAmbiguous,
-    InvoiceNotCopied,
-    NotFound,
-    PsageError,
-)
+from productive_sage.errors import CopyGone, NotFound, PsageError, Refused
 from productive_sage.naming import Name, advice, did_you_mean, to_type
 from productive_sage.naming import check as check_names
 from productive_sage.productive.records import Entry
@@ -133,7 +127,7 @@ def _checked(desk: Desk, rows: Sequence[Row]) -> list[Row]:
 def address(desk: Desk, name: Name, *, in_productive: bool) -> str:
     """Where a document's latest copy stands in Sage, or the document in Productive.
 
-    Raises NotFound, DocumentAmbiguous, DocumentElsewhere or InvoiceNotCopied.
+    Raises NotFound, `document_ambiguous`, `document_elsewhere` or `invoice_not_copied`.
     """
     check_names([name], desk.productive.organization_id)
     known = {
@@ -155,9 +149,10 @@ def address(desk: Desk, name: Name, *, in_productive: bool) -> str:
             or "`psage list` shows them all",
         )
     if len(known) > 1:
-        raise DocumentAmbiguous(
+        raise Refused(
             f"`{name.typed}` may be "
             + " or ".join(f"{number or 'no number'} (id {key})" for key, number in known.items()),
+            code="document_ambiguous",
             hint="say which with `--id` or `--number`",
             details={"documents": [*known]},
         )
@@ -166,8 +161,9 @@ def address(desk: Desk, name: Name, *, in_productive: bool) -> str:
         return f"{_PRODUCTIVE}/{desk.productive.organization_id}/invoices/{productive_id}"
     link = desk.store.copies.latest(productive_id)
     if link is None:
-        raise InvoiceNotCopied(
+        raise Refused(
             f"`{number or productive_id}` has no copy in Sage",
+            code="invoice_not_copied",
             hint=f"copy it first: `psage copy-invoice {to_type(number, productive_id)}`; "
             "`--productive` opens it in Productive",
         )

@@ -22,7 +22,8 @@ import pytest
 from keyring.core import load_keyring
 
 import productive_sage
-from productive_sage import errors
+from productive_sage.errors import OutcomeUnknown, Temporary
+from productive_sage.errors.causes import CAUSES
 from productive_sage.sandbox import (
     CLIENT_ID,
     CLIENT_SECRET,
@@ -287,9 +288,8 @@ def test_the_service_of_the_guide_brings_a_payment_with_the_key_systemd_hands_ov
 
 
 def test_the_service_repeats_what_passes_by_itself_and_nothing_else() -> None:
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    codes = {kind.exit_code for kind in kinds if issubclass(kind, errors.PsageError)}
-    temporary = {errors.Temporary.exit_code, errors.OutcomeUnknown.exit_code}
+    codes = {cause.exit_code for cause in CAUSES.values()}
+    temporary = {Temporary.exit_code, OutcomeUnknown.exit_code}
     (never,) = settings(SERVICE, "RestartPreventExitStatus")
 
     assert settings(SERVICE, "Restart") == ["on-failure"]

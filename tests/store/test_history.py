@@ -26,7 +26,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from productive_sage import history
-from productive_sage.errors import DiskFull, HistoryBroken, PsageError, RefusedBySage
+from productive_sage.errors import HistoryBroken, PsageError, RefusedBySage, Temporary
 from productive_sage.http import Http
 from productive_sage.sage.calls import words_of
 from productive_sage.sandbox import Sandbox
@@ -486,7 +486,9 @@ def test_the_next_announcement_keeps_a_write_that_was_never_answered(tmp_path: P
 
 
 def full(*args: Any) -> None:
-    raise DiskFull("the ledger cannot be written: disk is full", hint="free some space")
+    raise Temporary(
+        "the ledger cannot be written: disk is full", code="disk_full", hint="free some space"
+    )
 
 
 @pytest.mark.parametrize("step", ["about", "announce", "record"])

@@ -28,13 +28,10 @@ from productive_sage.copying.send import shown
 from productive_sage.copying.update import Updates
 from productive_sage.desk import Desk
 from productive_sage.errors import (
-    AlreadyCopied,
-    IsCreditNote,
-    IsDraft,
     NoDefaultLedger,
-    NotACreditNote,
     OutcomeUnknown,
     PsageError,
+    Refused,
     TotalsDiffer,
     UsageProblem,
 )
@@ -59,8 +56,8 @@ def copy(order: Order, desk: Desk, agree: Agree | None = None) -> Iterator[Outco
     First come the outcomes of what an earlier run left open, and last a second one, its last word,
     for each copy that turns out to be in Sage twice (see `last_words`). A dry run only plans. With
     `agree` all documents are planned, and agreed to, before the first is sent.
-    Raises what no document can get past: NoDefaultLedger, DifferentBusiness, a missing sign-in, a
-    dead network.
+    Raises what no document can get past: NoDefaultLedger, `different_business`, a missing
+    sign-in, a dead network.
     """
     began, made, is_stopped = time.monotonic(), list[Outcome](), False
     for outcome in _copy(order, desk, agree):
@@ -248,7 +245,11 @@ class _Run:
     def _planned(self, invoice: Invoice, wanted: str | None) -> Planned:
         self._check_kind(invoice)
         if not invoice.is_finalised:
-            raise IsDraft(f"{invoice.label} is a draft", hint="finalise it in Productive first")
+            raise Refused(
+                f"{invoice.label} is a draft",
+                code="is_draft",
+                hint="finalise it in Productive first",
+            )
         known, link = (
             self._desk.store.copies.latest(invoice.id),
             self.copies.latest(invoice, wanted),
@@ -285,12 +286,14 @@ class _Run:
         if invoice.kind is self._order.kind:
             return
         if invoice.kind is CREDIT_NOTE:
-            raise IsCreditNote(
+            raise Refused(
                 f"{invoice.label} is a credit note, which is not copied as an invoice",
+                code="is_credit_note",
                 hint=f"copy it with `psage credit-note {invoice.typed}`",
             )
-        raise NotACreditNote(
+        raise Refused(
             f"{invoice.label} is not a credit note",
+            code="not_a_credit_note",
             hint=f"copy it with `psage copy-invoice {invoice.typed}`",
         )
 
@@ -306,8 +309,9 @@ class _Run:
             answers = ["update the copy", "create a new one", "leave it"]
             return ("update", "new", "leave")[self._desk.ask(question, answers, None)]
         living_copy(self._desk, invoice, link, present)
-        raise AlreadyCopied(
+        raise Refused(
             f"{invoice.label} was copied to Sage already, as {link.sage_number}",
+            code="already_copied",
             hint=f"`psage {invoice.kind.command} {invoice.typed} --update-existing` brings that up "
             "to date, `--create-new` makes another copy",
             details={"sage_id": link.sage_id, "sage_number": link.sage_number, "copy": link.copy},

@@ -6,7 +6,7 @@ from productive_sage.basics import Contact, Notice
 from productive_sage.copying import bodies, choosing, matching
 from productive_sage.copying.contacts import NewCustomer
 from productive_sage.desk import Desk
-from productive_sage.errors import AmbiguousCustomer, CustomerNotFound, Refused
+from productive_sage.errors import Refused
 from productive_sage.naming import did_you_mean
 from productive_sage.productive.records import Invoice
 
@@ -64,7 +64,7 @@ class AddressBook:
     def named(self, wanted: str, currency: str, base_currency: str) -> Contact:
         """The contact of this id, name or reference that bills the currency.
 
-        Raises AmbiguousCustomer or CustomerNotFound.
+        Raises `ambiguous_customer` or `customer_not_found`.
         """
         found = matching.named_customers(self.every(), wanted)
         if not found and wanted.isalnum() and (by_id := self._desk.sage.customer(wanted)):
@@ -73,21 +73,24 @@ class AddressBook:
         if len(usable) == 1:
             return usable[0]
         if usable:
-            raise AmbiguousCustomer(
+            raise Refused(
                 f"{len(usable)} contacts in Sage are called `{wanted}`: "
                 + "; ".join(map(choosing.shown, usable)),
+                code="ambiguous_customer",
                 hint="name one by its reference or id: `--customer REFERENCE`",
             )
         if found:
-            raise CustomerNotFound(
+            raise Refused(
                 f"the contact `{found[0].name}` bills {found[0].currency or base_currency}, the "
                 f"invoice is in {currency}, and a contact in Sage keeps its currency",
+                code="customer_not_found",
                 hint=f"name a contact in {currency}, or make one with `--create-customer`",
             )
         every = self.every()
         words = {word: one.name for one in every for word in (one.name, one.reference or "")}
-        raise CustomerNotFound(
+        raise Refused(
             f"no customer in Sage has the id, name or reference `{wanted}`",
+            code="customer_not_found",
             hint=did_you_mean(wanted, words)
             or "look up the name in Sage, or leave `--customer` out to have it found",
         )

@@ -16,15 +16,7 @@ from productive_sage.copying.crediting import Credited
 from productive_sage.copying.customers import Customers
 from productive_sage.copying.versions import Version, Written
 from productive_sage.desk import Desk
-from productive_sage.errors import (
-    AlreadyCopied,
-    CopyGone,
-    CopyOutdated,
-    CopyUnclear,
-    InvoiceNotCopied,
-    NotShown,
-    RefusedBySage,
-)
+from productive_sage.errors import CopyGone, NotShown, Refused, RefusedBySage
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
@@ -71,8 +63,9 @@ class Copies:
         """Link copies the store does not know; returns the last.
 
         They are found by their markers, or by the id psage left on the Productive invoice where
-        Sage's search does not show a fresh document yet. Raises CopyUnclear where it is not sure,
-        CopyIsDraft for one that is not booked: once it is released, another copy is one too many.
+        Sage's search does not show a fresh document yet. Raises `copy_unclear` where it is not
+        sure, CopyIsDraft for one that is not booked: once it is released, another copy is one too
+        many.
         """
         desk = self._desk
         links = desk.store.copies.of(invoice.id)
@@ -174,9 +167,10 @@ class Copies:
         living = [document for document in documents if not drafts.gone(document)]
         if len(living) > 1:
             numbers = ", ".join(document.number for document in living)
-            raise CopyUnclear(
+            raise Refused(
                 f"Sage holds {len(living)} documents with the reference of {invoice.label}: "
                 f"{numbers}",
+                code="copy_unclear",
                 hint="void the wrong one in Sage, or take `PRD-…` out of its reference there",
                 details={"sage_ids": [document.id for document in living]},
             )
@@ -194,10 +188,11 @@ class Copies:
             )
         ):
             return
-        raise CopyUnclear(
+        raise Refused(
             f"{document.number} in Sage may be the copy of {invoice.label}, but its reference is "
             f"`{document.reference}`, and it is for `{document.contact_name}` in "
             f"{document.currency}",
+            code="copy_unclear",
             hint=f'if it is the copy, say so with `--customer "{document.contact_name}"`; if not, '
             "take `PRD-…` out of its reference in Sage",
             details={"sage_id": document.id},
@@ -206,8 +201,8 @@ class Copies:
     def credited(self, note: Invoice) -> Credited | None:
         """The copy of the invoice that is credited; None for an invoice.
 
-        Raises PartialCredit, InvoiceNotCopied, CopyGone, or CopyOutdated where the copy is not what
-        the credit note credits.
+        Raises `partial_credit`, `invoice_not_copied`, CopyGone, or `copy_outdated` where the copy
+        is not what the credit note credits.
         """
         if note.kind is INVOICE:
             return None
@@ -220,8 +215,9 @@ class Copies:
                 raise unreadable[credited.id]
             link = (self.adopt(found[0]) if found else None) or link
         if link is None:
-            raise InvoiceNotCopied(
+            raise Refused(
                 f"{note.label} credits {credited.label}, which has no copy in Sage",
+                code="invoice_not_copied",
                 hint=f"copy that first: `psage copy-invoice {credited.typed}`",
                 details={"invoice": credited.id},
             )
@@ -237,10 +233,11 @@ class Copies:
             )
         copy.check_booked(f"the copy of {credited.label}, which {note.label} credits,")
         if (copy.currency, copy.net) != (credited.currency, credited.net):
-            raise CopyOutdated(
+            raise Refused(
                 f"{note.label} credits {credited.net} {credited.currency} net of "
                 f"{credited.label}, but its copy {copy.number} in Sage is {copy.net} "
                 f"{copy.currency} net",
+                code="copy_outdated",
                 hint=f"bring the copy up to date: `psage copy-invoice {credited.typed} "
                 "--update-existing`, then this again",
                 details={"sage_id": copy.id},
@@ -250,11 +247,12 @@ class Copies:
         return Credited(link, copy)
 
 
-def copied_elsewhere(invoice: Invoice, link: Link) -> AlreadyCopied:
+def copied_elsewhere(invoice: Invoice, link: Link) -> Refused:
     """The refusal of one more copy, where the last was made by another machine."""
-    return AlreadyCopied(
+    return Refused(
         f"Sage holds another copy of {invoice.label} that was not made by this profile: "
         f"`{markers.of_copy(invoice.id, link.copy)}`; it is linked now",
+        code="already_copied",
         hint="look at it in Sage; run the command again if you want one more",
         details={"sage_id": link.sage_id, "sage_number": link.sage_number, "copy": link.copy},
     )

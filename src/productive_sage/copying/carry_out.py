@@ -13,10 +13,7 @@ from productive_sage.copying.records import CustomerResult, Outcome
 from productive_sage.copying.send import shown
 from productive_sage.copying.versions import Written
 from productive_sage.desk import Desk
-from productive_sage.errors import (
-    RefusedBySage,
-    TotalsDiffer,
-)
+from productive_sage.errors import RefusedBySage, TotalsDiffer
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import CopyFacts, CopyIntent, Link
@@ -111,7 +108,7 @@ class Carrier:
     def _made_meanwhile(self, plan: Plan, named: str | None) -> Outcome | None:
         """The outcome of a copy that Productive names by now, and did not when it was read.
 
-        Raises AlreadyCopied where one more was asked for.
+        Raises `already_copied` where one more was asked for.
         """
         if named == plan.invoice.export_id:
             return None

@@ -12,7 +12,7 @@ from productive_sage.copying.merge import Change, Merged
 from productive_sage.copying.records import Draft, FieldChange, Outcome
 from productive_sage.copying.send import shown
 from productive_sage.desk import Desk
-from productive_sage.errors import ChangedInSage, CopyLocked, TaxRateInvalid
+from productive_sage.errors import Refused, TaxRateInvalid, TotalsDiffer
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
@@ -56,9 +56,10 @@ def conflicting(desk: Desk, invoice: Invoice, present: SageDocument, merged: Mer
     """The outcome where both sides changed the same thing, so that nothing is written."""
     differ = [named(desk, present, None, one) for one in merged.conflicts]
     command = f"psage {invoice.kind.command} {invoice.typed} --update-existing --overwrite"
-    error = ChangedInSage(
+    error = TotalsDiffer(
         f"the copy {present.number} of {invoice.label} was changed in Sage, so nothing was "
         f"written: {figures(differ)}",
+        code="changed_in_sage",
         hint=f"to have it as Productive says: `{command}`; else put into Productive what Sage has",
         details={
             one.name: {"sage": name.old, "productive": name.new, "written": one.written}
@@ -89,13 +90,14 @@ def replaced_reference(present: SageDocument, draft: Draft) -> tuple[FieldChange
 def check_merged(
     invoice: Invoice, draft: Draft, present: SageDocument, credited: Credited | None
 ) -> None:
-    """Raises CopyLocked for another currency, PartialCredit where something stays open."""
+    """Raises `copy_locked` for another currency, `partial_credit` where something stays open."""
     if credited:
         crediting.check_whole(invoice, credited, draft)
     if draft.currency != present.currency:
-        raise CopyLocked(
+        raise Refused(
             f"the copy of {invoice.label} is in {present.currency}, and a document in Sage "
             f"keeps its currency; the {invoice.kind.name} is in {draft.currency} now",
+            code="copy_locked",
             hint=f"`psage {invoice.kind.command} {invoice.typed} --create-new` makes a new copy; "
             "then void the old one in Sage",
         )
@@ -104,15 +106,16 @@ def check_merged(
 def check_changeable(
     invoice: Invoice, link: Link, present: SageDocument, credited: Credited | None
 ) -> None:
-    """Raises CopyLocked, or CustomerDiffers for a credit note that keeps its customer."""
+    """Raises `copy_locked`, or `customer_differs` for a credit note that keeps its customer."""
     if credited:
         crediting.check_contact(invoice, credited, present)
     if reason := allocations.locked_because(link, present):
         ways = "credit the invoice in Productive and invoice the difference"
         if invoice.kind is CREDIT_NOTE:
             ways = "enter the difference in Sage by hand"
-        raise CopyLocked(
+        raise Refused(
             f"the copy {present.number} of {invoice.label} cannot be changed in Sage: {reason}",
+            code="copy_locked",
             hint="either remove the receipt or allocation in Sage and run this again, or " + ways,
             details={"sage_id": present.id, "status": present.status, "reason": reason},
         )

@@ -10,7 +10,7 @@ from productive_sage.copying import drafts
 from productive_sage.copying.records import Draft
 from productive_sage.copying.send import number_taken
 from productive_sage.desk import Desk
-from productive_sage.errors import AccountInvalid, CurrencyNotEnabled, DateInvalid
+from productive_sage.errors import CurrencyNotEnabled, DateInvalid, Refused
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import Books
 
@@ -66,9 +66,10 @@ def _check_account(desk: Desk, invoice: Invoice, account: str) -> None:
         hint = "choose another with `psage configure --default-ledger CODE`"
     else:
         hint = "give the item that names it another sales ledger account in Sage"
-    raise AccountInvalid(
+    raise Refused(
         f"the ledger account `{account}`, to which {invoice.label} would be booked, is not for "
         "sales in Sage, or not there",
+        code="ledger_account_invalid",
         hint=hint,
         details={"ledger_account_id": account},
     )

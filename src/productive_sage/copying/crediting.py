@@ -8,13 +8,7 @@ from productive_sage.basics import CREDIT_NOTE
 from productive_sage.copying import drafts
 from productive_sage.copying.records import Draft
 from productive_sage.desk import Desk
-from productive_sage.errors import (
-    AlreadyCredited,
-    CustomerDiffers,
-    PartialCredit,
-    RefusedBySage,
-    TaxRateInvalid,
-)
+from productive_sage.errors import Refused, RefusedBySage, TaxRateInvalid
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.client import ALLOCATIONS
 from productive_sage.sage.records import SageDocument
@@ -49,37 +43,39 @@ def check_tax(note: Invoice, credited: Credited, draft: Draft, tax: Tax) -> None
 
 
 def check_whole(note: Invoice, credited: Credited, draft: Draft) -> None:
-    """Raises PartialCredit where an update would leave something of the copy open."""
+    """Raises `partial_credit` where an update would leave something of the copy open."""
     if draft.total == credited.copy.total:
         return
-    raise PartialCredit(
+    raise Refused(
         f"{note.label} credits the whole of {credited.copy.number}, which is "
         f"{money.said(credited.copy.total, draft.currency)}, but as its copy was changed in Sage "
         f"it is {money.said(draft.total, draft.currency)}",
+        code="partial_credit",
         hint=f"`psage credit-note {note.typed} --update-existing --overwrite` makes it whole again",
         details={"copy": str(credited.copy.total), "credit_note": str(draft.total)},
     )
 
 
 def check_contact(note: Invoice, credited: Credited, present: SageDocument) -> None:
-    """Raises CustomerDiffers where Sage would not set the changed copy against its invoice again.
+    """Raises `customer_differs` where Sage would not set the changed copy against its invoice.
 
     Before that its allocation has to go, and only documents of one contact can be allocated.
     """
     copy = credited.copy
     if present.contact_id == copy.contact_id:
         return
-    raise CustomerDiffers(
+    raise Refused(
         f"{present.number}, the copy of {note.label}, is for `{present.contact_name}` in Sage, and "
         f"{copy.number}, which it credits, for `{copy.contact_name}`: changed, it could not be set "
         "against that again",
+        code="customer_differs",
         hint="put the customer right in Sage, then run this again; or "
         f"`psage credit-note {note.typed} --update-existing --overwrite`",
     )
 
 
 def check_first(desk: Desk, note: Invoice, credited: Credited) -> SageDocument | None:
-    """Raises AlreadyCredited where another living credit note is for the same copy.
+    """Raises `already_credited` where another living credit note is for the same copy.
 
     It may be known here, or set against the copy in Sage, or, where another machine made it and
     could not allocate it, carry the marker of a Productive credit note for the same invoice. One
@@ -92,10 +88,11 @@ def check_first(desk: Desk, note: Invoice, credited: Credited) -> SageDocument |
             own = found
             continue
         whose = f"made for Productive credit note {mark[0]}" if mark else "not made by psage"
-        raise AlreadyCredited(
+        raise Refused(
             f"{credited.copy.number}, the copy of the invoice {note.label} credits, has a credit "
             f"note in Sage already: {found.number} over "
             f"{money.said(found.total, found.currency)}, {whose}",
+            code="already_credited",
             hint=f"look at {found.number} in Sage; if it is wrong, void it there and run this "
             "again",
             details={
@@ -161,11 +158,12 @@ def _is_for(desk: Desk, productive_id: str, credited: Credited, found: SageDocum
     return not is_elsewhere and found.total == copy.total and on in (None, copy.invoiced_on)
 
 
-def still_credited(note: Invoice, present: SageDocument) -> AlreadyCredited:
+def still_credited(note: Invoice, present: SageDocument) -> Refused:
     """The refusal of a second living credit note, which would credit one invoice twice."""
-    return AlreadyCredited(
+    return Refused(
         f"{note.label} has a living copy in Sage, {present.number} over "
         f"{money.said(present.total, present.currency)}, and an invoice is credited once",
+        code="already_credited",
         hint=f"`psage credit-note {note.typed} --update-existing` brings it up to date; or void "
         f"{present.number} in Sage, and run this again",
         details={"sage_id": present.id, "sage_number": present.number},

@@ -8,10 +8,7 @@ from productive_sage.copying.address_book import AddressBook, country_unknown
 from productive_sage.copying.contacts import NewCustomer, deliver_contact
 from productive_sage.copying.records import CustomerResult
 from productive_sage.desk import Ask, Desk
-from productive_sage.errors import (
-    AddressMissing,
-    AmbiguousCustomer,
-)
+from productive_sage.errors import Refused
 from productive_sage.productive.records import Invoice
 from productive_sage.sage import parse
 from productive_sage.store import ContactFacts
@@ -49,7 +46,7 @@ class Customers:
     def find(self, invoice: Invoice) -> Contact | NewCustomer:
         """Say who is billed, without writing anything.
 
-        Raises CustomerNotFound or AmbiguousCustomer where a person has to decide.
+        Raises `customer_not_found` or `ambiguous_customer` where a person has to decide.
         """
         key = (invoice.company.id, invoice.currency)
         if key not in self._known:
@@ -173,7 +170,7 @@ class Customers:
     ) -> Mapping[str, str] | None:
         """The address a document must carry itself: Productive's, where the contact has none.
 
-        Raises AddressMissing where nobody has one.
+        Raises `address_missing` where nobody has one.
         """
         where = f"the billing address of `{invoice.company.name}` in Productive"
         if isinstance(customer, NewCustomer):
@@ -190,9 +187,10 @@ class Customers:
             if found is None or found.has_address is not False:
                 return None
             where += f", or the contact `{customer.name}` in Sage"
-        raise AddressMissing(
+        raise Refused(
             f"there is no address to bill {invoice.label} to, and Sage books no "
             f"{invoice.kind.name} without one",
+            code="address_missing",
             hint=f"enter it in {where}, then run the command again",
             details={"company": invoice.company.id},
         )
@@ -256,7 +254,7 @@ class Customers:
     def _recognised(self, invoice: Invoice) -> Contact | NewCustomer:
         """The one contact that is the company, what a person picks, or a new one.
 
-        Raises AmbiguousCustomer where nobody can be asked.
+        Raises `ambiguous_customer` where nobody can be asked.
         """
         matches, proposals = self._matching(invoice, self.book.every())
         possible, is_sure = [*matches, *proposals], len(matches) == 1
@@ -325,11 +323,12 @@ def _is_same_country(one: str, other: str) -> bool:
     return one == other or {one, other} == {"GB", "XI"}
 
 
-def _unclear(invoice: Invoice, possible: Sequence[Contact]) -> AmbiguousCustomer:
+def _unclear(invoice: Invoice, possible: Sequence[Contact]) -> Refused:
     count = "1 contact" if len(possible) == 1 else f"{len(possible)} contacts"
-    return AmbiguousCustomer(
+    return Refused(
         f"{count} in Sage may be `{invoice.company.name}`: "
         + "; ".join(map(choosing.shown, possible)),
+        code="ambiguous_customer",
         hint=f"choose one: `psage copy-invoice {invoice.typed} --customer REFERENCE` (with "
         "`--remember` also for later invoices), or make a new one with `--create-customer`",
         details={

@@ -15,7 +15,7 @@ from productive_sage.basics import Contact, Kind, Notice
 from productive_sage.copying import drafts
 from productive_sage.copying.records import Outcome
 from productive_sage.desk import Desk
-from productive_sage.errors import CopiedTwice, CustomerDoubled, PsageError
+from productive_sage.errors import PsageError, TotalsDiffer
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
@@ -98,7 +98,7 @@ def alike(document: SageDocument, others: Sequence[SageDocument]) -> list[SageDo
     return sorted(found, key=lambda one: (one.made_at or _NEVER, one.id))
 
 
-def said_twice(label: str, same: Sequence[SageDocument]) -> CopiedTwice:
+def said_twice(label: str, same: Sequence[SageDocument]) -> TotalsDiffer:
     """The error about several living copies of one document, the first made first."""
     first, *later = same
     numbers, surplus = (
@@ -112,8 +112,11 @@ def said_twice(label: str, same: Sequence[SageDocument]) -> CopiedTwice:
     if len({one.contact_id for one in same}) > 1:
         names = " and ".join(f"`{one.contact_name}`" for one in same)
         said += f", for two contacts, {names}"
-    return CopiedTwice(
-        said, hint=hint, details={"keep": first.id, "void": [one.id for one in later]}
+    return TotalsDiffer(
+        said,
+        code="copied_twice",
+        hint=hint,
+        details={"keep": first.id, "void": [one.id for one in later]},
     )
 
 
@@ -148,12 +151,13 @@ def doubled(contacts: Sequence[Contact]) -> list[list[Contact]]:
     return [same for same in by_mark.values() if len(same) > 1]
 
 
-def customer_doubled(same: Sequence[Contact]) -> CustomerDoubled:
+def customer_doubled(same: Sequence[Contact]) -> TotalsDiffer:
     """The error about several contacts with psage's mark of one company."""
     first, *later = sorted(same, key=lambda one: (one.made_at, one.id))
     names = " and ".join(f"`{one.name}` ({one.reference or one.id})" for one in (first, *later))
-    return CustomerDoubled(
+    return TotalsDiffer(
         f"Sage holds {len(same)} contacts that psage made for one company: {names}",
+        code="customer_doubled",
         hint=f"keep `{first.name}` ({first.reference or first.id}), which was made first: bill the "
         "documents of the other to it in Sage, and delete the other there",
         details={"keep": first.id, "surplus": [one.id for one in later]},

@@ -15,7 +15,7 @@ from typing import Any
 from productive_sage import money
 from productive_sage.basics import CREDIT_NOTE, INVOICE, Notice
 from productive_sage.copying.records import Draft, DraftLine
-from productive_sage.errors import AmountsUnclear, PartialCredit
+from productive_sage.errors import AmountsUnclear, Refused
 from productive_sage.productive.records import Credited, Invoice, InvoiceLine
 from productive_sage.richtext import plain_text
 from productive_sage.sage.records import Item, SageDocument, SageLine
@@ -99,7 +99,7 @@ def credit_document(note: Invoice, copy: SageDocument, *, marker: str, number: s
     """Plan the credit note for the whole of an invoice's copy, as that stands in Sage.
 
     Its lines are those of the copy, with the credit note's own words where the amounts are the same
-    line by line. Raises PartialCredit where they do not make up the copy's total.
+    line by line. Raises `partial_credit` where they do not make up the copy's total.
     """
     note = positive(note)
     _check(note)
@@ -111,10 +111,11 @@ def credit_document(note: Invoice, copy: SageDocument, *, marker: str, number: s
     ]
     net, tax = (sum((getattr(line, of) for line in lines), money.ZERO) for of in ("net", "tax"))
     if (net, tax, net + tax) != (copy.net, copy.tax, copy.total):
-        raise PartialCredit(
+        raise Refused(
             f"{note.label} must credit the whole of {copy.number}, which is "
             f"{money.said(copy.total, copy.currency)}, but the lines Sage shows of it come to "
             f"{money.said(net + tax, copy.currency)}",
+            code="partial_credit",
             hint="something of the copy is not in its lines, such as carriage; enter this credit "
             "note in Sage by hand",
             details={"copy": str(copy.total), "lines": str(net + tax)},
@@ -197,8 +198,8 @@ def positive(note: Invoice) -> Invoice:
 def check_whole(note: Invoice) -> Credited:
     """The invoice a credit note credits.
 
-    Raises PartialCredit unless it credits the whole of it: same currency, net and gross the exact
-    negative.
+    Raises `partial_credit` unless it credits the whole of it: same currency, net and gross the
+    exact negative.
     """
     credited = note.credited
     if credited is None:
@@ -208,10 +209,11 @@ def check_whole(note: Invoice) -> Credited:
         )
     gross = note.net + note.tax
     if (note.currency, note.net, gross) != (credited.currency, -credited.net, -credited.gross):
-        raise PartialCredit(
+        raise Refused(
             f"{note.label} credits {-gross} {note.currency} (net {-note.net}) of "
             f"{credited.label}, which is {credited.gross} {credited.currency} "
             f"(net {credited.net}); only a credit note for the whole invoice is copied",
+            code="partial_credit",
             hint="enter this credit note in Sage by hand",
             details={
                 "credited": {"net": str(-note.net), "gross": str(-gross)},

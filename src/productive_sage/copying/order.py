@@ -9,12 +9,7 @@ from productive_sage import money, naming
 from productive_sage.basics import INVOICE, Kind
 from productive_sage.copying.records import Outcome
 from productive_sage.desk import Desk
-from productive_sage.errors import (
-    DocumentAmbiguous,
-    NotFound,
-    NumberAmbiguous,
-    PsageError,
-)
+from productive_sage.errors import NotFound, PsageError, Refused
 from productive_sage.naming import Name
 from productive_sage.productive.records import Invoice
 
@@ -129,14 +124,16 @@ def _ambiguous(order: Order, name: Name, hits: Sequence[Invoice]) -> PsageError:
         for i in hits
     ]
     if any(name.has_id(i.id) for i in hits):
-        return DocumentAmbiguous(
+        return Refused(
             f"`{name.typed}` is the id of one document in Productive and the number of another: "
             f"{shown}",
+            code="document_ambiguous",
             hint="say which with `--id` or `--number`",
             details={"documents": documents},
         )
-    return NumberAmbiguous(
+    return Refused(
         f"{len(hits)} documents in Productive carry the number `{name.typed}`: {shown}",
+        code="number_ambiguous",
         hint=f"name the one you mean by its id: `psage {order.kind.command} --id {hits[0].id}`",
         details={"documents": documents},
     )

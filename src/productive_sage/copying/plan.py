@@ -30,7 +30,7 @@ from productive_sage.copying.rates import Rates
 from productive_sage.copying.records import CustomerResult, Draft, FieldChange, Outcome
 from productive_sage.copying.versions import Version
 from productive_sage.desk import Desk
-from productive_sage.errors import AlreadyCredited, CustomerDiffers, Refused, TotalsDiffer
+from productive_sage.errors import Refused, TotalsDiffer
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
@@ -219,9 +219,10 @@ class Planner:
         if plan.credited:
             first = self._would_credit.setdefault(plan.credited.copy.id, invoice)
             if first is not invoice:
-                raise AlreadyCredited(
+                raise Refused(
                     f"{invoice.label} credits {plan.credited.copy.number} in Sage, as "
-                    f"{first.label} does, and an invoice is credited once"
+                    f"{first.label} does, and an invoice is credited once",
+                    code="already_credited",
                 )
         if isinstance(customer, Contact):
             return plan
@@ -247,9 +248,10 @@ class Planner:
             invoice, Contact(copy.contact_id, copy.contact_name, currency=copy.currency)
         )
         if wanted is not None and not matching.named_customers([billed], wanted):
-            raise CustomerDiffers(
+            raise Refused(
                 f"{invoice.label} is for {copy.contact_name}, to whom {copy.number} is billed, "
                 f"and not for `{wanted}`",
+                code="customer_differs",
                 hint="leave `--customer` out",
             )
         return billed

@@ -7,13 +7,7 @@ from productive_sage import tax
 from productive_sage.basics import Notice
 from productive_sage.copying import choosing, drafts
 from productive_sage.desk import Desk
-from productive_sage.errors import (
-    CountryUnclear,
-    NotRegisteredForTax,
-    TaxRateInvalid,
-    TaxRuleUnknown,
-    TaxUnsupported,
-)
+from productive_sage.errors import Refused, TaxRateInvalid
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import TaxRate
 from productive_sage.tax import Sale, Tax
@@ -106,7 +100,7 @@ class Rates:
 
         The configured rate is for customers at home: abroad the country's own rule applies. Where
         the rule or the customer's country is not known, a rate with a percentage is used only if
-        somebody says so: raises TaxRuleUnknown or CountryUnclear where nobody can be asked.
+        somebody says so: raises `tax_rule_unknown` or `country_unclear` where nobody can be asked.
         """
         if self._wanted is not None:
             return self._found(self._wanted, day), True
@@ -174,33 +168,38 @@ def _why(invoice: Invoice, sale: Sale) -> str:
     )
 
 
-def _doubt(invoice: Invoice, sale: Sale, usual: TaxRate) -> CountryUnclear | TaxRuleUnknown:
+def _doubt(invoice: Invoice, sale: Sale, usual: TaxRate) -> Refused:
     said = (
         f"{_why(invoice, sale)}; the default tax rate `{usual.name}` is for customers in "
         f"{sale.home}"
     )
     if sale.is_abroad:
-        return TaxRuleUnknown(said, hint="say which with `--tax-rate` or `--no-tax`")
-    return CountryUnclear(
+        return Refused(
+            said, code="tax_rule_unknown", hint="say which with `--tax-rate` or `--no-tax`"
+        )
+    return Refused(
         said,
+        code="country_unclear",
         hint="enter the country in the customer's address in Sage or Productive, or say which rate "
         "with `--tax-rate` or `--no-tax`",
     )
 
 
 def _check_taxable(invoice: Invoice, sale: Sale, rate: TaxRate, percent: Decimal) -> None:
-    """Raises NotRegisteredForTax or TaxUnsupported where no tax can be sent."""
+    """Raises `not_registered_for_tax` or `tax_unsupported` where no tax can be sent."""
     if percent and not sale.is_registered:
-        raise NotRegisteredForTax(
+        raise Refused(
             f"the business is not registered for tax in Sage, so {invoice.label} cannot carry "
             f"`{rate.name}`",
+            code="not_registered_for_tax",
             hint="copy it with `--no-tax`; if the business is registered by now, say so in Sage "
             "under Settings > Financial Settings",
         )
     if percent and not sale.is_supported:
-        raise TaxUnsupported(
+        raise Refused(
             f"psage does not support the taxes of a business in {sale.home}, so {invoice.label} "
             f"cannot carry `{rate.name}`",
+            code="tax_unsupported",
             hint="copy it with `--no-tax` and add the tax in Sage, or enter it there by hand",
         )
 

@@ -24,7 +24,6 @@ from productive_sage.copying.records import Outcome
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     CopyIsDraft,
-    CopyLocked,
     OutcomeUnknown,
     PsageError,
     Refused,
@@ -198,9 +197,10 @@ def _settle_update(desk: Desk, intent: CopyIntent, invoice: Invoice | None) -> O
         link, document = send.record_update(desk, intent, link, present), present
     elif reason := allocations.locked_because(link, present):
         desk.store.intents.end(intent, "refused", reason)
-        raise CopyLocked(
+        raise Refused(
             f"the update of {present.number} begun by an earlier run did not arrive, and it "
             f"cannot be sent any more: {reason}",
+            code="copy_locked",
             hint="either remove the receipt or allocation in Sage and run this again, or "
             "enter the difference in Sage by hand",
         )

@@ -14,7 +14,6 @@ from productive_sage.copying.records import CustomerResult, Outcome
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     CopyGone,
-    NumberTaken,
     OutcomeUnknown,
     PsageError,
     Refused,
@@ -204,15 +203,16 @@ def _not_recorded(document: SageDocument, error: PsageError) -> OutcomeUnknown:
     )
 
 
-def number_taken(number: str, other: Link | None) -> NumberTaken:
+def number_taken(number: str, other: Link | None) -> Refused:
     """The refusal of a number that another document has, with what is known of that one."""
     details: dict[str, Any] = {"number": number}
     known = "a document psage did not make, or one that was voided"
     if other:
         known = f"the copy of Productive {other.kind.name} {other.productive_id}"
         details |= {"sage_id": other.sage_id, "productive_id": other.productive_id}
-    return NumberTaken(
+    return Refused(
         f"the number `{number}` is used in Sage already, by {known}",
+        code="number_taken",
         hint="a number cannot be used twice, not even after a void: change it in Productive, "
         "update the copy that has it with `--update-existing`, or let Sage number "
         "(`psage configure --numbering sage`)",

@@ -14,7 +14,7 @@ from productive_sage import naming
 from productive_sage.basics import INVOICE
 from productive_sage.copying import second_copies
 from productive_sage.desk import Desk
-from productive_sage.errors import PaymentSyncOff, TooManyDeletes
+from productive_sage.errors import PaymentSyncOff, Refused
 from productive_sage.payments.apply import Writes
 from productive_sage.payments.changed import Changed
 from productive_sage.payments.compare import Comparison
@@ -37,7 +37,7 @@ UNTIL, FULL, BEGIN = "payments until", "payments full", "payments from"
 def sync(order: Order, desk: Desk, report: Report) -> None:
     """Bring Productive's payments in line with Sage; `report.until` is when the run began.
 
-    Raises PaymentSyncOff, TooManyDeletes before anything is written, and whatever stops every
+    Raises PaymentSyncOff, `too_many_deletes` before anything is written, and whatever stops every
     invoice: no sign-in, no network, another business. The cursors are not moved then.
     """
     if not desk.settings.sync_payments:
@@ -158,7 +158,7 @@ def _numbered(papers: Papers, balances: Mapping[str, Balance]) -> Papers:
 
 
 def _check_limit(order: Order, plans: Mapping[str, Plan]) -> None:
-    """Raises TooManyDeletes where the run would remove more than it may."""
+    """Raises `too_many_deletes` where the run would remove more than it may."""
     removals = sum(len(one.removes) for one in plans.values())
     if removals <= order.max_deletes:
         return
@@ -166,9 +166,10 @@ def _check_limit(order: Order, plans: Mapping[str, Plan]) -> None:
     words += [f"--since {order.since}"] if order.since else []
     words += [one.typed for one in order.invoices]
     words.append(f"--max-deletes {removals}")
-    raise TooManyDeletes(
+    raise Refused(
         f"this run would remove {removals} payments from Productive, and at most "
         f"{order.max_deletes} are allowed; nothing was changed",
+        code="too_many_deletes",
         hint="look in Sage whether these receipts were meant to go; if so: "
         f"`psage sync-payments {' '.join(words)}`",
         details={

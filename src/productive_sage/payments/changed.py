@@ -11,14 +11,7 @@ from datetime import UTC, datetime, time
 from productive_sage import naming
 from productive_sage.basics import INVOICE
 from productive_sage.desk import Desk
-from productive_sage.errors import (
-    DocumentAmbiguous,
-    InvoiceNotCopied,
-    IsCreditNote,
-    NotFound,
-    PsageError,
-    ServiceUnavailable,
-)
+from productive_sage.errors import NotFound, PsageError, Refused, ServiceUnavailable
 from productive_sage.naming import Name
 from productive_sage.payments import elsewhere
 from productive_sage.payments.evidence import Evidence
@@ -230,8 +223,9 @@ def _ids_of(name: Name, desk: Desk, report: Report) -> list[str]:
         or "its number is on the invoice in Productive; `psage status` shows what waits",
     )
     if known:
-        error = DocumentAmbiguous(
+        error = Refused(
             f"`{name.typed}` may be {' or '.join(known.values())}",
+            code="document_ambiguous",
             hint="say which with `--id` or `--number`",
             details={"documents": [*known]},
         )
@@ -242,12 +236,14 @@ def _ids_of(name: Name, desk: Desk, report: Report) -> list[str]:
 def _not_copied(productive_id: str, link: Link | None) -> PsageError:
     """Why a document somebody named has no payments; `link` is that of a credit note."""
     if link:
-        return IsCreditNote(
+        return Refused(
             f"{productive_id} is a credit note, and what it is set against is no payment",
+            code="is_credit_note",
             hint="give the id of the invoice",
         )
-    return InvoiceNotCopied(
+    return Refused(
         f"invoice {productive_id} has no copy in Sage",
+        code="invoice_not_copied",
         hint=f"copy it first: `psage copy-invoice {productive_id}`",
     )
 

@@ -8,7 +8,7 @@ from productive_sage import markers
 from productive_sage.basics import INVOICE, Notice
 from productive_sage.copying import doubles
 from productive_sage.desk import Desk
-from productive_sage.errors import CopiedTwice, Refused
+from productive_sage.errors import Refused
 from productive_sage.payments.evidence import Evidence
 from productive_sage.payments.order import OVERLAP
 from productive_sage.payments.records import Report
@@ -75,7 +75,7 @@ def twins(desk: Desk, evidence: Evidence) -> dict[str, list[SageDocument]]:
     """
     store, found = desk.store, [one for one in evidence.documents.values() if one]
     for one in store.errands.reports():
-        link = store.copies.latest(one.productive_id) if one.code == CopiedTwice.code else None
+        link = store.copies.latest(one.productive_id) if one.code == "copied_twice" else None
         if link:
             marker = markers.of_copy(link.productive_id, link.copy)
             ids = {sage_id for sage_id, _ in desk.sage.marked(INVOICE, marker)}

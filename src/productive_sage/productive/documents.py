@@ -9,10 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from productive_sage import money
-from productive_sage.errors import (
-    AmountsUnclear,
-    CurrencyUnclear,
-)
+from productive_sage.errors import AmountsUnclear, Refused
 from productive_sage.productive import parse
 from productive_sage.productive.records import Balance, Company, Credited, Entry, Invoice, Payment
 from productive_sage.text import day, text_of, web_address
@@ -152,10 +149,11 @@ class Documents:
         if usual == 2:
             return 2
         unit = f"1/{10**usual} {currency}" if usual else f"whole {currency}"
-        raise CurrencyUnclear(
+        raise Refused(
             f"invoice `{said.get('number')}` is in {currency} and Productive says "
             f"`{said.get('amount')}`; whether that counts {unit} or hundredths is not "
             "documented, and psage does not guess",
+            code="currency_unclear",
             hint="look at the invoice in Productive; then `psage configure --minor-digits "
             f"{currency}={usual}` if the amount is {said.get('amount')} times "
             f"{unit.removeprefix('whole ')}, or `psage configure --minor-digits {currency}=2` if "

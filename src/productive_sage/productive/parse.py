@@ -6,11 +6,7 @@ from typing import Any
 
 from productive_sage import money
 from productive_sage.basics import CREDIT_NOTE, INVOICE, Kind
-from productive_sage.errors import (
-    AmountsUnclear,
-    NotAnInvoice,
-    NotFound,
-)
+from productive_sage.errors import AmountsUnclear, NotFound, Refused
 from productive_sage.productive.records import Address, Company, InvoiceLine
 from productive_sage.text import day, identity, quoted, text_of, tidy
 
@@ -19,15 +15,16 @@ Included = Mapping[tuple[str, str], dict[str, Any]]
 
 
 def kind(row: Mapping[str, Any]) -> Kind:
-    """What a row plainly is; raises NotFound where it was deleted, NotAnInvoice for all else."""
+    """What a row plainly is; raises NotFound where it was deleted, else `not_an_invoice`."""
     said, name = row["attributes"], names(row)[-1]
     if day(said.get("deleted_at")):
         raise NotFound(f"`{name}` was deleted in Productive on {day(said['deleted_at'])}")
     kind = said.get("invoice_type_id")
     if isinstance(kind, bool) or kind not in _KINDS:
-        raise NotAnInvoice(
+        raise Refused(
             f"Productive does not say plainly whether `{name}` is an invoice or a credit note "
             f"(`invoice_type_id` {quoted(repr(kind))})",
+            code="not_an_invoice",
             hint="look at it in Productive; if it is an invoice, report this to psage",
         )
     return _KINDS[kind]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from productive_sage.basics import Notice
 from productive_sage.desk import Desk
-from productive_sage.errors import BooksDiffer, PsageError
+from productive_sage.errors import PsageError
 from productive_sage.productive.client import Unreadable
 from productive_sage.reconcile import adopting, compare, pairing, reading
 from productive_sage.reconcile.compare import Compared, Time
@@ -38,14 +38,16 @@ class Reconciled:
             return None
         said = f"{differing} of {len(self.compared.rows)} documents differ"
         said += f", and {unread} cannot be compared" if unread else ""
-        return BooksDiffer(said, hint="each finding names the command that mends it")
+        return PsageError(
+            said, code="books_differ", hint="each finding names the command that mends it"
+        )
 
 
 def reconcile(desk: Desk, time: Time, *, adopt: bool = False) -> Reconciled:
     """Hold Productive, Sage and psage's records together for a time.
 
     `adopt` records the copies of this time first that psage does not know. Raises
-    DifferentBusiness, and ServiceUnavailable where a list is not whole.
+    `different_business`, and ServiceUnavailable where a list is not whole.
     """
     desk.check_business()
     sides = reading.read(desk)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from productive_sage.errors import (
-    DifferentBusiness,
     NoSubscription,
     OutcomeUnknown,
     PsageError,
+    Refused,
     RefusedBySage,
     ServiceUnavailable,
 )
@@ -110,8 +110,9 @@ class Calls:
     def _check_business(self, headers: Mapping[str, str]) -> None:
         answered = headers.get("x-business", self.business_id)
         if self.business_id and answered != self.business_id:
-            raise DifferentBusiness(
+            raise Refused(
                 f"Sage answered for business `{quoted(answered)}`, not for `{self.business_id}`",
+                code="different_business",
                 hint="run `psage connect sage` and choose the business of this profile",
                 details={"asked": self.business_id, "answered": quoted(answered)},
             )

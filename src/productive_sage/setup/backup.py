@@ -20,14 +20,7 @@ from typing import Any
 from productive_sage import __version__, files
 from productive_sage.basics import KINDS, SignedIn
 from productive_sage.config import Home, storage_error
-from productive_sage.errors import (
-    BackupUnusable,
-    DifferentBusiness,
-    HomeUnusable,
-    NotFound,
-    PsageError,
-    UsageProblem,
-)
+from productive_sage.errors import HomeUnusable, NotFound, PsageError, Refused, UsageProblem
 from productive_sage.store import Store
 from productive_sage.store.database import MIGRATIONS, replace_by, save_as
 
@@ -155,7 +148,7 @@ def _packed(backup: Backup) -> bytes:
 def read(file: Path) -> Backup:
     """Read a backup, all of it checked.
 
-    Raises UsageProblem where there is no such file, BackupUnusable where it is not a backup, is
+    Raises UsageProblem where there is no such file, `backup_unusable` where it is not a backup, is
     damaged, or was made by a newer psage.
     """
     if not file.is_file():
@@ -206,21 +199,25 @@ def _begins(file: Path) -> bytes:
 
 def _check_age(file: Path, manifest: Mapping[str, Any]) -> None:
     if manifest["psage_backup"] > _FORMAT or manifest["schema"] > len(MIGRATIONS):
-        raise BackupUnusable(
+        raise Refused(
             f"`{file}` was made by a newer psage ({manifest.get('psage')}; this is {__version__})",
+            code="backup_unusable",
             hint="upgrade: `pipx upgrade productive-sage`",
         )
 
 
-def _foreign(file: Path) -> BackupUnusable:
-    return BackupUnusable(
-        f"`{file}` is not a backup made by psage", hint="`psage backup FILE` makes one"
+def _foreign(file: Path) -> Refused:
+    return Refused(
+        f"`{file}` is not a backup made by psage",
+        code="backup_unusable",
+        hint="`psage backup FILE` makes one",
     )
 
 
-def _damaged(file: Path, why: str) -> BackupUnusable:
-    return BackupUnusable(
+def _damaged(file: Path, why: str) -> Refused:
+    return Refused(
         f"the backup `{file}` is damaged: {why}",
+        code="backup_unusable",
         hint="take another one; without any, `psage help moving` says how the records come back",
     )
 
@@ -248,8 +245,8 @@ def replaces(home: Home, backup: Backup) -> list[Path]:
 def restore(home: Home, backup: Backup, file: Path) -> Restored:
     """Put records and settings back, keeping beside them what they replace.
 
-    For who holds the run lock. Raises DifferentBusiness where the profile's records are of another
-    Sage business, BackupUnusable where the records in the backup cannot be read.
+    For who holds the run lock. Raises `different_business` where the profile's records are of
+    another Sage business, `backup_unusable` where the records in the backup cannot be read.
     """
     done = Restored()
     stamp = f"replaced-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
@@ -291,9 +288,10 @@ def _prepare(home: Home, draft: Path, file: Path) -> None:
             store.db.check_file()
             theirs = store.copies.businesses()
             if businesses and theirs and not businesses & theirs:
-                raise DifferentBusiness(
+                raise Refused(
                     f"the records in `{file}` are of the Sage business {', '.join(theirs)}, those "
                     f"of profile `{home.profile}` of {', '.join(businesses)}",
+                    code="different_business",
                     hint="put it back into a profile of its own: `psage --profile NAME restore "
                     f"{file}`",
                 )

@@ -11,11 +11,10 @@ from productive_sage import naming
 from productive_sage.basics import Notice
 from productive_sage.desk import Ask
 from productive_sage.errors import (
-    DifferentBusiness,
-    DifferentOrganization,
     NoSubscription,
     NotConnected,
     PsageError,
+    Refused,
     RefusedByProductive,
     SignInExpired,
     SignInFailed,
@@ -121,8 +120,8 @@ class Connected:
 def connect(order: Order, place: Place, person: Person) -> Iterator[Connected]:
     """Sign in to one service after the other; each is stored before the next begins.
 
-    Raises SignInFailed, InputNeeded, DifferentOrganization or DifferentBusiness; what was stored
-    before stays then.
+    Raises SignInFailed, InputNeeded, `different_organization` or `different_business`; what was
+    stored before stays then.
     """
     if len(order.services) > 1 and not any(map(place.vault.holds, order.services)):
         person.explain(_BEFORE)
@@ -242,9 +241,10 @@ def _check_organization(
         stored.organization_id if stored else organization_id
     )
     if former != organization_id:
-        raise DifferentOrganization(
+        raise Refused(
             f"this profile holds copies from Productive organisation `{former}`, not from "
             f"`{organization_id}`",
+            code="different_organization",
             hint="use another `--profile` for this one",
             details={"chosen": organization_id, "links": former},
         )
@@ -382,8 +382,9 @@ def _with_business(sign_in: SageSignIn, order: Order, place: Place, person: Pers
     if linked - {business_id}:
         known = place.store.cursors.sign_ins().get("Sage")
         former = known.name if known and known.id in linked else "another Sage business"
-        raise DifferentBusiness(
+        raise Refused(
             f"this profile holds copies in {former}, and not in {name} ({business_id})",
+            code="different_business",
             hint="choose the former business, or use another `--profile` for this one",
             details={"chosen": business_id, "links": sorted(linked)},
         )

@@ -17,9 +17,9 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from productive_sage import interrupts, redaction
 from productive_sage.errors import (
-    DifferentBusiness,
     NotConnected,
     OutcomeUnknown,
+    Refused,
     RefusedBySage,
     ServiceUnavailable,
     SignInExpired,
@@ -279,9 +279,10 @@ class SageTokens:
         with self._vault.renewing():
             stored = self._vault.sage()
             if stored.business_id != business_id:  # the rest of this run would be asked of it
-                raise DifferentBusiness(
+                raise Refused(
                     f"somebody has connected another Sage business, {stored.business_name}, while "
                     f"this ran with {self.sign_in.business_name}",
+                    code="different_business",
                     hint="run the command again; each profile name is for one business, in every "
                     "home folder",
                     details={"connected": stored.business_id, "began_with": business_id},

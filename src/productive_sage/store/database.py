@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from productive_sage.errors import DiskFull, HomeUnusable, LedgerConflict, Locked, PsageError
+from productive_sage.errors import HomeUnusable, LedgerConflict, Locked, PsageError, Temporary
 
 Row = sqlite3.Row
 
@@ -158,8 +158,9 @@ def _spoken(path: Path) -> Iterator[None]:
 def _storage_error(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> PsageError:
     said = str(error)
     if "full" in said or "disk I/O" in said:
-        return DiskFull(
+        return Temporary(
             f"psage's records in `{path}` cannot be written: {said}",
+            code="disk_full",
             hint="free some space and run the command again; nothing was lost",
         )
     if isinstance(error, sqlite3.IntegrityError):

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from productive_sage import interrupts, money
-from productive_sage.errors import Interrupted, PsageError, SomeFailed
+from productive_sage.errors import Interrupted, PsageError
 from productive_sage.redaction import redacted
 from productive_sage.terminal import progress
 from productive_sage.text import clean
@@ -276,8 +276,9 @@ def as_one(errors: Sequence[PsageError], total: int) -> PsageError:
     """The error of the whole command: the documents' own where they agree."""
     if len({problem.code for problem in errors}) == 1:
         return errors[0]
-    return SomeFailed(
+    return PsageError(
         f"{len(errors)} of {total} documents need a look: see `results`",
+        code="some_failed",
         hint="each of them says what to do next",
         details={"codes": [problem.code for problem in errors]},
     )

@@ -15,12 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from productive_sage import __version__, config
-from productive_sage.errors import (
-    ClockWrong,
-    HomeUnusable,
-    NetworkDown,
-    NoDefaultLedger,
-)
+from productive_sage.errors import HomeUnusable, NetworkDown, NoDefaultLedger, PsageError
 from productive_sage.http import answer_of
 from productive_sage.setup.doctor.checks import MAKES_HOME, Doubt, count, not_tried
 from productive_sage.setup.doctor.ground import Ground
@@ -150,7 +145,7 @@ def clock(ground: Ground) -> str:
     said = f"this machine's clock is {off.total_seconds():.0f} s {way} that of {host}"
     remedy = "have it set from the network, for example by `sudo timedatectl set-ntp true`"
     if off > _WRONG:
-        raise ClockWrong(said, hint=remedy)
+        raise PsageError(said, code="clock_wrong", hint=remedy)
     if off > _SLOW:
         raise Doubt(said, remedy)
     return f"within {max(off.total_seconds(), 1):.0f} s of {host}"

@@ -5,13 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from productive_sage import tax
 from productive_sage.basics import SOON, in_words
-from productive_sage.errors import (
-    ConfigInvalid,
-    DifferentBusiness,
-    RightsMissing,
-    SignInExpired,
-    TaxRateInvalid,
-)
+from productive_sage.errors import ConfigInvalid, PsageError, Refused, SignInExpired, TaxRateInvalid
 from productive_sage.productive.calls import Token
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sage.calls import sage_http
@@ -55,8 +49,9 @@ def rights_in_productive(ground: Ground) -> str:
     if ground.settings and ground.settings.sync_payments:
         paths["payments"] = "/payments"
     if denied := rights.denied(client.refusal, paths):
-        raise RightsMissing(
+        raise PsageError(
             f"the token may not read {denied}",
+            code="rights_missing",
             hint="an administrator of Productive can give its person the right; or make "
             "another token and run `psage connect productive`",
         )
@@ -86,8 +81,9 @@ def sage(ground: Ground) -> str:
     _check_business(ground, sign_in.business_id)
     ground.sage = client
     if tokens.sign_in.scope == "readonly":
-        raise RightsMissing(
+        raise PsageError(
             f"Sage lets psage read in {name}, but not write",
+            code="rights_missing",
             hint="run `psage connect sage` with an app that may have full access",
         )
     until = datetime.fromtimestamp(tokens.sign_in.refresh_until, UTC)
@@ -105,8 +101,9 @@ def _check_business(ground: Ground, business_id: str) -> None:
     with Store(ground.home.store, read_only=True) as store:
         others = store.copies.businesses() - {business_id}
     if others:
-        raise DifferentBusiness(
+        raise Refused(
             "this profile holds copies in another Sage business than the one connected",
+            code="different_business",
             hint="run `psage connect sage` and choose the former business, or use another "
             "`--profile` for this one",
             details={"connected": business_id, "links": sorted(others)},
@@ -121,8 +118,9 @@ def rights_in_sage(ground: Ground) -> str:
         return ground.refusals[path] if path in ground.refusals else sage.refusal(path)
 
     if denied := rights.denied(refusal, rights.IN_SAGE):
-        raise RightsMissing(
+        raise PsageError(
             f"the sign-in may not read {denied}",
+            code="rights_missing",
             hint=f"{rights.GIVES} Sales, Contacts and Settings; then run `psage doctor` again",
         )
     if denied := rights.denied(refusal, rights.USEFUL_IN_SAGE):

@@ -1,25 +1,44 @@
-"""Every way psage can fail: one class per cause a person can act on.
+"""Every way psage can fail.
 
-Each class owns its stable `code` and its exit code; the sentence says what happened to which
-document, the `hint` says what to do next, `details` carries the figures for `--json`.
+An error says what happened to which document; its `hint` says what to do next, `details` carries
+the figures for `--json`. Its code says the rest, by the table in `causes`.
+
+Most causes are only a code: `Refused("…", code="is_draft")`. A class of its own has what some
+`except` catches, and what says its sentence itself.
 """
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
+from productive_sage.errors.causes import CAUSES
+
 
 class PsageError(Exception):
     """A failure with a sentence for people, a code for scripts and an exit code for cron."""
 
-    code: ClassVar[str] = "defect"
-    exit_code: ClassVar[int] = 1
-    stops_batch: ClassVar[bool] = False
-    """True where the next document would only fail in the same way."""
+    code: str = "defect"
+    exit_code: int = 1
+    stops_batch: bool = False
+
+    def __init_subclass__(cls) -> None:
+        """What the table says of the code of a class, where the class says nothing else."""
+        own, cause = vars(cls), CAUSES[cls.code]
+        cls.exit_code = own.get("exit_code", cause.exit_code)
+        cls.stops_batch = own.get("stops_batch", cause.stops_batch)
 
     def __init__(
-        self, message: str, *, hint: str | None = None, details: Mapping[str, Any] | None = None
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        hint: str | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
+        """`code` is one of `CAUSES` where the class has not said it."""
         super().__init__(message)
+        if code:
+            self.code = code
+            self.exit_code, _, self.stops_batch = CAUSES[code]
         self.message = message
         self.hint = hint
         self.details = dict(details or {})
@@ -57,15 +76,12 @@ class UsageProblem(PsageError):
     """The command line does not make sense as it stands."""
 
     code = "usage"
-    exit_code = 2
 
 
 class ConfigInvalid(PsageError):
     """The settings file holds a value that is not allowed; all of them are listed at once."""
 
     code = "config_invalid"
-    exit_code = 2
-    stops_batch = True
 
 
 class ItemInvalid(ConfigInvalid):
@@ -78,8 +94,6 @@ class NoDefaultLedger(PsageError):
     """The obligatory default ledger account is not set."""
 
     code = "no_default_ledger"
-    exit_code = 2
-    stops_batch = True
 
     def __init__(self) -> None:
         super().__init__(
@@ -93,22 +107,12 @@ class InputNeeded(PsageError):
     """An answer is missing and there is nobody to ask."""
 
     code = "input_needed"
-    exit_code = 2
-
-
-class ClockWrong(PsageError):
-    """The clock of this machine is so far off that it misjudges the lives of tokens."""
-
-    code = "clock_wrong"
-    exit_code = 2
 
 
 class HomeUnusable(PsageError):
     """The home folder, or a file in it, cannot be read or written."""
 
     code = "home_unusable"
-    exit_code = 2
-    stops_batch = True
 
 
 # --- exit 3: sign-in
@@ -118,8 +122,6 @@ class NotConnected(PsageError):
     """No sign-in is stored for a service."""
 
     code = "not_connected"
-    exit_code = 3
-    stops_batch = True
 
     def __init__(self, service: str) -> None:
         super().__init__(
@@ -131,8 +133,6 @@ class SignInExpired(PsageError):
     """A service no longer accepts the stored sign-in."""
 
     code = "sign_in_expired"
-    exit_code = 3
-    stops_batch = True
 
     def __init__(self, service: str, why: str) -> None:
         super().__init__(
@@ -146,22 +146,12 @@ class SignInFailed(PsageError):
     """Connecting did not succeed; what was stored before is still valid."""
 
     code = "sign_in_failed"
-    exit_code = 3
-
-
-class RightsMissing(PsageError):
-    """The sign-in holds, but may not do what psage needs."""
-
-    code = "rights_missing"
-    exit_code = 3
 
 
 class KeyringUnavailable(PsageError):
     """The operating system's keyring is missing, locked or silent."""
 
     code = "keyring_unavailable"
-    exit_code = 3
-    stops_batch = True
 
 
 # --- exit 4: refused, nothing was changed
@@ -175,8 +165,6 @@ class NoSubscription(PsageError):
     """
 
     code = "no_subscription"
-    exit_code = 4
-    stops_batch = True
 
     def __init__(self, words: str) -> None:
         super().__init__(
@@ -190,13 +178,6 @@ class Refused(PsageError):
     """A rule of psage or a service's validation says no; nothing was changed."""
 
     code = "refused"
-    exit_code = 4
-
-
-class BackupUnusable(Refused):
-    """A file is no backup of psage, is damaged, or was made by a newer psage."""
-
-    code = "backup_unusable"
 
 
 class NotConfirmed(Refused):
@@ -214,96 +195,6 @@ class NotFound(Refused):
     code = "not_found"
 
 
-class IsDraft(Refused):
-    """Drafts are never copied."""
-
-    code = "is_draft"
-
-
-class IsCreditNote(Refused):
-    """A credit note is not an invoice."""
-
-    code = "is_credit_note"
-
-
-class NotACreditNote(Refused):
-    """An invoice is not a credit note."""
-
-    code = "not_a_credit_note"
-
-
-class InvoiceNotCopied(Refused):
-    """The invoice that is meant has no copy in Sage."""
-
-    code = "invoice_not_copied"
-
-
-class PartialCredit(Refused):
-    """The credit note does not credit the whole invoice."""
-
-    code = "partial_credit"
-
-
-class CopyOutdated(Refused):
-    """The copy of the credited invoice is not what the credit note credits."""
-
-    code = "copy_outdated"
-
-
-class CustomerDiffers(Refused):
-    """A credit note is for the customer of the invoice it credits, and for no other."""
-
-    code = "customer_differs"
-
-
-class NotAnInvoice(Refused):
-    """What Productive sent is neither plainly an invoice nor a credit note."""
-
-    code = "not_an_invoice"
-
-
-class NumberAmbiguous(Refused):
-    """Several Productive documents carry the number asked for."""
-
-    code = "number_ambiguous"
-
-
-class DocumentAmbiguous(Refused):
-    """Digits are the id of one Productive document, and the number of another."""
-
-    code = "document_ambiguous"
-
-
-class DocumentElsewhere(Refused):
-    """An address names a document of another organisation."""
-
-    code = "document_elsewhere"
-
-
-class AlreadyCopied(Refused):
-    """The invoice has a copy and nobody said what to do about it."""
-
-    code = "already_copied"
-
-
-class AmbiguousCustomer(Refused):
-    """Several Sage contacts may be the customer."""
-
-    code = "ambiguous_customer"
-
-
-class CustomerNotFound(Refused):
-    """The customer named on the command line is not in Sage, or bills another currency."""
-
-    code = "customer_not_found"
-
-
-class AccountInvalid(Refused):
-    """A line would be booked to a ledger account that is gone, or not for sales."""
-
-    code = "ledger_account_invalid"
-
-
 class CurrencyNotEnabled(Refused):
     """The business in Sage books no foreign currency."""
 
@@ -316,70 +207,16 @@ class DateInvalid(Refused):
     code = "date_invalid"
 
 
-class AddressMissing(Refused):
-    """Neither service has an address to bill to, and Sage books no document without one."""
-
-    code = "address_missing"
-
-
 class TaxRateInvalid(Refused):
     """The tax rate does not exist in Sage, is hidden, or is not valid on the document's date."""
 
     code = "tax_rate_invalid"
 
 
-class CountryUnclear(Refused):
-    """Nobody says where the customer is, and the default tax rate is for customers at home."""
-
-    code = "country_unclear"
-
-
-class TaxRuleUnknown(Refused):
-    """The customer is abroad, and psage does not know which rate the country's rules want."""
-
-    code = "tax_rule_unknown"
-
-
-class NotRegisteredForTax(Refused):
-    """The business is not registered for VAT, so that Sage takes no tax from it."""
-
-    code = "not_registered_for_tax"
-
-
-class TaxUnsupported(Refused):
-    """The taxes of the business's country are not supported."""
-
-    code = "tax_unsupported"
-
-
-class NumberTaken(Refused):
-    """Another document in Sage carries the number."""
-
-    code = "number_taken"
-
-
-class CopyLocked(Refused):
-    """Sage lets nobody edit the copy any more."""
-
-    code = "copy_locked"
-
-
 class UpdateLapsed(Refused):
     """An update an earlier run began did not arrive, and can no longer be sent as it was."""
 
     code = "update_lapsed"
-
-
-class AlreadyCredited(Refused):
-    """The copy of the invoice has a living credit note already."""
-
-    code = "already_credited"
-
-
-class CopyUnclear(Refused):
-    """It is not sure which document in Sage is the copy."""
-
-    code = "copy_unclear"
 
 
 class CopyGone(Refused):
@@ -403,12 +240,6 @@ class CopyIsDraft(Refused):
         )
 
 
-class CurrencyUnclear(Refused):
-    """It is not known how Productive counts this currency, and a guess could be off by 100."""
-
-    code = "currency_unclear"
-
-
 class AmountsUnclear(Refused):
     """The figures Productive sent do not add up, or cannot be put into a Sage invoice."""
 
@@ -419,20 +250,6 @@ class LedgerConflict(Refused):
     """The store says of a document what Sage contradicts."""
 
     code = "ledger_conflict"
-
-
-class DifferentBusiness(Refused):
-    """Another Sage business answered, or is connected, than the one the links belong to."""
-
-    code = "different_business"
-    stops_batch = True
-
-
-class DifferentOrganization(Refused):
-    """Another Productive organisation than the one the links belong to."""
-
-    code = "different_organization"
-    stops_batch = True
 
 
 class PaymentSyncOff(Refused):
@@ -451,7 +268,6 @@ class Interrupted(PsageError):
     """Somebody stopped the run."""
 
     code = "interrupted"
-    exit_code = 130
 
     def __init__(
         self,
@@ -460,12 +276,6 @@ class Interrupted(PsageError):
         hint: str | None = "run the command again: what was under way is settled first",
     ) -> None:
         super().__init__(message, hint=hint)
-
-
-class TooManyDeletes(Refused):
-    """A run would remove more payments than it may."""
-
-    code = "too_many_deletes"
 
 
 class ServiceRefused(Refused):
@@ -526,6 +336,7 @@ class ForbiddenBySage(RefusedBySage):
     """Who signed in has a role without this right, or the edition does not have what was asked."""
 
     code = "rights_missing"
+    exit_code = 4
     _ACCESS: ClassVar = {
         "/contact_allocations": "Full access to Sales, Purchases and Contacts",
         "/sales_": "Full or Restricted access to Sales",
@@ -554,7 +365,6 @@ class ReadOnlyRun(Refused):
     """A dry run was about to write: a defect of psage, stopped at the HTTP layer."""
 
     code = "defect"
-    exit_code = 1
 
 
 # --- exit 5: temporary
@@ -563,8 +373,7 @@ class ReadOnlyRun(Refused):
 class Temporary(PsageError):
     """It may work later, unchanged."""
 
-    exit_code = 5
-    stops_batch = True
+    code = "service_unavailable"
 
 
 class RateLimited(Temporary):
@@ -602,59 +411,19 @@ class Locked(Temporary):
     code = "locked"
 
 
-class DiskFull(Temporary):
-    """There is no room to record what psage does, so it does nothing."""
-
-    code = "disk_full"
-
-
 # --- exit 6, 7 and 8
-
-
-class SomeFailed(PsageError):
-    """Documents of a batch failed for several reasons."""
-
-    code = "some_failed"
-    exit_code = 6
 
 
 class TotalsDiffer(PsageError):
     """The copy is in Sage and recorded, but a figure is not the one that was planned."""
 
     code = "totals_differ"
-    exit_code = 7
-
-
-class BooksDiffer(PsageError):
-    """Productive and Sage do not say the same of the documents that were compared."""
-
-    code = "books_differ"
-    exit_code = 7
-
-
-class ChangedInSage(TotalsDiffer):
-    """Somebody worked on the copy in Sage, and an update would undo that; nothing was written."""
-
-    code = "changed_in_sage"
-
-
-class CopiedTwice(TotalsDiffer):
-    """Two living documents in Sage are copies of one: two machines made them at the same time."""
-
-    code = "copied_twice"
-
-
-class CustomerDoubled(TotalsDiffer):
-    """Two contacts in Sage carry psage's mark of one company, so its account there is split."""
-
-    code = "customer_doubled"
 
 
 class HistoryBroken(PsageError):
     """A record of the audit log is not as psage wrote it, or is gone."""
 
     code = "history_broken"
-    exit_code = 7
 
     def __init__(self, record: int, how: str) -> None:
         super().__init__(
@@ -670,4 +439,3 @@ class OutcomeUnknown(PsageError):
     """A write was sent and no usable answer came back; the next run finds out."""
 
     code = "outcome_unknown"
-    exit_code = 8

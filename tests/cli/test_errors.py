@@ -1,0 +1,95 @@
+"""Codes of errors: each in the table is raised, each that is raised is in the table, and listed."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from productive_sage import errors
+from productive_sage.errors import PsageError, Refused, Temporary
+from productive_sage.errors.causes import CAUSES
+
+ROOT = Path(__file__).parent.parent.parent
+SOURCES = ROOT / "src" / "productive_sage"
+CLASSES = {
+    name: kind
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type) and issubclass(kind, PsageError)
+}
+
+
+def made() -> Iterator[tuple[str, type[PsageError], str]]:
+    """Where an error is made in psage's sources, of which class, with which code."""
+    for file in sorted(SOURCES.rglob("*.py")):
+        tree = ast.parse(file.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                kind = CLASSES.get(node.func.id)
+                if kind:
+                    said = [one.value for one in node.keywords if one.arg == "code"]
+                    code = ast.literal_eval(said[0]) if said else kind.code
+                    yield f"{file.name}:{node.lineno}", kind, code
+
+
+def named() -> set[str]:
+    """The codes of the classes that psage's sources name other than to catch them."""
+    found = set()
+    for file in SOURCES.rglob("*.py"):
+        tree = ast.parse(file.read_text())
+        caught = {
+            id(name)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ExceptHandler) and node.type
+            for name in ast.walk(node.type)
+        }
+        names = [one for one in ast.walk(tree) if isinstance(one, ast.Name)]
+        found |= {
+            CLASSES[one.id].code for one in names if one.id in CLASSES and id(one) not in caught
+        }
+    return found
+
+
+def test_every_code_that_is_raised_is_in_the_table() -> None:
+    found = list(made())
+
+    assert len(found) > 200
+    assert [(where, code) for where, _, code in found if code not in CAUSES] == []
+
+
+def test_every_code_of_the_table_is_raised() -> None:
+    assert set(CAUSES) - {code for _, _, code in made()} - named() == set()
+
+
+def test_a_code_has_the_class_that_its_exit_code_wants() -> None:
+    """By the class it is told whether anything can have been changed, and whether to try again."""
+    for where, kind, code in made():
+        if code != kind.code:
+            wanted = {4: Refused, 5: Temporary}.get(CAUSES[code].exit_code)
+            assert wanted is None or issubclass(kind, wanted), (where, code)
+            assert wanted or not issubclass(kind, Refused | Temporary), (where, code)
+
+
+def test_a_code_that_is_not_in_the_table_is_noticed_where_it_is_raised() -> None:
+    with pytest.raises(KeyError):
+        Refused("no", code="of_no_such_code")
+
+    with pytest.raises(KeyError):
+        type("Own", (Refused,), {"code": "of_no_such_code"})
+
+
+def test_an_error_takes_its_exit_code_from_the_table_unless_its_class_says_another() -> None:
+    by_hand = Refused("no", code="different_business")
+
+    assert (by_hand.exit_code, by_hand.stops_batch) == (4, True)
+    assert (Refused("no").exit_code, Refused("no").stops_batch) == (4, False)
+    assert (errors.ForbiddenBySage.code, errors.ForbiddenBySage.exit_code) == ("rights_missing", 4)
+    assert (errors.AnswerIncomplete.exit_code, errors.AnswerIncomplete.stops_batch) == (5, False)
+    assert by_hand.reworded("so").exit_code == 4
+
+
+def test_the_table_of_the_documents_is_the_one_of_the_program() -> None:
+    said = (ROOT / "docs" / "errors.md").read_text().splitlines()
+
+    rows = [f"| `{code}` | {one.exit_code} | {one.meaning} |" for code, one in CAUSES.items()]
+    assert [line for line in said if line.startswith("| `")] == rows
