@@ -52,6 +52,7 @@ def test_the_demo_keeps_its_promises_and_leaves_nothing_behind(tmp_path: Path) -
     assert all(sentence.endswith(".") for sentence in told)  # one before each step
 
 
+@pytest.mark.torture  # the demo once more
 def test_the_proof_is_shown_to_who_asks_for_it(tmp_path: Path) -> None:
     done = run(tmp_path, "--verbose")
 
@@ -61,6 +62,7 @@ def test_the_proof_is_shown_to_who_asks_for_it(tmp_path: Path) -> None:
     assert '> POST /sales_invoices {"sales_invoice":' in done.stdout
 
 
+@pytest.mark.torture  # the demo once more
 def test_on_a_terminal_the_demo_is_coloured(tmp_path: Path) -> None:
     code, lines = screen.run(
         ("demo",),
