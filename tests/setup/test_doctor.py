@@ -22,7 +22,6 @@ import keyring
 import pytest
 
 from productive_sage.basics import OwnPayment
-from productive_sage.http import connect_pool
 from productive_sage.sandbox import Sandbox
 from productive_sage.setup.doctor import cron, machine
 from productive_sage.signin.vault import ProductiveSignIn, Vault
@@ -1090,8 +1089,6 @@ def test_an_odd_answer_is_told_in_its_check(
 def test_an_environment_that_lets_nothing_out_hides_no_other_check(
     well: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    monkeypatch.setattr("productive_sage.cli.session.open_pool", connect_pool)
-    monkeypatch.setattr("productive_sage.cli.look.open_pool", connect_pool)
     monkeypatch.setenv(name, value)
 
     result = examined(psage)

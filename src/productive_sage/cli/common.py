@@ -1,24 +1,77 @@
 """What several commands share: options, completion, and how a result gets out."""
 
+import functools
+import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Literal
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
 import typer
 
 from productive_sage import interrupts
 from productive_sage.cli.session import current
-from productive_sage.errors import UsageProblem
+from productive_sage.errors import Interrupted, PsageError, UsageProblem
 from productive_sage.terminal import progress
+
+if TYPE_CHECKING:
+    from productive_sage.naming import Name
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Service = Literal["productive", "sage"]
-Number = Annotated[bool, typer.Option("--number", help="Digits are a number, not an id.")]
-Id = Annotated[bool, typer.Option("--id", help="Digits are an id, not a number.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """How the documents that are typed are named."""
+
+    number: Annotated[bool, typer.Option("--number", help="Digits are a number, not an id.")] = (
+        False
+    )
+    by_id: Annotated[bool, typer.Option("--id", help="Digits are an id, not a number.")] = False
+
+    def read(self, words: Sequence[str]) -> "list[Name]":
+        """The documents named, each once."""
+        from productive_sage import naming
+
+        exclude("--number", self.number, "--id", self.by_id)
+        return naming.read(words, as_number=self.number, as_id=self.by_id)
+
+
+def with_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """A command some of whose parameters are dataclasses, each field of which is an option."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    shown: list[inspect.Parameter] = []
+    for one in inspect.signature(command).parameters.values():
+        if one.name not in groups:
+            shown.append(one.replace(kind=one.KEYWORD_ONLY, annotation=hints[one.name]))
+            continue
+        own = get_type_hints(groups[one.name], include_extras=True)
+        shown += [
+            one.replace(
+                name=field.name,
+                kind=one.KEYWORD_ONLY,
+                default=field.default,
+                annotation=own[field.name],
+            )
+            for field in fields(groups[one.name])
+        ]
+
+    @functools.wraps(command)
+    def run(**said: Any) -> None:
+        for name, kind in groups.items():
+            said[name] = kind(**{field.name: said.pop(field.name) for field in fields(kind)})
+        command(**said)
+
+    run.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in shown}
+    return run
 
 
 # --- completion in the shell
@@ -76,6 +129,60 @@ def output() -> Iterator[None]:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         with suppress(OSError):
             print(f"error: the result cannot be printed: {error.strerror}", file=sys.stderr)
+
+
+class Stopped:
+    """Keeps what stopped a command half-way, so that what it did by then is shown with that."""
+
+    def __init__(self, interrupted: Interrupted | None = None) -> None:
+        """`interrupted` is what an interrupt is told as, if not as usual."""
+        self.error: PsageError | None = None
+        self._interrupted = interrupted
+
+    def __enter__(self) -> Self:
+        """Nothing stopped it yet."""
+        return self
+
+    def __exit__(
+        self, _kind: object, error: BaseException | None, _trace: TracebackType | None
+    ) -> bool:
+        """A defect is not kept: it passes on."""
+        if isinstance(error, KeyboardInterrupt | typer.Abort):
+            self.error = self._interrupted or Interrupted()
+        elif isinstance(error, PsageError):
+            self.error = error
+        return self.error is not None
+
+
+def end(
+    show: Callable[[], None],
+    content: Callable[[], Mapping[str, Any]],
+    *,
+    as_json: bool,
+    error: PsageError | None = None,
+    code: int | None = None,
+    dry_run: bool = False,
+) -> None:
+    """Print what a command found or did, and end with its exit code unless that is 0.
+
+    `show` prints it for people, `content` gives it as JSON. `error` is told with either; the exit
+    code is the error's own where no other is given.
+    """
+    from productive_sage.terminal import render
+
+    if code is None:
+        code = error.exit_code if error else 0
+    with output():
+        if as_json:
+            told = {"error": error.as_json()} if error else {}
+            name, profile = current.command, current.profile
+            render.document(name, profile, exit_code=code, dry_run=dry_run, **content(), **told)
+        else:
+            show()
+            if error:
+                render.error(error)
+    if code:
+        raise typer.Exit(code)
 
 
 @contextmanager

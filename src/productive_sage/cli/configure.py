@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from productive_sage.desk import Desk
     from productive_sage.settings import Settings
 
-from productive_sage.cli.common import Json, a_day, offered, one_of, output
+from productive_sage.cli.common import Json, a_day, end, offered, one_of, output
 
 Rows = dict[str, tuple[str, str]]
 """Value and source of each setting, as `setup.configure.shown` gives them."""
@@ -84,8 +84,7 @@ def configure(
         if can_ask and not (settings.default_ledger_account or said.get("default_ledger_account")):
             said["default_ledger_account"] = _ledger_asked(home, settings)
         settings, former, notice = _set(home, said)
-    with output():
-        _print(home, settings, former, notice, as_json=as_json)
+    _end(home, settings, former, notice, as_json=as_json)
 
 
 def _given(said: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -114,7 +113,7 @@ def _set(home: "Home", said: dict[str, Any]) -> tuple["Settings", Rows, "Notice 
     return settings, former, notice
 
 
-def _print(
+def _end(
     home: "Home",
     settings: "Settings",
     former: Rows | None,
@@ -131,29 +130,30 @@ def _print(
 
     names = _names(home, settings)
     rows = by_flags.shown(home.config, settings, os.environ, names)
-    if as_json:
-        render.document(
-            "configure",
-            current.profile,
-            exit_code=0,
-            settings=asdict(settings),
-            sources={key: source for key, (_, source) in rows.items()},
-            file=str(home.config),
-            warnings=[asdict(notice)] if notice else [],
-        )
-        return
-    if former is not None and not current.quiet:
-        tables.changed_settings(former, rows)
-    elif not current.quiet:
-        if current.verbose:
-            tables.settings(rows)
-        else:
-            where = config.sources(home.config, os.environ)
-            tables.settings_in_words(told(settings, names, where))
-        there = "" if home.config.exists() else ", which is not there yet"
-        print(f"file: {home.config}{there}", file=sys.stderr)
-    if notice:
-        render.warning(notice.message)
+
+    def show() -> None:
+        if former is not None and not current.quiet:
+            tables.changed_settings(former, rows)
+        elif not current.quiet:
+            if current.verbose:
+                tables.settings(rows)
+            else:
+                where = config.sources(home.config, os.environ)
+                tables.settings_in_words(told(settings, names, where))
+            there = "" if home.config.exists() else ", which is not there yet"
+            print(f"file: {home.config}{there}", file=sys.stderr)
+        if notice:
+            render.warning(notice.message)
+
+    def content() -> dict[str, Any]:
+        return {
+            "settings": asdict(settings),
+            "sources": {key: source for key, (_, source) in rows.items()},
+            "file": str(home.config),
+            "warnings": [asdict(notice)] if notice else [],
+        }
+
+    end(show, content, as_json=as_json)
 
 
 def _names(home: "Home", settings: "Settings") -> dict[str, str]:

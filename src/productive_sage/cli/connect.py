@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from productive_sage.cli.common import Json, Service, of_profile, output, stdout_aside
-from productive_sage.cli.session import current, open_pool
+from productive_sage.cli.common import Json, Service, Stopped, end, of_profile, output, stdout_aside
+from productive_sage.cli.session import current
 from productive_sage.errors import ConfigInvalid, Interrupted, PsageError, UsageProblem
 from productive_sage.terminal import asking
 
@@ -71,9 +71,9 @@ def connect(
     """
     from dataclasses import asdict
 
+    from productive_sage.http import connect_pool
     from productive_sage.setup import connect as connection
     from productive_sage.store import Store
-    from productive_sage.terminal import render
 
     for_productive = organization_id or token_stdin
     for_sage = client_id or client_secret_stdin or business or no_browser or paste
@@ -103,37 +103,32 @@ def connect(
         pastes=paste,
     )
     done: list[connection.Connected] = []
-    failure: PsageError | None = None
+    stopped = Stopped(
+        Interrupted(
+            "the sign-in was interrupted; what was stored before stays valid",
+            hint="run `psage connect` again",
+        )
+    )
     home = current.home()
     endpoints = current.settings(home).endpoints
-    with open_pool() as pool, Store(home.store) as store, ExitStack() as aside:
+    with connect_pool() as pool, Store(home.store) as store, ExitStack() as aside:
         place = connection.Place(current.vault(), pool, endpoints, store, _browser(port, aside))
-        try:
+        with stopped:
             for connected in connection.connect(order, place, current.person()):
                 aside.close()
                 done.append(connected)
                 if not as_json:
                     _show_connected(connected)
             _say_what_is_next(home, is_wanted=not as_json)
-        except (KeyboardInterrupt, typer.Abort):
-            failure = Interrupted(
-                "the sign-in was interrupted; what was stored before stays valid",
-                hint="run `psage connect` again",
-            )
-        except PsageError as error:
-            failure = error
-    if failure and not as_json:
-        raise failure
-    if as_json:
-        content: dict[str, Any] = {one.service: one.facts for one in done}
-        content["already_connected"] = [one.service for one in done if not one.is_new]
-        content["warnings"] = [asdict(notice) for one in done for notice in one.notices]
-        if failure:
-            content["error"] = failure.as_json()
-        code = failure.exit_code if failure else 0
-        with output():
-            render.document("connect", current.profile, exit_code=code, **content)
-        raise typer.Exit(code)
+
+    def content() -> dict[str, Any]:
+        return {
+            **{one.service: one.facts for one in done},
+            "already_connected": [one.service for one in done if not one.is_new],
+            "warnings": [asdict(notice) for one in done for notice in one.notices],
+        }
+
+    end(lambda: None, content, as_json=as_json, error=stopped.error)
 
 
 def _say_what_is_next(home: "Home", *, is_wanted: bool) -> None:
@@ -211,6 +206,7 @@ def disconnect(
     """
     from dataclasses import asdict
 
+    from productive_sage.http import connect_pool
     from productive_sage.setup import disconnect as signing_out
     from productive_sage.setup.connect import SERVICES
     from productive_sage.terminal import render
@@ -239,26 +235,26 @@ def disconnect(
         )
     notices: list[Notice] = []
     removed: list[Path] = []
-    with current.run_lock(home), open_pool() as pool:
+    with current.run_lock(home), connect_pool() as pool:
         for name in stored:
             notices += signing_out.disconnect(name, vault, pool, endpoints)
             _forget(home, name.capitalize())
         if purge:
             removed = signing_out.purge(home)
-    with output():
-        if as_json:
-            render.document(
-                "disconnect",
-                current.profile,
-                exit_code=0,
-                disconnected=stored,
-                removed=[str(path) for path in removed],
-                warnings=[asdict(notice) for notice in notices],
-            )
-            return
+
+    def show() -> None:
         _show_disconnected(stored, removed)
         for notice in notices:
             render.warning(notice.message)
+
+    def content() -> dict[str, Any]:
+        return {
+            "disconnected": stored,
+            "removed": [str(path) for path in removed],
+            "warnings": [asdict(notice) for notice in notices],
+        }
+
+    end(show, content, as_json=as_json)
 
 
 def _forget(home: "Home", service: str) -> None:

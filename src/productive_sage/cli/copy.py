@@ -3,95 +3,120 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from productive_sage.cli.common import (
     DryRun,
-    Id,
     Json,
-    Number,
+    Naming,
+    Stopped,
     a_period,
+    end,
     exclude,
     offered,
-    output,
+    with_groups,
 )
 from productive_sage.cli.session import current
-from productive_sage.errors import InputNeeded, Interrupted, PsageError, UsageProblem
+from productive_sage.errors import InputNeeded, UsageProblem
 from productive_sage.terminal import asking
 
 if TYPE_CHECKING:
+    from productive_sage.basics import Kind
     from productive_sage.copying import Agree
     from productive_sage.copying.order import Order
     from productive_sage.copying.records import Outcome
     from productive_sage.desk import Desk
     from productive_sage.register import Selection
-    from productive_sage.settings import Settings
 
-UpdateExisting = Annotated[
-    bool, typer.Option("--update-existing", help="Bring the latest copy up to date.")
-]
-CreateNew = Annotated[bool, typer.Option("--create-new", help="Make another copy.")]
-Overwrite = Annotated[
-    bool,
-    typer.Option(
-        "--overwrite",
-        help="With --update-existing: as Productive says, whatever was changed in Sage.",
-    ),
-]
-NoTax = Annotated[bool, typer.Option("--no-tax", help="No tax on the copy.")]
-NoPdf = Annotated[bool, typer.Option("--no-pdf", help="Leave the PDF out.")]
-PdfFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--pdf-file",
-        metavar="FILE",
-        help="The PDF of the one document, where Productive's API shows none.",
-    ),
-]
-AllUncopied = Annotated[
-    bool, typer.Option("--all-uncopied", help="Every document that has no copy in Sage yet.")
-]
-Month = Annotated[
-    str | None, typer.Option(metavar="YYYY-MM", help="Of those, the ones dated in this month.")
-]
-Since = Annotated[str | None, typer.Option(metavar="DATE", help="The ones from this day on.")]
-Until = Annotated[str | None, typer.Option(metavar="DATE", help="The ones to this day.")]
-Company = Annotated[
-    str | None, typer.Option(metavar="NAME", help="The ones of this company: name or id.")
-]
-Limit = Annotated[
-    int | None, typer.Option(metavar="COUNT", help="At most so many, the oldest first.", min=1)
-]
-ReportFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--report", metavar="FILE", help="Write what became of each to a file: .csv or .json."
-    ),
-]
-RetryFailed = Annotated[
-    Path | None,
-    typer.Option("--retry-failed", metavar="FILE", help="Take what failed from such a report."),
-]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a batch is sent.")]
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """What is wanted of a document that has a copy."""
+
+    update_existing: Annotated[
+        bool, typer.Option("--update-existing", help="Bring the latest copy up to date.")
+    ] = False
+    create_new: Annotated[bool, typer.Option("--create-new", help="Make another copy.")] = False
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="With --update-existing: as Productive says, whatever was changed in Sage.",
+        ),
+    ] = False
+
+    def word(self) -> str | None:
+        """`update`, `new`, or None to ask."""
+        exclude("--update-existing", self.update_existing, "--create-new", self.create_new)
+        if self.overwrite and not self.update_existing:
+            raise UsageProblem(
+                "`--overwrite` goes with `--update-existing`",
+                hint="add `--update-existing`, or leave `--overwrite` out",
+            )
+        return "update" if self.update_existing else "new" if self.create_new else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Without:
+    """What is left out of a copy, or comes from a person instead."""
+
+    no_tax: Annotated[bool, typer.Option("--no-tax", help="No tax on the copy.")] = False
+    no_pdf: Annotated[bool, typer.Option("--no-pdf", help="Leave the PDF out.")] = False
+    pdf_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--pdf-file",
+            metavar="FILE",
+            help="The PDF of the one document, where Productive's API shows none.",
+        ),
+    ] = None
+
+    def handed_pdf(self) -> bytes | None:
+        """The content of `--pdf-file`, read before anything is sent."""
+        from productive_sage.copying.after import read_pdf
+
+        if self.pdf_file is None:
+            return None
+        exclude("--pdf-file", True, "--no-pdf", self.no_pdf)
+        return read_pdf(self.pdf_file)
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
     """Which documents are selected instead of named, and what is done beside copying them."""
 
-    all_uncopied: bool
-    month: str | None
-    since: str | None
-    until: str | None
-    company: str | None
-    limit: int | None
-    report: Path | None
-    retry_failed: Path | None
-    yes: bool
+    all_uncopied: Annotated[
+        bool, typer.Option("--all-uncopied", help="Every document that has no copy in Sage yet.")
+    ] = False
+    month: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM", help="Of those, the ones dated in this month.")
+    ] = None
+    since: Annotated[
+        str | None, typer.Option(metavar="DATE", help="The ones from this day on.")
+    ] = None
+    until: Annotated[str | None, typer.Option(metavar="DATE", help="The ones to this day.")] = None
+    company: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The ones of this company: name or id.")
+    ] = None
+    limit: Annotated[
+        int | None, typer.Option(metavar="COUNT", help="At most so many, the oldest first.", min=1)
+    ] = None
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", metavar="FILE", help="Write what became of each to a file: .csv or .json."
+        ),
+    ] = None
+    retry_failed: Annotated[
+        Path | None,
+        typer.Option("--retry-failed", metavar="FILE", help="Take what failed from such a report."),
+    ] = None
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a batch is sent.")] = (
+        False
+    )
 
     def check(self, words: Sequence[str]) -> None:
         """Raises UsageProblem where the documents are said in two ways, or in none."""
@@ -122,6 +147,7 @@ class _Batch:
         return Selection(NOT_COPIED, first, last, self.company or "")
 
 
+@with_groups
 def copy_invoice(
     ids: Annotated[
         list[str] | None,
@@ -131,11 +157,9 @@ def copy_invoice(
             autocompletion=offered("invoice"),
         ),
     ] = None,
-    number: Number = False,
-    by_id: Id = False,
-    update_existing: UpdateExisting = False,
-    create_new: CreateNew = False,
-    overwrite: Overwrite = False,
+    *,
+    naming: Naming,
+    again: _Again,
     customer: Annotated[
         str | None,
         typer.Option(metavar="CONTACT", help="Sage contact: id, name or reference."),
@@ -154,18 +178,8 @@ def copy_invoice(
             autocompletion=offered("tax rates"),
         ),
     ] = None,
-    no_tax: NoTax = False,
-    no_pdf: NoPdf = False,
-    pdf_file: PdfFile = None,
-    all_uncopied: AllUncopied = False,
-    month: Month = None,
-    since: Since = None,
-    until: Until = None,
-    company: Company = None,
-    limit: Limit = None,
-    report: ReportFile = None,
-    retry_failed: RetryFailed = None,
-    yes: Yes = False,
+    without: _Without,
+    batch: _Batch,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -173,34 +187,26 @@ def copy_invoice(
 
     Example: psage copy-invoice 123 --update-existing
     """
-    from productive_sage.copying.order import Order
+    from productive_sage.basics import INVOICE
 
-    exclude("--tax-rate", tax_rate is not None, "--no-tax", no_tax)
     exclude("--customer", customer is not None, "--create-customer", create_customer)
     if remember and customer is None:
         raise UsageProblem(
             "`--remember` keeps a customer that `--customer` names, and none is named",
             hint="add `--customer NAME`, or leave `--remember` out",
         )
-    batch = _Batch(all_uncopied, month, since, until, company, limit, report, retry_failed, yes)
     batch.check(ids or ())
-    order = Order(
-        keys=_typed(ids or (), number=number, by_id=by_id),
-        by_number=number,
-        by_id=by_id,
+    order = _order(
+        *(INVOICE, ids or (), naming, again, without),
         customer=customer,
         create_customer=create_customer,
         remember=remember,
         tax_rate=tax_rate,
-        no_tax=no_tax,
-        again=_again(update_existing, create_new, overwrite=overwrite),
-        overwrite=overwrite,
-        with_pdf=not no_pdf,
-        pdf=_handed_pdf(pdf_file, no_pdf=no_pdf),
     )
     _copy(order, batch, dry_run=dry_run, as_json=as_json)
 
 
+@with_groups
 def credit_note(
     ids: Annotated[
         list[str] | None,
@@ -210,11 +216,9 @@ def credit_note(
             autocompletion=offered("credit_note"),
         ),
     ] = None,
-    number: Number = False,
-    by_id: Id = False,
-    update_existing: UpdateExisting = False,
-    create_new: CreateNew = False,
-    overwrite: Overwrite = False,
+    *,
+    naming: Naming,
+    again: _Again,
     customer: Annotated[
         str | None,
         typer.Option(metavar="CONTACT", help="Sage contact; that of the credited invoice's copy."),
@@ -227,18 +231,8 @@ def credit_note(
             autocompletion=offered("tax rates"),
         ),
     ] = None,
-    no_tax: NoTax = False,
-    no_pdf: NoPdf = False,
-    pdf_file: PdfFile = None,
-    all_uncopied: AllUncopied = False,
-    month: Month = None,
-    since: Since = None,
-    until: Until = None,
-    company: Company = None,
-    limit: Limit = None,
-    report: ReportFile = None,
-    retry_failed: RetryFailed = None,
-    yes: Yes = False,
+    without: _Without,
+    batch: _Batch,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -247,66 +241,49 @@ def credit_note(
     Example: psage credit-note 130
     """
     from productive_sage.basics import CREDIT_NOTE
-    from productive_sage.copying.order import Order
 
-    exclude("--tax-rate", tax_rate is not None, "--no-tax", no_tax)
-    batch = _Batch(all_uncopied, month, since, until, company, limit, report, retry_failed, yes)
     batch.check(ids or ())
-    order = Order(
-        keys=_typed(ids or (), number=number, by_id=by_id),
-        kind=CREDIT_NOTE,
-        by_number=number,
-        by_id=by_id,
-        customer=customer,
-        tax_rate=tax_rate,
-        no_tax=no_tax,
-        again=_again(update_existing, create_new, overwrite=overwrite),
-        overwrite=overwrite,
-        with_pdf=not no_pdf,
-        pdf=_handed_pdf(pdf_file, no_pdf=no_pdf),
+    order = _order(
+        *(CREDIT_NOTE, ids or (), naming, again, without), customer=customer, tax_rate=tax_rate
     )
     _copy(order, batch, dry_run=dry_run, as_json=as_json)
 
 
-def _again(update_existing: bool, create_new: bool, *, overwrite: bool) -> str | None:
-    """What is wanted of a document that has a copy: `update`, `new`, or None to ask."""
-    exclude("--update-existing", update_existing, "--create-new", create_new)
-    if overwrite and not update_existing:
-        raise UsageProblem(
-            "`--overwrite` goes with `--update-existing`",
-            hint="add `--update-existing`, or leave `--overwrite` out",
-        )
-    return "update" if update_existing else "new" if create_new else None
+def _order(
+    kind: "Kind",
+    words: Sequence[str],
+    naming: Naming,
+    again: _Again,
+    without: _Without,
+    **more: Any,
+) -> "Order":
+    """What is asked for, as it was typed. Raises UsageProblem where that makes no sense."""
+    from productive_sage.copying.order import Order
 
-
-def _typed(words: Sequence[str], *, number: bool, by_id: bool) -> tuple[str, ...]:
-    """The documents named, each once."""
-    from productive_sage import naming
-
-    exclude("--number", number, "--id", by_id)
-    names = naming.read(words, as_number=number, as_id=by_id)
+    exclude("--tax-rate", more["tax_rate"] is not None, "--no-tax", without.no_tax)
+    names = naming.read(words)
     if words and not names:
         raise UsageProblem("no document is named", hint="give a number, an id or an address")
-    return tuple(name.typed for name in names)
-
-
-def _handed_pdf(path: Path | None, *, no_pdf: bool) -> bytes | None:
-    """The content of `--pdf-file`, read before anything is sent."""
-    from productive_sage.copying.after import read_pdf
-
-    if path is None:
-        return None
-    exclude("--pdf-file", True, "--no-pdf", no_pdf)
-    return read_pdf(path)
+    return Order(
+        keys=tuple(name.typed for name in names),
+        kind=kind,
+        by_number=naming.number,
+        by_id=naming.by_id,
+        no_tax=without.no_tax,
+        again=again.word(),
+        overwrite=again.overwrite,
+        with_pdf=not without.no_pdf,
+        pdf=without.handed_pdf(),
+        **more,
+    )
 
 
 def _copy(order: "Order", batch: _Batch, *, dry_run: bool, as_json: bool) -> None:
     """Copy documents of either kind, show what became of each, and end with the exit code."""
     from productive_sage import copying
-    from productive_sage.terminal import render, reports
+    from productive_sage.terminal import copies, render, reports
 
     outcomes: list[Outcome] = []
-    failure: PsageError | None = None
     selection = batch.selection() if batch.all_uncopied else None
     if batch.retry_failed:
         keys = reports.failed_in(batch.retry_failed)
@@ -314,65 +291,32 @@ def _copy(order: "Order", batch: _Batch, *, dry_run: bool, as_json: bool) -> Non
     if batch.report:
         reports.check(batch.report)
     agree = _agreement(order, batch, outcomes, dry_run=dry_run)
-    with current.desk(partial(_check, order), dry_run=dry_run) as desk:
-        try:
-            if selection:
-                order, unread = _selected(order, selection, desk, batch.limit)
-                outcomes += unread
-            if order.keys:
-                made = copying.copy(order, desk, agree)
-                render.collect(made, outcomes, total=len(order.keys))
-        except KeyboardInterrupt:
-            failure = Interrupted()
-        except PsageError as error:
-            failure = error
+    stopped = Stopped()
+    with current.desk(order.check, dry_run=dry_run) as desk, stopped:
+        if selection:
+            order, unread = _selected(order, selection, desk, batch.limit)
+            outcomes += unread
+        if order.keys:
+            made = copying.copy(order, desk, agree)
+            render.collect(made, outcomes, total=len(order.keys))
     outcomes = copying.last_words(outcomes)
-    code = failure.exit_code if failure else copying.verdict(outcomes)
     if batch.report:
         reports.write(batch.report, outcomes)
-    _say(order, outcomes, failure, code, dry_run=dry_run, as_json=as_json)
-    raise typer.Exit(code)
 
-
-def _say(
-    order: "Order",
-    outcomes: "Sequence[Outcome]",
-    failure: PsageError | None,
-    code: int,
-    *,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    from productive_sage.terminal import copies, render
-
-    with output():
-        if as_json:
-            content = copies.as_json(outcomes)
-            if failure:
-                content["error"] = failure.as_json()
-            render.document(
-                order.kind.command, current.profile, exit_code=code, dry_run=dry_run, **content
-            )
-            return
+    def show() -> None:
         quiet, verbose = current.quiet, current.verbose
         copies.show(outcomes, dry_run=dry_run, quiet=quiet, verbose=verbose)
-        if not (outcomes or failure or quiet):
+        if not (outcomes or stopped.error or quiet):
             render.line(f"no {order.kind.name} of these is left to copy")
-        if failure:
-            render.error(failure)
 
-
-def _check(order: "Order", settings: "Settings") -> None:
-    """Raises what the settings alone say against an order."""
-    from productive_sage.errors import NoDefaultLedger
-
-    if not settings.default_ledger_account:
-        raise NoDefaultLedger
-    if order.pdf and settings.pdf == "sage":
-        raise UsageProblem(
-            "`--pdf-file` is for PDFs made in Productive, but by the settings Sage makes them",
-            hint="leave it out, or run `psage configure --pdf productive`",
-        )
+    end(
+        show,
+        lambda: copies.as_json(outcomes),
+        as_json=as_json,
+        error=stopped.error,
+        code=None if stopped.error else copying.verdict(outcomes),
+        dry_run=dry_run,
+    )
 
 
 def _agreement(

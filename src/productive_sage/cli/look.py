@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from productive_sage.cli.common import (
-    Id,
     Json,
-    Number,
+    Naming,
     a_day,
     a_period,
+    end,
     exclude,
     offered,
     output,
     stdout_aside,
+    with_groups,
 )
-from productive_sage.cli.session import current, open_pool, warn
+from productive_sage.cli.session import current, warn
 from productive_sage.errors import NotFound, PsageError, UsageProblem
 from productive_sage.terminal import progress
 
@@ -58,7 +59,7 @@ def show_register(
     """
     from productive_sage import register
     from productive_sage import status as statuses
-    from productive_sage.terminal import render, tables
+    from productive_sage.terminal import tables
 
     states = {"not copied": not_copied, "copied": copied, "waiting": waiting}
     if sum(states.values()) > 1:
@@ -80,20 +81,21 @@ def show_register(
             if one.productive_id
         }
         found = register.look(desk, selection, waiting=waits, check=check)
-    with output():
-        if as_json or form == "json":
-            content = register.as_json(found)
-            render.document("list", current.profile, exit_code=0, **content)
-        elif form == "csv":
+
+    def show() -> None:
+        if form == "csv":
             more = register.IN_SAGE if check else []
             tables.sheet([*register.SHEET, *more], register.sheet(found))
         else:
             tables.register(found)
-    if not (as_json or form == "json"):
-        for error in found.unreadable.values():
-            warn(f"not listed: {error.message}; {error.hint}")
+
+    as_json = as_json or form == "json"
+    end(show, lambda: register.as_json(found), as_json=as_json)
+    for error in () if as_json else found.unreadable.values():
+        warn(f"not listed: {error.message}; {error.hint}")
 
 
+@with_groups
 def open_document(
     document: Annotated[
         str,
@@ -103,8 +105,8 @@ def open_document(
             autocompletion=offered(""),
         ),
     ],
-    number: Number = False,
-    by_id: Id = False,
+    *,
+    naming: Naming,
     productive: Annotated[
         bool, typer.Option("--productive", help="The document in Productive, not its copy.")
     ] = False,
@@ -116,20 +118,15 @@ def open_document(
     """
     import webbrowser
 
-    from productive_sage import naming, register
+    from productive_sage import register
     from productive_sage.terminal import render
 
-    exclude("--number", number, "--id", by_id)
-    names = naming.read([document], as_number=number, as_id=by_id)
+    names = naming.read([document])
     if len(names) != 1:
         raise UsageProblem("one document can be opened at a time", hint="name one")
     with current.desk(lambda _settings: None, dry_run=True) as desk:
         address = register.address(desk, names[0], in_productive=productive)
-    with output():
-        if as_json:
-            render.document("open", current.profile, exit_code=0, address=address)
-        else:
-            render.line(address)
+    end(lambda: render.line(address), lambda: {"address": address}, as_json=as_json)
     if not as_json and sys.stdout.isatty():
         with stdout_aside():
             webbrowser.open(address)
@@ -154,7 +151,7 @@ def customers(
     Example: psage customers link "Northwind Traders Ltd" NORTH001
     """
     from productive_sage import billing
-    from productive_sage.terminal import render, tables
+    from productive_sage.terminal import tables
 
     wanted = {"link": 2, "forget": 1}.get(action or "", 0)
     if len([one for one in (company, contact) if one]) != wanted:
@@ -171,12 +168,11 @@ def customers(
             found = billing.forget(desk, company or "")
         else:
             found = billing.look(desk)
-    with output():
-        if as_json:
-            rows = [one.as_json() for one in found]
-            render.document("customers", current.profile, exit_code=0, customers=rows)
-        else:
-            tables.customers(found)
+    end(
+        lambda: tables.customers(found),
+        lambda: {"customers": [one.as_json() for one in found]},
+        as_json=as_json,
+    )
 
 
 def show_history(
@@ -259,29 +255,24 @@ _SHOWN = 200
 def _print_verified(records: int, last: str, form: str) -> None:
     from productive_sage.terminal import render
 
-    with output():
-        if form == "json":
-            profile = current.profile
-            render.document("history", profile, exit_code=0, records=records, last_hash=last)
-        elif not current.quiet:
-            end = f"; the hash of the last is {last}" if last else ""
-            render.line(f"{records} records, each as it was written{end}")
+    def show() -> None:
+        if not current.quiet:
+            more = f"; the hash of the last is {last}" if last else ""
+            render.line(f"{records} records, each as it was written{more}")
+
+    end(show, lambda: {"records": records, "last_hash": last}, as_json=form == "json")
 
 
 def _print_history(events: "Sequence[Event]", under_way: "Event | None", form: str) -> None:
     from productive_sage import history
-    from productive_sage.terminal import happened, render, tables
+    from productive_sage.terminal import happened, tables
 
-    with output():
-        if form == "json":
-            render.document(
-                "history",
-                current.profile,
-                exit_code=0,
-                events=tables.history_as_json(events),
-                under_way=tables.history_as_json([under_way])[0] if under_way else None,
-            )
-        elif form == "csv":
+    def content() -> dict[str, Any]:
+        (waits,) = tables.history_as_json([under_way]) if under_way else [None]
+        return {"events": tables.history_as_json(events), "under_way": waits}
+
+    def show() -> None:
+        if form == "csv":
             tables.sheet(history.SHEET, history.sheet(events))
         elif events:
             if current.verbose:
@@ -290,6 +281,8 @@ def _print_history(events: "Sequence[Event]", under_way: "Event | None", form: s
                 happened.show(events[-_SHOWN:], now=datetime.now(UTC))
         elif not current.quiet:
             print("nothing is recorded", file=sys.stderr)
+
+    end(show, content, as_json=form == "json")
     if form == "table" and len(events) > _SHOWN:
         warn(
             f"these are the newest {_SHOWN} records; `--since` and `--document` choose others, "
@@ -321,7 +314,7 @@ def status(
     """
     from productive_sage import config
     from productive_sage import status as statuses
-    from productive_sage.terminal import render, tables
+    from productive_sage.terminal import tables
 
     exclude("--seen", bool(seen), "--all-profiles", all_profiles)
     profiles = (config.profiles(current.folder) if all_profiles else []) or [current.profile]
@@ -334,23 +327,26 @@ def status(
         items = [one.strip().lower() for one in seen]
         statuses.tick_off(found[0], items, make=current.home)
     errors = [error for one in found for error in one.errors]
-    code = statuses.exit_code(errors)
-    with output():
-        if not as_json:
-            tables.status(found, now=now, quiet=current.quiet)
-        else:
-            content = statuses.as_json(found[0])
-            if all_profiles:
-                rows = [{"profile": one.home.profile, **statuses.as_json(one)} for one in found]
-                worst = statuses.worst(errors)
-                content = {"profiles": rows} | ({"error": worst.as_json()} if worst else {})
-            render.document("status", current.profile, exit_code=code, **content)
-    raise typer.Exit(code)
+
+    def content() -> dict[str, Any]:
+        if not all_profiles:
+            return statuses.as_json(found[0])
+        rows = [{"profile": one.home.profile, **statuses.as_json(one)} for one in found]
+        worst = statuses.worst(errors)
+        return {"profiles": rows} | ({"error": worst.as_json()} if worst else {})
+
+    end(
+        lambda: tables.status(found, now=now, quiet=current.quiet),
+        content,
+        as_json=as_json,
+        code=statuses.exit_code(errors),
+    )
 
 
 def _answers(profile: str) -> "dict[str, PsageError | None]":
     """What both services say to a profile's sign-ins; nothing where its settings are wrong."""
     from productive_sage import config
+    from productive_sage.http import connect_pool
     from productive_sage.setup import doctor
 
     home = current.home_as_it_is(profile)
@@ -358,7 +354,7 @@ def _answers(profile: str) -> "dict[str, PsageError | None]":
         settings, _ = config.load(home.config, os.environ)
     except PsageError:
         return {}  # which is said with the rest
-    with open_pool() as pool:
+    with connect_pool() as pool:
         return doctor.ask(home, current.vault(profile), pool, settings)
 
 
@@ -374,6 +370,7 @@ def doctor(
 
     Example: psage doctor --cron
     """
+    from productive_sage.http import connect_pool
     from productive_sage.setup import doctor as doctors
     from productive_sage.terminal import render, tables
 
@@ -383,7 +380,7 @@ def doctor(
     with ExitStack() as stack:
         pool: Pool | PsageError
         try:
-            pool = stack.enter_context(open_pool())
+            pool = stack.enter_context(connect_pool())
         except PsageError as error:  # which is told among the rest
             pool = error
         for check in doctors.examine(home, current.vault(), pool, os.environ, with_cron=cron):
@@ -392,19 +389,16 @@ def doctor(
                 with output():
                     tables.check(check)
                 progress.say("Trying everything psage stands on ...")
-    if not as_json:
-        found = doctors.findings(checks)
-        with output():
-            for check in () if current.verbose else found:
-                tables.check(check)
-            if not current.quiet:
-                render.line(doctors.summary(checks))
     worst = doctors.worst(checks)
-    code = worst.exit_code if worst else 0
-    if as_json:
-        content: dict[str, Any] = {"checks": [check.as_json() for check in checks]}
-        if worst and worst.error:
-            content["error"] = worst.error.as_json()
-        with output():
-            render.document("doctor", current.profile, exit_code=code, **content)
-    raise typer.Exit(code)
+
+    def show() -> None:
+        for check in () if current.verbose else doctors.findings(checks):
+            tables.check(check)
+        if not current.quiet:
+            render.line(doctors.summary(checks))
+
+    def content() -> dict[str, Any]:
+        error = {"error": worst.error.as_json()} if worst and worst.error else {}
+        return {"checks": [check.as_json() for check in checks], **error}
+
+    end(show, content, as_json=as_json, code=worst.exit_code if worst else 0)

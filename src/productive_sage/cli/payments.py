@@ -1,18 +1,26 @@
 """`sync-payments`."""
 
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from productive_sage.cli.common import DryRun, Id, Json, Number, a_day, exclude, offered, output
+from productive_sage.cli.common import (
+    DryRun,
+    Json,
+    Naming,
+    Stopped,
+    a_day,
+    end,
+    exclude,
+    offered,
+    with_groups,
+)
 from productive_sage.cli.session import current
-from productive_sage.errors import Interrupted, PsageError, UsageProblem
-
-if TYPE_CHECKING:
-    from productive_sage.settings import Settings
+from productive_sage.errors import UsageProblem
 
 
+@with_groups
 def sync_payments(
     documents: Annotated[
         list[str] | None,
@@ -34,8 +42,8 @@ def sync_payments(
             autocompletion=offered("invoice"),
         ),
     ] = None,
-    number: Number = False,
-    by_id: Id = False,
+    *,
+    naming: Naming,
     max_deletes: Annotated[
         int,
         typer.Option(metavar="COUNT", help="Stop before removing more payments than this.", min=0),
@@ -47,15 +55,13 @@ def sync_payments(
 
     Example: psage --quiet sync-payments
     """
-    from productive_sage import naming, payments
-    from productive_sage.errors import PaymentSyncOff
+    from productive_sage import payments
     from productive_sage.payments.records import Report
-    from productive_sage.terminal import render, synced
+    from productive_sage.terminal import synced
 
     exclude("--since", since is not None, "--full", full)
     words = [*(documents or ()), *(invoice or ())]
     exclude("naming invoices", bool(words), "--since or --full", since is not None or full)
-    exclude("--number", number, "--id", by_id)
     first = a_day("--since", since)
     if first and first > date.today():  # noqa: DTZ011 -- the person's own calendar
         raise UsageProblem(
@@ -65,34 +71,18 @@ def sync_payments(
     order = payments.Order(
         since=first,
         full=full,
-        invoices=tuple(naming.read(words, as_number=number, as_id=by_id)),
+        invoices=tuple(naming.read(words)),
         max_deletes=max_deletes,
     )
     report = Report(until=datetime.now(UTC))
-    failure: PsageError | None = None
-
-    def check(settings: "Settings") -> None:
-        if not settings.sync_payments:
-            raise PaymentSyncOff
-
-    with current.desk(check, dry_run=dry_run) as desk:
-        try:
-            payments.sync(order, desk, report)
-        except KeyboardInterrupt:
-            failure = Interrupted()
-        except PsageError as error:
-            failure = error
-    code = failure.exit_code if failure else report.verdict()
-    with output():
-        if as_json:
-            content = synced.as_json(report)
-            if failure:
-                content["error"] = failure.as_json()
-            render.document(
-                "sync-payments", current.profile, exit_code=code, dry_run=dry_run, **content
-            )
-        else:
-            synced.show(report, dry_run=dry_run, quiet=current.quiet)
-            if failure:
-                render.error(failure)
-    raise typer.Exit(code)
+    stopped = Stopped()
+    with current.desk(payments.check, dry_run=dry_run) as desk, stopped:
+        payments.sync(order, desk, report)
+    end(
+        lambda: synced.show(report, dry_run=dry_run, quiet=current.quiet),
+        lambda: synced.as_json(report),
+        as_json=as_json,
+        error=stopped.error,
+        code=None if stopped.error else report.verdict(),
+        dry_run=dry_run,
+    )

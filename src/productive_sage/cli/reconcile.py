@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from productive_sage import __version__
-from productive_sage.cli.common import Json, a_period, exclude, output
+from productive_sage.cli.common import Json, a_period, end, exclude
 from productive_sage.cli.session import current
 from productive_sage.errors import UsageProblem
 
@@ -36,7 +36,7 @@ def reconcile(
     Example: psage reconcile --month 2026-03
     """
     from productive_sage import reconcile as reconciling
-    from productive_sage.terminal import reconciled, render, tables
+    from productive_sage.terminal import reconciled, tables
 
     exclude("--json", as_json, f"--format {form}", form not in ("table", "json"))
     first, last = a_period(month, since, until)
@@ -50,12 +50,9 @@ def reconcile(
     with current.desk(lambda _settings: None, dry_run=not adopt, read_only=True) as desk:
         found = reconciling.reconcile(desk, time, adopt=adopt)
         made = _made(desk) if form == "html" else None
-    code = found.error.exit_code if found.error else 0
-    with output():
-        if as_json or form == "json":
-            content = reconciled.as_json(found)
-            render.document("reconcile", current.profile, exit_code=code, **content)
-        elif form == "csv":
+
+    def show() -> None:
+        if form == "csv":
             tables.sheet(reconciled.SHEET, reconciled.sheet(found))
         elif made:
             from productive_sage.terminal import page
@@ -63,7 +60,13 @@ def reconcile(
             print(page.html(found, made))
         else:
             reconciled.show(found, quiet=current.quiet)
-    raise typer.Exit(code)
+
+    end(
+        show,
+        lambda: reconciled.as_json(found),
+        as_json=as_json or form == "json",
+        code=found.error.exit_code if found.error else 0,
+    )
 
 
 def _made(desk: "Desk") -> "Made":

@@ -1,11 +1,11 @@
 """`backup` and `restore`: psage's own records, kept and put back."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from productive_sage.cli.common import Json, of_profile, output
+from productive_sage.cli.common import Json, end, of_profile
 from productive_sage.cli.session import current
 from productive_sage.terminal import asking
 
@@ -34,12 +34,16 @@ def backup(
         asking.confirm(f"Replace `{file}`?", yes=yes, can_ask=current.can_ask)
     made = backups.make(home, file)
     size = file.stat().st_size
-    with output():
-        if as_json:
-            content: dict[str, Any] = {"file": str(file), "bytes": size, "backup": made.facts}
-            render.document("backup", current.profile, exit_code=0, **content)
-        elif not current.quiet:
+
+    def show() -> None:
+        if not current.quiet:
             render.line(f"Wrote {file}: {made.in_words}{of_profile()}; no sign-ins")
+
+    end(
+        show,
+        lambda: {"file": str(file), "bytes": size, "backup": made.facts},
+        as_json=as_json,
+    )
 
 
 def restore(
@@ -70,21 +74,24 @@ def restore(
         )
     with current.run_lock(home):
         done = backups.restore(home, made, file)
-    with output():
-        if as_json:
-            content: dict[str, Any] = {
-                "file": str(file),
-                "backup": made.facts,
-                "restored": [str(path) for path in done.written],
-                "kept": [str(path) for path in done.kept],
-            }
-            render.document("restore", current.profile, exit_code=0, **content)
-            return
+
+    def show() -> None:
         if not current.quiet:
             when = f"{made.made_at.astimezone():%Y-%m-%d %H:%M}"
             render.line(f"Put back from {when}: {made.in_words}{of_profile()}")
             for path in done.kept:
                 render.line(f"Kept what was there before: {path}")
+
+    end(
+        show,
+        lambda: {
+            "file": str(file),
+            "backup": made.facts,
+            "restored": [str(path) for path in done.written],
+            "kept": [str(path) for path in done.kept],
+        },
+        as_json=as_json,
+    )
     if not as_json and not current.quiet:
         asking.say(
             render.named(

@@ -21,7 +21,6 @@ from productive_sage.terminal import asking, progress
 if TYPE_CHECKING:
     from productive_sage.config import Home
     from productive_sage.desk import Ask, Desk
-    from productive_sage.http import Pool
     from productive_sage.settings import Settings
     from productive_sage.signin.oauth import SageTokens
     from productive_sage.signin.vault import ProductiveSignIn, Vault
@@ -181,6 +180,7 @@ class Session:
         def opener() -> "Desk":
             from productive_sage import history
             from productive_sage.desk import Desk
+            from productive_sage.http import connect_pool
             from productive_sage.productive.calls import Token
             from productive_sage.productive.client import ProductiveClient
             from productive_sage.sage.calls import sage_http
@@ -195,7 +195,7 @@ class Session:
             on_write = history.recorder(store, warn)
             vault = self.vault()
             sign_in = vault.productive()
-            pool = stack.enter_context(open_pool())
+            pool = stack.enter_context(connect_pool())
             tokens = SageTokens(vault, sage_http(pool, settings.endpoints.sage_token))
             stack.callback(_warn_of_the_end, tokens)
             stack.callback(_remember, store, sign_in, tokens)
@@ -225,13 +225,6 @@ class Session:
 
 current = Session()
 """The one under way; Typer has no other place for the root options."""
-
-
-def open_pool() -> "Pool":
-    """The connections of one run; httpx is loaded here, not before."""
-    from productive_sage.http import connect_pool
-
-    return connect_pool()
 
 
 def warn(message: str) -> None:

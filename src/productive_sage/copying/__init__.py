@@ -28,7 +28,6 @@ from productive_sage.copying.send import shown
 from productive_sage.copying.update import Updates
 from productive_sage.desk import Desk
 from productive_sage.errors import (
-    NoDefaultLedger,
     OutcomeUnknown,
     PsageError,
     Refused,
@@ -56,8 +55,8 @@ def copy(order: Order, desk: Desk, agree: Agree | None = None) -> Iterator[Outco
     First come the outcomes of what an earlier run left open, and last a second one, its last word,
     for each copy that turns out to be in Sage twice (see `last_words`). A dry run only plans. With
     `agree` all documents are planned, and agreed to, before the first is sent.
-    Raises what no document can get past: NoDefaultLedger, `different_business`, a missing
-    sign-in, a dead network.
+    The settings are checked by then (`Order.check`). Raises what no document can get past:
+    `different_business`, a missing sign-in, a dead network.
     """
     began, made, is_stopped = time.monotonic(), list[Outcome](), False
     for outcome in _copy(order, desk, agree):
@@ -81,8 +80,6 @@ def last_words(outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 
 def _copy(order: Order, desk: Desk, agree: Agree | None) -> Iterator[Outcome]:
-    if not desk.settings.default_ledger_account:
-        raise NoDefaultLedger
     if order.pdf and len(order.documents()) > 1:
         raise UsageProblem(
             "`--pdf-file` is the PDF of one document",

@@ -9,9 +9,10 @@ from productive_sage import money, naming
 from productive_sage.basics import INVOICE, Kind
 from productive_sage.copying.records import Outcome
 from productive_sage.desk import Desk
-from productive_sage.errors import NotFound, PsageError, Refused
+from productive_sage.errors import NoDefaultLedger, NotFound, PsageError, Refused, UsageProblem
 from productive_sage.naming import Name
 from productive_sage.productive.records import Invoice
+from productive_sage.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,16 @@ class Order:
     with_pdf: bool = True
     pdf: bytes | None = None
     """A person's file, in place of Productive's PDF."""
+
+    def check(self, settings: Settings) -> None:
+        """Raises what the settings alone say against it."""
+        if not settings.default_ledger_account:
+            raise NoDefaultLedger
+        if self.pdf and settings.pdf == "sage":
+            raise UsageProblem(
+                "`--pdf-file` is for PDFs made in Productive, but by the settings Sage makes them",
+                hint="leave it out, or run `psage configure --pdf productive`",
+            )
 
     def names(self, productive_id: str, number: str) -> bool:
         """Whether a document is asked for."""

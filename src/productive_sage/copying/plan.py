@@ -154,7 +154,8 @@ class Planner:
         draft = self.addressed(draft, invoice, customer)
         self.check_number(draft, None)
         checks.check(desk, invoice, draft, is_new_customer=is_new)
-        said = said_by(draft, invoice, "", country)
+        company, charged = invoice.company.id, invoice.tax
+        said = versions.said_by(draft, "", company=company, country=country, charged=charged)
         return Plan(invoice, draft, customer, copy, said, credited, unseen=unseen)
 
     def _billing(self, invoice: Invoice) -> tuple[Contact | NewCustomer, Tax]:
@@ -301,9 +302,3 @@ class Planner:
         for other in self._desk.store.copies.numbered(draft.kind, draft.number, business_id):
             if own is None or other.id != own.id:
                 raise send.number_taken(draft.number, other)
-
-
-def said_by(draft: Draft, invoice: Invoice, contact_id: str, country: str) -> Version:
-    """What Productive says now (see `versions.said_by`)."""
-    company, charged = invoice.company.id, invoice.tax
-    return versions.said_by(draft, contact_id, company=company, country=country, charged=charged)

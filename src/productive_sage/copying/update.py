@@ -7,14 +7,14 @@ from dataclasses import replace
 from functools import partial
 
 from productive_sage.basics import Contact
-from productive_sage.copying import changes, checks, drafts, merge
+from productive_sage.copying import changes, checks, drafts, merge, versions
 from productive_sage.copying.adopt import Copies
 from productive_sage.copying.contacts import NewCustomer
 from productive_sage.copying.crediting import Credited
 from productive_sage.copying.customers import Customers
 from productive_sage.copying.merge import Merged
 from productive_sage.copying.order import Order
-from productive_sage.copying.plan import Plan, Planner, said_by
+from productive_sage.copying.plan import Plan, Planner
 from productive_sage.copying.rates import Rates
 from productive_sage.copying.records import Draft, FieldChange, Outcome
 from productive_sage.copying.versions import Version, Written
@@ -64,7 +64,13 @@ class Updates:
         billed = customer.id if isinstance(customer, Contact) else ""
         if not is_asked and written and "customer" in written.said.document:
             billed = written.said.document["customer"]  # Productive says what it said before
-        said = said_by(draft, invoice, billed, self._planner.country(invoice, customer))
+        said = versions.said_by(
+            draft,
+            billed,
+            company=invoice.company.id,
+            country=self._planner.country(invoice, customer),
+            charged=invoice.tax,
+        )
         merged = merge.merge(
             draft,
             said,

@@ -26,22 +26,28 @@ from productive_sage.payments.plan import Plan, Proofs, decide, undecided
 from productive_sage.payments.records import Report
 from productive_sage.payments.report import Verdicts, nothing_copied
 from productive_sage.productive.records import Balance
+from productive_sage.settings import Settings
 
-__all__ = ["BEGIN", "FULL", "OVERLAP", "UNTIL", "Order", "sync"]
+__all__ = ["BEGIN", "FULL", "OVERLAP", "UNTIL", "Order", "check", "sync"]
 
 _FULL_EVERY = timedelta(days=7)
 UNTIL, FULL, BEGIN = "payments until", "payments full", "payments from"
 """The cursors: until when was read, when all was compared, and from which day on."""
 
 
+def check(settings: Settings) -> None:
+    """Raises PaymentSyncOff unless payments may be synchronised."""
+    if not settings.sync_payments:
+        raise PaymentSyncOff
+
+
 def sync(order: Order, desk: Desk, report: Report) -> None:
     """Bring Productive's payments in line with Sage; `report.until` is when the run began.
 
-    Raises PaymentSyncOff, `too_many_deletes` before anything is written, and whatever stops every
-    invoice: no sign-in, no network, another business. The cursors are not moved then.
+    The settings are checked by then. Raises `too_many_deletes` before anything is written, and
+    whatever stops every invoice: no sign-in, no network, another business. The cursors are not
+    moved then.
     """
-    if not desk.settings.sync_payments:
-        raise PaymentSyncOff
     desk.check_business()
     if not desk.dry_run:
         second_copies.look_again(desk)
