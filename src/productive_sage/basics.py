@@ -69,6 +69,7 @@ class Contact:
     tax_number: str = ""
     made_at: str = ""
     """When Sage made it, as Sage writes that; empty where its answer does not say."""
+    is_active: bool = True
     has_address: bool | None = None
     """Whether Sage has an address to put on its invoices; None where the answer does not say."""
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from productive_sage import countries, names
 from productive_sage.basics import Contact
-from productive_sage.errors import ItemInvalid, Refused
+from productive_sage.errors import ItemInvalid, Refused, RefusedBySage
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.client import SageClient
@@ -120,6 +120,18 @@ class Desk:
     def keep_contact(self, contact: Contact) -> None:
         """Keep what Sage says of a contact, so that its next invoices need not ask again."""
         self.store.facts.keep(f"contact {self.sage.business_id} {contact.id}", asdict(contact))
+
+    def currencies(self, *, anew: bool = False) -> set[str]:
+        """The currencies Sage knows, read today or `anew`; none where it does not say."""
+        key = f"currencies {self.sage.business_id}"
+        known = None if anew else self.store.facts.today(key)
+        if known is None:
+            try:
+                known = sorted(self.sage.currencies())
+            except RefusedBySage:
+                known = []
+            self.store.facts.keep(key, known)
+        return set(known)
 
     def doubt_facts(self) -> None:
         """Read everything anew the next time: Sage contradicts what was kept for the day."""

@@ -41,7 +41,13 @@ class AddressBook:
             if contact.has_address is None:
                 elsewhere = desk.country_code(invoice.bill_to.country)
                 earlier = desk.contact(contact.id)
-                is_plain = earlier and earlier.country and elsewhere in ("", earlier.country)
+                is_plain = (
+                    earlier
+                    and earlier.country
+                    and elsewhere in ("", earlier.country)
+                    and earlier.is_active
+                    and earlier.currency in ("", invoice.currency)
+                )
                 known = earlier if earlier and is_plain else self.read(contact.id) or contact
             elif contact != desk.contact(contact.id):
                 desk.keep_contact(contact)

@@ -104,31 +104,45 @@ def check_merged(
 
 
 def check_changeable(
-    invoice: Invoice, link: Link, present: SageDocument, credited: Credited | None
+    desk: Desk, invoice: Invoice, link: Link, present: SageDocument, credited: Credited | None
 ) -> None:
     """Raises `copy_locked`, or `customer_differs` for a credit note that keeps its customer."""
     if credited:
         crediting.check_contact(invoice, credited, present)
-    if reason := allocations.locked_because(link, present):
+    first = "remove the receipt or allocation in Sage"
+    reason = allocations.locked_because(link, present)
+    # What psage has allocated would be taken back first: that is worth a look of now.
+    if not reason and _is_closed(desk, present, anew=bool(allocations.of(link, present))):
+        first = "open the period in Sage's settings"
+        reason = f"it is dated {present.invoiced_on}, in a closed period"
+    if reason:
         ways = "credit the invoice in Productive and invoice the difference"
         if invoice.kind is CREDIT_NOTE:
             ways = "enter the difference in Sage by hand"
         raise Refused(
             f"the copy {present.number} of {invoice.label} cannot be changed in Sage: {reason}",
             code="copy_locked",
-            hint="either remove the receipt or allocation in Sage and run this again, or " + ways,
+            hint=f"either {first} and run this again, or {ways}",
             details={"sage_id": present.id, "status": present.status, "reason": reason},
         )
+
+
+def _is_closed(desk: Desk, present: SageDocument, *, anew: bool) -> bool:
+    """Whether the copy's period is closed, which Sage does not say of what psage has allocated."""
+    day = present.invoiced_on.isoformat() if present.invoiced_on else "9"
+    if not anew and day >= desk.books().locked_until:
+        return False
+    return day < desk.books(anew=True).locked_until
 
 
 def percent(desk: Desk, invoice: Invoice, present: SageDocument, rate_id: str) -> Decimal:
     """The percentage of a rate that a line of the copy has in Sage; none for none."""
     if not rate_id:
         return money.ZERO
-    for rate in desk.tax_rates():
-        if rate.id == rate_id:
-            day = drafts.date_of(invoice)
-            return percent_on(rate, day, even_hidden=True)
+    for anew in (False, True):
+        for rate in desk.tax_rates(anew=anew):
+            if rate.id == rate_id:
+                return percent_on(rate, drafts.date_of(invoice), even_hidden=True)
     raise TaxRateInvalid(
         f"a line of {present.number}, the copy of {invoice.label}, has a tax rate Sage no "
         f"longer lists: `{rate_id}`",

@@ -128,6 +128,7 @@ class Planner:
         self._customers = customers
         self._rates = rates
         self._copies = copies
+        self.numbers = checks.Numbers(desk, is_alone=order.is_alone)
         # Of a dry run: by the copy's id, and by company and currency.
         self._would_credit: dict[str, Invoice] = {}
         self._would_make: dict[tuple[str, str], Invoice] = {}
@@ -152,8 +153,10 @@ class Planner:
             draft = self.draft(invoice, tax, copy, number=number)
         country, is_new = self.country(invoice, customer), isinstance(customer, NewCustomer)
         draft = self.addressed(draft, invoice, customer)
-        self.check_number(draft, None)
-        checks.check(desk, invoice, draft, is_new_customer=is_new)
+        self.numbers.check(invoice, draft, None, is_new_customer=is_new)
+        doubts = checks.check(desk, invoice, draft, customer)
+        draft = replace(draft, notices=(*draft.notices, *doubts))
+        self.numbers.give(invoice, draft)
         company, charged = invoice.company.id, invoice.tax
         said = versions.said_by(draft, "", company=company, country=country, charged=charged)
         return Plan(invoice, draft, customer, copy, said, credited, unseen=unseen)
@@ -293,12 +296,3 @@ class Planner:
         if order.no_tax or order.tax_rate is not None:
             crediting.check_tax(note, credited, draft, self._rates.tax(note, "", kept=None))
         return replace(draft, is_tax_sent=sends_taxes(self._desk.books().country))
-
-    def check_number(self, draft: Draft, own: Link | None) -> None:
-        """A number psage gave to another copy cannot be used again, not even after a void."""
-        if draft.number is None:
-            return
-        business_id = self._desk.sage.business_id
-        for other in self._desk.store.copies.numbered(draft.kind, draft.number, business_id):
-            if own is None or other.id != own.id:
-                raise send.number_taken(draft.number, other)

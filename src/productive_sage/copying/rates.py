@@ -2,6 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
+from functools import partial
 
 from productive_sage import tax
 from productive_sage.basics import Notice
@@ -26,6 +27,7 @@ class Rates:
         self._count = count
         self._answers: dict[str, TaxRate | None] = {}
         self._is_read_anew = False
+        self._has_rates_anew = False
 
     def tax(
         self,
@@ -43,6 +45,32 @@ class Rates:
         one that was named is Sage's to judge, but for a customer that would have to be made first:
         raises TaxRateInvalid there. A person who is asked and `can_go_back` may raise GoBack.
         """
+        asked = partial(
+            self._tax,
+            invoice,
+            country,
+            kept=kept,
+            is_new_customer=is_new_customer,
+            can_go_back=can_go_back,
+        )
+        try:
+            return asked()
+        except TaxRateInvalid:
+            if self._has_rates_anew:
+                raise
+            self._has_rates_anew = True
+            self._desk.tax_rates(anew=True)
+            return asked()
+
+    def _tax(
+        self,
+        invoice: Invoice,
+        country: str,
+        *,
+        kept: str | None,
+        is_new_customer: bool,
+        can_go_back: bool,
+    ) -> Tax:
         named = self._wanted or kept or self._desk.settings.default_tax_rate
         sale = Sale(self._desk.books().country, country, is_registered=self._is_registered(named))
         day = drafts.date_of(invoice)
@@ -63,6 +91,8 @@ class Rates:
         is_abroad = sale.is_zero_rated and not percent
         kind = self._desk.settings.goods_or_services if is_abroad and sale.wants_type else None
         notices = [_sold_abroad(sale, rate, kind)] if is_abroad else []
+        if percent and sale.is_abroad and kept is None and self._wanted is not None:
+            notices.append(_home_rate(invoice, sale, rate))
         is_usual = kept is None and not is_asked
         if is_usual and not sale.is_registered and (usual := self._taxing(day)):
             notices.append(_left_out(usual))
@@ -209,6 +239,15 @@ def _sold_abroad(sale: Sale, rate: TaxRate, kind: str | None) -> Notice:
     return Notice(
         "sold_abroad",
         f"the customer is outside {sale.home}: the lines go with {rate.name}{said}",
+    )
+
+
+def _home_rate(invoice: Invoice, sale: Sale, rate: TaxRate) -> Notice:
+    doubt = ", which Sage may refuse" if sale.is_zero_rated else ""
+    return Notice(
+        "home_rate_abroad",
+        f"`{invoice.company.name}` is abroad ({sale.country}), and the copy carries "
+        f"`{rate.name}`, a rate for customers in {sale.home}{doubt}",
     )
 
 

@@ -6,7 +6,7 @@ Gives a plan where there is something to send, and the outcome itself where ther
 from dataclasses import replace
 from functools import partial
 
-from productive_sage.basics import Contact
+from productive_sage.basics import Contact, Notice
 from productive_sage.copying import changes, checks, drafts, merge, versions
 from productive_sage.copying.adopt import Copies
 from productive_sage.copying.contacts import NewCustomer
@@ -91,9 +91,11 @@ class Updates:
         differ = tuple(changes.named(self._desk, present, customer, one) for one in merged.changes)
         if differ:
             differ += changes.replaced_reference(present, draft)
-            self._check(
-                invoice, link, present, draft, differ, None if merged.takes_customer else credited
+            billed_now = customer if merged.takes_customer else None
+            doubts = self._check(
+                invoice, link, present, draft, differ, customer=billed_now, credited=credited
             )
+            draft = replace(draft, notices=(*draft.notices, *doubts))
         if not merged.takes_customer:
             customer = Contact(present.contact_id, present.contact_name, currency=present.currency)
         return Plan(
@@ -116,14 +118,26 @@ class Updates:
         present: SageDocument,
         draft: Draft,
         differ: tuple[FieldChange, ...],
+        *,
+        customer: Contact | NewCustomer | None,
         credited: Credited | None,
-    ) -> None:
-        """Raises a Refused where Sage would not take the update."""
-        changes.check_changeable(invoice, link, present, credited)
-        self._planner.check_number(draft, link)
+    ) -> tuple[Notice, ...]:
+        """What is in doubt; `customer` where that is who is billed from now on.
+
+        Raises a Refused where Sage would not take the update.
+        """
+        desk = self._desk
+        changes.check_changeable(desk, invoice, link, present, None if customer else credited)
         # A date that was moved past its due date is Sage's to judge.
         if {"customer", "due date"} & {one.field for one in differ}:
-            checks.check_dates(self._desk, invoice, draft)
+            checks.check_due(invoice, draft)
+        if isinstance(customer, Contact):
+            customer = self._customers.book.seen(invoice, customer)
+        is_new = isinstance(customer, NewCustomer)
+        self._planner.numbers.check(invoice, draft, link, is_new_customer=is_new)
+        doubts = checks.check_changed(desk, invoice, draft, present, customer)
+        self._planner.numbers.give(invoice, draft)
+        return doubts
 
     def _draft(
         self,

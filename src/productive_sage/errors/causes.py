@@ -55,6 +55,7 @@ CAUSES = {
     "already_copied": Cause(4, "the document has a copy and nobody said what to do about it"),
     "ambiguous_customer": Cause(4, "several Sage contacts may be the customer"),
     "customer_not_found": Cause(4, "the customer named is not in Sage, or bills another currency"),
+    "customer_currency": Cause(4, "the contact to bill keeps another currency"),
     "ledger_account_invalid": Cause(4, "a line's ledger account is gone, or not for sales"),
     "currency_not_enabled": Cause(4, "the business in Sage books no foreign currency"),
     "currency_unclear": Cause(4, "it is not known how Productive counts this currency"),

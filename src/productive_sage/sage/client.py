@@ -46,7 +46,7 @@ RECEIPTS, ALLOCATIONS = "/contact_payments", "/contact_allocations"
 _CUSTOMERS_OWN = {RECEIPTS: "CUSTOMER_RECEIPT", ALLOCATIONS: "CUSTOMER_ALLOCATION"}
 _CONTACT_FIELDS = {
     "attributes": "name,reference,currency,email,main_address,main_contact_person,source_guid,"
-    "tax_number,created_at,deleted_at",
+    "tax_number,created_at,deleted_at,is_active",
     # Or what an address and a person hold would not be shown, in the answer for one contact either.
     "nested_attributes": "all",
 }
@@ -149,6 +149,11 @@ class SageClient:
             )
             for row in rows
         ]
+
+    @understood
+    def currencies(self) -> list[str]:
+        """The currencies Sage knows, as ISO codes."""
+        return [identity(row["id"]) for row in self._calls.rows("/currencies", {})]
 
     @understood
     def countries(self) -> dict[str, str]:

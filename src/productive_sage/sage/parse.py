@@ -60,6 +60,7 @@ def contact(row: Mapping[str, Any]) -> Contact:
         mark=text_of(row.get("source_guid")),
         tax_number=text_of(row.get("tax_number")).strip(),
         made_at=text_of(row.get("created_at")),
+        is_active=row.get("is_active") is not False,
         # A mere reference does not say what is in it.
         has_address=is_address(address) if "city" in address else None,
     )

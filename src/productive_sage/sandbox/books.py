@@ -383,6 +383,7 @@ class Books:
             },
             "email": person["email"],
             "currency": self.currency_reference(contact["currency"] or self.base_currency),
+            "is_active": contact.get("is_active", True),
         }
 
     def _document_view(self, kind: Kind, document: Record) -> Record:

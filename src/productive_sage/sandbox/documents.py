@@ -305,6 +305,8 @@ def _contact_rules(books: Books, kind: Kind, document: Record) -> list[Problem]:
         return [Problem(f"{kind.singular}.contact_id", "contact does not exist")]
     if contact["type"] != "CUSTOMER":
         return [Problem(f"{kind.singular}.contact_id", "contact is not a customer")]
+    if books.switches.refuse_inactive and not contact.get("is_active", True):
+        return [Problem(f"{kind.singular}.contact_id", "contact is inactive")]
     return []
 
 

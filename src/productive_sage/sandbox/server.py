@@ -67,6 +67,8 @@ class Switches:
     line_taxes: str = "near"
     """Which `tax_amount` of a line Sage takes: one `near` the rate on its net (within a cent), the
     `exact` one alone, or any, and then books its `own`."""
+    refuse_inactive: bool = True
+    """Whether Sage refuses a document for a contact that is inactive; nobody knows."""
     attachments: str = "transaction"
     """What links an attachment to a sales document: its `transaction` alone, `either` that or the
     document, or nothing (`unlinked`); `refused` takes the transaction, but no such context."""
