@@ -9,6 +9,7 @@ import pytest
 from productive_sage import errors
 from productive_sage.errors import PsageError, Refused, Temporary
 from productive_sage.errors.causes import CAUSES
+from productive_sage.errors.defects import Defect, defects_told
 
 ROOT = Path(__file__).parent.parent.parent
 SOURCES = ROOT / "src" / "productive_sage"
@@ -93,3 +94,25 @@ def test_the_table_of_the_documents_is_the_one_of_the_program() -> None:
 
     rows = [f"| `{code}` | {one.exit_code} | {one.meaning} |" for code, one in CAUSES.items()]
     assert [line for line in said if line.startswith("| `")] == rows
+
+
+def test_what_nobody_foresaw_becomes_one_error_and_one_record_of_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(Defect) as met, defects_told("it", "with it"):
+        raise StopIteration
+
+    assert met.value.message == "psage met something it does not expect with it"
+    assert (met.value.code, met.value.exit_code) == ("defect", 1)
+    assert [record.getMessage() for record in caplog.records] == ["it"]
+    assert "StopIteration" in caplog.text
+
+
+def test_an_error_of_psage_and_an_interrupt_are_no_defects(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for raised in (Refused("no"), KeyboardInterrupt()):
+        with pytest.raises(type(raised)), defects_told("it"):
+            raise raised
+
+    assert caplog.records == []

@@ -30,6 +30,7 @@ from productive_sage.cli import (
 from productive_sage.cli.common import offered, output
 from productive_sage.cli.session import current
 from productive_sage.errors import Interrupted, PsageError, UsageProblem
+from productive_sage.errors.defects import Defect
 from productive_sage.terminal import progress
 
 app = commandline.App(
@@ -242,7 +243,4 @@ def _defect(error: Exception) -> PsageError:
         where = f"the details are in `{home.log}`"
     except (PsageError, OSError):
         pass
-    return PsageError(
-        f"psage met something it does not expect ({type(error).__name__})",
-        hint=f"{where}; please report it",
-    )
+    return Defect(f"({type(error).__name__})", hint=f"{where}; please report it")

@@ -5,7 +5,6 @@ for is read, planned, sent as one recorded write, checked to the cent and follow
 means either kind here, since Productive keeps both in one list. Nothing is printed here.
 """
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -34,11 +33,10 @@ from productive_sage.errors import (
     TotalsDiffer,
     UsageProblem,
 )
+from productive_sage.errors.defects import defects_told
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
-
-log = logging.getLogger("psage.copying")
 
 _P = TypeVar("_P")
 Planned = Plan | Found | Outcome
@@ -228,16 +226,10 @@ class _Run:
     def _guarded(self, invoice: Invoice, step: Callable[[], _P]) -> _P | Outcome:
         """What a step gives, or the outcome of a document that did not get through it."""
         try:
-            return step()
+            with defects_told(f"invoice {invoice.id}", f"with {invoice.label}"):
+                return step()
         except PsageError as error:
             return send.failed(invoice.kind, invoice.id, invoice.number, error)
-        except Exception:  # one document's defect must not stop the others
-            log.exception("invoice %s", invoice.id)
-            defect = PsageError(
-                f"psage met something it does not expect with {invoice.label}",
-                hint="the log has the details; please report it",
-            )
-            return send.failed(invoice.kind, invoice.id, invoice.number, defect)
 
     def _planned(self, invoice: Invoice, wanted: str | None) -> Planned:
         self._check_kind(invoice)

@@ -5,7 +5,6 @@ stays `pending` in the store, and the next run does it.
 """
 
 import hashlib
-import logging
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -27,12 +26,11 @@ from productive_sage.errors import (
     ServiceUnavailable,
     UsageProblem,
 )
+from productive_sage.errors.defects import Defect, defects_told
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.client import PDF_LIMIT
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
-
-log = logging.getLogger("psage.after")
 
 _NAME_BYTES = 120
 """Of a number in a file name: a file system takes 255 in all."""
@@ -166,7 +164,10 @@ def _step(name: str, work: Callable[[], None], code: str, what: str, *, done: Do
     """
     done.left.discard(name)
     try:
-        work()
+        with defects_told(what):
+            work()
+    except Defect:  # the copy stands, whatever happens to what follows it
+        done.notices.append(Notice(code, f"{what}: a defect of psage; the log has the details"))
     except PsageError as error:
         is_no = isinstance(error, Refused | UsageProblem) and name != "allocate"
         if not (is_no or isinstance(error, CopyGone)):
@@ -178,9 +179,6 @@ def _step(name: str, work: Callable[[], None], code: str, what: str, *, done: Do
                 "Contacts; or set it against the invoice in Sage by hand)"
             )
         done.notices.append(Notice(code, f"{what}: {error.message}{later}"))
-    except Exception:  # the copy stands, whatever happens to what follows it
-        log.exception("%s", what)
-        done.notices.append(Notice(code, f"{what}: a defect of psage; the log has the details"))
 
 
 def _keep(desk: Desk, link: Link, done: Done) -> None:

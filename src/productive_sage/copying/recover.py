@@ -31,6 +31,7 @@ from productive_sage.errors import (
     TotalsDiffer,
     UpdateLapsed,
 )
+from productive_sage.errors.defects import Defect, defects_told
 from productive_sage.productive.records import Invoice
 from productive_sage.store import AnyIntent, ContactIntent, CopyIntent, Link
 
@@ -86,32 +87,22 @@ def _settle_contact(desk: Desk, intent: ContactIntent) -> None:
 def _attempt(desk: Desk, intent: CopyIntent, asked: Callable[[str, str], bool]) -> Outcome | None:
     number = intent.facts.number
     try:
-        found, _ = desk.productive.invoices(ids=[intent.source_id])
-        invoice = found[0] if found else None
-        if intent.kind == "update":
-            outcome = _settle_update(desk, intent, invoice)
-        else:
-            outcome = _settle_create(desk, intent, invoice)
-        if outcome and invoice and not asked(invoice.id, invoice.number):
-            outcome = _against_productive(outcome, invoice)
+        what = f"while settling {intent.document_kind.name} `{number}`"
+        with defects_told(f"intent {intent.id}", what):
+            found, _ = desk.productive.invoices(ids=[intent.source_id])
+            invoice = found[0] if found else None
+            if intent.kind == "update":
+                outcome = _settle_update(desk, intent, invoice)
+            else:
+                outcome = _settle_create(desk, intent, invoice)
+            if outcome and invoice and not asked(invoice.id, invoice.number):
+                outcome = _against_productive(outcome, invoice)
     except PsageError as error:
         if error.stops_batch:
             raise
+        if isinstance(error, Defect):
+            error = OutcomeUnknown(error.message, hint=error.hint)
         outcome = send.failed(intent.document_kind, intent.source_id, number, error)
-    except Exception:  # a defect with one document must not stop the others
-        log.exception("intent %s", intent.id)
-        defect = OutcomeUnknown(
-            "psage met something it does not expect while settling "
-            f"{intent.document_kind.name} `{number}`",
-            hint="the log has the details; please report it",
-        )
-        outcome = Outcome(
-            "unknown",
-            intent.source_id,
-            number=number,
-            error=defect,
-            kind=intent.document_kind,
-        )
     new = "create-new" if intent.facts.asked_new else "create"
     kind = "update" if intent.kind == "update" else new
     return replace(outcome, settled=kind) if outcome else None
@@ -217,15 +208,13 @@ def _complete(desk: Desk, link: Link) -> Outcome | None:
         return None
     code = "not_completed"
     try:
-        return _completed(desk, link)
+        with defects_told(f"link {link.id}"):
+            return _completed(desk, link)
     except (Refused, ServiceUnavailable) as error:
         code = error.code if isinstance(error, CopyIsDraft) else code
         why = error.message
-    except PsageError:
-        raise
-    except Exception:  # a defect with one document must not stop the others
-        log.exception("link %s", link.id)
-        why = "psage met something it does not expect; the log has the details"
+    except Defect as error:
+        why = f"{error.message}; the log has the details"
     said = f"what an earlier run left to do after the copy cannot be done: {why}"
     return Outcome(
         "unchanged",

@@ -1,6 +1,5 @@
 """What a run says of each invoice, and what of it the next run has to know."""
 
-import logging
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Concatenate, ParamSpec, TypeVar
@@ -10,12 +9,11 @@ from productive_sage.basics import Finding, Notice, OwnPayment
 from productive_sage.copying import second_copies
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError, Refused, RefusedBySage
+from productive_sage.errors.defects import defects_told
 from productive_sage.payments.papers import Papers
 from productive_sage.payments.records import Change, Failed, ReceiptShare, Report, Skipped
 from productive_sage.productive.records import Payment
 from productive_sage.sage.client import ALLOCATIONS
-
-log = logging.getLogger("psage.payments")
 
 _T = TypeVar("_T")
 _What = ParamSpec("_What")
@@ -42,16 +40,12 @@ class Verdicts:
     ) -> _T | None:
         """What a step gives for an invoice, or None where it went wrong: then that is said."""
         try:
-            return step(papers, *what, **more)
+            with defects_told(f"invoice {papers.productive_id}", f"with {papers.label}"):
+                return step(papers, *what, **more)
         except PsageError as error:
             if error.stops_batch:
                 raise
             self.fail(papers, error)
-        except Exception:  # one invoice's defect must not stop the others
-            log.exception("invoice %s", papers.productive_id)
-            hint = "the log has the details; please report it"
-            said = f"psage met something it does not expect with {papers.label}"
-            self.fail(papers, PsageError(said, hint=hint))
         return None
 
     def fail(self, papers: Papers, error: PsageError) -> None:

@@ -17,6 +17,7 @@ from productive_sage.errors import (
     PsageError,
     code_of_a_look,
 )
+from productive_sage.errors.defects import Defect
 
 log = logging.getLogger("psage.doctor")
 
@@ -136,10 +137,8 @@ def tried(name: str, check: Callable[[], str]) -> Check:
         return Check(name, FAILURE, unusable.message, _remedy(unusable.hint), unusable)
     except Exception as error:  # a defect in one check must not hide the others
         log.exception("check %s", name)
-        defect = PsageError(
-            f"psage met something it does not expect ({type(error).__name__})",
-            hint="run `psage --verbose doctor` and report what the log says",
-        )
+        hint = "run `psage --verbose doctor` and report what the log says"
+        defect = Defect(f"({type(error).__name__})", hint=hint)
         return Check(name, FAILURE, defect.message, defect.hint, defect)
 
 
