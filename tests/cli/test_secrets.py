@@ -176,6 +176,7 @@ def test_no_command_is_missing_here() -> None:
         "reconcile",
         "backup",
         "restore",
+        "rebuild",
         "sandbox",
         "demo",
     }

@@ -149,6 +149,7 @@ def test_error_codes_beyond_the_contract_are_in_the_changelog() -> None:
         ["doctor", "--help"],
         ["backup", "--help"],
         ["restore", "--help"],
+        ["rebuild", "--help"],
         ["sandbox", "--help"],
         ["demo", "--help"],
     ],

@@ -134,6 +134,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "doctor": look.doctor,
         "backup": records.backup,
         "restore": records.restore,
+        "rebuild": records.rebuild,
     },
     "Try it": {"demo": trial.demo, "sandbox": trial.sandbox},
 }

@@ -1,11 +1,12 @@
-"""`backup` and `restore`: psage's own records, kept and put back."""
+"""`backup`, `restore` and `rebuild`: psage's own records, kept, put back, and made again."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from productive_sage.cli.common import Json, end, of_profile
+from productive_sage.cli.common import DryRun, Json, Stopped, end, of_profile, output
 from productive_sage.cli.session import current
 from productive_sage.terminal import asking
 
@@ -99,3 +100,48 @@ def restore(
                 "copied since is found in Sage when it is needed; `psage reconcile` shows it."
             )
         )
+
+
+class _NotKept(Exception):
+    """What was found is not recorded."""
+
+
+def rebuild(yes: Yes = False, dry_run: DryRun = False, as_json: Json = False) -> None:
+    """Make lost records again from psage's markers in both services; neither is written to.
+
+    What is found is shown first. What is recorded already is neither changed nor removed.
+
+    Example: psage rebuild
+    """
+    from productive_sage import rebuild as rebuilding
+    from productive_sage.terminal import rebuilt
+
+    stopped = Stopped()
+    with (
+        suppress(_NotKept),
+        current.desk(lambda _settings: None, dry_run=False, read_only=True) as desk,
+        desk.store.db.write(),  # what is shown is what is committed, or none of it
+    ):
+        found = rebuilding.rebuild(desk)
+        if not as_json:
+            with output():
+                rebuilt.show(found, quiet=current.quiet)
+        with stopped:
+            if found.is_anything and not dry_run:
+                question = f"Put this into psage's records{of_profile()}?"
+                asking.confirm(question, yes=yes, can_ask=current.can_ask)
+        if stopped.error or dry_run:
+            raise _NotKept  # and the transaction is rolled back
+    is_kept = found.is_anything and not stopped.error and not dry_run
+
+    def show() -> None:
+        if is_kept and not current.quiet:
+            asking.say("Recorded. No service was written to.")
+
+    end(
+        show,
+        lambda: {**rebuilt.as_json(found), "recorded": is_kept},
+        as_json=as_json,
+        error=stopped.error,
+        dry_run=dry_run,
+    )

@@ -21,14 +21,24 @@ def adopt(desk: Desk, pairs: Sequence[Pair], notices: list[Notice]) -> list[str]
 
     Why others are not is in `notices`. Invoices come first: credit notes need their copies.
     """
+    return link(desk, [one for one in pairs if _is_missing(one)], notices)
+
+
+def link(
+    desk: Desk, pairs: Sequence[Pair], notices: list[Notice], *, mends: bool = True
+) -> list[str]:
+    """The same for documents that are known to lack a record, be their copies void.
+
+    `mends` puts a living copy in the place of the record of one that is gone.
+    """
     done: list[str] = []
     for kind in (INVOICE, CREDIT_NOTE):
-        missing = {one.productive_id: one for one in pairs if one.kind is kind and _is_missing(one)}
+        missing = {one.productive_id: one for one in pairs if one.kind is kind}
         if not missing:
             continue
         invoices, unreadable = desk.productive.invoices(ids=[*missing])
         notices += [_not(error.message) for error in unreadable.values()]
-        for invoice, outcome in _each(desk, kind, invoices):
+        for invoice, outcome in _each(desk, kind, invoices, mends=mends):
             if isinstance(outcome, Link):
                 _keep_pending(desk, outcome, missing[invoice.id], invoice)
                 done.append(f"{outcome.sage_number} is linked as the copy of {invoice.label}")
@@ -42,7 +52,7 @@ def _is_missing(pair: Pair) -> bool:
 
 
 def _each(
-    desk: Desk, kind: Kind, invoices: Sequence[Invoice]
+    desk: Desk, kind: Kind, invoices: Sequence[Invoice], *, mends: bool
 ) -> Iterator[tuple[Invoice, Link | Notice]]:
     copies = Copies(desk, kind, Customers(desk, wanted=None, always_new=False))
     copies.look_for([one.id for one in invoices])
@@ -50,14 +60,23 @@ def _each(
         desk.step("Linking copies", n, len(invoices))
         try:
             link = copies.adopt(invoice)
-            if link is None and (latest := desk.store.copies.latest(invoice.id)):
+            if link is None and mends and (latest := desk.store.copies.latest(invoice.id)):
                 link, _ = copies.present(invoice, latest)  # a twin of one that is gone
         except PsageError as error:
             if error.stops_batch:
                 raise
             yield invoice, _not(f"{error.message}; {error.hint}" if error.hint else error.message)
             continue
-        yield invoice, link or _not(f"Sage's search does not show the copy of {invoice.label} yet")
+        yield invoice, link or _not(_why_none(desk, invoice))
+
+
+def _why_none(desk: Desk, invoice: Invoice) -> str:
+    if known := desk.store.copies.latest(invoice.id):
+        return (
+            f"a further document in Sage carries the marker of {invoice.label}, whose copy "
+            f"{known.sage_number} is known; `psage reconcile` says more"
+        )
+    return f"Sage's search does not show the copy of {invoice.label} yet"
 
 
 def _not(why: str) -> Notice:

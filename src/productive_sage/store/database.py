@@ -180,8 +180,8 @@ def _storage_error(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> Psa
         )
     return HomeUnusable(
         f"psage's records in `{path}` are damaged: {said}",
-        hint=f"put a backup back with `psage restore FILE`; or move `{path}` away and run the "
-        "command again: psage finds its copies in Sage by their references (PRD-…)",
+        hint=f"put a backup back with `psage restore FILE`; or move `{path}` away and run "
+        "`psage rebuild`: psage finds its copies in Sage by their references (PRD-…)",
     )
 
 
