@@ -17,7 +17,8 @@ from productive_sage.store import Store, audit
 from productive_sage.store.audit import Event
 
 if TYPE_CHECKING:  # reading the log needs no HTTP
-    from productive_sage.http import OnWrite, Reply, Write
+    from productive_sage.http import OnWrite, Write
+    from productive_sage.http.answers import Reply
 
 log = logging.getLogger("psage.history")
 

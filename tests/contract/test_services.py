@@ -17,7 +17,7 @@ import vcr
 
 from productive_sage import config
 from productive_sage.basics import INVOICE
-from productive_sage.http import connect_pool
+from productive_sage.http.pool import connect_pool
 from productive_sage.productive.calls import Token
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sage.calls import sage_http

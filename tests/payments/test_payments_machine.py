@@ -30,7 +30,7 @@ from productive_sage.basics import CREDIT_NOTE, INVOICE
 from productive_sage.copying.order import Order
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError
-from productive_sage.http import Pool, connect_pool
+from productive_sage.http.pool import Pool, connect_pool
 from productive_sage.payments.records import Report
 from productive_sage.productive.calls import Token
 from productive_sage.productive.client import ProductiveClient

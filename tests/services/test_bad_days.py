@@ -25,8 +25,7 @@ from typing import Any
 import httpx
 import pytest
 
-from productive_sage import http
-from productive_sage.http import Http
+from productive_sage.http import Http, pool
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, Result, copies, first_line, writes
 
@@ -240,7 +239,7 @@ def test_a_proxy_for_the_outside_does_not_stand_before_this_machine(
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pool that waits a tenth of a second."""
-    monkeypatch.setattr(http, "connect_pool", lambda: httpx.Client(timeout=0.1))
+    monkeypatch.setattr(pool, "connect_pool", lambda: httpx.Client(timeout=0.1))
 
 
 def test_a_slow_read_is_tried_again(services: Sandbox, psage: Psage, impatient: None) -> None:
@@ -879,7 +878,7 @@ def test_a_network_that_dies_in_the_middle_of_a_batch_fails_the_rest_alike(
 ) -> None:
     cable = Cable()
     with pytest.MonkeyPatch.context() as day:
-        day.setattr(http, "connect_pool", lambda: httpx.Client(transport=cable))
+        day.setattr(pool, "connect_pool", lambda: httpx.Client(transport=cable))
         after_the_first_mark(services, day, cable.pull)
         result = run(*BATCH)
 

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from productive_sage import http
+from productive_sage.http import pool
 from productive_sage.sandbox import CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.signin import oauth
 from tests.conftest import MemoryKeyring, Psage, copies, writes
@@ -45,7 +46,8 @@ def stage(
     monkeypatch.setattr("productive_sage.signin.oauth.begin", watched)
     monkeypatch.setattr(sys, "stdin", browser)
     monkeypatch.setattr(httpx.HTTPTransport, "handle_request", without_wire(services))
-    monkeypatch.setattr(http, "_within", lambda _deadline_s, exchange: exchange())
+    for module in (http, pool):
+        monkeypatch.setattr(module, "within", lambda _deadline_s, exchange: exchange())
     monkeypatch.setattr(os, "fsync", lambda _file: None)
     monkeypatch.setenv("PSAGE_SAGE_CLIENT_SECRET", CLIENT_SECRET)
     monkeypatch.setenv("PSAGE_PRODUCTIVE_TOKEN", PRODUCTIVE_TOKEN)

@@ -31,7 +31,8 @@ from productive_sage.errors import (
     SignInExpired,
     UsageProblem,
 )
-from productive_sage.http import Http, connect_pool
+from productive_sage.http import Http, answers
+from productive_sage.http.pool import answer_of, connect_pool
 from productive_sage.pacing import (
     BUDGET_S,
     MAX_ATTEMPTS,
@@ -484,7 +485,7 @@ def test_a_packed_answer_is_unpacked(connect: Connect) -> None:
 def test_an_answer_that_cannot_be_unpacked_within_its_limit_is_none(
     connect: Connect, monkeypatch: pytest.MonkeyPatch, trouble: Answer
 ) -> None:
-    monkeypatch.setattr(transport, "LARGEST_ANSWER", 100_000)
+    monkeypatch.setattr(answers, "LARGEST_ANSWER", 100_000)
 
     with pytest.raises(ServiceUnavailable, match="broke off"):
         connect(trouble).get()
@@ -637,7 +638,7 @@ def test_an_address_nobody_can_reach_is_a_setting_to_correct(address: str) -> No
         with pytest.raises(ConfigInvalid, match="cannot be used"):
             http.get("/contacts")
         with pytest.raises(ConfigInvalid, match="cannot be used"):
-            transport.answer_of(pool, address)
+            answer_of(pool, address)
 
 
 def test_a_next_page_that_is_no_address_is_the_services_fault(connect: Connect) -> None:

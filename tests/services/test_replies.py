@@ -24,7 +24,7 @@ from productive_sage.errors import (
     RefusedBySage,
     ServiceUnavailable,
 )
-from productive_sage.http import connect_pool
+from productive_sage.http.pool import connect_pool
 from productive_sage.productive.calls import Token
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sage.calls import sage_http
@@ -575,3 +575,13 @@ def test_every_file_of_replies_is_read_by_a_test() -> None:
     source = Path(__file__).read_text(encoding="utf-8")
 
     assert [file.stem for file in REPLIES.glob("*.json") if f'"{file.stem}"' not in source] == []
+
+
+def test_a_defect_in_telling_how_far_a_list_is_read_is_not_told_as_the_services(
+    clients: Clients,
+) -> None:
+    def stumble(_rows: int, _of: int | None) -> None:
+        raise KeyError("ours")
+
+    with pytest.raises(RuntimeError, match="ours"):
+        clients.sage.documents(INVOICE, stumble)

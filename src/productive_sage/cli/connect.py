@@ -71,7 +71,7 @@ def connect(
     """
     from dataclasses import asdict
 
-    from productive_sage.http import connect_pool
+    from productive_sage.http.pool import connect_pool
     from productive_sage.setup import connect as connection
     from productive_sage.store import Store
 
@@ -206,7 +206,7 @@ def disconnect(
     """
     from dataclasses import asdict
 
-    from productive_sage.http import connect_pool
+    from productive_sage.http.pool import connect_pool
     from productive_sage.setup import disconnect as signing_out
     from productive_sage.setup.connect import SERVICES
     from productive_sage.terminal import render

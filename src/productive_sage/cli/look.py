@@ -26,7 +26,7 @@ from productive_sage.errors import NotFound, PsageError, UsageProblem
 from productive_sage.terminal import progress
 
 if TYPE_CHECKING:
-    from productive_sage.http import Pool
+    from productive_sage.http.pool import Pool
     from productive_sage.store import Store
     from productive_sage.store.audit import Event
 
@@ -346,7 +346,7 @@ def status(
 def _answers(profile: str) -> "dict[str, PsageError | None]":
     """What both services say to a profile's sign-ins; nothing where its settings are wrong."""
     from productive_sage import config
-    from productive_sage.http import connect_pool
+    from productive_sage.http.pool import connect_pool
     from productive_sage.setup import doctor
 
     home = current.home_as_it_is(profile)
@@ -370,7 +370,7 @@ def doctor(
 
     Example: psage doctor --cron
     """
-    from productive_sage.http import connect_pool
+    from productive_sage.http.pool import connect_pool
     from productive_sage.setup import doctor as doctors
     from productive_sage.terminal import render, tables
 

@@ -180,7 +180,7 @@ class Session:
         def opener() -> "Desk":
             from productive_sage import history
             from productive_sage.desk import Desk
-            from productive_sage.http import connect_pool
+            from productive_sage.http.pool import connect_pool
             from productive_sage.productive.calls import Token
             from productive_sage.productive.client import ProductiveClient
             from productive_sage.sage.calls import sage_http

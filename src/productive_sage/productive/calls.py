@@ -7,10 +7,8 @@ from typing import Any
 from productive_sage.errors import (
     ServiceUnavailable,
 )
-from productive_sage.http import (
-    Http,
-    reasons,
-)
+from productive_sage.http import Http
+from productive_sage.http.documented import reasons
 from productive_sage.productive import parse
 
 MEDIA_TYPE = "application/vnd.api+json"

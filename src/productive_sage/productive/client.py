@@ -16,16 +16,9 @@ from productive_sage.errors import (
     RefusedByProductive,
     ServiceUnavailable,
 )
-from productive_sage.http import (
-    ODD,
-    Http,
-    OnPage,
-    OnWrite,
-    Pool,
-    quietly,
-    tell_nobody,
-    understood,
-)
+from productive_sage.http import Http, OnPage, OnWrite, quietly, tell_nobody
+from productive_sage.http.documented import ODD, ours, understood
+from productive_sage.http.pool import Pool
 from productive_sage.pacing import Limiter, Window
 from productive_sage.productive import calls, parse
 from productive_sage.productive.calls import MEDIA_TYPE, Token, words_of
@@ -195,7 +188,8 @@ class ProductiveClient:
             calls.rows(self._http, "/invoices", params), start=1
         ):
             if count % 200 == 0:
-                told(count, None)
+                with ours("how far the reading is cannot be told"):
+                    told(count, None)
             on = day(row["attributes"].get("invoiced_on"))
             if (since and (on is None or on < since)) or (until and (on is None or on > until)):
                 continue

@@ -15,18 +15,10 @@ from productive_sage.errors import (
     RefusedBySage,
     ServiceUnavailable,
 )
-from productive_sage.http import (
-    ODD,
-    Credentials,
-    Http,
-    OnPage,
-    OnWrite,
-    Pool,
-    Reply,
-    quietly,
-    reasons,
-    tell_nobody,
-)
+from productive_sage.http import Credentials, Http, OnPage, OnWrite, quietly, tell_nobody
+from productive_sage.http.answers import Reply
+from productive_sage.http.documented import ODD, ours, reasons
+from productive_sage.http.pool import Pool
 from productive_sage.pacing import MAX_ATTEMPTS, Limiter, Window
 from productive_sage.sage import parse
 from productive_sage.text import identity, quoted
@@ -172,7 +164,8 @@ class Calls:
                     rows += map(parse, page["$items"])
                     # What is deleted between two pages moves a row from the second to the first.
                     total = max(total, int(page.get("$total", 0)))
-                    told(len(rows), total)
+                    with ours("how far the reading is cannot be told"):
+                        told(len(rows), total)
                 break
             except ServiceUnavailable as error:
                 is_heavy = "status" in error.details  # or it is the sign-in that has no answer

@@ -17,12 +17,8 @@ from productive_sage.errors import (
     RefusedBySage,
     ServiceUnavailable,
 )
-from productive_sage.http import (
-    Http,
-    OnPage,
-    quietly,
-    understood,
-)
+from productive_sage.http import Http, OnPage, quietly
+from productive_sage.http.documented import understood
 from productive_sage.sage import parse
 from productive_sage.sage.calls import Calls
 from productive_sage.sage.records import Books, Item, LedgerAccount, Receipt, SageDocument, TaxRate

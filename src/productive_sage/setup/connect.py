@@ -20,7 +20,7 @@ from productive_sage.errors import (
     SignInFailed,
     UsageProblem,
 )
-from productive_sage.http import Pool
+from productive_sage.http.pool import Pool
 from productive_sage.productive.calls import Token
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sage.calls import sage_http

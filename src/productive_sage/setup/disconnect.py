@@ -4,7 +4,7 @@ from pathlib import Path
 
 from productive_sage.basics import Notice
 from productive_sage.config import Home, storage_error
-from productive_sage.http import Pool
+from productive_sage.http.pool import Pool
 from productive_sage.sage.calls import sage_http
 from productive_sage.settings import Endpoints
 from productive_sage.signin import oauth

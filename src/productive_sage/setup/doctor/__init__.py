@@ -13,7 +13,7 @@ from functools import partial
 from productive_sage import config
 from productive_sage.config import Home
 from productive_sage.errors import NetworkDown, NotConnected, PsageError, SignInExpired
-from productive_sage.http import Pool
+from productive_sage.http.pool import Pool
 from productive_sage.settings import Settings
 from productive_sage.setup.doctor import cron, machine, services
 from productive_sage.setup.doctor.checks import (

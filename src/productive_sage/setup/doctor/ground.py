@@ -10,7 +10,7 @@ from productive_sage.errors import (
     NetworkDown,
     PsageError,
 )
-from productive_sage.http import Pool
+from productive_sage.http.pool import Pool
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sage.client import SageClient
 from productive_sage.sage.records import LedgerAccount

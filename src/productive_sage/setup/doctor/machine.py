@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from productive_sage import __version__, config
 from productive_sage.errors import HomeUnusable, NetworkDown, NoDefaultLedger, PsageError
-from productive_sage.http import answer_of
+from productive_sage.http.pool import answer_of
 from productive_sage.setup.doctor.checks import MAKES_HOME, Doubt, count, not_tried
 from productive_sage.setup.doctor.ground import Ground
 from productive_sage.store import Store
