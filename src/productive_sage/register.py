@@ -42,7 +42,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RegisterRow:
     """One document; amounts in major units, those of a credit note negative."""
 
     entry: Entry
@@ -58,7 +58,7 @@ class Row:
 class Register:
     """The documents that were selected, and why others cannot be read, by number."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[RegisterRow] = field(default_factory=list)
     unreadable: dict[str, PsageError] = field(default_factory=dict)
     is_checked: bool = False
     """Whether Sage was asked too."""
@@ -93,10 +93,10 @@ def _of_company(entries: Sequence[Entry], company: str) -> list[Entry]:
     return found
 
 
-def _row(desk: Desk, entry: Entry, waits_for: str) -> Row:
+def _row(desk: Desk, entry: Entry, waits_for: str) -> RegisterRow:
     link = desk.store.copies.latest(entry.id)
     state = COPIED if link else NOT_COPIED if entry.is_finalised else DRAFT
-    return Row(
+    return RegisterRow(
         entry,
         WAITING if waits_for else state,
         waits_for,
@@ -105,10 +105,10 @@ def _row(desk: Desk, entry: Entry, waits_for: str) -> Row:
     )
 
 
-def _checked(desk: Desk, rows: Sequence[Row]) -> list[Row]:
+def _checked(desk: Desk, rows: Sequence[RegisterRow]) -> list[RegisterRow]:
     """The rows with their copies as Sage has them: invoices from its list, the rest one by one."""
     listed = {one.id: one for one in desk.sage.invoices()} if any(r.sage_id for r in rows) else {}
-    found: list[Row] = []
+    found: list[RegisterRow] = []
     for n, row in enumerate(rows):
         desk.step("Looking in Sage", n, len(rows))
         if row.sage_id:
@@ -180,7 +180,7 @@ def address(desk: Desk, name: Name, *, in_productive: bool) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Total:
+class RegisterTotal:
     """What the documents of one currency come to, in major units."""
 
     currency: str
@@ -190,13 +190,13 @@ class Total:
     open: Decimal
 
 
-def totals(rows: Sequence[Row]) -> list[Total]:
+def totals(rows: Sequence[RegisterRow]) -> list[RegisterTotal]:
     """A total for each currency, by name."""
     found = []
     for currency in sorted({row.entry.currency for row in rows}):
         of_it = [row.entry for row in rows if row.entry.currency == currency]
         sums = (sum(values, money.ZERO) for values in zip(*map(_amounts, of_it), strict=True))
-        found.append(Total(currency, len(of_it), *sums))
+        found.append(RegisterTotal(currency, len(of_it), *sums))
     return found
 
 
@@ -204,7 +204,7 @@ def _amounts(entry: Entry) -> tuple[Decimal, Decimal, Decimal]:
     return entry.total, entry.paid, entry.unpaid
 
 
-def sage_state(row: Row) -> str:
+def sage_state(row: RegisterRow) -> str:
     """What the copy is in Sage, in a word; empty where there is none."""
     if not row.sage_id:
         return ""
@@ -233,7 +233,7 @@ def as_json(found: Register) -> dict[str, Any]:
     }
 
 
-def _row_as_json(row: Row, *, is_checked: bool) -> dict[str, Any]:
+def _row_as_json(row: RegisterRow, *, is_checked: bool) -> dict[str, Any]:
     entry, currency = row.entry, row.entry.currency
     content: dict[str, Any] = {
         "productive_id": entry.id,
@@ -256,7 +256,7 @@ def _row_as_json(row: Row, *, is_checked: bool) -> dict[str, Any]:
     return content
 
 
-def _copy_as_json(row: Row) -> dict[str, Any]:
+def _copy_as_json(row: RegisterRow) -> dict[str, Any]:
     there = row.in_sage
     left = there.outstanding if there else None
     return {

@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 
 from productive_sage import copying, payments
 from productive_sage.basics import CREDIT_NOTE, INVOICE
-from productive_sage.copying.order import Order
+from productive_sage.copying.order import CopyOrder
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError
 from productive_sage.http.pool import Pool, connect_pool
@@ -85,7 +85,7 @@ class _Signed:
 
 def copy(desk: Desk, key: str, *, again: str | None = None) -> None:
     kind = CREDIT_NOTE if key == NOTE else INVOICE
-    list(copying.copy(Order((key,), kind=kind, again=again, with_pdf=False), desk))
+    list(copying.copy(CopyOrder((key,), kind=kind, again=again, with_pdf=False), desk))
 
 
 class World:
@@ -369,7 +369,7 @@ class Payments(RuleBasedStateMachine):
         """The report, or None where the run was stopped."""
         report = Report(until=self.sandbox.clock.now())
         try:
-            payments.sync(payments.Order(full=full, max_deletes=50), self.desk, report)
+            payments.sync(payments.SyncOrder(full=full, max_deletes=50), self.desk, report)
         except PsageError:
             return None
         return report

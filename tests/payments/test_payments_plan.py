@@ -13,7 +13,7 @@ from productive_sage import markers
 from productive_sage.basics import OwnPayment
 from productive_sage.payments import shares
 from productive_sage.payments.match import Matched, match
-from productive_sage.payments.plan import Plan, Proofs, decide, undecided
+from productive_sage.payments.plan import PaymentPlan, Proofs, decide, undecided
 from productive_sage.payments.records import ReceiptShare
 from productive_sage.productive.records import Balance, Payment
 from productive_sage.sage.records import SageDocument
@@ -94,7 +94,7 @@ class Case:
             write_off=self.write_off,
         )
 
-    def plan(self) -> Plan:
+    def plan(self) -> PaymentPlan:
         return decide(
             self.matched(),
             self.proofs,
@@ -107,7 +107,7 @@ class Case:
         )
 
 
-def told(plan: Plan) -> str:
+def told(plan: PaymentPlan) -> str:
     """A plan in a line: what is removed, changed to, created, and the codes of what is said."""
     parts = [f"-{one.payment.id}" for one in plan.removes]
     parts += [f"{one.payment.id}={','.join(sorted(one.values))}" for one in plan.corrections]
@@ -466,7 +466,7 @@ def test_every_share_is_paid_written_left_alone_or_told_of(case: Case) -> None:
     assert len(held) == len(untold)
 
 
-def applied(case: Case, plan: Plan) -> Case:
+def applied(case: Case, plan: PaymentPlan) -> Case:
     """The same invoice after the plan was done, with what psage has recorded then."""
     removed = {one.payment.id for one in plan.removes}
     values = {one.payment.id: dict(one.values) for one in plan.corrections}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from productive_sage import http
-from productive_sage.payments.records import Change, Report
+from productive_sage.payments.records import PaymentChange, Report
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sandbox import Sandbox
 from productive_sage.sandbox.books import Books
@@ -1261,7 +1261,7 @@ def test_no_number_of_a_payment_is_folded_and_no_amount_cut(
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("TERM", "xterm")
     amount = Decimal("1234567.89")
-    change = Change(
+    change = PaymentChange(
         "123", "INV-2026-000023", "SI-1", "9001", "r1", date(2026, 3, 1), amount, "GBP", False
     )
 

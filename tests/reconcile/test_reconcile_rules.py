@@ -17,7 +17,7 @@ from productive_sage.payments.records import ReceiptShare
 from productive_sage.productive.records import Company, Entry, Payment
 from productive_sage.reconcile.compare import Compared, Time, compare, doubtful
 from productive_sage.reconcile.paid import Paid, Sync
-from productive_sage.reconcile.sides import Booked, Copied, Facts, Records
+from productive_sage.reconcile.sides import Booked, Comparable, Copied, Records
 from productive_sage.sage.records import SageDocument
 
 DAY, DUE = date(2026, 3, 2), date(2026, 4, 1)
@@ -76,7 +76,7 @@ def booked(key: int, **changes: Any) -> Booked:
     return Booked(own.pop("kind", INVOICE), document(key, **changes), **own)
 
 
-FACTS = Facts(Decimal("100.00"), Decimal("20.00"), DAY, DUE)
+FACTS = Comparable(Decimal("100.00"), Decimal("20.00"), DAY, DUE)
 
 
 def copied(key: int, **changes: Any) -> Copied:
@@ -92,7 +92,7 @@ def note(key: int, invoice: int, **changes: Any) -> tuple[Entry, Booked, Copied]
     )
     changes = {"outstanding": Decimal(0), "due_on": None, **changes}
     there = booked(key, kind=CREDIT_NOTE, **changes)
-    said = Facts(Decimal(-100), Decimal(-20), DAY, None)
+    said = Comparable(Decimal(-100), Decimal(-20), DAY, None)
     return here, there, copied(key, kind=CREDIT_NOTE, said=said, held=said)
 
 
@@ -127,7 +127,7 @@ CASES: dict[str, tuple[list[Entry], list[Booked], list[Copied], dict[str, Any], 
     "net differs": (
         [entry(1)],
         [booked(1, net=Decimal(99))],
-        [copied(1, said=Facts(), held=Facts())],
+        [copied(1, said=Comparable(), held=Comparable())],
         {},
         ["differs"],
     ),
@@ -541,7 +541,10 @@ def test_a_time_takes_what_either_side_has_in_it_and_what_differs_comes_first() 
     time = Time(date(2026, 4, 1), date(2026, 4, 30))
 
     found = run(
-        here, there, [copied(1), copied(2), copied(3, said=Facts(), held=Facts())], time=time
+        here,
+        there,
+        [copied(1), copied(2), copied(3, said=Comparable(), held=Comparable())],
+        time=time,
     )
 
     assert [row.pair.productive_id for row in found.rows] == ["2", "3"]

@@ -554,7 +554,7 @@ def test_every_mistake_of_a_file_is_told_before_any_question(file: Path, home: P
 
 
 def test_every_question_is_a_flag(psage: Psage) -> None:
-    facts = questions.Facts(None, (), service_types={"11": "Design"})  # type: ignore[arg-type]
+    facts = questions.ServiceFacts(None, (), service_types={"11": "Design"})  # type: ignore[arg-type]
     flags = {
         "items": "--map-item",
         "default_ledger_account": "--default-ledger",

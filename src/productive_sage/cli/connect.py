@@ -87,7 +87,7 @@ def connect(
             "`psage connect productive` takes no options for Sage",
             hint="leave `productive` out to sign in to both",
         )
-    order = connection.Order(
+    order = connection.SignInOrder(
         services=(service,) if service else connection.SERVICES,
         keeps=service is None and not force,
         organization_id=organization_id,

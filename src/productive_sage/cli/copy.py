@@ -26,7 +26,7 @@ from productive_sage.terminal import asking
 if TYPE_CHECKING:
     from productive_sage.basics import Kind
     from productive_sage.copying import Agree
-    from productive_sage.copying.order import Order
+    from productive_sage.copying.order import CopyOrder
     from productive_sage.copying.records import Outcome
     from productive_sage.desk import Desk
     from productive_sage.register import Selection
@@ -256,15 +256,15 @@ def _order(
     again: _Again,
     without: _Without,
     **more: Any,
-) -> "Order":
+) -> "CopyOrder":
     """What is asked for, as it was typed. Raises UsageProblem where that makes no sense."""
-    from productive_sage.copying.order import Order
+    from productive_sage.copying.order import CopyOrder
 
     exclude("--tax-rate", more["tax_rate"] is not None, "--no-tax", without.no_tax)
     names = naming.read(words)
     if words and not names:
         raise UsageProblem("no document is named", hint="give a number, an id or an address")
-    return Order(
+    return CopyOrder(
         keys=tuple(name.typed for name in names),
         kind=kind,
         by_number=naming.number,
@@ -278,7 +278,7 @@ def _order(
     )
 
 
-def _copy(order: "Order", batch: _Batch, *, dry_run: bool, as_json: bool) -> None:
+def _copy(order: "CopyOrder", batch: _Batch, *, dry_run: bool, as_json: bool) -> None:
     """Copy documents of either kind, show what became of each, and end with the exit code."""
     from productive_sage import copying
     from productive_sage.terminal import copies, render, reports
@@ -320,7 +320,7 @@ def _copy(order: "Order", batch: _Batch, *, dry_run: bool, as_json: bool) -> Non
 
 
 def _agreement(
-    order: "Order", batch: _Batch, known: "Sequence[Outcome]", *, dry_run: bool
+    order: "CopyOrder", batch: _Batch, known: "Sequence[Outcome]", *, dry_run: bool
 ) -> "Agree | None":
     """How a person agrees to what psage selects; None where nobody has to.
 
@@ -348,8 +348,8 @@ def _agreement(
 
 
 def _selected(
-    order: "Order", selection: "Selection", desk: "Desk", limit: int | None
-) -> "tuple[Order, list[Outcome]]":
+    order: "CopyOrder", selection: "Selection", desk: "Desk", limit: int | None
+) -> "tuple[CopyOrder, list[Outcome]]":
     """The order for what is selected, the oldest first, and a refusal for what cannot be read."""
     from productive_sage import register
     from productive_sage.copying.records import Outcome

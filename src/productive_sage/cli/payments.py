@@ -68,7 +68,7 @@ def sync_payments(
             f"`--since {first}` lies in the future",
             hint="name a day that is over, or leave `--since` out",
         )
-    order = payments.Order(
+    order = payments.SyncOrder(
         since=first,
         full=full,
         invoices=tuple(naming.read(words)),

@@ -18,8 +18,8 @@ from productive_sage.copying import after, crediting, doubles, drafts, earlier, 
 from productive_sage.copying.adopt import Copies, Found, copied_elsewhere, living_copy
 from productive_sage.copying.carry_out import Carrier
 from productive_sage.copying.customers import Customers
-from productive_sage.copying.order import Order, sources
-from productive_sage.copying.plan import Plan, Planner
+from productive_sage.copying.order import CopyOrder, sources
+from productive_sage.copying.plan import CopyPlan, Planner
 from productive_sage.copying.rates import Rates
 from productive_sage.copying.records import Outcome
 from productive_sage.copying.recover import SEARCH_LAG, settle
@@ -39,7 +39,7 @@ from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
 
 _P = TypeVar("_P")
-Planned = Plan | Found | Outcome
+Planned = CopyPlan | Found | Outcome
 """What is to be done about a document; an outcome where that is nothing."""
 
 
@@ -47,7 +47,7 @@ Agree = Callable[[Sequence[Outcome]], None]
 """Told what would become of each document, before any is sent; raises where a person says no."""
 
 
-def copy(order: Order, desk: Desk, agree: Agree | None = None) -> Iterator[Outcome]:
+def copy(order: CopyOrder, desk: Desk, agree: Agree | None = None) -> Iterator[Outcome]:
     """Copy the invoices in the order asked for; one outcome each, whatever happens to the others.
 
     First come the outcomes of what an earlier run left open, and last a second one, its last word,
@@ -77,7 +77,7 @@ def last_words(outcomes: Sequence[Outcome]) -> list[Outcome]:
     return [one for one in outcomes if not one.sage_id or one is last[one.sage_id]]
 
 
-def _copy(order: Order, desk: Desk, agree: Agree | None) -> Iterator[Outcome]:
+def _copy(order: CopyOrder, desk: Desk, agree: Agree | None) -> Iterator[Outcome]:
     if order.pdf and len(order.documents()) > 1:
         raise UsageProblem(
             "`--pdf-file` is the PDF of one document",
@@ -104,7 +104,7 @@ def _copy(order: Order, desk: Desk, agree: Agree | None) -> Iterator[Outcome]:
 
 
 def _copy_each(
-    order: Order, desk: Desk, held: dict[str, Outcome], agree: Agree | None
+    order: CopyOrder, desk: Desk, held: dict[str, Outcome], agree: Agree | None
 ) -> Iterator[Outcome]:
     """One outcome for each invoice asked for; takes out of `held` what it has said."""
     asked = list(sources(order, desk))
@@ -172,7 +172,7 @@ def verdict(outcomes: Sequence[Outcome]) -> int:
 class _Run:
     """One run: each document is held against its copy, planned, and the plan is carried out."""
 
-    def __init__(self, order: Order, desk: Desk) -> None:
+    def __init__(self, order: CopyOrder, desk: Desk) -> None:
         self._order = order
         self._desk = desk
         self._customers = Customers(

@@ -12,7 +12,7 @@ from productive_sage.copying import (
     drafts,
     versions,
 )
-from productive_sage.copying.crediting import Credited
+from productive_sage.copying.crediting import CreditedCopy
 from productive_sage.copying.customers import Customers
 from productive_sage.copying.versions import Version, Written
 from productive_sage.desk import Desk
@@ -198,7 +198,7 @@ class Copies:
             details={"sage_id": document.id},
         )
 
-    def credited(self, note: Invoice) -> Credited | None:
+    def credited(self, note: Invoice) -> CreditedCopy | None:
         """The copy of the invoice that is credited; None for an invoice.
 
         Raises `partial_credit`, `invoice_not_copied`, CopyGone, or `copy_outdated` where the copy
@@ -244,7 +244,7 @@ class Copies:
             )
         if found and not desk.dry_run:  # adopted just now
             after.finish(desk, link, found[0], copy)
-        return Credited(link, copy)
+        return CreditedCopy(link, copy)
 
 
 def copied_elsewhere(invoice: Invoice, link: Link) -> Refused:

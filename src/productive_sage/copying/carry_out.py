@@ -7,8 +7,8 @@ from productive_sage.copying import after, crediting, doubles, drafts, send, ver
 from productive_sage.copying.adopt import Copies, Found, copied_elsewhere, living_copy
 from productive_sage.copying.contacts import NewCustomer
 from productive_sage.copying.customers import Customers
-from productive_sage.copying.order import Order
-from productive_sage.copying.plan import Plan, Planner
+from productive_sage.copying.order import CopyOrder
+from productive_sage.copying.plan import CopyPlan, Planner
 from productive_sage.copying.records import CustomerResult, Outcome
 from productive_sage.copying.send import shown
 from productive_sage.copying.versions import Written
@@ -23,7 +23,7 @@ class Carrier:
     """Carries out the plans of one run."""
 
     def __init__(
-        self, order: Order, desk: Desk, customers: Customers, copies: Copies, planner: Planner
+        self, order: CopyOrder, desk: Desk, customers: Customers, copies: Copies, planner: Planner
     ) -> None:
         self._order = order
         self._desk = desk
@@ -31,7 +31,7 @@ class Carrier:
         self._copies = copies
         self._planner = planner
 
-    def carry_out(self, plan: Plan | Found) -> Outcome:
+    def carry_out(self, plan: CopyPlan | Found) -> Outcome:
         """Do what is planned, or in a dry run say it."""
         if isinstance(plan, Found):
             return self._adopted(plan.invoice, plan.link)
@@ -43,7 +43,7 @@ class Carrier:
             return self._leave(plan, plan.link, plan.present)
         return self._change(plan, plan.link, plan.present)
 
-    def _create(self, plan: Plan) -> Outcome:
+    def _create(self, plan: CopyPlan) -> Outcome:
         """Make a copy; once more, for another contact, where Sage has the known one no more."""
         invoice = plan.invoice
         try:
@@ -60,7 +60,7 @@ class Carrier:
         )
         return replace(outcome, notices=(*outcome.notices, Notice("customer_missing", said)))
 
-    def _make(self, plan: Plan) -> Outcome:
+    def _make(self, plan: CopyPlan) -> Outcome:
         """Send a new copy, after a last look whether another machine has made it meanwhile."""
         desk, invoice = self._desk, plan.invoice
         # In a batch it can be a while since it was read.
@@ -85,7 +85,7 @@ class Carrier:
         named_by_others = {named_before, doubles.named(desk, invoice.id)} - {named}
         return doubles.checked(desk, outcome, document, named_by_others)
 
-    def _change(self, plan: Plan, link: Link, present: SageDocument) -> Outcome:
+    def _change(self, plan: CopyPlan, link: Link, present: SageDocument) -> Outcome:
         """Send an update."""
         contact = self._customers.billed(plan.invoice, plan.customer)
         intent = self._begin("update", plan, contact)
@@ -93,7 +93,7 @@ class Carrier:
         outcome = self._conclude("updated", plan, intent, link, document)
         return replace(outcome, changes=plan.changes)
 
-    def _leave(self, plan: Plan, link: Link, present: SageDocument) -> Outcome:
+    def _leave(self, plan: CopyPlan, link: Link, present: SageDocument) -> Outcome:
         """Leave a copy as it is; a PDF that changed in Productive is still replaced."""
         desk = self._desk
         # Both sides may have made the same change.
@@ -105,7 +105,7 @@ class Carrier:
             link = replace(link, pending=link.pending | {"pdf"})
         return plan.left(after.finish(desk, link, plan.invoice, present, again=True))
 
-    def _made_meanwhile(self, plan: Plan, named: str | None) -> Outcome | None:
+    def _made_meanwhile(self, plan: CopyPlan, named: str | None) -> Outcome | None:
         """The outcome of a copy that Productive names by now, and did not when it was read.
 
         Raises `already_copied` where one more was asked for.
@@ -158,7 +158,7 @@ class Carrier:
             ),
         )
 
-    def _begin(self, kind: str, plan: Plan, contact: Contact) -> CopyIntent:
+    def _begin(self, kind: str, plan: CopyPlan, contact: Contact) -> CopyIntent:
         """Commit what is about to be sent."""
         desk, invoice, draft = self._desk, plan.invoice, plan.draft
         pending = after.pending(desk, with_pdf=self._order.with_pdf)
@@ -193,7 +193,7 @@ class Carrier:
         )
 
     def _conclude(
-        self, action: str, plan: Plan, intent: CopyIntent, link: Link, document: SageDocument
+        self, action: str, plan: CopyPlan, intent: CopyIntent, link: Link, document: SageDocument
     ) -> Outcome:
         contact_id = document.contact_id or str(intent.payload["contact_id"])
         name = document.contact_name or intent.facts.contact_name

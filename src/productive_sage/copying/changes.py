@@ -7,7 +7,7 @@ from productive_sage import money
 from productive_sage.basics import CREDIT_NOTE, Contact, Notice
 from productive_sage.copying import allocations, crediting, drafts
 from productive_sage.copying.contacts import NewCustomer
-from productive_sage.copying.crediting import Credited
+from productive_sage.copying.crediting import CreditedCopy
 from productive_sage.copying.merge import Change, Merged
 from productive_sage.copying.records import Draft, FieldChange, Outcome
 from productive_sage.copying.send import shown
@@ -88,7 +88,7 @@ def replaced_reference(present: SageDocument, draft: Draft) -> tuple[FieldChange
 
 
 def check_merged(
-    invoice: Invoice, draft: Draft, present: SageDocument, credited: Credited | None
+    invoice: Invoice, draft: Draft, present: SageDocument, credited: CreditedCopy | None
 ) -> None:
     """Raises `copy_locked` for another currency, `partial_credit` where something stays open."""
     if credited:
@@ -104,7 +104,7 @@ def check_merged(
 
 
 def check_changeable(
-    desk: Desk, invoice: Invoice, link: Link, present: SageDocument, credited: Credited | None
+    desk: Desk, invoice: Invoice, link: Link, present: SageDocument, credited: CreditedCopy | None
 ) -> None:
     """Raises `copy_locked`, or `customer_differs` for a credit note that keeps its customer."""
     if credited:

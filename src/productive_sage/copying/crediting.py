@@ -17,14 +17,14 @@ from productive_sage.tax import Tax, own_taxes
 
 
 @dataclass(frozen=True, slots=True)
-class Credited:
+class CreditedCopy:
     """The copy of the invoice a credit note credits."""
 
     link: Link
     copy: SageDocument
 
 
-def check_tax(note: Invoice, credited: Credited, draft: Draft, tax: Tax) -> None:
+def check_tax(note: Invoice, credited: CreditedCopy, draft: Draft, tax: Tax) -> None:
     """Raises TaxRateInvalid where a tax that was asked for makes another total than the copy's."""
     currency = draft.currency
     nets = [line.net for line in draft.lines]
@@ -42,7 +42,7 @@ def check_tax(note: Invoice, credited: Credited, draft: Draft, tax: Tax) -> None
     )
 
 
-def check_whole(note: Invoice, credited: Credited, draft: Draft) -> None:
+def check_whole(note: Invoice, credited: CreditedCopy, draft: Draft) -> None:
     """Raises `partial_credit` where an update would leave something of the copy open."""
     if draft.total == credited.copy.total:
         return
@@ -56,7 +56,7 @@ def check_whole(note: Invoice, credited: Credited, draft: Draft) -> None:
     )
 
 
-def check_contact(note: Invoice, credited: Credited, present: SageDocument) -> None:
+def check_contact(note: Invoice, credited: CreditedCopy, present: SageDocument) -> None:
     """Raises `customer_differs` where Sage would not set the changed copy against its invoice.
 
     Before that its allocation has to go, and only documents of one contact can be allocated.
@@ -74,7 +74,7 @@ def check_contact(note: Invoice, credited: Credited, present: SageDocument) -> N
     )
 
 
-def check_first(desk: Desk, note: Invoice, credited: Credited) -> SageDocument | None:
+def check_first(desk: Desk, note: Invoice, credited: CreditedCopy) -> SageDocument | None:
     """Raises `already_credited` where another living credit note is for the same copy.
 
     It may be known here, or set against the copy in Sage, or, where another machine made it and
@@ -104,7 +104,7 @@ def check_first(desk: Desk, note: Invoice, credited: Credited) -> SageDocument |
     return own
 
 
-def _others(desk: Desk, note: Invoice, credited: Credited) -> Iterator[SageDocument]:
+def _others(desk: Desk, note: Invoice, credited: CreditedCopy) -> Iterator[SageDocument]:
     """The living credit notes for a copy, other than those known to be made for `note`."""
     own = {link.sage_id for link in desk.store.copies.of(note.id)}
     known = {link.sage_id for link in desk.store.copies.crediting(credited.copy.id)}
@@ -142,7 +142,7 @@ def _sources(desk: Desk, allocation_id: str) -> frozenset[str]:
     return allocation.from_paths if allocation else frozenset()
 
 
-def _is_for(desk: Desk, productive_id: str, credited: Credited, found: SageDocument) -> bool:
+def _is_for(desk: Desk, productive_id: str, credited: CreditedCopy, found: SageDocument) -> bool:
     """Whether a credit note another machine made credits this copy.
 
     Productive says which invoice it is for; where it was deleted there, its date and figures do.

@@ -16,7 +16,7 @@ from productive_sage import money
 from productive_sage.basics import CREDIT_NOTE, INVOICE, Notice
 from productive_sage.copying.records import Draft, DraftLine
 from productive_sage.errors import AmountsUnclear, Refused
-from productive_sage.productive.records import Credited, Invoice, InvoiceLine
+from productive_sage.productive.records import CreditedInvoice, Invoice, InvoiceLine
 from productive_sage.richtext import plain_text
 from productive_sage.sage.records import Item, SageDocument, SageLine
 from productive_sage.tax import Charged, Charges, Tax, own_taxes
@@ -195,7 +195,7 @@ def positive(note: Invoice) -> Invoice:
     return replace(note, net=-note.net, tax=-note.tax, lines=tuple(lines))
 
 
-def check_whole(note: Invoice) -> Credited:
+def check_whole(note: Invoice) -> CreditedInvoice:
     """The invoice a credit note credits.
 
     Raises `partial_credit` unless it credits the whole of it: same currency, net and gross the

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from productive_sage.copying.order import Order
+from productive_sage.copying.order import CopyOrder
 from productive_sage.copying.records import Outcome
 from productive_sage.errors import CopyIsDraft, PsageError, TotalsDiffer, UpdateLapsed
 
 
-def is_as_asked(order: Order, earlier: Outcome) -> bool:
+def is_as_asked(order: CopyOrder, earlier: Outcome) -> bool:
     """Whether what an earlier run had begun is what this one is asked for."""
     if order.again == "new":
         return earlier.settled == "create-new"

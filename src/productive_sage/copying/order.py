@@ -16,7 +16,7 @@ from productive_sage.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class CopyOrder:
     """What the person asked for."""
 
     keys: tuple[str, ...]
@@ -80,7 +80,7 @@ def _read(keys: tuple[str, ...], by_number: bool, by_id: bool) -> tuple[Name, ..
     return tuple(naming.read(keys, as_number=by_number, as_id=by_id))
 
 
-def sources(order: Order, desk: Desk) -> Iterator[Invoice | Outcome]:
+def sources(order: CopyOrder, desk: Desk) -> Iterator[Invoice | Outcome]:
     """The invoices to copy, and a refusal for each that cannot be read, in the order asked for."""
     names = order.documents()
     found, unreadable = desk.productive.invoices(
@@ -121,7 +121,7 @@ def _shown(invoice: Invoice) -> str:
     return f"{invoice.number or 'no number'} (id {invoice.id}): {', '.join(filter(None, parts))}"
 
 
-def _ambiguous(order: Order, name: Name, hits: Sequence[Invoice]) -> PsageError:
+def _ambiguous(order: CopyOrder, name: Name, hits: Sequence[Invoice]) -> PsageError:
     shown = "; ".join(map(_shown, hits))
     documents = [
         {
@@ -150,7 +150,7 @@ def _ambiguous(order: Order, name: Name, hits: Sequence[Invoice]) -> PsageError:
     )
 
 
-def _missing(order: Order, desk: Desk, name: Name) -> PsageError:
+def _missing(order: CopyOrder, desk: Desk, name: Name) -> PsageError:
     kind = order.kind.name
     if name.id:
         try:

@@ -23,9 +23,9 @@ from productive_sage.copying import (
 from productive_sage.copying.adopt import Copies
 from productive_sage.copying.choosing import GoBack
 from productive_sage.copying.contacts import NewCustomer
-from productive_sage.copying.crediting import Credited
+from productive_sage.copying.crediting import CreditedCopy
 from productive_sage.copying.customers import Customers
-from productive_sage.copying.order import Order
+from productive_sage.copying.order import CopyOrder
 from productive_sage.copying.rates import Rates
 from productive_sage.copying.records import CustomerResult, Draft, FieldChange, Outcome
 from productive_sage.copying.versions import Version
@@ -38,7 +38,7 @@ from productive_sage.tax import Tax, country_of, sends_taxes
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CopyPlan:
     """What a copy shall be, and how it comes about."""
 
     invoice: Invoice
@@ -48,7 +48,7 @@ class Plan:
     copy: int
     said: Version
     """What Productive says now, which the next update compares with."""
-    credited: Credited | None = None
+    credited: CreditedCopy | None = None
     link: Link | None = None
     """The copy that an update changes; None for a new one."""
     present: SageDocument | None = None
@@ -121,7 +121,7 @@ class Planner:
     """Plans of one run's new copies, and what they have in common with those of updates."""
 
     def __init__(
-        self, order: Order, desk: Desk, customers: Customers, rates: Rates, copies: Copies
+        self, order: CopyOrder, desk: Desk, customers: Customers, rates: Rates, copies: Copies
     ) -> None:
         self._order = order
         self._desk = desk
@@ -133,7 +133,7 @@ class Planner:
         self._would_credit: dict[str, Invoice] = {}
         self._would_make: dict[tuple[str, str], Invoice] = {}
 
-    def create(self, invoice: Invoice, copy: int) -> Plan:
+    def create(self, invoice: Invoice, copy: int) -> CopyPlan:
         """Plan a new copy. Raises a Refused where it cannot be one; nothing is left behind."""
         desk = self._desk
         credited = self._copies.credited(invoice)
@@ -159,7 +159,7 @@ class Planner:
         self.numbers.give(invoice, draft)
         company, charged = invoice.company.id, invoice.tax
         said = versions.said_by(draft, "", company=company, country=country, charged=charged)
-        return Plan(invoice, draft, customer, copy, said, credited, unseen=unseen)
+        return CopyPlan(invoice, draft, customer, copy, said, credited, unseen=unseen)
 
     def _billing(self, invoice: Invoice) -> tuple[Contact | NewCustomer, Tax]:
         """Who is billed and with which tax; a person at the terminal may change their mind."""
@@ -180,7 +180,7 @@ class Planner:
             else:
                 return customer, tax
 
-    def told(self, plan: Plan) -> Outcome:
+    def told(self, plan: CopyPlan) -> Outcome:
         """What a dry run says of a plan, after the plans of the documents before it."""
         if plan.is_idle:
             return plan.left(after.Done())
@@ -217,7 +217,7 @@ class Planner:
             changes=plan.changes,
         )
 
-    def _after_others(self, plan: Plan) -> Plan:
+    def _after_others(self, plan: CopyPlan) -> CopyPlan:
         """The plan as it is after those before it, which credit and make what they name."""
         invoice, customer = plan.invoice, plan.customer
         if plan.credited:
@@ -243,7 +243,7 @@ class Planner:
         kept = self._desk.store.facts.names([*keys])
         return {keys[key]: name for key, name in kept.items()}
 
-    def customer(self, invoice: Invoice, credited: Credited | None) -> Contact | NewCustomer:
+    def customer(self, invoice: Invoice, credited: CreditedCopy | None) -> Contact | NewCustomer:
         """Who is billed; a credit note is for whom its invoice's copy is for."""
         if credited is None:
             return self._customers.find(invoice)
@@ -286,7 +286,7 @@ class Planner:
         )
 
     def credit_draft(
-        self, note: Invoice, credited: Credited, copy: int, *, number: str | None
+        self, note: Invoice, credited: CreditedCopy, copy: int, *, number: str | None
     ) -> Draft:
         """The whole of the invoice's copy once more; raises where another tax is asked for."""
         draft = drafts.credit_document(

@@ -10,11 +10,11 @@ from productive_sage.basics import Contact, Notice
 from productive_sage.copying import changes, checks, drafts, merge, versions
 from productive_sage.copying.adopt import Copies
 from productive_sage.copying.contacts import NewCustomer
-from productive_sage.copying.crediting import Credited
+from productive_sage.copying.crediting import CreditedCopy
 from productive_sage.copying.customers import Customers
 from productive_sage.copying.merge import Merged
-from productive_sage.copying.order import Order
-from productive_sage.copying.plan import Plan, Planner
+from productive_sage.copying.order import CopyOrder
+from productive_sage.copying.plan import CopyPlan, Planner
 from productive_sage.copying.rates import Rates
 from productive_sage.copying.records import Draft, FieldChange, Outcome
 from productive_sage.copying.versions import Version, Written
@@ -30,7 +30,7 @@ class Updates:
 
     def __init__(
         self,
-        order: Order,
+        order: CopyOrder,
         desk: Desk,
         customers: Customers,
         rates: Rates,
@@ -46,7 +46,7 @@ class Updates:
 
     def plan(
         self, invoice: Invoice, link: Link, present: SageDocument, *, overwrite: bool
-    ) -> Plan | Outcome:
+    ) -> CopyPlan | Outcome:
         """Plan an update; the outcome where both sides changed the same and nothing is sent.
 
         A plan without changes leaves the copy as it is. Raises a Refused where Sage would not take
@@ -98,7 +98,7 @@ class Updates:
             draft = replace(draft, notices=(*draft.notices, *doubts))
         if not merged.takes_customer:
             customer = Contact(present.contact_id, present.contact_name, currency=present.currency)
-        return Plan(
+        return CopyPlan(
             invoice,
             draft,
             customer,
@@ -120,7 +120,7 @@ class Updates:
         differ: tuple[FieldChange, ...],
         *,
         customer: Contact | NewCustomer | None,
-        credited: Credited | None,
+        credited: CreditedCopy | None,
     ) -> tuple[Notice, ...]:
         """What is in doubt; `customer` where that is who is billed from now on.
 
@@ -145,7 +145,7 @@ class Updates:
         link: Link,
         present: SageDocument,
         customer: Contact | NewCustomer,
-        credited: Credited | None,
+        credited: CreditedCopy | None,
         written: Written | None,
     ) -> Draft:
         """The copy as Productive says; a number Sage gave stays, whoever numbers the next one."""
@@ -190,7 +190,7 @@ class Updates:
         self,
         invoice: Invoice,
         present: SageDocument,
-        credited: Credited | None,
+        credited: CreditedCopy | None,
         written: Written | None,
         *,
         overwrite: bool,

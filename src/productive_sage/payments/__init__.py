@@ -20,15 +20,15 @@ from productive_sage.payments.changed import Changed
 from productive_sage.payments.compare import Comparison
 from productive_sage.payments.evidence import Evidence
 from productive_sage.payments.match import Matched
-from productive_sage.payments.order import OVERLAP, Order, Reach
+from productive_sage.payments.order import OVERLAP, Reach, SyncOrder
 from productive_sage.payments.papers import Papers
-from productive_sage.payments.plan import Plan, Proofs, decide, undecided
+from productive_sage.payments.plan import PaymentPlan, Proofs, decide, undecided
 from productive_sage.payments.records import Report
 from productive_sage.payments.report import Verdicts, nothing_copied
 from productive_sage.productive.records import Balance
 from productive_sage.settings import Settings
 
-__all__ = ["BEGIN", "FULL", "OVERLAP", "UNTIL", "Order", "check", "sync"]
+__all__ = ["BEGIN", "FULL", "OVERLAP", "UNTIL", "SyncOrder", "check", "sync"]
 
 _FULL_EVERY = timedelta(days=7)
 UNTIL, FULL, BEGIN = "payments until", "payments full", "payments from"
@@ -41,7 +41,7 @@ def check(settings: Settings) -> None:
         raise PaymentSyncOff
 
 
-def sync(order: Order, desk: Desk, report: Report) -> None:
+def sync(order: SyncOrder, desk: Desk, report: Report) -> None:
     """Bring Productive's payments in line with Sage; `report.until` is when the run began.
 
     The settings are checked by then. Raises `too_many_deletes` before anything is written, and
@@ -76,7 +76,7 @@ def sync(order: Order, desk: Desk, report: Report) -> None:
     _move_cursors(order, reach, desk, report)
 
 
-def _reach(order: Order, desk: Desk, report: Report) -> Reach:
+def _reach(order: SyncOrder, desk: Desk, report: Report) -> Reach:
     """How far back to read: to the last cursor, or everything once a week and after a doubt."""
     begin = desk.settings.sync_payments_from or date.min
     until, full, first = map(desk.store.cursors.get, (UNTIL, FULL, BEGIN))
@@ -98,12 +98,12 @@ def _planned(
     desk: Desk,
     evidence: Evidence,
     verdicts: Verdicts,
-) -> tuple[list[Papers], dict[str, Plan]]:
+) -> tuple[list[Papers], dict[str, PaymentPlan]]:
     """The plan of each invoice that was compared, and the papers with Productive's numbers."""
     asked = [one for one in found if one.productive_id in compared]
     balances = _balances(asked, desk, evidence, verdicts)
     numbered = [_numbered(papers, balances) for papers in found]
-    plans: dict[str, Plan] = {}
+    plans: dict[str, PaymentPlan] = {}
     for papers in numbered:
         if papers.productive_id not in compared:
             continue
@@ -121,7 +121,7 @@ def _planned(
 
 def _plan(
     papers: Papers, matched: Matched, proofs: Proofs, balance: Balance | None, evidence: Evidence
-) -> Plan:
+) -> PaymentPlan:
     return decide(
         matched,
         proofs,
@@ -163,7 +163,7 @@ def _numbered(papers: Papers, balances: Mapping[str, Balance]) -> Papers:
     return replace(papers, number=balance.number) if balance and balance.number else papers
 
 
-def _check_limit(order: Order, plans: Mapping[str, Plan]) -> None:
+def _check_limit(order: SyncOrder, plans: Mapping[str, PaymentPlan]) -> None:
     """Raises `too_many_deletes` where the run would remove more than it may."""
     removals = sum(len(one.removes) for one in plans.values())
     if removals <= order.max_deletes:
@@ -185,7 +185,7 @@ def _check_limit(order: Order, plans: Mapping[str, Plan]) -> None:
     )
 
 
-def _move_cursors(order: Order, reach: Reach, desk: Desk, report: Report) -> None:
+def _move_cursors(order: SyncOrder, reach: Reach, desk: Desk, report: Report) -> None:
     """Remember how far this run got: never past its start, and only where nothing is missed."""
     if order.invoices or desk.dry_run:
         return

@@ -16,7 +16,7 @@ from productive_sage.payments import report as reports
 from productive_sage.payments import shares
 from productive_sage.payments.match import Correction, Surplus
 from productive_sage.payments.papers import Papers
-from productive_sage.payments.plan import Plan
+from productive_sage.payments.plan import PaymentPlan
 from productive_sage.payments.records import ReceiptShare, Report
 from productive_sage.productive.records import Payment
 from productive_sage.store import PaymentFacts
@@ -32,7 +32,7 @@ class Writes:
         self._made: dict[str, dict[str, str]] = {}
         """The ids of the payments this run has created, by Productive id and marker."""
 
-    def apply(self, papers: Papers, plan: Plan) -> None:
+    def apply(self, papers: Papers, plan: PaymentPlan) -> None:
         """Do what was planned for one invoice; the first step that fails ends it.
 
         Else a payment could stand beside the one it replaces.
@@ -49,7 +49,7 @@ class Writes:
         if not self._desk.dry_run:
             self._desk.store.errands.stop_waiting(papers.productive_id)
 
-    def _record(self, papers: Papers, plan: Plan) -> None:
+    def _record(self, papers: Papers, plan: PaymentPlan) -> None:
         """Bring psage's records in line with what Productive holds."""
         store = self._desk.store
         for one in plan.records:

@@ -15,7 +15,7 @@ from productive_sage.errors import NotFound, PsageError, Refused, ServiceUnavail
 from productive_sage.naming import Name
 from productive_sage.payments import elsewhere
 from productive_sage.payments.evidence import Evidence
-from productive_sage.payments.order import OVERLAP, Order, Reach
+from productive_sage.payments.order import OVERLAP, Reach, SyncOrder
 from productive_sage.payments.papers import Papers
 from productive_sage.payments.records import Failed, Report
 from productive_sage.payments.report import Verdicts
@@ -47,7 +47,7 @@ class Changed:
 
     def __init__(
         self,
-        order: Order,
+        order: SyncOrder,
         reach: Reach,
         desk: Desk,
         evidence: Evidence,

@@ -10,7 +10,7 @@ OVERLAP = timedelta(hours=48)
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SyncOrder:
     """What the person asked for."""
 
     since: date | None = None

@@ -35,7 +35,7 @@ class Proofs:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PaymentPlan:
     """All that is to be done about one invoice, in this order, and what is to be said of it."""
 
     records: tuple[OwnPayment, ...] = ()
@@ -62,7 +62,7 @@ def decide(
     sage_number: str,
     deleted_on: date | None,
     sent: Collection[str],
-) -> Plan:
+) -> PaymentPlan:
     """Decide all that is to be done about one invoice.
 
     `balance` is None where Productive does not show the invoice, which was `deleted_on` a day or
@@ -94,16 +94,16 @@ def decide(
     return _saying(begun, findings.no_place(document, sage_number, deleted_on))
 
 
-def undecided(matched: Matched, proofs: Proofs) -> Plan:
+def undecided(matched: Matched, proofs: Proofs) -> PaymentPlan:
     """What is known of an invoice that failed before its balance was; it is said, nothing done."""
     return _begun(matched, proofs, ())
 
 
-def _begun(matched: Matched, proofs: Proofs, sent: Collection[str]) -> Plan:
+def _begun(matched: Matched, proofs: Proofs, sent: Collection[str]) -> PaymentPlan:
     """What does not depend on the balance."""
     copied = {markers.in_note(payment.note) for payment in matched.by_hand}
     arrived = {one.marker for one in matched.found}
-    return Plan(
+    return PaymentPlan(
         records=matched.found,
         # Without its record a person's copy of a payment would pass for psage's own.
         forgets=tuple(
@@ -117,7 +117,7 @@ def _begun(matched: Matched, proofs: Proofs, sent: Collection[str]) -> Plan:
     )
 
 
-def _saying(begun: Plan, *said: Finding) -> Plan:
+def _saying(begun: PaymentPlan, *said: Finding) -> PaymentPlan:
     return replace(begun, findings=(*begun.findings, *said))
 
 
@@ -142,13 +142,13 @@ class _Kept:
 
 
 def _weighed(
-    begun: Plan,
+    begun: PaymentPlan,
     matched: Matched,
     proofs: Proofs,
     creates: Sequence[ReceiptShare],
     document: SageDocument,
     balance: Balance,
-) -> Plan:
+) -> PaymentPlan:
     """The plan with the steps that Productive can take; what is not kept is said."""
     if balance.currency != document.currency:
         return _saying(begun, findings.other_currency(document, balance))
@@ -211,7 +211,7 @@ def _kept(
 
 
 def _disagreements(
-    planned: Plan,
+    planned: PaymentPlan,
     kept: _Kept,
     matched: Matched,
     proofs: Proofs,

@@ -32,7 +32,7 @@ class ReceiptShare:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class PaymentChange:
     """One payment in Productive that was created, updated or deleted, or would be."""
 
     productive_id: str
@@ -82,9 +82,9 @@ class Report:
     """Of those checked: done, or nothing to do."""
     older: int = 0
     """Shares of a day before the sync begins, which are left alone."""
-    created: list[Change] = field(default_factory=list)
-    updated: list[Change] = field(default_factory=list)
-    deleted: list[Change] = field(default_factory=list)
+    created: list[PaymentChange] = field(default_factory=list)
+    updated: list[PaymentChange] = field(default_factory=list)
+    deleted: list[PaymentChange] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)

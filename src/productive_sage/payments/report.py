@@ -11,7 +11,7 @@ from productive_sage.desk import Desk
 from productive_sage.errors import PsageError, Refused, RefusedBySage
 from productive_sage.errors.defects import defects_told
 from productive_sage.payments.papers import Papers
-from productive_sage.payments.records import Change, Failed, ReceiptShare, Report, Skipped
+from productive_sage.payments.records import Failed, PaymentChange, ReceiptShare, Report, Skipped
 from productive_sage.productive.records import Payment
 from productive_sage.sage.client import ALLOCATIONS
 
@@ -103,9 +103,9 @@ def _step_after(error: PsageError, papers: Papers) -> str:
     return ""
 
 
-def written(papers: Papers, share: ReceiptShare, payment_id: str | None) -> Change:
+def written(papers: Papers, share: ReceiptShare, payment_id: str | None) -> PaymentChange:
     """The line about a payment that was created or updated; a dry run creates without an id."""
-    return Change(
+    return PaymentChange(
         papers.productive_id,
         papers.number,
         papers.link.sage_number,
@@ -118,9 +118,9 @@ def written(papers: Papers, share: ReceiptShare, payment_id: str | None) -> Chan
     )
 
 
-def removed(papers: Papers, payment: Payment, one: OwnPayment) -> Change:
+def removed(papers: Papers, payment: Payment, one: OwnPayment) -> PaymentChange:
     """The line about a payment that was removed."""
-    return Change(
+    return PaymentChange(
         papers.productive_id,
         papers.number,
         papers.link.sage_number,

@@ -11,7 +11,14 @@ from typing import Any
 from productive_sage import money
 from productive_sage.errors import AmountsUnclear, Refused
 from productive_sage.productive import parse
-from productive_sage.productive.records import Balance, Company, Credited, Entry, Invoice, Payment
+from productive_sage.productive.records import (
+    Balance,
+    Company,
+    CreditedInvoice,
+    Entry,
+    Invoice,
+    Payment,
+)
 from productive_sage.text import day, text_of, web_address
 
 
@@ -57,7 +64,7 @@ class Documents:
             credited=self.credited(parse.related(row, "parent_invoice", included)),
         )
 
-    def credited(self, row: Mapping[str, Any] | None) -> Credited | None:
+    def credited(self, row: Mapping[str, Any] | None) -> CreditedInvoice | None:
         """The invoice a credit note credits; None where the answer does not hold it."""
         if row is None or not row["attributes"]:
             return None
@@ -65,7 +72,7 @@ class Documents:
         currency = text_of(said.get("currency"))
         digits = self._digits(currency, said)
         net = parse.minor(said, "amount", digits)
-        return Credited(
+        return CreditedInvoice(
             id=parse.identity_of(row["id"]),
             number=text_of(said.get("number")),
             currency=currency,

@@ -58,7 +58,7 @@ class InvoiceLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Credited:
+class CreditedInvoice:
     """The invoice a credit note credits, as Productive states it."""
 
     id: str
@@ -101,7 +101,7 @@ class Invoice:
     lines: tuple[InvoiceLine, ...] = ()
     pdf_url: str | None = None
     export_id: str | None = None
-    credited: Credited | None = None
+    credited: CreditedInvoice | None = None
     """Of a credit note, where Productive shows it."""
 
     @property

@@ -7,16 +7,16 @@ from datetime import date
 from productive_sage.productive.records import Entry
 from productive_sage.reconcile import credited, paid, pairing, rules
 from productive_sage.reconcile.paid import Paid, Sync
-from productive_sage.reconcile.sides import CHANGED, Booked, Finding, Pair, Records
-from productive_sage.reconcile.totals import Month, Total, months, totals
+from productive_sage.reconcile.sides import CHANGED, Booked, BookFinding, Pair, Records
+from productive_sage.reconcile.totals import BooksTotal, Month, months, totals
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ComparedPair:
     """A document with what is found of it."""
 
     pair: Pair
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[BookFinding, ...] = ()
 
     @property
     def differs(self) -> bool:
@@ -28,11 +28,11 @@ class Row:
 class Compared:
     """Both sides of a time, what differs first."""
 
-    rows: list[Row] = field(default_factory=list)
-    totals: list[Total] = field(default_factory=list)
+    rows: list[ComparedPair] = field(default_factory=list)
+    totals: list[BooksTotal] = field(default_factory=list)
     months: list[Month] = field(default_factory=list)
 
-    def found(self) -> Iterator[tuple[Pair, Finding]]:
+    def found(self) -> Iterator[tuple[Pair, BookFinding]]:
         """Every finding, with its document."""
         for row in self.rows:
             for one in row.findings:
@@ -92,12 +92,12 @@ def compare(
             left = credited.on_account(notes.get(pair.productive_id, ()))
             own += paid.findings(pair, looked_at, codes, sync, numbers, left)
     chosen = [one for one in pairs if one.is_within(time.since, time.until)]
-    rows = [Row(one, tuple(found[one.productive_id])) for one in chosen]
+    rows = [ComparedPair(one, tuple(found[one.productive_id])) for one in chosen]
     rows.sort(key=_order)
     return Compared(rows, totals(chosen), months(chosen))
 
 
-def _order(row: Row) -> tuple[bool, bool, date, str, str]:
+def _order(row: ComparedPair) -> tuple[bool, bool, date, str, str]:
     """What differs first, then the oldest."""
     pair = row.pair
     return not row.differs, not row.findings, pair.on or date.min, pair.number, pair.productive_id

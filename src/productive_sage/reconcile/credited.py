@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from productive_sage.basics import CREDIT_NOTE, INVOICE
 from productive_sage.reconcile.rules import named
-from productive_sage.reconcile.sides import Figure, Finding, Pair
+from productive_sage.reconcile.sides import BookFinding, Figure, Pair
 
 
 def notes_of(pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
@@ -23,7 +23,7 @@ def notes_of(pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
     return found
 
 
-def findings(pairs: Sequence[Pair], numbers: Collection[str]) -> Iterator[tuple[Pair, Finding]]:
+def findings(pairs: Sequence[Pair], numbers: Collection[str]) -> Iterator[tuple[Pair, BookFinding]]:
     """What is to be said of invoices and credit notes that are in the books together."""
     invoices = {one.productive_id: one for one in pairs if one.kind is INVOICE}
     for key, notes in notes_of(pairs).items():
@@ -57,7 +57,7 @@ def credits_of(invoice: Pair, notes: Sequence[Pair]) -> Mapping[str, Decimal]:
     return found
 
 
-def _twice(invoice: Pair, notes: Sequence[Pair], numbers: Collection[str]) -> Finding | None:
+def _twice(invoice: Pair, notes: Sequence[Pair], numbers: Collection[str]) -> BookFinding | None:
     every = credits_of(invoice, notes)
     total = sum(every.values(), Decimal(0))
     if len(every) < 2 or invoice.booked is None or total <= invoice.booked.total:
@@ -68,7 +68,7 @@ def _twice(invoice: Pair, notes: Sequence[Pair], numbers: Collection[str]) -> Fi
     entry = invoice.billed
     here = entry.total if entry else None
     credited = entry.total - entry.paid - entry.unpaid if entry else None
-    return Finding(
+    return BookFinding(
         "credited_twice",
         f"{invoice.booked.document.number} is credited more than once in Sage: by "
         f"{' and '.join(shown)}{others}",
@@ -78,7 +78,7 @@ def _twice(invoice: Pair, notes: Sequence[Pair], numbers: Collection[str]) -> Fi
     )
 
 
-def _loose(invoice: Pair, note: Pair, numbers: Collection[str]) -> Finding | None:
+def _loose(invoice: Pair, note: Pair, numbers: Collection[str]) -> BookFinding | None:
     """A credit note that could be set against its invoice, and is not."""
     if not (invoice.booked and note.booked):
         return None
@@ -87,7 +87,7 @@ def _loose(invoice: Pair, note: Pair, numbers: Collection[str]) -> Finding | Non
     if min(open_note, open_invoice) <= 0 or not is_same:
         return None
     number = invoice.booked.document.number
-    return Finding(
+    return BookFinding(
         "credit_note_not_allocated",
         f"{note.booked.document.number} is not set against {number}, which it credits",
         (

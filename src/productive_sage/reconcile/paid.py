@@ -16,7 +16,7 @@ from productive_sage.payments.match import match, paid_by_hand
 from productive_sage.payments.records import ReceiptShare
 from productive_sage.productive.records import Payment
 from productive_sage.reconcile.rules import named
-from productive_sage.reconcile.sides import Booked, Figure, Finding, Pair
+from productive_sage.reconcile.sides import Booked, BookFinding, Figure, Pair
 
 _ON_CREDIT = frozenset(
     {
@@ -104,7 +104,7 @@ def findings(
     sync: Sync,
     numbers: Collection[str],
     on_account: Decimal = money.ZERO,
-) -> Iterator[Finding]:
+) -> Iterator[BookFinding]:
     """What is to be said of an invoice's payments; `paid` is None where they were not read.
 
     `codes` are those found for it and for its credit notes, `on_account` is what of these is set
@@ -135,7 +135,9 @@ def findings(
         yield from _credited(pair, name, on_account)
 
 
-def _open_on_one_side(pair: Pair, booked: Booked, name: str, told: Sequence[Finding]) -> Finding:
+def _open_on_one_side(
+    pair: Pair, booked: Booked, name: str, told: Sequence[BookFinding]
+) -> BookFinding:
     """Settled on one side, and open on the other; `told` is what explains it, and mends it."""
     figure = Figure("open", pair.billed.unpaid if pair.billed else None, booked.open)
     code, message = "open_in_sage", "nothing of it is open in Productive, but in Sage it is"
@@ -148,17 +150,17 @@ def _open_on_one_side(pair: Pair, booked: Booked, name: str, told: Sequence[Find
         step = "credit or write off in Productive what is not owed, or enter there how it was paid"
     if told:
         command, step = told[-1].command, ""
-    return Finding(code, message, (figure,), command, step)
+    return BookFinding(code, message, (figure,), command, step)
 
 
-def _credited(pair: Pair, name: str, on_account: Decimal) -> Iterator[Finding]:
+def _credited(pair: Pair, name: str, on_account: Decimal) -> Iterator[BookFinding]:
     """Where another part of it is credited, or written off in a way no payment shows."""
     if pair.billed is None or pair.booked is None:
         return
     here = pair.billed.total - pair.billed.paid - pair.billed.unpaid
     there = pair.booked.total - pair.booked.paid - pair.booked.open + on_account
     if here != there:
-        yield Finding(
+        yield BookFinding(
             "credit_differs",
             "another amount of it is credited",
             (Figure("credited", here, there), Figure("open", pair.billed.unpaid, pair.booked.open)),
@@ -167,10 +169,10 @@ def _credited(pair: Pair, name: str, on_account: Decimal) -> Iterator[Finding]:
         )
 
 
-def _unclear(pair: Pair, name: str) -> Iterator[Finding]:
+def _unclear(pair: Pair, name: str) -> Iterator[BookFinding]:
     """Where Sage does not say what settles a copy, what is open has to do."""
     if pair.billed and pair.booked and pair.billed.unpaid != pair.booked.open:
-        yield Finding(
+        yield BookFinding(
             "payments_unclear",
             f"Sage does not say plainly what settles {pair.booked.document.number}, and another "
             "amount is open there",
@@ -194,18 +196,18 @@ def _synchronise(sync: Sync, name: str, days: Sequence[date]) -> str:
     return f"psage sync-payments {name}"
 
 
-def _by_sum(pair: Pair, sync: Sync, name: str) -> Iterator[Finding]:
+def _by_sum(pair: Pair, sync: Sync, name: str) -> Iterator[BookFinding]:
     if pair.billed is None or pair.booked is None:
         return
     if pair.billed.paid < pair.booked.paid:
-        yield Finding(
+        yield BookFinding(
             "payment_missing",
             "less is paid in Productive than in Sage",
             (_paid(pair),),
             _synchronise(sync, name, [one.on for one in pair.booked.shares]),
         )
     elif pair.billed.paid > pair.booked.paid:
-        yield Finding(
+        yield BookFinding(
             "payment_extra",
             "more is paid in Productive than in Sage",
             (_paid(pair),),
@@ -240,10 +242,10 @@ def _unmatched(pair: Pair, paid: Paid) -> _Unmatched:
     )
 
 
-def _one_by_one(pair: Pair, found: _Unmatched, sync: Sync, name: str) -> Iterator[Finding]:
+def _one_by_one(pair: Pair, found: _Unmatched, sync: Sync, name: str) -> Iterator[BookFinding]:
     again = _synchronise(sync, name, [])
     if found.missing:
-        yield Finding(
+        yield BookFinding(
             "payment_missing",
             f"Productive lacks what was received in Sage: {_shares(pair, found.missing)}",
             (_paid(pair), Figure("payment", None, _sum(found.missing))),
@@ -252,7 +254,7 @@ def _one_by_one(pair: Pair, found: _Unmatched, sync: Sync, name: str) -> Iterato
     if extra := [*found.own, *found.by_hand]:
         number = pair.booked.document.number if pair.booked else ""
         step = f"enter the receipt of {number} in Sage, or remove the payment in Productive"
-        yield Finding(
+        yield BookFinding(
             "payment_extra",
             f"Productive has what was not received in Sage: {_payments(pair, extra)}",
             (_paid(pair), Figure("payment", _sum(extra), None)),
@@ -261,7 +263,7 @@ def _one_by_one(pair: Pair, found: _Unmatched, sync: Sync, name: str) -> Iterato
         )
     if found.different:
         here, there = zip(*found.different, strict=True)
-        yield Finding(
+        yield BookFinding(
             "payment_differs",
             f"Productive has {_payments(pair, here)}; Sage has {_shares(pair, there)}",
             (_paid(pair), Figure("payment", _sum(here), _sum(there))),
@@ -286,7 +288,7 @@ def _payments(pair: Pair, rows: Sequence[Payment]) -> str:
 
 
 def codes_of_notes(
-    notes: Mapping[str, Sequence[Pair]], found: Mapping[str, Sequence[Finding]]
+    notes: Mapping[str, Sequence[Pair]], found: Mapping[str, Sequence[BookFinding]]
 ) -> dict[str, set[str]]:
     """The codes found for the credit notes of each invoice, by its Productive id."""
     return {

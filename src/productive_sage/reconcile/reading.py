@@ -26,7 +26,7 @@ from productive_sage.payments import shares
 from productive_sage.productive.client import Unreadable
 from productive_sage.productive.records import Entry
 from productive_sage.reconcile.paid import Paid
-from productive_sage.reconcile.sides import Booked, Copied, Facts, Records
+from productive_sage.reconcile.sides import Booked, Comparable, Copied, Records
 from productive_sage.sage.client import ALLOCATIONS
 from productive_sage.sage.records import Settlement
 from productive_sage.store import CopyIntent, Link
@@ -234,7 +234,7 @@ def _what(intent: CopyIntent) -> str:
 
 
 def _copied(link: Link) -> Copied:
-    said, held = Facts(), Facts()
+    said, held = Comparable(), Comparable()
     if link.written:
         with suppress(ValueError, KeyError, TypeError, InvalidOperation):  # of an older psage
             written = Written.from_text(link.written)
@@ -252,10 +252,10 @@ def _copied(link: Link) -> Copied:
     )
 
 
-def _facts(kind: Kind, version: Version, charged: str | None) -> Facts:
+def _facts(kind: Kind, version: Version, charged: str | None) -> Comparable:
     """What a version says, with the signs of Productive; nothing of one that was never known."""
     if not version.document:
-        return Facts()
+        return Comparable()
     sign = -1 if kind is CREDIT_NOTE else 1
     net = sum((Decimal(line["net"]) for line in version.lines), money.ZERO) * sign
     if charged is not None:
@@ -263,7 +263,7 @@ def _facts(kind: Kind, version: Version, charged: str | None) -> Facts:
     else:
         tax = sum((Decimal(line["tax"]) for line in version.lines), money.ZERO) * sign
     day, due = version.document.get("date"), version.document.get("due date")
-    return Facts(
+    return Comparable(
         net,
         tax,
         date.fromisoformat(day) if day else None,

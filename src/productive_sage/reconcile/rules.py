@@ -15,12 +15,12 @@ from productive_sage.productive.records import Address, Entry
 from productive_sage.reconcile.sides import (
     NOTE,
     Booked,
-    Facts,
+    BookFinding,
+    Comparable,
     Figure,
-    Finding,
     Pair,
     Records,
-    facts_of,
+    comparable,
 )
 from productive_sage.text import folded
 
@@ -30,7 +30,7 @@ _AMOUNTS = frozenset(("net", "tax", "total"))
 
 def findings(
     pair: Pair, records: Records, numbers: Collection[str], invoice: Pair | None = None
-) -> Iterator[Finding]:
+) -> Iterator[BookFinding]:
     """What is to be said of one document, but for payments and credits.
 
     `numbers` are those that name several documents, `invoice` is what a credit note credits.
@@ -72,11 +72,11 @@ def both(pair: Pair, name: str = "total") -> Figure:
     return Figure(name, here, there)
 
 
-def _unknown(pair: Pair, said: str, name: str) -> Finding:
+def _unknown(pair: Pair, said: str, name: str) -> BookFinding:
     what = f"psage {pair.kind.command} {name}"
     if "payment" in said:
         what = f"psage sync-payments {name}"
-    return Finding(
+    return BookFinding(
         "outcome_unknown",
         f"{said} and never answered for; nothing is sent twice",
         (both(pair),),
@@ -85,14 +85,14 @@ def _unknown(pair: Pair, said: str, name: str) -> Finding:
     )
 
 
-def _without_invoice(pair: Pair, records: Records, name: str) -> Iterator[Finding]:
+def _without_invoice(pair: Pair, records: Records, name: str) -> Iterator[BookFinding]:
     if pair.booked is None or not pair.booked.is_booked or pair.booked.is_credited:
         return
     number = pair.booked.document.number
     figures = (both(pair), Figure("open", None, pair.booked.open))
     command = f"psage open {name}"
     if on := records.deleted_in_productive.get(pair.productive_id):
-        yield Finding(
+        yield BookFinding(
             "deleted_in_productive",
             f"it was deleted in Productive on {on}, and its copy {number} is still in the books",
             figures,
@@ -100,7 +100,7 @@ def _without_invoice(pair: Pair, records: Records, name: str) -> Iterator[Findin
             f"void or credit {number} in Sage if it is not owed, else restore it in Productive",
         )
     elif pair.copied is None:
-        yield Finding(
+        yield BookFinding(
             "not_in_records",
             f"{number} in Sage carries psage's marker, but neither psage's records nor Productive "
             "know it",
@@ -109,7 +109,7 @@ def _without_invoice(pair: Pair, records: Records, name: str) -> Iterator[Findin
             f"take `PRD-{pair.productive_id}` out of its reference in Sage if it is no copy",
         )
     else:
-        yield Finding(
+        yield BookFinding(
             "not_in_productive",
             "Productive does not show it, and has no record of its deletion that this token sees",
             figures,
@@ -118,11 +118,11 @@ def _without_invoice(pair: Pair, records: Records, name: str) -> Iterator[Findin
         )
 
 
-def _without_copy(pair: Pair, records: Records, name: str, invoice: Pair | None) -> Finding:
+def _without_copy(pair: Pair, records: Records, name: str, invoice: Pair | None) -> BookFinding:
     figures = (both(pair),)
     anew = f"psage {pair.kind.command} {name} --create-new"
     if pair.booked:
-        return Finding(
+        return BookFinding(
             "copy_voided",
             f"its copy {pair.booked.document.number} was voided in Sage",
             figures,
@@ -130,7 +130,7 @@ def _without_copy(pair: Pair, records: Records, name: str, invoice: Pair | None)
             "where it is not owed, credit it in Productive instead",
         )
     if pair.copied is None:
-        return Finding(
+        return BookFinding(
             "never_copied",
             "it is finalised, and was never copied",
             figures,
@@ -139,8 +139,8 @@ def _without_copy(pair: Pair, records: Records, name: str, invoice: Pair | None)
         )
     if pair.copied.sage_id in records.deleted_in_sage:
         said = f"its copy {pair.copied.sage_number} was deleted in Sage"
-        return Finding("copy_deleted", said, figures, anew)
-    return Finding(
+        return BookFinding("copy_deleted", said, figures, anew)
+    return BookFinding(
         "copy_not_shown",
         f"Sage does not show its copy {pair.copied.sage_number}, and has no record of its deletion",
         figures,
@@ -163,8 +163,8 @@ def _before_a_credit_note(pair: Pair, invoice: Pair | None) -> str:
     return ""
 
 
-def _draft(pair: Pair, booked: Booked, name: str) -> Finding:
-    return Finding(
+def _draft(pair: Pair, booked: Booked, name: str) -> BookFinding:
+    return BookFinding(
         "draft_not_released",
         f"its copy is a draft in Sage, `{booked.document.number}`, and so in no book",
         (both(pair),),
@@ -176,9 +176,9 @@ def _draft(pair: Pair, booked: Booked, name: str) -> Finding:
 # --- both are there
 
 
-def _of_copy(pair: Pair, booked: Booked, records: Records, name: str) -> Iterator[Finding]:
+def _of_copy(pair: Pair, booked: Booked, records: Records, name: str) -> Iterator[BookFinding]:
     if pair.copied is None:
-        yield Finding(
+        yield BookFinding(
             "not_in_records",
             f"{booked.document.number} in Sage carries psage's marker, and psage's records do not "
             "know it",
@@ -189,7 +189,7 @@ def _of_copy(pair: Pair, booked: Booked, records: Records, name: str) -> Iterato
     if pair.others:
         yield _twice(pair, booked, name)
     if pair.billed and not pair.billed.is_finalised:
-        yield Finding(
+        yield BookFinding(
             "changed_in_productive",
             "it is a draft in Productive again",
             (Figure("state", "draft", "booked"), both(pair)),
@@ -201,13 +201,13 @@ def _of_copy(pair: Pair, booked: Booked, records: Records, name: str) -> Iterato
     yield from _customer(pair, booked, records, name)
 
 
-def _twice(pair: Pair, booked: Booked, name: str) -> Finding:
+def _twice(pair: Pair, booked: Booked, name: str) -> BookFinding:
     every = sorted((booked, *pair.others), key=lambda one: (str(one.document.made_at), one.id))
     numbers = " and ".join(one.document.number for one in every)
     kept, *later = (one.document.number for one in every)
     total = sum((one.total for one in every), Decimal(0))
     here = pair.billed.total if pair.billed else None
-    return Finding(
+    return BookFinding(
         "copied_twice",
         f"it is in Sage {len(every)} times, and all are in the books: {numbers}",
         (Figure("total", here, total),),
@@ -217,22 +217,22 @@ def _twice(pair: Pair, booked: Booked, name: str) -> Finding:
     )
 
 
-def _differences(pair: Pair, booked: Booked, name: str) -> Iterator[Finding]:
+def _differences(pair: Pair, booked: Booked, name: str) -> Iterator[BookFinding]:
     """What differs, by who changed it since psage wrote the copy."""
     if pair.billed is None:
         return
     if another := _of_another_sort(pair, pair.billed, booked, name):
         yield another
         return
-    here, there = facts_of(pair.billed), booked.facts
+    here, there = comparable(pair.billed), booked.facts
     differing = [
         one.name
-        for one in fields(Facts)
+        for one in fields(Comparable)
         if None not in (getattr(here, one.name), getattr(there, one.name))
         and getattr(here, one.name) != getattr(there, one.name)
     ]
-    said = pair.copied.said if pair.copied else Facts()
-    held = pair.copied.held if pair.copied else Facts()
+    said = pair.copied.said if pair.copied else Comparable()
+    held = pair.copied.held if pair.copied else Comparable()
     changed = [one for one in differing if _is_changed(said, here, one)]
     edited = [one for one in differing if _is_changed(held, there, one)]
     agreed = [
@@ -249,10 +249,10 @@ def _differences(pair: Pair, booked: Booked, name: str) -> Iterator[Finding]:
         yield _taxed(pair, name)
     if rest:
         command = update(pair, name, overwrite=True)
-        yield Finding("differs", f"{_words(rest)} differ", _figures(pair, rest), command)
+        yield BookFinding("differs", f"{_words(rest)} differ", _figures(pair, rest), command)
 
 
-def _of_another_sort(pair: Pair, billed: Entry, booked: Booked, name: str) -> Finding | None:
+def _of_another_sort(pair: Pair, billed: Entry, booked: Booked, name: str) -> BookFinding | None:
     """Where the two sides cannot be compared figure by figure."""
     number = booked.document.number
     if billed.kind is not booked.kind:
@@ -266,16 +266,16 @@ def _of_another_sort(pair: Pair, billed: Entry, booked: Booked, name: str) -> Fi
     else:
         return None
     said = f"the two sides differ in {figure.name}"
-    return Finding("differs", said, (figure, both(pair)), command, step)
+    return BookFinding("differs", said, (figure, both(pair)), command, step)
 
 
-def _is_changed(before: Facts, now: Facts, name: str) -> bool:
+def _is_changed(before: Comparable, now: Comparable, name: str) -> bool:
     return getattr(before, name) not in (None, getattr(now, name))
 
 
 def _figures(pair: Pair, names: list[str]) -> tuple[Figure, ...]:
-    here = facts_of(pair.billed) if pair.billed else Facts()
-    there = pair.booked.facts if pair.booked else Facts()
+    here = comparable(pair.billed) if pair.billed else Comparable()
+    there = pair.booked.facts if pair.booked else Comparable()
     shown = [one for one in names if one != "total"]
     figures = [Figure(_SHOWN[one], getattr(here, one), getattr(there, one)) for one in shown]
     if _AMOUNTS & {*names}:
@@ -287,14 +287,14 @@ def _words(names: list[str]) -> str:
     return " and ".join(_SHOWN[one] for one in names)
 
 
-def _changed(pair: Pair, booked: Booked, names: list[str], name: str) -> Finding:
-    said = pair.copied.said if pair.copied else Facts()
+def _changed(pair: Pair, booked: Booked, names: list[str], name: str) -> BookFinding:
+    said = pair.copied.said if pair.copied else Comparable()
     was = ", ".join(f"{_SHOWN[one]} {getattr(said, one)}" for one in names)
     step = f"before: {was}"
     if booked.document.status in ("PAID", "PART_PAID"):
         step += "; Sage changes no copy that is paid: credit the difference, or take the receipt "
         step += f"off {booked.document.number} first"
-    return Finding(
+    return BookFinding(
         "changed_in_productive",
         f"{_words(names)} changed in Productive since it was copied",
         _figures(pair, names),
@@ -303,10 +303,10 @@ def _changed(pair: Pair, booked: Booked, names: list[str], name: str) -> Finding
     )
 
 
-def _edited(pair: Pair, booked: Booked, names: list[str], name: str) -> Finding:
-    held = pair.copied.held if pair.copied else Facts()
+def _edited(pair: Pair, booked: Booked, names: list[str], name: str) -> BookFinding:
+    held = pair.copied.held if pair.copied else Comparable()
     was = ", ".join(f"{_SHOWN[one]} {getattr(held, one)}" for one in names)
-    return Finding(
+    return BookFinding(
         "edited_in_sage",
         f"somebody edited {_words(names)} of {booked.document.number} in Sage",
         _figures(pair, names),
@@ -315,8 +315,8 @@ def _edited(pair: Pair, booked: Booked, names: list[str], name: str) -> Finding:
     )
 
 
-def _taxed(pair: Pair, name: str) -> Finding:
-    return Finding(
+def _taxed(pair: Pair, name: str) -> BookFinding:
+    return BookFinding(
         "tax_not_mirrored",
         "the copy was made with another tax than Productive charges, which was said then",
         _figures(pair, ["tax"]),
@@ -325,11 +325,11 @@ def _taxed(pair: Pair, name: str) -> Finding:
     )
 
 
-def _customer(pair: Pair, booked: Booked, records: Records, name: str) -> Iterator[Finding]:
+def _customer(pair: Pair, booked: Booked, records: Records, name: str) -> Iterator[BookFinding]:
     entry, document = pair.billed, booked.document
     if entry is None or not entry.company.id or _is_company(pair, booked, records):
         return
-    yield Finding(
+    yield BookFinding(
         "customer_differs",
         f"{document.number} is billed to another customer than the company",
         (Figure("customer", entry.company.name, document.contact_name), both(pair)),

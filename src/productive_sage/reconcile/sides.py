@@ -22,7 +22,7 @@ CHANGED, NOTE = "difference", "note"
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Comparable:
     """What can be compared of a document; None where a side does not say."""
 
     net: Decimal | None = None
@@ -99,10 +99,10 @@ class Booked:
         return self.kind is INVOICE and credited >= self.total > 0
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> Comparable:
         """What is compared with Productive."""
         due = self.document.due_on if self.kind is INVOICE else None
-        return Facts(self.net, self.tax, self.document.invoiced_on, due)
+        return Comparable(self.net, self.tax, self.document.invoiced_on, due)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +115,9 @@ class Copied:
     sage_id: str
     sage_number: str
     credited_sage_id: str | None = None
-    said: Facts = Facts()
+    said: Comparable = Comparable()
     """What Productive said when psage last wrote the copy."""
-    held: Facts = Facts()
+    held: Comparable = Comparable()
     """What Sage then held."""
 
 
@@ -207,7 +207,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class BookFinding:
     """Something a person should look at, with the command that mends it."""
 
     code: str
@@ -221,6 +221,6 @@ class Finding:
     severity: str = CHANGED
 
 
-def facts_of(entry: Entry) -> Facts:
+def comparable(entry: Entry) -> Comparable:
     """What is compared with Sage."""
-    return Facts(entry.net, entry.tax, entry.invoiced_on, entry.pay_on)
+    return Comparable(entry.net, entry.tax, entry.invoiced_on, entry.pay_on)

@@ -32,7 +32,7 @@ class Sum:
 
 
 @dataclass(slots=True)
-class Total:
+class BooksTotal:
     """Both sides in one currency, and the steps from Productive's total to Sage's."""
 
     currency: str
@@ -63,12 +63,12 @@ class Month:
     not_copied: Decimal = money.ZERO
 
 
-def totals(pairs: Iterable[Pair]) -> list[Total]:
+def totals(pairs: Iterable[Pair]) -> list[BooksTotal]:
     """What the documents come to, by currency."""
-    found: dict[str, Total] = {}
+    found: dict[str, BooksTotal] = {}
 
-    def of(currency: str) -> Total:
-        return found.setdefault(currency, Total(currency))
+    def of(currency: str) -> BooksTotal:
+        return found.setdefault(currency, BooksTotal(currency))
 
     for pair in pairs:
         here, there = pair.billed if pair.is_due_in_books else None, _in_books(pair)

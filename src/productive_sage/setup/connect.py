@@ -41,7 +41,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SignInOrder:
     """What to connect, and what was given for it; the empty rest is asked for."""
 
     services: tuple[str, ...]
@@ -57,7 +57,7 @@ class Order:
     pastes: bool = False
 
 
-class Person(Ask, Protocol):
+class SignInPerson(Ask, Protocol):
     """Whoever signs in: somebody at a terminal, or a script."""
 
     @property
@@ -117,7 +117,7 @@ class Connected:
         return cls("sage", f"{sign_in.business_name} ({sign_in.country})", facts, is_new)
 
 
-def connect(order: Order, place: Place, person: Person) -> Iterator[Connected]:
+def connect(order: SignInOrder, place: Place, person: SignInPerson) -> Iterator[Connected]:
     """Sign in to one service after the other; each is stored before the next begins.
 
     Raises SignInFailed, InputNeeded, `different_organization` or `different_business`; what was
@@ -143,7 +143,7 @@ takes some minutes. Each sign-in is tried before it is kept, in this system's ke
 # --- Productive
 
 
-def _productive(order: Order, place: Place, person: Person) -> Connected:
+def _productive(order: SignInOrder, place: Place, person: SignInPerson) -> Connected:
     stored = _stored(place.vault.productive)
     if stored and order.keeps:
         asked = naming.organization(order.organization_id)
@@ -172,7 +172,7 @@ def _productive(order: Order, place: Place, person: Person) -> Connected:
     return Connected.by(sign_in)
 
 
-def _organization_id(given: str, person: Person) -> str:
+def _organization_id(given: str, person: SignInPerson) -> str:
     """The organisation's id, of what was given or is typed now."""
     organization_id = naming.organization(
         given or person.answer("Organisation id", "--organization-id")
@@ -187,7 +187,7 @@ def _organization_id(given: str, person: Person) -> str:
 
 
 def _productive_sign_in(
-    organization_id: str, token: str, place: Place, person: Person
+    organization_id: str, token: str, place: Place, person: SignInPerson
 ) -> ProductiveSignIn:
     """A sign-in that Productive accepts, with the token given or typed now."""
     token = token or person.secret("API token", "PSAGE_PRODUCTIVE_TOKEN", "--token-stdin")
@@ -283,7 +283,7 @@ def _stored(read: Callable[[], _T]) -> _T | None:
 # --- Sage
 
 
-def _sage(order: Order, place: Place, person: Person) -> Connected:
+def _sage(order: SignInOrder, place: Place, person: SignInPerson) -> Connected:
     """Sign in with the authorisation-code grant, choose the business, store the tokens."""
     stored = _stored(place.vault.sage)
     if stored and order.keeps and stored.refresh_until > time.time():
@@ -326,7 +326,7 @@ def _sage(order: Order, place: Place, person: Person) -> Connected:
         raise
 
 
-def _client(order: Order, stored: SageSignIn | None, person: Person) -> tuple[str, str]:
+def _client(order: SignInOrder, stored: SageSignIn | None, person: SignInPerson) -> tuple[str, str]:
     """Client id and client secret: as given, as stored, or asked for."""
     client_id, client_secret = order.client_id, order.client_secret
     if stored and client_id in ("", stored.client_id):
@@ -354,7 +354,7 @@ Sage: register an app, once.
   4  Save. The app's page then shows its Client ID and its Client Secret."""
 
 
-def _show(request: oauth.Request, order: Order, place: Place, person: Person) -> None:
+def _show(request: oauth.Request, order: SignInOrder, place: Place, person: SignInPerson) -> None:
     """Send the person to Sage's page, by opening it or by showing its address."""
     person.say(f"The redirect address registered with Sage must be {request.redirect_uri}")
     person.say("Sign in to Sage at this address:")
@@ -367,7 +367,9 @@ def _show(request: oauth.Request, order: Order, place: Place, person: Person) ->
         person.say(f"Waiting for Sage's answer, at most {_WAIT_S // 60} minutes; Ctrl-C ends it.")
 
 
-def _with_business(sign_in: SageSignIn, order: Order, place: Place, person: Person) -> Connected:
+def _with_business(
+    sign_in: SageSignIn, order: SignInOrder, place: Place, person: SignInPerson
+) -> Connected:
     """Choose the business, refuse one that the copies do not belong to, and store."""
 
     def client_of(business_id: str) -> SageClient:

@@ -52,7 +52,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ServiceFacts:
     """What the services know that the questions need, read before the first of them."""
 
     desk: Desk
@@ -67,7 +67,7 @@ class Facts:
     """How the items met so far read, by their reference."""
 
 
-def read_accounts(desk: Desk) -> Facts:
+def read_accounts(desk: Desk) -> ServiceFacts:
     """The ledger accounts for sales, by code; raises Refused where Sage shows none."""
     accounts = [account for account in desk.ledger_accounts() if account.is_for_sales]
     if not accounts:
@@ -76,17 +76,17 @@ def read_accounts(desk: Desk) -> Facts:
             hint="make one visible in sales in Sage under Chart of Accounts",
         )
     accounts.sort(key=lambda account: (account.nominal_code.zfill(12), account.name))
-    return Facts(desk, tuple(map(account_option, accounts)))
+    return ServiceFacts(desk, tuple(map(account_option, accounts)))
 
 
-def read_facts(desk: Desk, *, copied: int, today: date) -> Facts:
+def read_facts(desk: Desk, *, copied: int, today: date) -> ServiceFacts:
     """Everything the whole walk needs. Raises what the services say."""
     sage = desk.sage
     business, _ = sage.country(sage.business_id)
     accounts = read_accounts(desk).accounts
     rates = [rate for rate in desk.tax_rates(anew=True) if tax.is_valid(rate, today)]
     in_order = sorted(desk.service_types().items(), key=lambda entry: entry[1].casefold())
-    return Facts(
+    return ServiceFacts(
         desk,
         accounts,
         one_line(business),
@@ -100,14 +100,14 @@ _TOPICS = ("numbering", "pdf", "payments", "ledger", "items", "tax")
 """The steps of the walk; another follows."""
 
 
-def questions(settings: Settings, facts: Facts) -> tuple[Question, ...]:
+def questions(settings: Settings, facts: ServiceFacts) -> tuple[Question, ...]:
     """Every question, in the order they are put."""
     found = [q for one in SETTINGS.values() if one.asked for q in _of(one, settings, facts)]
     place = {topic: n for n, topic in enumerate(_TOPICS)}
     return tuple(sorted(found, key=lambda q: place.get(q.topic, len(place))))
 
 
-def _of(setting: Setting, settings: Settings, facts: Facts) -> Iterator[Question]:
+def _of(setting: Setting, settings: Settings, facts: ServiceFacts) -> Iterator[Question]:
     """The question about a setting; one for each service type about their items."""
     asked = setting.asked
     if asked is None:
@@ -132,12 +132,12 @@ def _of(setting: Setting, settings: Settings, facts: Facts) -> Iterator[Question
         yield plain
 
 
-def ledger_question(settings: Settings, facts: Facts) -> Question:
+def ledger_question(settings: Settings, facts: ServiceFacts) -> Question:
     """The one setting that must have a value."""
     return next(_of(SETTINGS["default_ledger_account"], settings, facts))
 
 
-def _worded(setting: Setting, word: Word, settings: Settings, facts: Facts) -> Option:
+def _worded(setting: Setting, word: Word, settings: Settings, facts: ServiceFacts) -> Option:
     """A word that is allowed, or yes or no by its letter too."""
     typed = (word.label, word.label[0]) if word.value in (True, False) else (word.value, word.label)
     warning = None
@@ -182,7 +182,7 @@ def _about_account(plain: Question, accounts: tuple[Option, ...]) -> Question:
     )
 
 
-def _about_item(plain: Question, facts: Facts, type_id: str) -> Question:
+def _about_item(plain: Question, facts: ServiceFacts, type_id: str) -> Question:
     name = facts.service_types[type_id]
     is_alone = list(facts.service_types.values()).count(name) == 1
     shown = name if name and is_alone else f"{name} ({type_id})".strip()
@@ -230,7 +230,7 @@ def _matching(options: Sequence[Option], typed: str) -> list[Option]:
     return called(options, word) or [o for o in options if word in o.label.casefold()]
 
 
-def _active_items(facts: Facts, service_type: str, typed: str) -> list[Option]:
+def _active_items(facts: ServiceFacts, service_type: str, typed: str) -> list[Option]:
     found = [item_option(item) for item in facts.desk.search_items(typed) if item.is_active]
     facts.items.update({option.value: option.label for option in found})
     return [
@@ -239,7 +239,7 @@ def _active_items(facts: Facts, service_type: str, typed: str) -> list[Option]:
     ]
 
 
-def _item_words(facts: Facts, reference: str) -> str:
+def _item_words(facts: ServiceFacts, reference: str) -> str:
     """How a linked item reads: by name, or why its lines would be refused."""
     if reference not in facts.items:
         try:

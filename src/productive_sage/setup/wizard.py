@@ -14,8 +14,8 @@ from productive_sage.setup.choices import (
     called,
 )
 from productive_sage.setup.questions import (
-    Facts,
     Question,
+    ServiceFacts,
     ends_the_walk,
     ledger_question,
     questions,
@@ -37,7 +37,7 @@ Save = Callable[[Settings, Changes], Settings | None]
 """Writes changes to the settings a person saw; returns the present ones where they are others."""
 
 
-def walk(person: Ask, settings: Settings, facts: Facts, save: Save) -> None:
+def walk(person: Ask, settings: Settings, facts: ServiceFacts, save: Save) -> None:
     """Put the questions, show what will change, and have it written once the person agrees."""
     changes: Changes = {}
     been: list[int] = []
@@ -72,7 +72,7 @@ def walk(person: Ask, settings: Settings, facts: Facts, save: Save) -> None:
             settings, changes, been, at = present, _new(changes, present), [], 0
 
 
-def ask_ledger(person: Ask, settings: Settings, facts: Facts) -> str:
+def ask_ledger(person: Ask, settings: Settings, facts: ServiceFacts) -> str:
     """The id of the default ledger account, where that is all that is missing."""
     person.say("This setting is a must and has no value yet. Ctrl-C stops and changes nothing.")
     move = _put(person, [ledger_question(settings, facts)], 0, None, can_go_back=False)

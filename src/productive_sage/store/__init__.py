@@ -7,13 +7,13 @@ it made. The file can be lost: copies are found again in Sage by their markers.
 from pathlib import Path
 from typing import Self
 
-from productive_sage.store.copies import Copies, Link
+from productive_sage.store.copies import CopyRecords, Link
 from productive_sage.store.cursors import Cursors
-from productive_sage.store.customers import Customers
+from productive_sage.store.customers import CustomerRecords
 from productive_sage.store.database import Database
 from productive_sage.store.errands import Errands, Waiting
 from productive_sage.store.events import Events
-from productive_sage.store.facts import Facts
+from productive_sage.store.facts import CachedFacts
 from productive_sage.store.intents import (
     AnyIntent,
     ContactFacts,
@@ -51,10 +51,10 @@ class Store:
         """Open as `Database` does; `by` is who runs which command, for the audit log."""
         self.db = Database(path, read_only=read_only)
         self.cursors = Cursors(self.db)
-        self.facts = Facts(self.db)
+        self.facts = CachedFacts(self.db)
         self.errands = Errands(self.db)
-        self.copies = Copies(self.db)
-        self.customers = Customers(self.db)
+        self.copies = CopyRecords(self.db)
+        self.customers = CustomerRecords(self.db)
         self.events = Events(self.db, self.cursors, by)
         self.intents = Intents(self.db, self.events, self.copies, self.customers)
         self.payments = OwnPayments(self.db, self.intents)

@@ -73,7 +73,7 @@ class Link:
         )
 
 
-class Copies:
+class CopyRecords:
     """The copies that are known."""
 
     def __init__(self, db: Database) -> None:

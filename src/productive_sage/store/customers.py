@@ -18,7 +18,7 @@ class Billing:
     """Whether a person said so."""
 
 
-class Customers:
+class CustomerRecords:
     """The contacts that are known, by company, currency and business."""
 
     def __init__(self, db: Database) -> None:

@@ -10,7 +10,7 @@ from productive_sage.store.database import Database, as_text, now
 _PUT = "INSERT OR REPLACE INTO cache (key, value, fetched_at) VALUES (?, ?, ?)"
 
 
-class Facts:
+class CachedFacts:
     """Facts by key, as JSON."""
 
     def __init__(self, db: Database) -> None:

@@ -13,8 +13,8 @@ from productive_sage.errors import LedgerConflict, OutcomeUnknown
 from productive_sage.redaction import redacted
 from productive_sage.store import audit
 from productive_sage.store.audit import Event
-from productive_sage.store.copies import Copies, Link
-from productive_sage.store.customers import Customers
+from productive_sage.store.copies import CopyRecords, Link
+from productive_sage.store.customers import CustomerRecords
 from productive_sage.store.database import Database, as_text, now
 from productive_sage.store.events import Events
 
@@ -115,7 +115,9 @@ AnyIntent = CopyIntent | ContactIntent | PaymentIntent
 class Intents:
     """The writes of a profile; at most one of a kind is open for a source."""
 
-    def __init__(self, db: Database, events: Events, copies: Copies, customers: Customers) -> None:
+    def __init__(
+        self, db: Database, events: Events, copies: CopyRecords, customers: CustomerRecords
+    ) -> None:
         self._db = db
         self._events = events
         self._copies = copies

@@ -42,7 +42,7 @@ def say(text: str = "", first: str = "") -> None:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Whoever runs psage, as use cases reach them: `desk.Ask`, and `connect.Person` to sign in."""
+    """Whoever runs psage, as use cases reach them: `desk.Ask`, or `connect.SignInPerson`."""
 
     can_ask: bool = True
     """False for a script, which can answer with flags and on stdin alone."""

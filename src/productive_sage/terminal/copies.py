@@ -214,7 +214,7 @@ def _print_end(outcomes: "Sequence[Outcome]", *, dry_run: bool) -> None:
 
 
 def _print_cause(
-    cause: failures.Cause, outcomes: "Sequence[Outcome]", *, with_reasons: bool
+    cause: failures.SharedCause, outcomes: "Sequence[Outcome]", *, with_reasons: bool
 ) -> None:
     width = _name_width(outcomes) if out().width >= NARROW else 0
     words = [f"{_name(one):<{width}}  {_WORDS[one.action]}" for one in cause.outcomes]

@@ -19,7 +19,7 @@ _OWN = "\ue001"
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class SharedCause:
     """Why some documents were not copied."""
 
     outcomes: "list[Outcome]"
@@ -34,7 +34,7 @@ def mark(action: str) -> tuple[str, str]:
     return sign(shown, plain), style
 
 
-def causes(outcomes: "Sequence[Outcome]") -> list[Cause]:
+def causes(outcomes: "Sequence[Outcome]") -> list[SharedCause]:
     """The documents with an error, those that one next step helps together."""
     groups: dict[tuple[str, str], list[Outcome]] = {}
     for one in outcomes:
@@ -43,7 +43,7 @@ def causes(outcomes: "Sequence[Outcome]") -> list[Cause]:
     return [_cause(those, hint) for (_, hint), those in groups.items()]
 
 
-def _cause(outcomes: "list[Outcome]", hint: str) -> Cause:
+def _cause(outcomes: "list[Outcome]", hint: str) -> SharedCause:
     reasons = [
         one.error.message.removeprefix(one.label).lstrip(": ") for one in outcomes if one.error
     ]
@@ -51,7 +51,7 @@ def _cause(outcomes: "list[Outcome]", hint: str) -> Cause:
         is_each = any(one.error and one.error.message.startswith(one.label) for one in outcomes)
         reasons = [f"each {reasons[0]}" if is_each else reasons[0]]
     names = " ".join(dict.fromkeys(map(_typed, outcomes)))
-    return Cause(outcomes, reasons, hint.replace(_OWN, names))
+    return SharedCause(outcomes, reasons, hint.replace(_OWN, names))
 
 
 def _general(outcome: "Outcome") -> str:
@@ -67,7 +67,7 @@ def _typed(outcome: "Outcome") -> str:
     return naming.to_type(outcome.number, outcome.productive_id)
 
 
-def show(cause: Cause) -> None:
+def show(cause: SharedCause) -> None:
     """Print a cause on stderr as errors are, with its one next step at the end."""
     *others, last = [one.error for one in cause.outcomes if one.error]
     for problem in others:
@@ -79,7 +79,7 @@ def show(cause: Cause) -> None:
     error(twin)
 
 
-def show_rows(cause: Cause, words: Sequence[str], *, with_reasons: bool) -> None:
+def show_rows(cause: SharedCause, words: Sequence[str], *, with_reasons: bool) -> None:
     """Print each document of a cause as a line of the table, and under it why and what to do."""
     from rich.text import Text
 

@@ -20,9 +20,9 @@ from productive_sage.text import bare
 
 if TYPE_CHECKING:
     from productive_sage.reconcile import Reconciled
-    from productive_sage.reconcile.compare import Row
-    from productive_sage.reconcile.sides import Finding, Pair
-    from productive_sage.reconcile.totals import Total
+    from productive_sage.reconcile.compare import ComparedPair
+    from productive_sage.reconcile.sides import BookFinding, Pair
+    from productive_sage.reconcile.totals import BooksTotal
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2326; --soft: #5a666b; --line: #d4dadc; --paper: #fff;
@@ -206,7 +206,7 @@ def _row(name: str, *cells: str, is_off: bool = False) -> str:
     return f'<tr><td>{_text(name)}</td>{body}<td class="n{off}">{_text(last)}</td></tr>'
 
 
-def _steps(total: "Total") -> Iterator[str]:
+def _steps(total: "BooksTotal") -> Iterator[str]:
     yield f"<table class=even><thead><tr><th>From Productive to Sage, {_text(total.currency)}</th>"
     yield "<th class=n>Documents</th><th class=n>Amount</th></tr></thead><tbody>"
     first, last = (separated(n, total.currency) for n in (total.productive.total, total.sage.total))
@@ -251,7 +251,7 @@ def _findings(found: "Reconciled") -> Iterator[str]:
     yield "</table>"
 
 
-def _finding(pair: "Pair", one: "Finding", *, is_first: bool) -> Iterator[str]:
+def _finding(pair: "Pair", one: "BookFinding", *, is_first: bool) -> Iterator[str]:
     kind = " note" if one.severity == "note" else ""
     command = _text(bare(str(named(f"`{one.command}`"))))
     step = f"<br><span class=soft>{_prose(one.step)}</span>" if one.step else ""
@@ -292,14 +292,14 @@ def _documents(found: "Reconciled") -> Iterator[str]:
         return
     yield f"<h2>All {counted(len(rows), 'document')}, what differs first</h2>"
     yield "<table class=all><thead><tr><th>Document</th><th>Customer</th>"
-    for name in ("Total", "Paid", "Open"):
+    for name in ("BooksTotal", "Paid", "Open"):
         yield f"<th class=n>{name}</th><th class=n>in Sage</th>"
     yield "<th></th></tr></thead><tbody>"
     yield from map(_line, rows)
     yield "</tbody></table>"
 
 
-def _line(row: "Row") -> str:
+def _line(row: "ComparedPair") -> str:
     pair = row.pair
     there = _text(pair.booked.document.number if pair.booked else "")
     name, day = _text(pair.number or pair.productive_id), _text(pair.on or "")

@@ -23,9 +23,9 @@ from productive_sage.text import bare
 
 if TYPE_CHECKING:  # loaded where something is compared
     from productive_sage.reconcile import Reconciled
-    from productive_sage.reconcile.compare import Row
-    from productive_sage.reconcile.sides import Figure, Finding, Pair, Value
-    from productive_sage.reconcile.totals import Sum, Total
+    from productive_sage.reconcile.compare import ComparedPair
+    from productive_sage.reconcile.sides import BookFinding, Figure, Pair, Value
+    from productive_sage.reconcile.totals import BooksTotal, Sum
 
 SHEET = [
     *("number", "productive_id", "kind", "sage_number", "customer", "customer_in_sage", "currency"),
@@ -100,7 +100,7 @@ def title(pair: "Pair") -> str:
     return " → ".join(filter(None, (fit(name), fit(there))))
 
 
-def _lines(row: "Row", *, is_narrow: bool) -> Iterator[str]:
+def _lines(row: "ComparedPair", *, is_narrow: bool) -> Iterator[str]:
     pair = row.pair
     about = ", ".join(filter(None, (fit(pair.customer), str(pair.on or ""), pair.currency)))
     yield f"{title(pair)}  {about}"
@@ -127,7 +127,7 @@ def shown(value: "Value", pair: "Pair") -> str:
     return separated(value, pair.currency) if isinstance(value, Decimal) else fit(str(value))
 
 
-def _total_lines(total: "Total") -> Iterator[str]:
+def _total_lines(total: "BooksTotal") -> Iterator[str]:
     currency = total.currency
     yield ""
     yield f"{currency:<26}{'Productive':>18}{'Sage':>18}"
@@ -217,7 +217,7 @@ def as_json(found: "Reconciled") -> dict[str, Any]:
     return content
 
 
-def _finding_as_json(pair: "Pair", one: "Finding") -> dict[str, Any]:
+def _finding_as_json(pair: "Pair", one: "BookFinding") -> dict[str, Any]:
     return {
         "code": one.code,
         "severity": one.severity,
@@ -255,7 +255,7 @@ def _plain(value: "Value", currency: str) -> str | None:
     return value.isoformat() if isinstance(value, date) else value
 
 
-def _row_as_json(row: "Row") -> dict[str, Any]:
+def _row_as_json(row: "ComparedPair") -> dict[str, Any]:
     pair, here = row.pair, row.pair.billed
     document = pair.booked.document if pair.booked else None
     amounts = {name: sides(pair, name) for name in ("net", "tax", "total", "paid", "open")}
@@ -286,7 +286,7 @@ def _row_as_json(row: "Row") -> dict[str, Any]:
     }
 
 
-def _total_as_json(one: "Total") -> dict[str, Any]:
+def _total_as_json(one: "BooksTotal") -> dict[str, Any]:
     return {
         "currency": one.currency,
         "productive": _sum_as_json(one.productive, one.currency),

@@ -26,7 +26,7 @@ from productive_sage.text import bare
 if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `status` go without
     from rich.table import Table
 
-    from productive_sage.payments.records import Change, Report
+    from productive_sage.payments.records import PaymentChange, Report
 
 
 def as_json(report: "Report") -> dict[str, Any]:
@@ -65,7 +65,7 @@ def as_json(report: "Report") -> dict[str, Any]:
     return content
 
 
-def _change_as_json(change: "Change") -> dict[str, Any]:
+def _change_as_json(change: "PaymentChange") -> dict[str, Any]:
     return {
         "productive_invoice_id": change.productive_id,
         "number": change.number or None,
@@ -108,7 +108,7 @@ def show(report: "Report", *, dry_run: bool, quiet: bool) -> None:
         err().print("dry run: nothing was sent")
 
 
-def _print_payments(rows: "Sequence[tuple[str, Change]]", would: str) -> None:
+def _print_payments(rows: "Sequence[tuple[str, PaymentChange]]", would: str) -> None:
     """A row a payment; two lines where a row has no room."""
     table = _payments_table(rows, would)
     if fits(table):
@@ -122,7 +122,7 @@ def _print_payments(rows: "Sequence[tuple[str, Change]]", would: str) -> None:
             out().print(one)
 
 
-def _payments_table(rows: "Sequence[tuple[str, Change]]", would: str) -> "Table":
+def _payments_table(rows: "Sequence[tuple[str, PaymentChange]]", would: str) -> "Table":
     from rich.table import Table
     from rich.text import Text
 

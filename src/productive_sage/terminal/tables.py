@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `
     from rich.table import Table
 
     from productive_sage.billing import Billed
-    from productive_sage.register import Register, Row
+    from productive_sage.register import Register, RegisterRow
     from productive_sage.setup.doctor import Check
     from productive_sage.status import Status
 
@@ -233,7 +233,7 @@ def _register_table(found: "Register", *, is_wide: bool) -> "Table":
     return table
 
 
-def _state(row: "Row", *, is_checked: bool) -> str:
+def _state(row: "RegisterRow", *, is_checked: bool) -> str:
     """What became of a document, and what its copy is in Sage where that was asked."""
     from productive_sage import register as registers
 
@@ -241,7 +241,7 @@ def _state(row: "Row", *, is_checked: bool) -> str:
     return f"{row.state}{asked}"
 
 
-def _block(row: "Row", *, is_checked: bool) -> list[str]:
+def _block(row: "RegisterRow", *, is_checked: bool) -> list[str]:
     entry = row.entry
     days = [str(entry.invoiced_on or ""), f"due {entry.pay_on}" if entry.pay_on else ""]
     total, left = (separated(value, entry.currency) for value in (entry.total, entry.unpaid))
