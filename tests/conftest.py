@@ -390,7 +390,7 @@ def forget_contacts(home: Path) -> None:
 
 
 def forget(home: Path) -> None:
-    """Lose the ledger."""
+    """Lose the store."""
     for file in home.glob("default.db*"):
         file.unlink()
 

@@ -152,7 +152,7 @@ def look(
         if home.store.exists():
             with Store(home.store, read_only=True) as store:
                 known = store.cursors.sign_ins()
-                _read_ledger(status, store, psage)
+                _read_store(status, store, psage)
                 _part(status, store.errands.seen())
     except (PsageError, OSError) as error:  # or a folder nobody may look into
         known, status.copied = {}, {}
@@ -221,7 +221,7 @@ def _connection(
     return Connection(service, "connected", signed_in, left.days, connect if left < SOON else None)
 
 
-def _read_ledger(status: Status, store: Store, psage: str) -> None:
+def _read_store(status: Status, store: Store, psage: str) -> None:
     if status.settings:
         status.names = names.of(status.settings, store)
     status.copied = store.copies.documents()

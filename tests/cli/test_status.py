@@ -169,7 +169,7 @@ def test_days_are_whole_ones_and_the_last_week_names_the_command(
     assert (sage["state"], sage["days_left"], sage["next"]) == (state, days, step)
 
 
-def test_a_ledger_of_an_older_psage_does_not_know_and_stays_as_it_is(
+def test_a_store_of_an_older_psage_does_not_know_and_stays_as_it_is(
     home: Path, psage: Psage, nobody_asked: None
 ) -> None:
     home.mkdir()
@@ -285,7 +285,7 @@ def test_looking_changes_no_file_and_makes_none(
     assert copied.calls() == []
 
 
-def test_a_ledger_that_is_only_read_refuses_to_write_and_is_not_made(
+def test_a_store_that_is_only_read_refuses_to_write_and_is_not_made(
     copied: Sandbox, home: Path
 ) -> None:
     with Store(home / "default.db", read_only=True) as store:
@@ -496,7 +496,7 @@ def test_settings_that_cannot_be_read_hide_nothing_else(
     assert (said.code, "numbering" in said.err, "1 invoice " in said.out) == (2, True, True)
 
 
-def test_a_damaged_ledger_hides_nothing_else(services: Sandbox, psage: Psage, home: Path) -> None:
+def test_a_damaged_store_hides_nothing_else(services: Sandbox, psage: Psage, home: Path) -> None:
     (home / "default.db").write_bytes(b"no database at all" * 100)
 
     result = psage("status", "--json")
@@ -523,7 +523,7 @@ def two_profiles(home: Path) -> Path:
     for profile in ("acme", "labs"):
         with Store(home / f"{profile}.db") as store:
             store.cursors.remember_sign_in("Productive", SignedIn("1", profile.upper()))
-    (home / "acme.v1.db").write_bytes(b"an older ledger, saved")
+    (home / "acme.v1.db").write_bytes(b"an older store, saved")
     (home / "tax.toml").write_text('numbering = "productive"\n')
     return home
 
@@ -574,7 +574,7 @@ def test_check_asks_both_services_and_only_reads(services: Sandbox, psage: Psage
     assert writes(services) == []
 
 
-def test_check_finds_out_what_a_ledger_does_not_know(connected: Sandbox, psage: Psage) -> None:
+def test_check_finds_out_what_a_store_does_not_know(connected: Sandbox, psage: Psage) -> None:
     assert psage("status", "--json").json["sage"]["state"] == "not_connected"
 
     asked = psage("status", "--check")
@@ -695,12 +695,12 @@ def test_check_with_settings_that_cannot_be_read_asks_nobody(
     assert copied.calls() == []
 
 
-def test_of_a_damaged_ledger_nothing_is_told_as_known(
+def test_of_a_damaged_store_nothing_is_told_as_known(
     copied: Sandbox, psage: Psage, home: Path
 ) -> None:
     for file in home.glob("default.db-*"):
         file.unlink()
-    (home / "default.db").write_bytes(b"no ledger at all" * 100)
+    (home / "default.db").write_bytes(b"no store at all" * 100)
 
     plain, asked, document = psage("status"), psage("status", "--check"), psage("status", "--json")
 

@@ -380,7 +380,7 @@ def test_a_locked_copy_of_an_unchanged_source_is_simply_unchanged(
 # --- no doubles
 
 
-def test_a_copy_is_found_by_its_marker_when_the_ledger_is_gone(
+def test_a_copy_is_found_by_its_marker_when_the_store_is_gone(
     services: Sandbox, psage: Psage, home: Path
 ) -> None:
     psage("copy-invoice", "101")

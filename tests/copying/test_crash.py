@@ -2,7 +2,7 @@
 
 A run is killed before each request's work and after it, before the answer. In between psage does
 nothing another machine could see, so that is everywhere. The services may forget keys, replies may
-get lost, the ledger may be gone: the books must come out the same.
+get lost, the store may be gone: the books must come out the same.
 """
 
 import signal
@@ -101,7 +101,7 @@ def changed(fresh: Sandbox, psage: Psage) -> Sandbox:
 
 
 def unfinished(home: Path) -> tuple[int, int]:
-    """(writes whose end is not known, copies with something left to do) in the ledger."""
+    """(writes whose end is not known, copies with something left to do) in the store."""
     with closing(sqlite3.connect(home / "default.db")) as store:
         (intents,) = store.execute("SELECT count(*) FROM intent WHERE state = 'sending'").fetchone()
         (links,) = store.execute("SELECT count(*) FROM link WHERE pending <> ''").fetchone()
@@ -109,7 +109,7 @@ def unfinished(home: Path) -> tuple[int, int]:
 
 
 def outcome(sandbox: Sandbox, home: Path) -> dict[str, Any]:
-    """What the runs left on both sides and in the ledger."""
+    """What the runs left on both sides and in the store."""
     documents = [row for row in copies(sandbox, "123") if row["status"]["id"] != "VOID"]
     contacts = sandbox.sage.contacts.values()
     return {
@@ -214,7 +214,7 @@ def test_a_killed_create_is_completed_though_sage_forgot_the_key(
 
 
 @pytest.mark.parametrize(("nth", "call", "when"), places(CREATE_CALLS, writes_of(CREATE_CALLS)))
-def test_a_killed_create_is_not_doubled_though_the_ledger_is_lost(
+def test_a_killed_create_is_not_doubled_though_the_store_is_lost(
     fresh: Sandbox, home: Path, psage: Psage, nth: int, call: str, when: str
 ) -> None:
     kill_at(fresh, nth, call, when, *CREATE)
@@ -228,7 +228,7 @@ def test_a_killed_create_is_not_doubled_though_the_ledger_is_lost(
 
 
 @pytest.mark.parametrize(("nth", "call", "when"), places(UPDATE_CALLS, writes_of(UPDATE_CALLS)))
-def test_a_killed_update_is_completed_though_the_ledger_is_lost(
+def test_a_killed_update_is_completed_though_the_store_is_lost(
     changed: Sandbox, home: Path, psage: Psage, nth: int, call: str, when: str
 ) -> None:
     kill_at(changed, nth, call, when, *UPDATE)
@@ -243,7 +243,7 @@ def test_a_killed_update_is_completed_though_the_ledger_is_lost(
 @pytest.mark.parametrize(
     ("nth", "call", "when"), [(4, "PUT /sales_invoices/*", "before"), (10, "DELETE *", "before")]
 )
-def test_a_killed_update_leaves_the_new_pdf_alone_though_the_ledger_is_lost(
+def test_a_killed_update_leaves_the_new_pdf_alone_though_the_store_is_lost(
     changed: Sandbox, home: Path, psage: Psage, nth: int, call: str, when: str
 ) -> None:
     kill_at(changed, nth, call, when, *UPDATE)

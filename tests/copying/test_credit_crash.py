@@ -99,7 +99,7 @@ def ready(fresh: Sandbox, psage: Psage, command: tuple[str, ...]) -> Sandbox:
 
 
 def outcome(sandbox: Sandbox, home: Path) -> dict[str, Any]:
-    """What the runs left on both sides and in the ledger."""
+    """What the runs left on both sides and in the store."""
     documents = notes(sandbox)
     held = sandbox.productive.invoices[NOTE]
     return {
@@ -211,7 +211,7 @@ def test_a_killed_run_is_completed_and_said_once_by_a_run_for_another_invoice(
 
 
 @pytest.mark.parametrize(("command", "nth", "call", "when"), AT_EACH_WRITE)
-def test_a_killed_run_is_not_doubled_though_the_ledger_is_lost(
+def test_a_killed_run_is_not_doubled_though_the_store_is_lost(
     ready: Sandbox,
     home: Path,
     psage: Psage,

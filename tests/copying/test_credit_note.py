@@ -535,7 +535,7 @@ def test_somebody_at_a_terminal_is_asked(
     assert result.only["action"] == "updated"
 
 
-def test_a_lost_ledger_finds_both_documents(credited: Sandbox, psage: Psage, home: Path) -> None:
+def test_a_lost_store_finds_both_documents(credited: Sandbox, psage: Psage, home: Path) -> None:
     forget(home)
 
     result = psage("credit-note", NOTE, "--json")

@@ -453,7 +453,7 @@ def test_create_customer_forces_a_new_one(services: Sandbox, psage: Psage) -> No
     assert customer_of(services, "101") != services.bookkeeper.contact_id("Northwind Traders Ltd")
 
 
-def test_a_created_customer_is_found_by_its_mark_when_the_ledger_is_gone(
+def test_a_created_customer_is_found_by_its_mark_when_the_store_is_gone(
     services: Sandbox, psage: Psage, home: Path
 ) -> None:
     made = psage("copy-invoice", "123", "--json").only["customer"]["id"]

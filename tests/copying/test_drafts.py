@@ -73,7 +73,7 @@ def test_a_draft_left_on_the_invoice_by_its_id_is_not_adopted(
 
 
 @pytest.mark.parametrize("flags", [(), ("--update-existing",), ("--create-new",)])
-def test_a_draft_that_the_ledger_holds_for_the_copy_is_not_changed_or_doubled(
+def test_a_draft_that_the_store_holds_for_the_copy_is_not_changed_or_doubled(
     services: Sandbox, psage: Psage, flags: tuple[str, ...]
 ) -> None:
     psage("copy-invoice", "124")

@@ -90,7 +90,7 @@ def _is_of(row: dict[str, Any], productive_id: str) -> bool:
 
 
 def left_open(store: Path) -> tuple[int, int]:
-    """(writes whose end is not known, copies with something left to do) in a ledger."""
+    """(writes whose end is not known, copies with something left to do) in a store."""
     with closing(sqlite3.connect(store)) as db:
         (intents,) = db.execute("SELECT count(*) FROM intent WHERE state = 'sending'").fetchone()
         (links,) = db.execute("SELECT count(*) FROM link WHERE pending <> ''").fetchone()

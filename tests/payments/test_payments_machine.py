@@ -105,7 +105,7 @@ class World:
         self._state = sandbox.dump()
 
     def begun(self, folder: Path) -> Store:
-        """Put the services back to the beginning; gives a ledger that is there too."""
+        """Put the services back to the beginning; gives a store that is there too."""
         self.sandbox.reset()
         self.sandbox.load(self._state)
         shutil.copy(self._file, folder / "default.db")

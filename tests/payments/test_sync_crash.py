@@ -1,4 +1,4 @@
-"""A payment sync taken away at every request and at every write to its ledger, or left unanswered.
+"""A payment sync taken away at every request and at every write to its store, or left unanswered.
 
 Run again, Productive holds each share of Sage once, people's own payments are as they were, and
 nothing is left open.
@@ -126,7 +126,7 @@ def test_a_sync_killed_anywhere_is_completed_by_the_next_run(
 
 
 @pytest.mark.parametrize(("nth", "call", "when"), places(CALLS, WRITES))
-def test_a_killed_sync_doubles_no_payment_though_the_ledger_is_lost(
+def test_a_killed_sync_doubles_no_payment_though_the_store_is_lost(
     busy: Sandbox, home: Path, psage: Psage, nth: int, call: str, when: str
 ) -> None:
     """What is not just what Sage says is a person's then, and stands in for its receipt."""
@@ -179,7 +179,7 @@ def test_a_dry_run_after_a_crash_changes_nothing_and_does_not_stand_in_the_way(
     assert_completed(busy, psage, home)
 
 
-# --- the ledger
+# --- the store
 
 
 class Stopped(BaseException):
@@ -193,7 +193,7 @@ _connect = sqlite3.connect
 def failing(
     nth: int, error: Callable[[], BaseException], *, times: int = 1
 ) -> tuple[Callable[..., sqlite3.Connection], list[int]]:
-    """A way to open a ledger that fails at the nth write, before it; and what it counts."""
+    """A way to open a store that fails at the nth write, before it; and what it counts."""
     count = [0]
 
     class Failing(Hasty):
@@ -206,7 +206,7 @@ def failing(
     return partial(_connect, factory=Failing), count
 
 
-def test_a_sync_makes_just_the_writes_to_its_ledger_it_is_stopped_at(
+def test_a_sync_makes_just_the_writes_to_its_store_it_is_stopped_at(
     busy: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect, count = failing(0, Stopped, times=0)
@@ -217,7 +217,7 @@ def test_a_sync_makes_just_the_writes_to_its_ledger_it_is_stopped_at(
 
 
 @pytest.mark.parametrize("nth", range(1, LEDGER_WRITES + 1))
-def test_a_sync_stopped_at_any_write_to_its_ledger_is_completed_by_the_next_run(
+def test_a_sync_stopped_at_any_write_to_its_store_is_completed_by_the_next_run(
     busy: Sandbox, home: Path, psage: Psage, nth: int
 ) -> None:
     with pytest.MonkeyPatch.context() as day:
@@ -241,7 +241,7 @@ def test_wherever_the_disk_becomes_full_no_payment_is_doubled(
         result = psage(*SYNC, "--json")
 
     assert "Traceback" not in result.out + result.err
-    # The history may lack what the ledger holds.
+    # The history may lack what the store holds.
     assert result.code in ((5, 8) if times > 1 else (0, 5, 8))
     assert_completed(busy, psage, home)
 
@@ -273,7 +273,7 @@ def test_a_write_whose_reply_is_lost_happens_once(
 
 
 @pytest.mark.parametrize("kind", LOST)
-def test_a_new_payment_whose_reply_and_ledger_are_lost_happens_once(
+def test_a_new_payment_whose_reply_and_store_are_lost_happens_once(
     busy: Sandbox, home: Path, psage: Psage, kind: str
 ) -> None:
     busy.fault(kind, service="productive", method="POST", path="/payments", times=4)

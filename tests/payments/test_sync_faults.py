@@ -102,7 +102,7 @@ def as_share(row: dict[str, Any]) -> ReceiptShare:
 
 
 def left_open(home: Path) -> tuple[int, int]:
-    """(payments whose end is not known, invoices that wait) in the ledger."""
+    """(payments whose end is not known, invoices that wait) in the store."""
     with closing(sqlite3.connect(home / "default.db")) as store:
         (intents,) = store.execute("SELECT count(*) FROM intent WHERE state = 'sending'").fetchone()
         (waiting,) = store.execute("SELECT count(*) FROM waiting").fetchone()
@@ -246,7 +246,7 @@ class World:
         self.change()
         self.sandbox.agency.delete_invoice("204")
 
-    def lose_the_ledger(self) -> None:
+    def lose_the_store(self) -> None:
         """The copies were found again in Sage; that they have payments is not known."""
         self.settle()
         self.sandbox.bookkeeper.pay(self.sage_ids["204"], "60.00", "2026-03-12", "BACS 4")
@@ -357,7 +357,7 @@ SCENARIOS = {  # where a payment was made, the last read is a look back
         (*SYNC, "--full"),
         (CHANGED, CHANGED, *WHOLE[1:], PAYMENTS, BALANCES, PAYMENTS),
     ),
-    "ledger lost": Scenario(World.lose_the_ledger, SYNC, (*WHOLE, PAYMENTS, BALANCES, PAYMENTS)),
+    "store lost": Scenario(World.lose_the_store, SYNC, (*WHOLE, PAYMENTS, BALANCES, PAYMENTS)),
     "reply lost": Scenario(World.lose_a_reply, SYNC, (*NEWS, PAYMENTS, BALANCES)),
 }
 
@@ -425,7 +425,7 @@ class Stage:
         return snapshot
 
     def is_untouched(self, name: str) -> bool:
-        """Whether nothing at all was changed in Productive and in the ledger."""
+        """Whether nothing at all was changed in Productive and in the store."""
         before = _snapshots[name]
         (self.home / "before.db").write_bytes(before.store)
         held = pickle.loads(before.data)[1]
@@ -440,7 +440,7 @@ def dumped(path: Path) -> list[str]:
 
 
 class Hasty(sqlite3.Connection):
-    """A ledger that is in no hurry to reach the disk: no power is cut here."""
+    """A store that is in no hurry to reach the disk: no power is cut here."""
 
     def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
         lazily = "PRAGMA synchronous = OFF"
@@ -714,7 +714,7 @@ def test_a_spoiled_read_is_told_to_people_in_one_message(
 
 @pytest.mark.parametrize(
     ("name", "row"),
-    [*(("ledger lost", row) for row in range(8)), *(("reply lost", row) for row in range(5))],
+    [*(("store lost", row) for row in range(8)), *(("reply lost", row) for row in range(5))],
 )
 def test_a_payment_that_productive_does_not_list_is_not_made_again(
     stage: Stage, name: str, row: int
@@ -749,7 +749,7 @@ def test_a_payment_that_productive_does_not_list_is_not_made_again(
         ("productive", "/invoices"),
     ],
 )
-@pytest.mark.parametrize("name", ["deleted long ago", "on account", "ledger lost"])
+@pytest.mark.parametrize("name", ["deleted long ago", "on account", "store lost"])
 def test_reads_that_stay_spoiled_cost_no_payment_and_double_none(
     stage: Stage, name: str, service: str, path: str, fault: str
 ) -> None:

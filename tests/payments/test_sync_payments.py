@@ -889,7 +889,7 @@ def test_of_several_copies_the_latest_is_followed(books: Sandbox, psage: Psage) 
 
 
 @pytest.mark.parametrize("named", [(), ("--invoice", "101")], ids=["all", "named"])
-def test_a_copy_that_a_restored_ledger_lacks_is_followed(
+def test_a_copy_that_a_restored_store_lacks_is_followed(
     books: Sandbox, psage: Psage, home: Path, named: tuple[str, ...]
 ) -> None:
     saved = (home / "default.db").read_bytes()
@@ -1124,11 +1124,11 @@ def test_a_dry_run_shows_the_same_and_changes_nothing(
     books.bookkeeper.edit_receipt(moved, amount="21.00")
     books.bookkeeper.pay(copy_of(books, "101"), "30.00", "2026-03-03")
     books.clear_calls()
-    ledger_before = [line for line in dump(home) if "mark" not in line]
+    store_before = [line for line in dump(home) if "mark" not in line]
 
     dry = psage("sync-payments", "--dry-run", "--json")
     assert writes(books) == []
-    assert [line for line in dump(home) if "mark" not in line] == ledger_before
+    assert [line for line in dump(home) if "mark" not in line] == store_before
     real = psage("sync-payments", "--json")
 
     for kind in ("created", "updated", "deleted"):
@@ -1168,7 +1168,7 @@ def test_the_second_run_writes_nothing(books: Sandbox, psage: Psage) -> None:
     assert writes(books) == []
 
 
-def test_a_lost_ledger_finds_its_payments_by_their_notes(
+def test_a_lost_store_finds_its_payments_by_their_notes(
     books: Sandbox, psage: Psage, home: Path
 ) -> None:
     receipt = books.bookkeeper.pay(copy_of(books, "101"), "10.00", "2026-03-01", "BACS 1")

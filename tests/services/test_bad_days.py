@@ -1190,7 +1190,7 @@ def test_a_log_that_finds_no_room_is_no_reason_to_complain(
     assert len(copies(services, "123")) == 1
 
 
-# --- the ledger
+# --- the store
 
 
 def garbage(path: Path) -> None:
@@ -1217,7 +1217,7 @@ def other_tables(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [garbage, half, zeros, torn, other_tables])
-def test_a_damaged_ledger_can_be_moved_away_and_the_copies_are_found_again(
+def test_a_damaged_store_can_be_moved_away_and_the_copies_are_found_again(
     services: Sandbox, psage: Psage, home: Path, damage: Callable[[Path], None]
 ) -> None:
     psage(*COPY)
@@ -1234,7 +1234,7 @@ def test_a_damaged_ledger_can_be_moved_away_and_the_copies_are_found_again(
     assert posts(services, "/sales_invoices") == []
 
 
-def test_a_lost_ledger_is_no_reason_to_copy_twice(
+def test_a_lost_store_is_no_reason_to_copy_twice(
     services: Sandbox, psage: Psage, home: Path
 ) -> None:
     psage(*COPY)
@@ -1245,7 +1245,7 @@ def test_a_lost_ledger_is_no_reason_to_copy_twice(
     assert result.only["action"] == "adopted"
 
 
-def test_a_ledger_of_a_newer_psage_is_left_alone(
+def test_a_store_of_a_newer_psage_is_left_alone(
     services: Sandbox, run: Psage, psage: Psage, home: Path
 ) -> None:
     psage(*COPY)

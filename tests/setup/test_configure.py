@@ -295,7 +295,7 @@ def test_a_name_that_changed_in_sage_is_the_one_last_read(
     assert "sales to Fees (4010)" in psage("status").out
 
 
-def test_a_ledger_that_cannot_be_read_leaves_the_ids(
+def test_a_store_that_cannot_be_read_leaves_the_ids(
     connected: Sandbox, psage: Psage, home: Path, named: dict[str, str]
 ) -> None:
     for file in home.glob("default.db*"):

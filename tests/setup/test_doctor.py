@@ -243,7 +243,7 @@ def raise_version(path: Path) -> None:
     ],
     ids=["a page", "all of it", "newer"],
 )
-def test_a_ledger_that_cannot_be_used_fails(
+def test_a_store_that_cannot_be_used_fails(
     well: Sandbox, psage: Psage, home: Path, spoil: Callable[[Path], None], words: str
 ) -> None:
     spoil(home / "default.db")
@@ -257,7 +257,7 @@ def test_a_ledger_that_cannot_be_used_fails(
     assert contents(home) == before
 
 
-def test_a_ledger_of_an_older_psage_is_read_and_left(
+def test_a_store_of_an_older_psage_is_read_and_left(
     services: Sandbox, psage: Psage, home: Path
 ) -> None:
     with sqlite3.connect(home / "default.db", isolation_level=None) as db:
@@ -984,13 +984,13 @@ def test_modes_are_as_psage_itself_makes_them(well: Sandbox, home: Path) -> None
 # --- what cannot be read
 
 
-def without_ledger(home: Path) -> Path:
+def without_store(home: Path) -> Path:
     for file in home.glob("default.db*"):
         file.unlink()
     return home / "default.db"
 
 
-def whole_ledger(home: Path) -> bytearray:
+def whole_store(home: Path) -> bytearray:
     """Its bytes, with nothing left beside the file."""
     with closing(sqlite3.connect(home / "default.db")) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -998,15 +998,15 @@ def whole_ledger(home: Path) -> bytearray:
 
 
 def cut(home: Path) -> None:
-    content = whole_ledger(home)
-    without_ledger(home).write_bytes(content[: len(content) // 2])
+    content = whole_store(home)
+    without_store(home).write_bytes(content[: len(content) // 2])
 
 
 def eaten(home: Path) -> None:
-    content = whole_ledger(home)
+    content = whole_store(home)
     for place in range(4096, len(content), 997):
         content[place] ^= 0xFF
-    without_ledger(home).write_bytes(content)
+    without_store(home).write_bytes(content)
 
 
 def in_place_of_a_file(path: Path) -> None:
@@ -1031,8 +1031,8 @@ def in_a_circle(path: Path) -> None:
         (lambda home: (home / "default.toml").write_bytes(b"\xff\xfe\x00"), "settings"),
         (lambda home: (home / "default.toml").write_text("a = [[["), "settings"),
         (lambda home: (home / "default.toml").write_text(f"a = {'[' * 5000}"), "settings"),
-        (lambda home: without_ledger(home).mkdir(), "ledger"),
-        (lambda home: without_ledger(home).write_bytes(b"x" * 4096), "ledger"),
+        (lambda home: without_store(home).mkdir(), "ledger"),
+        (lambda home: without_store(home).write_bytes(b"x" * 4096), "ledger"),
         (cut, "ledger"),
         (eaten, "ledger"),
         (in_place_of_a_file, "home"),

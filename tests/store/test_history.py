@@ -487,7 +487,7 @@ def test_the_next_announcement_keeps_a_write_that_was_never_answered(tmp_path: P
 
 def full(*args: Any) -> None:
     raise Temporary(
-        "the ledger cannot be written: disk is full", code="disk_full", hint="free some space"
+        "the store cannot be written: disk is full", code="disk_full", hint="free some space"
     )
 
 
@@ -721,7 +721,7 @@ def test_a_note_of_the_end_that_is_gone_or_odd_is_found(log: Path, value: str | 
     assert broken(log)[0] == 5
 
 
-def test_the_ledger_itself_refuses_to_change_or_remove_a_record(log: Path) -> None:
+def test_the_store_itself_refuses_to_change_or_remove_a_record(log: Path) -> None:
     with closing(sqlite3.connect(log)) as db:
         for statement in ("UPDATE event SET who = 'eve'", "DELETE FROM event WHERE id = 5"):
             with pytest.raises(sqlite3.IntegrityError, match="append-only"):
@@ -731,7 +731,7 @@ def test_the_ledger_itself_refuses_to_change_or_remove_a_record(log: Path) -> No
         assert store.events.check()[0] == 5
 
 
-def test_a_ledger_of_an_older_psage_gets_a_log(
+def test_a_store_of_an_older_psage_gets_a_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as before:

@@ -130,7 +130,7 @@ def test_another_profile_is_not_blocked(
     assert finished.code == 0
 
 
-def test_first_runs_that_start_together_make_one_ledger(home: Path) -> None:
+def test_first_runs_that_start_together_make_one_store(home: Path) -> None:
     home.mkdir()
 
     def open_it(path: Path) -> None:

@@ -93,8 +93,8 @@ def test_every_shell(used: Psage, shell: str) -> None:
     assert "110" in str(offered("psage credit-note ", shell))
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no ledger at all"])
-def test_nothing_is_offered_and_nothing_made_where_there_is_no_ledger(
+@pytest.mark.parametrize("content", [None, b"", b"no store at all"])
+def test_nothing_is_offered_and_nothing_made_where_there_is_no_store(
     home: Path, content: bytes | None
 ) -> None:
     home.mkdir()

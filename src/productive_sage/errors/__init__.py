@@ -246,7 +246,7 @@ class AmountsUnclear(Refused):
     code = "amounts_unclear"
 
 
-class LedgerConflict(Refused):
+class StoreConflict(Refused):
     """The store says of a document what Sage contradicts."""
 
     code = "ledger_conflict"

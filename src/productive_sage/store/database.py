@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from productive_sage.errors import HomeUnusable, LedgerConflict, Locked, PsageError, Temporary
+from productive_sage.errors import HomeUnusable, Locked, PsageError, StoreConflict, Temporary
 
 Row = sqlite3.Row
 
@@ -164,7 +164,7 @@ def _storage_error(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> Psa
             hint="free some space and run the command again; nothing was lost",
         )
     if isinstance(error, sqlite3.IntegrityError):
-        return LedgerConflict(
+        return StoreConflict(
             f"psage's records in `{path}` say otherwise: {said}",
             hint="look at the invoice's documents in Sage: two may carry the same reference",
         )

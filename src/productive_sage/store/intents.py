@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
 from productive_sage.basics import INVOICE, KINDS, Contact, Kind
-from productive_sage.errors import LedgerConflict, OutcomeUnknown
+from productive_sage.errors import OutcomeUnknown, StoreConflict
 from productive_sage.redaction import redacted
 from productive_sage.store import audit
 from productive_sage.store.audit import Event
@@ -153,7 +153,7 @@ class Intents:
                     json.dumps({**asdict(facts), "sent_at": as_text(sent_at)}),
                     as_text(began_at),
                 )
-        except LedgerConflict:
+        except StoreConflict:
             raise OutcomeUnknown(
                 f"an earlier write for `{source_id}` is still without an answer",
                 hint="run the command again: it settles that first",

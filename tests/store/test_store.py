@@ -1,4 +1,4 @@
-"""The ledger: what is committed stays, and a damaged file says what to do."""
+"""The store: what is committed stays, and a damaged file says what to do."""
 
 import sqlite3
 import stat
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from productive_sage.basics import INVOICE, Contact
-from productive_sage.errors import HomeUnusable, LedgerConflict, OutcomeUnknown
+from productive_sage.errors import HomeUnusable, OutcomeUnknown, StoreConflict
 from productive_sage.store import Store, database
 from tests.conftest import A_COPY
 
@@ -76,7 +76,7 @@ def test_one_sage_document_is_the_copy_of_one_invoice(store: Store) -> None:
     )
     other = begin(store, "124")
 
-    with pytest.raises(LedgerConflict):
+    with pytest.raises(StoreConflict):
         store.intents.finish_create(
             other, sage_id="S1", number="1", written=None, pending=frozenset()
         )
@@ -131,7 +131,7 @@ def test_a_damaged_file_says_to_move_it_away(path: Path) -> None:
     assert path.read_bytes().startswith(b"not a database")
 
 
-def test_a_newer_ledger_is_left_alone(path: Path) -> None:
+def test_a_newer_store_is_left_alone(path: Path) -> None:
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
