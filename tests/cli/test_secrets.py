@@ -22,6 +22,7 @@ import pytest
 
 from productive_sage import cli, copying
 from productive_sage.http import Http
+from productive_sage.http.verdicts import Verdicts
 from productive_sage.productive.calls import Token
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sage.client import SageClient
@@ -680,7 +681,7 @@ def _stumble(*args: Any, **kwargs: Any) -> Any:
         (ProductiveClient, "pdf"),
         (Token, "headers"),
         (Http, "_address"),
-        (Http, "_judge"),
+        (Verdicts, "judge"),
         (oauth.SageTokens, "headers"),
         (oauth.SageTokens, "_renewed"),
         (Vault, "save"),
