@@ -235,9 +235,7 @@ def _differences(pair: Pair, booked: Booked, name: str) -> Iterator[BookFinding]
     held = pair.copied.held if pair.copied else Comparable()
     changed = [one for one in differing if _is_changed(said, here, one)]
     edited = [one for one in differing if _is_changed(held, there, one)]
-    agreed = [
-        one for one in differing if one == "tax" and said.tax == here.tax and held.tax == there.tax
-    ]
+    agreed = [one for one in differing if one == "tax" and _is_agreed(said, held, here, there)]
     rest = [one for one in differing if one not in (*changed, *edited, *agreed)]
     if not {"net", "tax"} & {*differing} and pair.billed.total != booked.total:
         rest.append("total")  # which one side does not add up to
@@ -250,6 +248,16 @@ def _differences(pair: Pair, booked: Booked, name: str) -> Iterator[BookFinding]
     if rest:
         command = update(pair, name, overwrite=True)
         yield BookFinding("differs", f"{_words(rest)} differ", _figures(pair, rest), command)
+
+
+def _is_agreed(said: Comparable, held: Comparable, here: Comparable, there: Comparable) -> bool:
+    """Whether the tax differs as it did when the copy was made, since taxes are not mirrored.
+
+    Nobody knows what was said then of a copy that was found again: there the same net is enough.
+    """
+    if said.tax is None and held.tax is None:
+        return here.net == there.net
+    return said.tax == here.tax and held.tax == there.tax
 
 
 def _of_another_sort(pair: Pair, billed: Entry, booked: Booked, name: str) -> BookFinding | None:
@@ -318,7 +326,7 @@ def _edited(pair: Pair, booked: Booked, names: list[str], name: str) -> BookFind
 def _taxed(pair: Pair, name: str) -> BookFinding:
     return BookFinding(
         "tax_not_mirrored",
-        "the copy was made with another tax than Productive charges, which was said then",
+        "the copy has another tax than Productive charges: taxes are not mirrored",
         _figures(pair, ["tax"]),
         f"{update(pair, name)} --tax-rate RATE",
         severity=NOTE,
