@@ -10,6 +10,9 @@ import pytest
 import typer
 
 from productive_sage import cli
+from productive_sage.cli import common
+from productive_sage.cli.session import current
+from productive_sage.errors import Refused
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, copies
 from tests.harness.processes import share_the_keyring
@@ -198,3 +201,28 @@ def test_what_is_read_is_the_same_as_ever(shared: Sandbox) -> None:
     )
 
     assert json.loads(done.stdout)["command"] == "status"
+
+
+def test_what_stopped_a_command_is_told_before_what_failed_by_then(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    current.begin()
+    with common.Stopped() as stopped:
+        raise Refused("stopped", code="not_found")
+
+    with pytest.raises(typer.Exit) as ended:
+        common.end(
+            lambda: None,
+            lambda: {"error": {"code": "some_failed"}, "failed": [1]},
+            as_json=True,
+            error=stopped.error,
+        )
+
+    document = json.loads(capsys.readouterr().out)
+    assert (ended.value.exit_code, document["exit_code"]) == (4, 4)
+    assert (document["error"]["code"], document["failed"]) == ("not_found", [1])
+
+
+def test_a_defect_is_not_taken_for_what_stopped_a_command() -> None:
+    with pytest.raises(ZeroDivisionError), common.Stopped():
+        raise ZeroDivisionError

@@ -174,9 +174,11 @@ def end(
         code = error.exit_code if error else 0
     with output():
         if as_json:
-            told = {"error": error.as_json()} if error else {}
+            said = dict(content())
+            if error:  # which goes before one of what was done by then
+                said["error"] = error.as_json()
             name, profile = current.command, current.profile
-            render.document(name, profile, exit_code=code, dry_run=dry_run, **content(), **told)
+            render.document(name, profile, exit_code=code, dry_run=dry_run, **said)
         else:
             show()
             if error:
