@@ -108,7 +108,7 @@ class Finding:
     message: str
     """The same in every run while nothing changes."""
     next_step: str
-    """What settles it: a sentence with commands in backticks, or one command; may be empty."""
+    """What to do about it: a sentence with commands in backticks, or one command; may be empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -383,7 +383,7 @@ class Settings:
         ),
         told=("Currency", _currencies),
     )
-    """Currency to the decimals of Productive's amounts, where ISO 4217 does not settle it."""
+    """Currency to the decimals of Productive's amounts, where ISO 4217 does not say."""
     sync_payments: bool = _setting(
         "yes or no",
         default=False,

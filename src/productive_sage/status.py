@@ -251,7 +251,7 @@ _Numbers = Mapping[str, str]
 
 
 def _found(one: Waiting, psage: str, numbers: _Numbers) -> Errand:
-    """What a sync could not do, or found; where it says no step, the next run settles it."""
+    """What a sync could not do, or found; where it says no step, the next run does it."""
     step = bare(one.next_step.replace("`psage ", f"`{psage} "))
     name = to_type(numbers.get(one.productive_id, ""), one.productive_id)
     again = f"{psage} sync-payments --invoice {name}"

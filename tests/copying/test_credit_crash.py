@@ -246,11 +246,11 @@ SETTLED = [
     )
     for then in ("POST /contact_allocations", "PATCH /invoices/110", "POST /attachments")
 ]
-"""Where a run is killed with its end unknown, and what then goes wrong in the run that settles."""
+"""Where a run is killed with its end unknown, and what then goes wrong in the run that recovers."""
 
 
 @pytest.mark.parametrize(("command", "nth", "call", "then"), SETTLED)
-def test_what_fails_while_a_killed_run_is_settled_is_done_by_the_run_after(
+def test_what_fails_while_a_killed_run_is_recovered_is_done_by_the_run_after(
     ready: Sandbox,
     home: Path,
     psage: Psage,
@@ -270,7 +270,7 @@ def test_what_fails_while_a_killed_run_is_settled_is_done_by_the_run_after(
 
 
 @pytest.mark.parametrize(("command", "nth", "call", "then"), SETTLED)
-def test_a_run_killed_while_it_settles_another_is_completed_by_the_third(
+def test_a_run_killed_while_it_recovers_another_is_completed_by_the_third(
     ready: Sandbox,
     home: Path,
     psage: Psage,

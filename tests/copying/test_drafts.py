@@ -150,13 +150,13 @@ def test_a_copy_that_sage_makes_a_draft_of_is_said_and_finished_when_it_is_relea
     again = psage("copy-invoice", "124", "--json")
     (key,) = (row["id"] for row in copies(services, "124"))
     services.bookkeeper.release(key)
-    settled = psage("copy-invoice", "124", "--json")
+    recovered = psage("copy-invoice", "124", "--json")
 
     assert (result.code, result.only["action"]) == (7, "differs")
     assert result.only["error"]["details"]["status"]["found"] == "DRAFT"
     assert not marked
     assert again.code == 4
-    assert (settled.code, settled.only["action"]) == (0, "created")
+    assert (recovered.code, recovered.only["action"]) == (0, "created")
     assert services.productive.invoices["124"]["export_id"] == key
 
 

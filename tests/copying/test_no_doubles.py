@@ -31,7 +31,7 @@ def lose_the_answer_twice(sandbox: Sandbox, path: str = "/sales_invoices") -> No
 
 
 def set_clock(monkeypatch: pytest.MonkeyPatch, moved: timedelta) -> None:
-    """Let settling read a clock that was moved."""
+    """Let recovering read a clock that was moved."""
     age = recover._age
     monkeypatch.setattr(recover, "_age", lambda desk, intent: age(desk, intent) + moved)
 
@@ -208,7 +208,7 @@ def test_the_second_copy_found_by_its_id_stays_the_second(
 # --- customers
 
 
-def test_the_customer_of_a_settled_copy_is_remembered(services: Sandbox, psage: Psage) -> None:
+def test_the_customer_of_a_recovered_copy_is_remembered(services: Sandbox, psage: Psage) -> None:
     services.fault("cut_after", method="POST", path="/sales_invoices", times=2)
     services.search_lag_s = services.list_lag_s = 3600
     psage("copy-invoice", "123", "--customer", "Northwind Traders Ltd", "--remember")
@@ -259,7 +259,7 @@ def test_one_named_customer_for_several_companies_is_a_mistake(
     assert writes(services) == []
 
 
-# --- leftovers and settling
+# --- leftovers and recovering
 
 
 def test_a_leftover_does_not_swallow_a_new_copy(services: Sandbox, psage: Psage) -> None:
@@ -273,7 +273,7 @@ def test_a_leftover_does_not_swallow_a_new_copy(services: Sandbox, psage: Psage)
     assert services.productive.invoices["101"]["exported"] is True
 
 
-def test_a_settled_update_does_not_swallow_a_new_copy(services: Sandbox, psage: Psage) -> None:
+def test_a_recovered_update_does_not_swallow_a_new_copy(services: Sandbox, psage: Psage) -> None:
     psage("copy-invoice", "101")
     services.agency.edit_line(first_line(services, "101"), quantity="1")
     services.fault("cut_after", method="PUT", path="/sales_invoices", times=2)
@@ -285,7 +285,9 @@ def test_a_settled_update_does_not_swallow_a_new_copy(services: Sandbox, psage: 
     assert len(copies(services, "101")) == 2
 
 
-def test_a_settled_new_copy_is_the_one_that_was_asked_for(services: Sandbox, psage: Psage) -> None:
+def test_a_recovered_new_copy_is_the_one_that_was_asked_for(
+    services: Sandbox, psage: Psage
+) -> None:
     psage("copy-invoice", "101")
     lose_the_answer_twice(services)
     psage("copy-invoice", "101", "--create-new")
@@ -342,7 +344,7 @@ def test_a_void_copy_is_not_marked_as_exported_afterwards(services: Sandbox, psa
     assert services.productive.invoices["101"]["exported"] is False
 
 
-def test_what_was_settled_is_said_though_the_run_then_fails(
+def test_what_was_recovered_is_said_though_the_run_then_fails(
     services: Sandbox, psage: Psage
 ) -> None:
     lose_the_answer_twice(services)
@@ -357,7 +359,7 @@ def test_what_was_settled_is_said_though_the_run_then_fails(
     assert [one["action"] for one in result.results] == ["created"]
 
 
-def test_what_was_settled_is_said_though_productive_no_longer_has_the_invoice(
+def test_what_was_recovered_is_said_though_productive_no_longer_has_the_invoice(
     services: Sandbox, psage: Psage
 ) -> None:
     lose_the_answer_twice(services)
@@ -417,7 +419,7 @@ def test_an_open_write_of_another_business_stops_psage_at_once(
     assert result.json["error"]["code"] == "different_business"
 
 
-def test_a_defect_while_settling_stops_no_other_invoice(
+def test_a_defect_while_recovering_stops_no_other_invoice(
     services: Sandbox, psage: Psage, home: Path
 ) -> None:
     lose_the_answer_twice(services)

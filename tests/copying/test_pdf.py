@@ -484,8 +484,8 @@ def test_an_attachment_whose_answer_was_lost_is_not_made_twice(
     result = psage("copy-invoice", "101", "--json")
 
     assert len([a for a in attached(services) if "PRD-123" in str(a["file_name"])]) == 1
-    settled = [one for one in result.results if one["productive_id"] == "123"]
-    assert [one["action"] for one in settled] == ["unchanged"]
+    recovered = [one for one in result.results if one["productive_id"] == "123"]
+    assert [one["action"] for one in recovered] == ["unchanged"]
 
 
 def test_the_token_goes_to_the_files_host_alone_and_not_along_a_redirect(

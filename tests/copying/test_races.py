@@ -120,7 +120,7 @@ def play(sandbox: Sandbox, machines: Machines, seed: int) -> bool:
     if honours:
         assert twice == (set(), set())
     for machine, args in zip(machines, runs, strict=True):
-        ended += settled(sandbox, machine, args)
+        ended += at_rest(sandbox, machine, args)
     for result in ended:
         oracle.check_end(result)
     assert (oracle.doubled_documents(sandbox), oracle.doubled_customers(sandbox)) == twice
@@ -138,7 +138,7 @@ def play(sandbox: Sandbox, machines: Machines, seed: int) -> bool:
     return bool(twice[0] or twice[1])
 
 
-def settled(sandbox: Sandbox, machine: Machine, args: Args) -> list[Result]:
+def at_rest(sandbox: Sandbox, machine: Machine, args: Args) -> list[Result]:
     """Run again, as often as some runs may need; whatever is twice has to be said by then.
 
     A run that finds the other machine's copy, and refuses, leaves its mark to the run after it.

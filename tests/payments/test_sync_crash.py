@@ -65,7 +65,7 @@ WRITES = writes_of(CALLS)
 
 def make_busy(world: World) -> None:
     """Of four invoices each has something to be written: new, changed and deleted receipts."""
-    world.settle()
+    world.sync()
     of, books = world.sage_ids, world.sandbox.bookkeeper
     books.edit_receipt(world.first, "450.00", "2026-03-11", "BACS 1b")
     books.pay(of["201"], "70.00", "2026-03-12", "BACS 4")

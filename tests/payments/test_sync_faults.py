@@ -169,7 +169,7 @@ class World:
         with closing(sqlite3.connect(self.home / "default.db")) as store, store:
             store.execute("UPDATE link SET copied_at = '2026-01-01T00:00:00+00:00'")
 
-    def settle(self) -> None:
+    def sync(self) -> None:
         """As `copy`, and synchronised."""
         self.copy()
         self.run(*SYNC)
@@ -178,7 +178,7 @@ class World:
 
     def change(self) -> None:
         """One receipt is corrected, another one is new."""
-        self.settle()
+        self.sync()
         books = self.sandbox.bookkeeper
         books.edit_receipt(self.first, "450.00", "2026-03-11", "BACS 1b")
         books.pay(self.sage_ids["204"], "60.00", "2026-03-12", "BACS 4")
@@ -191,25 +191,25 @@ class World:
 
     def delete(self) -> None:
         """A receipt of two invoices is deleted."""
-        self.settle()
+        self.sync()
         self.sandbox.bookkeeper.delete_receipt(self.of_two)
 
     def delete_silently(self) -> None:
         """As `delete`, and the invoices do not count as changed."""
-        self.settle()
+        self.sync()
         self.sandbox.payments_touch_invoices = False
         self.sandbox.bookkeeper.delete_receipt(self.of_two)
 
     def delete_long_ago(self) -> None:
         """A receipt with a discount was deleted before anything the feeds tell."""
-        self.settle()
+        self.sync()
         self.sandbox.advance(-LONG_AGO_S)
         self.sandbox.bookkeeper.delete_receipt(self.with_discount)
         self.sandbox.advance(LONG_AGO_S)
 
     def move(self) -> None:
         """A receipt pays another invoice now, and a share of another has become nothing."""
-        self.settle()
+        self.sync()
         books = self.sandbox.sage.books()
         receipt = books.table("contact_payments")[self.first]
         receipt["allocated"][0]["artefact_id"] = self.sage_ids["202"]
@@ -219,7 +219,7 @@ class World:
 
     def allocate(self) -> None:
         """One allocation is undone, another sets a payment on account against two invoices."""
-        self.settle()
+        self.sync()
         self.sandbox.bookkeeper.delete_allocation(self.allocation)
         books, of = self.sandbox.sage.books(), self.sage_ids
         parts = [(of["201"], "40.00"), (of["202"], "50.00"), (self.on_account, "-90.00")]
@@ -237,7 +237,7 @@ class World:
 
     def vanish(self) -> None:
         """Somebody removed one of psage's payments in Productive."""
-        self.settle()
+        self.sync()
         marker = f"psage {self.first}/{self.sage_ids['201']}"
         self.sandbox.agency.delete_payment(ours(self.sandbox)[marker]["id"])
 
@@ -248,7 +248,7 @@ class World:
 
     def lose_the_store(self) -> None:
         """The copies were found again in Sage; that they have payments is not known."""
-        self.settle()
+        self.sync()
         self.sandbox.bookkeeper.pay(self.sage_ids["204"], "60.00", "2026-03-12", "BACS 4")
         forget(self.home)
         assert self.psage(*COPY, "--json").code == 0
@@ -296,11 +296,11 @@ SCENARIOS = {  # where a payment was made, the last read is a look back
         World.copy, SYNC, (*WHOLE, *[INVOICE] * 4, PAYMENTS, BALANCES, PAYMENTS), rows_tell=False
     ),
     "quiet": Scenario(
-        World.settle,
+        World.sync,
         SYNC,
         (
             *(CHANGED + NONE, RECEIPTS + NONE, RECEIPTS + NONE, *NO_ALLOCATIONS),
-            # Two have payments by hand that Sage knows nothing of: are they settled meanwhile?
+            # Two have payments by hand that Sage knows nothing of: are they in Sage meanwhile?
             *(CHANGED, PAYMENTS, BALANCES),
         ),
     ),
@@ -673,7 +673,7 @@ def test_a_spoiled_read_costs_no_payment_and_doubles_none(
     exit_code, code = expected(name, nth, fault)
     is_plan = PAYMENTS not in scenario.reads[:nth]
     if scenario.reads[nth] == PAYMENTS and is_plan and fault in ("empty page", "lacks a row"):
-        failed = unsettled(snapshot.reads[nth], fault, before, wanted)
+        failed = not_done(snapshot.reads[nth], fault, before, wanted)
         assert {row["productive_invoice_id"] for row in result.json["failed"]} == failed
         if exit_code != 8:
             exit_code, code = UNAVAILABLE if failed else NOT_SEEN
@@ -836,10 +836,8 @@ def test_a_receipt_whose_row_does_not_say_what_it_settles_is_read_by_itself(
 # --- tools
 
 
-def unsettled(
-    read: Call, fault: str, before: Payments, wanted: dict[str, ReceiptShare]
-) -> set[str]:
-    """The invoices that cannot be settled, since Productive's list lacks payments of theirs.
+def not_done(read: Call, fault: str, before: Payments, wanted: dict[str, ReceiptShare]) -> set[str]:
+    """The invoices that cannot be done, since Productive's list lacks payments of theirs.
 
     Those psage made are always missed; those people made only where one of the invoice's is to be
     made or changed.
@@ -868,7 +866,7 @@ def assert_nothing_lost(sandbox: Sandbox, before: Payments, people: list[dict[st
 
 
 def assert_told(result: Result, exit_code: int, code: str | None) -> None:
-    """One document, with one error where there is one; 6 where other invoices were settled."""
+    """One document, with one error where there is one; 6 where other invoices were done."""
     assert "Traceback" not in result.out + result.err
     assert result.err == ""
     document = result.json

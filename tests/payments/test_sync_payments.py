@@ -1228,7 +1228,7 @@ def test_people_see_a_table_and_what_needs_a_look(books: Sandbox, psage: Psage) 
     assert "1.00 GBP" not in quiet.err
 
 
-def test_what_needs_a_look_is_kept_until_it_is_settled(
+def test_what_needs_a_look_is_kept_until_it_is_mended(
     books: Sandbox, psage: Psage, home: Path
 ) -> None:
     by_hand = books.agency.add_payment("101", "50.00", "2026-03-03", "by Ann")

@@ -1,4 +1,4 @@
-"""What waits for a person: where the two sides disagree, what settles it, and what was seen."""
+"""What waits for a person: where the two sides disagree, what to do about it, and what was seen."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -72,7 +72,7 @@ def test_what_the_taxes_leave_open_is_said_with_the_amount_and_both_numbers(
     assert result.json["skipped"][0]["next"] == waits["next"]
 
 
-def test_it_waits_until_it_is_settled_in_productive_however_long_after(
+def test_it_waits_until_it_is_mended_in_productive_however_long_after(
     books: Sandbox, psage: Psage
 ) -> None:
     pay_in_full(books, "101")
@@ -334,7 +334,7 @@ def test_an_invoice_credited_in_productive_alone_is_open_in_sage(
     assert found(psage(*FULL)) == []
 
 
-def test_what_is_paid_too_much_waits_until_it_is_settled(books: Sandbox, psage: Psage) -> None:
+def test_what_is_paid_too_much_waits_until_it_is_mended(books: Sandbox, psage: Psage) -> None:
     pay_in_full(books, "105")
     psage("sync-payments")
     twice = books.agency.add_payment("105", "30.00", "2026-03-03", "by Ann")
@@ -345,7 +345,7 @@ def test_what_is_paid_too_much_waits_until_it_is_settled(books: Sandbox, psage: 
     assert found(psage("sync-payments", "--json")) == []
 
 
-# --- what settles it
+# --- what to do about it
 
 
 def test_the_next_step_of_a_refusal_says_what_to_mend(books: Sandbox, psage: Psage) -> None:
@@ -361,7 +361,7 @@ def test_the_next_step_of_a_refusal_says_what_to_mend(books: Sandbox, psage: Psa
     )
 
 
-def test_no_finding_of_a_sync_is_settled_by_running_it_again(books: Sandbox, psage: Psage) -> None:
+def test_no_finding_of_a_sync_is_mended_by_running_it_again(books: Sandbox, psage: Psage) -> None:
     pay_in_full(books, "101")
     books.agency.delete_invoice("123")
     books.agency.add_payment("105", "30.00", "2026-03-03", "by Ann")
@@ -411,7 +411,7 @@ def test_a_thing_that_was_seen_is_off_until_its_amount_changes(
     assert after["item"] != before["item"]
 
 
-def test_a_thing_that_was_settled_and_is_there_again_is_shown_again(
+def test_a_thing_that_was_mended_and_is_there_again_is_shown_again(
     books: Sandbox, psage: Psage
 ) -> None:
     payment = books.agency.add_payment("105", "30.00", "2026-03-03", "by Ann")

@@ -527,7 +527,7 @@ def test_the_command_for_a_missing_payment_is_one_that_brings_it(sync: Sync, com
     assert missing.command == command
 
 
-def test_what_the_sums_do_not_settle_is_looked_at_the_most_doubtful_first() -> None:
+def test_what_the_sums_do_not_tell_is_looked_at_the_most_doubtful_first() -> None:
     late = {**PAID_HERE, "paid_on": date(2026, 3, 30)}
     parts = (PART, replace(PART, source_id="r2", amount=Decimal(70)))
     here = [entry(1, **PAID_HERE), entry(2, **PAID_HERE), entry(3, **late), entry(4)]

@@ -261,7 +261,7 @@ def test_a_service_that_is_too_slow_for_every_read_is_unavailable(
     assert_good_again(psage, services)
 
 
-def test_a_write_that_takes_too_long_is_settled_by_the_next_run(
+def test_a_write_that_takes_too_long_is_recovered_by_the_next_run(
     services: Sandbox, run: Psage, psage: Psage, impatient: None
 ) -> None:
     services.fault("slow", method="POST", path="/sales_invoices", seconds=0.4)
@@ -465,7 +465,7 @@ def test_a_write_that_sage_does_not_show_yet_is_guarded_by_its_key(
 
 @pytest.mark.parametrize("path", POSTS)
 @work_not_done
-def test_a_write_that_fails_twice_is_unknown_and_settled_by_the_next_psage(
+def test_a_write_that_fails_twice_is_unknown_and_recovered_by_the_next_psage(
     services: Sandbox, psage: Psage, path: str, fault: dict[str, Any]
 ) -> None:
     services.fault(method="POST", path=path, times=2, **fault)

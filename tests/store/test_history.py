@@ -304,17 +304,17 @@ def test_a_lost_reply_is_unknown_and_what_was_found_is_told_after_it(
     assert psage(*COPY, "--no-pdf").code == 0
 
     (copy,) = copies(services, "123")
-    sent, settled = logged(home)[1:3]
+    sent, recovered = logged(home)[1:3]
     assert (sent.what, sent.result) == ("POST /sales_invoices", "unknown")
-    assert (settled.what, settled.result) == ("settle", "done")
-    assert settled.path == f"/sales_invoices/{copy['id']}"
-    assert settled.answer == {"id": copy["id"], "number": "SI-1"}
-    assert settled.figures == sent.figures
-    assert settled.key == sent.key
-    assert (settled.document, settled.number) == ("123", "INV-2026-023")
+    assert (recovered.what, recovered.result) == ("settle", "done")
+    assert recovered.path == f"/sales_invoices/{copy['id']}"
+    assert recovered.answer == {"id": copy["id"], "number": "SI-1"}
+    assert recovered.figures == sent.figures
+    assert recovered.key == sent.key
+    assert (recovered.document, recovered.number) == ("123", "INV-2026-023")
 
 
-def test_a_write_sent_twice_with_one_key_is_told_twice_and_needs_no_settling(
+def test_a_write_sent_twice_with_one_key_is_told_twice_and_needs_no_recovery(
     services: Sandbox, psage: Psage, home: Path
 ) -> None:
     services.fault("cut_before", method="POST", path="/sales_invoices")
@@ -342,7 +342,7 @@ def test_a_refusal_is_told_once_in_sages_words(services: Sandbox, psage: Psage, 
     assert "That period is closed [date]" in logged(home)[1].answer["words"]
 
 
-def test_a_payment_whose_reply_is_lost_is_settled_in_the_log_by_the_next_run(
+def test_a_payment_whose_reply_is_lost_is_recovered_in_the_log_by_the_next_run(
     synced: Sandbox, psage: Psage, home: Path
 ) -> None:
     before = len(logged(home))
@@ -352,12 +352,12 @@ def test_a_payment_whose_reply_is_lost_is_settled_in_the_log_by_the_next_run(
     assert psage("sync-payments").code == 0
 
     (payment,) = synced.productive.payments
-    sent, settled = logged(home)[before:]
+    sent, recovered = logged(home)[before:]
     assert (sent.what, sent.result) == ("POST /payments", "unknown")
-    assert (settled.what, settled.result) == ("settle", "done")
-    assert settled.path == f"/payments/{payment}"
-    assert settled.figures["amount"] == "120.50"
-    assert settled.document == "123"
+    assert (recovered.what, recovered.result) == ("settle", "done")
+    assert recovered.path == f"/payments/{payment}"
+    assert recovered.figures["amount"] == "120.50"
+    assert recovered.document == "123"
 
 
 def test_a_payment_that_never_arrived_is_told_to_have_lapsed(
@@ -408,10 +408,10 @@ def test_every_write_of_a_killed_copy_is_in_the_log_after_the_next_run(
     assert unknown.what.startswith(request_)
     assert "stopped" in unknown.answer["words"]
     has_intent = request_ in ("POST /contacts", "POST /sales_invoices")
-    settled = [event for event in logged(home) if event.what == "settle"]
-    assert len(settled) == (1 if has_intent and when == "after" else 0)
-    if settled:
-        assert settled[0].key == unknown.key
+    recovered = [event for event in logged(home) if event.what == "settle"]
+    assert len(recovered) == (1 if has_intent and when == "after" else 0)
+    if recovered:
+        assert recovered[0].key == unknown.key
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

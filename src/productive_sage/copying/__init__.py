@@ -1,6 +1,6 @@
 """copy-invoice and credit-note: Productive's documents become Sage's, each exactly once.
 
-Read this file from `copy` down: what an earlier run left open is settled, then each document asked
+Read this file from `copy` down: what an earlier run left open is finished, then each document asked
 for is read, planned, sent as one recorded write, checked to the cent and followed up. "Invoice"
 means either kind here, since Productive keeps both in one list. Nothing is printed here.
 """
@@ -22,7 +22,7 @@ from productive_sage.copying.order import CopyOrder, sources
 from productive_sage.copying.plan import CopyPlan, Planner
 from productive_sage.copying.rates import Rates
 from productive_sage.copying.records import Outcome
-from productive_sage.copying.recover import SEARCH_LAG, settle
+from productive_sage.copying.recover import SEARCH_LAG, recovered
 from productive_sage.copying.send import shown
 from productive_sage.copying.update import Updates
 from productive_sage.desk import Desk
@@ -91,7 +91,7 @@ def _copy(order: CopyOrder, desk: Desk, agree: Agree | None) -> Iterator[Outcome
     desk = replace(desk, handed_pdf=order.handed_pdf)
     held: dict[str, Outcome] = {}
     try:
-        for outcome in () if desk.dry_run else settle(desk, asked=order.names):
+        for outcome in () if desk.dry_run else recovered(desk, asked=order.names):
             if order.names(outcome.productive_id, outcome.number):
                 first = held.get(outcome.productive_id)
                 held[outcome.productive_id] = earlier.both(first, outcome) if first else outcome
@@ -99,7 +99,7 @@ def _copy(order: CopyOrder, desk: Desk, agree: Agree | None) -> Iterator[Outcome
                 yield outcome
         yield from _copy_each(order, desk, held, agree)
     except (PsageError, KeyboardInterrupt):
-        yield from held.values()  # what was settled is said, whatever else fails
+        yield from held.values()  # what was recovered is said, whatever else fails
         raise
 
 
@@ -142,7 +142,7 @@ def _copy_each(
             if outcome.error and outcome.error.stops_batch:
                 stopped_by = stopped_by or outcome.error
             if source.id in unknown:
-                said = "an earlier write for it has no answer yet; a real run settles that first"
+                said = "an earlier write for it has no answer yet; a real run finds out first"
                 notices = (*outcome.notices, Notice("open_write", said))
                 outcome = replace(outcome, notices=notices)
             yield earlier.both(before, outcome) if before else outcome

@@ -10,16 +10,16 @@ from productive_sage.errors import CopyIsDraft, PsageError, TotalsDiffer, Update
 def is_as_asked(order: CopyOrder, earlier: Outcome) -> bool:
     """Whether what an earlier run had begun is what this one is asked for."""
     if order.again == "new":
-        return earlier.settled == "create-new"
+        return earlier.recovered == "create-new"
     if order.again == "update":
         is_final = earlier.error is not None and not isinstance(earlier.error, UpdateLapsed)
-        return earlier.settled == "update" and is_final
-    return bool(earlier.settled)
+        return earlier.recovered == "update" and is_final
+    return bool(earlier.recovered)
 
 
 def is_new(earlier: Outcome) -> bool:
     """Whether the copy an earlier run had begun was not known to be in Sage before."""
-    return earlier.settled.startswith("create")
+    return earlier.recovered.startswith("create")
 
 
 def both(earlier: Outcome, later: Outcome) -> Outcome:
@@ -37,7 +37,7 @@ def both(earlier: Outcome, later: Outcome) -> Outcome:
         main,
         notices=(*earlier.notices, *later.notices),
         pdf=main.pdf or other.pdf,
-        settled=main.settled or other.settled,
+        recovered=main.recovered or other.recovered,
     )
 
 

@@ -30,7 +30,7 @@ def deliver(
 
     A definite no, or an attempt that never left this machine, closes the intent and is raised as it
     is. Where no usable answer comes back, `look` for the marker, then send once more. Raises
-    OutcomeUnknown, leaving the intent open for the next run, where that settles nothing either.
+    OutcomeUnknown, leaving the intent open for the next run, where that tells nothing either.
 
     `is_first` is false where an earlier run may have sent it moments ago: then a no proves nothing,
     since it may be the first try that stands in the way.

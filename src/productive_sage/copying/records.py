@@ -121,7 +121,7 @@ class Outcome:
     error: PsageError | None = None
     planned: Mapping[str, Any] | None = None
     """In a dry run: the requests that would be sent, whole."""
-    settled: str = ""
+    recovered: str = ""
     """What an earlier run had begun: `create`, `create-new`, `update`, or the `rest` after it."""
     kind: Kind = INVOICE
     allocated: Decimal | None = None

@@ -43,11 +43,11 @@ SEARCH_LAG = timedelta(minutes=5)
 """A search may miss a fresh document; after so long, not found is not there."""
 _TRIED = timedelta(days=7)
 """So long is tried, at each run, what follows a copy; an outage is over by then."""
-_SETTLED = Notice("settled", "begun by an earlier run and completed now")
+_RECOVERED = Notice("settled", "begun by an earlier run and completed now")
 
 
-def settle(desk: Desk, *, asked: Callable[[str, str], bool]) -> Iterator[Outcome]:
-    """Finish what can be finished; `Outcome.settled` says what of the earlier run that was.
+def recovered(desk: Desk, *, asked: Callable[[str, str], bool]) -> Iterator[Outcome]:
+    """Finish what can be finished; `Outcome.recovered` says what of the earlier run that was.
 
     Documents that are not `asked` for now, by id and number, are held against Productive here.
 
@@ -55,7 +55,7 @@ def settle(desk: Desk, *, asked: Callable[[str, str], bool]) -> Iterator[Outcome
     """
     unfinished = {(link.productive_id, link.copy) for link in desk.store.copies.unfinished()}
     for contact in desk.store.intents.open_contacts():
-        _settle_contact(desk, contact)
+        _recover_contact(desk, contact)
     for intent in desk.store.intents.open_copies():
         if outcome := _attempt(desk, intent, asked):
             if outcome.sage_id:  # and so followed up
@@ -71,7 +71,7 @@ def _age(desk: Desk, intent: AnyIntent) -> timedelta:
     return desk.sage.now() - intent.sent_at
 
 
-def _settle_contact(desk: Desk, intent: ContactIntent) -> None:
+def _recover_contact(desk: Desk, intent: ContactIntent) -> None:
     """Refused: the copy that needs it plans afresh. Unknown: begin() guards the company."""
     try:
         if found := contacts.find_made(desk, intent):
@@ -87,14 +87,14 @@ def _settle_contact(desk: Desk, intent: ContactIntent) -> None:
 def _attempt(desk: Desk, intent: CopyIntent, asked: Callable[[str, str], bool]) -> Outcome | None:
     number = intent.facts.number
     try:
-        what = f"while settling {intent.document_kind.name} `{number}`"
+        what = f"while recovering {intent.document_kind.name} `{number}`"
         with defects_told(f"intent {intent.id}", what):
             found, _ = desk.productive.invoices(ids=[intent.source_id])
             invoice = found[0] if found else None
             if intent.kind == "update":
-                outcome = _settle_update(desk, intent, invoice)
+                outcome = _recover_update(desk, intent, invoice)
             else:
-                outcome = _settle_create(desk, intent, invoice)
+                outcome = _recover_create(desk, intent, invoice)
             if outcome and invoice and not asked(invoice.id, invoice.number):
                 outcome = _against_productive(outcome, invoice)
     except PsageError as error:
@@ -105,7 +105,7 @@ def _attempt(desk: Desk, intent: CopyIntent, asked: Callable[[str, str], bool]) 
         outcome = send.failed(intent.document_kind, intent.source_id, number, error)
     new = "create-new" if intent.facts.asked_new else "create"
     kind = "update" if intent.kind == "update" else new
-    return replace(outcome, settled=kind) if outcome else None
+    return replace(outcome, recovered=kind) if outcome else None
 
 
 def _against_productive(outcome: Outcome, invoice: Invoice) -> Outcome:
@@ -122,7 +122,7 @@ def _against_productive(outcome: Outcome, invoice: Invoice) -> Outcome:
     return replace(outcome, action="differs", error=error)
 
 
-def _settle_create(desk: Desk, intent: CopyIntent, invoice: Invoice | None) -> Outcome | None:
+def _recover_create(desk: Desk, intent: CopyIntent, invoice: Invoice | None) -> Outcome | None:
     document = send.find_made(desk, intent)
     if document is None and invoice and _is_copied_elsewhere(desk, intent, invoice):
         desk.store.intents.end(intent, "lapsed", "another machine made it")
@@ -146,7 +146,7 @@ def _settle_create(desk: Desk, intent: CopyIntent, invoice: Invoice | None) -> O
             hint="run the command again in a few minutes",
         )
     return send.conclude(
-        desk, "created", intent, link, document, invoice=invoice, notices=[_SETTLED]
+        desk, "created", intent, link, document, invoice=invoice, notices=[_RECOVERED]
     )
 
 
@@ -164,7 +164,7 @@ def _may_go(desk: Desk, intent: CopyIntent, invoice: Invoice) -> bool:
     return credited is None or not drafts.gone(desk.sage.known(INVOICE, str(credited)))
 
 
-def _settle_update(desk: Desk, intent: CopyIntent, invoice: Invoice | None) -> Outcome | None:
+def _recover_update(desk: Desk, intent: CopyIntent, invoice: Invoice | None) -> Outcome | None:
     links = desk.store.copies.of(intent.source_id)
     link = next((i for i in links if i.copy == intent.facts.copy), None)
     present = desk.sage.known(intent.document_kind, intent.facts.sage_id)
@@ -198,7 +198,7 @@ def _settle_update(desk: Desk, intent: CopyIntent, invoice: Invoice | None) -> O
     else:
         link, document = send.deliver_update(desk, intent, link, present)
     return send.conclude(
-        desk, "updated", intent, link, document, invoice=invoice, notices=[_SETTLED]
+        desk, "updated", intent, link, document, invoice=invoice, notices=[_RECOVERED]
     )
 
 
@@ -280,10 +280,10 @@ def _completed(desk: Desk, link: Link) -> Outcome | None:
         **send.shown(document),
         pdf=done.pdf,
         notices=(
-            *([_SETTLED] if untold else [] if done.is_left else [notice]),
+            *([_RECOVERED] if untold else [] if done.is_left else [notice]),
             *done.notices,
         ),
         kind=link.kind,
         allocated=send.allocated(link, document, done),
-        settled=after.UNTOLD[untold] if untold else "" if done.is_left else "rest",
+        recovered=after.UNTOLD[untold] if untold else "" if done.is_left else "rest",
     )

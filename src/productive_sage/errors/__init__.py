@@ -273,7 +273,7 @@ class Interrupted(PsageError):
         self,
         message: str = "interrupted; every finished document is recorded",
         *,
-        hint: str | None = "run the command again: what was under way is settled first",
+        hint: str | None = "run the command again: what was under way is finished first",
     ) -> None:
         super().__init__(message, hint=hint)
 

@@ -45,7 +45,7 @@ class Writes:
             self._correct(papers, correction)
         for share in plan.creates:
             self._create(papers, share)
-        self._report.settled += 1
+        self._report.done += 1
         if not self._desk.dry_run:
             self._desk.store.errands.stop_waiting(papers.productive_id)
 

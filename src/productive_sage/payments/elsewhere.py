@@ -70,8 +70,8 @@ def adopt(desk: Desk, evidence: Evidence) -> None:
 def twins(desk: Desk, evidence: Evidence) -> dict[str, list[SageDocument]]:
     """The copies that other machines made of linked invoices, by Productive id.
 
-    As far as what was read anyway shows. What was said before is searched for, and said until it
-    is settled.
+    As far as what was read anyway shows. What was said before is searched for, and said until
+    one of them is void.
     """
     store, found = desk.store, [one for one in evidence.documents.values() if one]
     for one in store.errands.reports():

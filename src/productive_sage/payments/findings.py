@@ -1,4 +1,4 @@
-"""What a person should look at about an invoice's payments, and what settles it. Pure."""
+"""What a person should look at about an invoice's payments, and what to do about it. Pure."""
 
 from collections.abc import Sequence
 from datetime import date

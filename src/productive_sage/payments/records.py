@@ -63,7 +63,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An invoice that is not settled; the next run tries again."""
+    """An invoice whose payments are not as in Sage; the next run tries again."""
 
     productive_id: str
     number: str
@@ -78,8 +78,8 @@ class Report:
     since: datetime | None = None
     """None where every linked invoice is compared."""
     checked: int = 0
-    settled: int = 0
-    """Of those checked: done, or nothing to do."""
+    done: int = 0
+    """Of those checked; also those with nothing to do."""
     older: int = 0
     """Shares of a day before the sync begins, which are left alone."""
     created: list[PaymentChange] = field(default_factory=list)
@@ -94,6 +94,6 @@ class Report:
         codes = [one.error.exit_code for one in self.failed]
         if OutcomeUnknown.exit_code in codes:
             return OutcomeUnknown.exit_code
-        if codes and (self.settled or len(set(codes)) > 1):
+        if codes and (self.done or len(set(codes)) > 1):
             return 6
         return min(codes, default=0)

@@ -49,7 +49,7 @@ class Verdicts:
         return None
 
     def fail(self, papers: Papers, error: PsageError) -> None:
-        """Say why an invoice is not settled; the next run tries it again."""
+        """Say why an invoice is not done; the next run tries it again."""
         self._failed.add(papers.productive_id)
         if papers.label not in error.message:
             error = error.reworded(f"{papers.label}: {error.message}")
@@ -70,7 +70,7 @@ class Verdicts:
         )
 
     def remember(self, all_papers: Collection[Papers]) -> None:
-        """Keep what somebody should look at until a run finds it settled."""
+        """Keep what somebody should look at until a run finds it no more."""
         report, store = self._report, self._desk.store
         said = {(one.productive_id, one.code, one.message) for one in store.errands.reports()}
         report.skipped = [
@@ -93,7 +93,7 @@ class Verdicts:
 
 
 def _step_after(error: PsageError, papers: Papers) -> str:
-    """What settles an invoice that failed; empty where the next run will by itself."""
+    """What helps an invoice that failed; empty where the next run will by itself."""
     name = naming.to_type(papers.number, papers.productive_id)
     again = f"`psage sync-payments --invoice {name}`"
     if error.hint:

@@ -17,7 +17,7 @@ class Waiting:
     message: str
     since: datetime
     next_step: str
-    """What settles it; empty where the next run does, or where an older psage recorded it."""
+    """What to do about it; empty where the next run does, or where an older psage recorded it."""
 
 
 class Errands:
@@ -60,7 +60,7 @@ class Errands:
             )
 
     def stop_waiting(self, productive_id: str) -> None:
-        """An invoice is settled."""
+        """Nothing about an invoice waits any more."""
         with self._db.write():
             self._db.run("DELETE FROM waiting WHERE productive_id = ?", productive_id)
 

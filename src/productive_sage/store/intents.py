@@ -156,7 +156,7 @@ class Intents:
         except StoreConflict:
             raise OutcomeUnknown(
                 f"an earlier write for `{source_id}` is still without an answer",
-                hint="run the command again: it settles that first",
+                hint="run the command again: it finishes that first",
             ) from None
         return replace(intent, id=number)
 
