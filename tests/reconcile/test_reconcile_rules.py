@@ -181,6 +181,13 @@ CASES: dict[str, tuple[list[Entry], list[Booked], list[Copied], dict[str, Any], 
         {},
         ["tax_not_mirrored"],
     ),
+    "another tax, of a copy that was found again and read": (
+        [entry(1, tax=Decimal(0))],
+        [booked(1)],
+        [copied(1, said=Comparable())],
+        {},
+        ["tax_not_mirrored"],
+    ),
     "another tax and net, of a copy that was found again": (
         [entry(1, net=Decimal(90), tax=Decimal(18))],
         [booked(1)],

@@ -255,9 +255,8 @@ def _is_agreed(said: Comparable, held: Comparable, here: Comparable, there: Comp
 
     Nobody knows what was said then of a copy that was found again: there the same net is enough.
     """
-    if said.tax is None and held.tax is None:
-        return here.net == there.net
-    return said.tax == here.tax and held.tax == there.tax
+    is_as_said = said.tax == here.tax or (said.tax is None and here.net == there.net)
+    return is_as_said and held.tax in (None, there.tax)
 
 
 def _of_another_sort(pair: Pair, billed: Entry, booked: Booked, name: str) -> BookFinding | None:
