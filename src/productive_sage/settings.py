@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 
 # --- what is declared of a setting
 
-Holds = Literal["word", "yes or no", "date", "account", "tax rate", "items", "decimals", "other"]
+Holds = Literal[
+    "word", "yes or no", "date", "account", "tax rate", "items", "decimals", "template", "other"
+]
 """What a value is: how a flag and the wizard read it. `other` is set in the file alone."""
 Check = Callable[[str, Any], str | None]
 """Given a key and a value of the file, or of a table: what it must be, None where it is."""
@@ -152,6 +154,20 @@ def _sage_item(_: str, value: Any) -> str | None:
     return 'must be "service:ID", "product:ID" or "stock_item:ID"'
 
 
+PLACEHOLDERS = ("number", "purchase_order", "subject")
+"""What a template may take from a document of Productive."""
+
+
+def _template(_: str, value: Any) -> str | None:
+    if not isinstance(value, str) or not value.replace("\n", "").isprintable():
+        return "must be a text in quotes"
+    known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+    left = re.sub("|".join(rf"\{{{name}\}}" for name in PLACEHOLDERS), "", value)
+    if unknown := re.search(r"\{[^{}]*\}|[{}]", left):
+        return f"holds `{unknown[0]}`, which is not known; known are {known}"
+    return None
+
+
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -212,6 +228,19 @@ def _numbering(settings: "Settings", _names: _Names, _: _Names) -> Iterator[str]
         return
     told = " and the invoice in Productive is given its number" * settings.write_number_back
     yield f"Sage numbers the copies{told}."
+
+
+def _reference(settings: "Settings", _names: _Names, _: _Names) -> Iterator[str]:
+    if settings.reference:
+        yield (
+            f"A copy's reference in Sage is `{settings.reference}`, as far as it fits, and psage's "
+            "marker."
+        )
+
+
+def _notes(settings: "Settings", _names: _Names, _: _Names) -> Iterator[str]:
+    if settings.notes:
+        yield f"A copy's internal notes in Sage are `{' / '.join(settings.notes.splitlines())}`."
 
 
 def _pdf(settings: "Settings", _names: _Names, _: _Names) -> Iterator[str]:
@@ -309,6 +338,27 @@ class Settings:
             only_if=("numbering", "sage"),
         ),
         told="numbering",
+    )
+    reference: str = _setting(
+        "template",
+        default="",
+        check=_template,
+        flag=Flag(
+            "--reference",
+            "TEMPLATE",
+            "What stands before the marker in Sage's reference: {number}, {purchase_order}, "
+            "{subject}; empty removes.",
+        ),
+        told=("Reference", _reference),
+    )
+    notes: str = _setting(
+        "template",
+        default="",
+        check=_template,
+        flag=Flag(
+            "--notes", "TEMPLATE", "Internal notes of a copy in Sage, likewise; empty removes."
+        ),
+        told=("Notes", _notes),
     )
     pdf: str = _setting(
         "word",
@@ -437,7 +487,17 @@ class Settings:
 SETTINGS = {one.name: Setting(key=one.name, **one.metadata) for one in fields(Settings)}
 """What is declared of each setting, by its key."""
 
-_SUBJECTS = ("Ledger", "Item", "Tax rate", "Abroad", "Numbers", "PDF", "Payments")
+_SUBJECTS = (
+    "Ledger",
+    "Item",
+    "Tax rate",
+    "Abroad",
+    "Numbers",
+    "Reference",
+    "Notes",
+    "PDF",
+    "Payments",
+)
 """What the sentences begin with; the others follow."""
 
 

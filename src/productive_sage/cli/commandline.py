@@ -37,7 +37,7 @@ _TALKS_WITH = {"status": "--check"}
 _UNSEEN = frozenset(("--help", "-h", "--json", "--quiet", "-q", "--show", "--version", "-V"))
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-_REMOVES = {"--default-tax-rate"}
+_REMOVES = {"--default-tax-rate", "--reference", "--notes"}
 """Options that say something by an empty value."""
 
 

@@ -20,7 +20,7 @@ def document_body(draft: Draft, contact_id: str) -> dict[str, Any]:
     body: dict[str, Any] = {
         "contact_id": contact_id,
         "date": draft.invoiced_on.isoformat(),
-        "reference": draft.marker,
+        "reference": draft.reference or draft.marker,
         "currency_id": draft.currency,
         kind.lines: [_line_body(line, is_tax_sent=draft.is_tax_sent) for line in draft.lines],
     }
@@ -28,6 +28,8 @@ def document_body(draft: Draft, contact_id: str) -> dict[str, Any]:
         body["due_date"] = draft.due_on.isoformat()
     if draft.original_on:
         body["original_invoice_date"] = draft.original_on.isoformat()
+    if draft.notes is not None:
+        body["notes"] = draft.notes
     if draft.address:
         # Sage asks for both, and takes either from the contact where that has one.
         body |= {"main_address": dict(draft.address), "delivery_address": dict(draft.address)}
@@ -84,18 +86,18 @@ def update_body(kind: Kind, body: Mapping[str, Any], present: SageDocument) -> d
     """Turn a POST body into that of a PUT on `present`.
 
     Its lines keep their ids, and new ones take those of lines that are to go, so that Sage changes
-    them in place. A number or reference that is right already is left alone: people add to
-    references.
+    them in place. A number, reference or note that is right already is left alone.
     """
     changed = dict(body)
-    if markers.in_reference(present.reference) == markers.in_reference(str(body["reference"])):
-        del changed["reference"]
+    for name, there in (("reference", present.reference), ("notes", present.notes)):
+        if changed.get(name) == there:
+            del changed[name]
     if changed.get(kind.number) == present.number:
         del changed[kind.number], changed[f"{kind.number}_prefix"]
-    there = [line.id for line in present.lines]
+    ids = [line.id for line in present.lines]
     kept = {line.get("id") for line in body[kind.lines]}
-    free = (key for key in there if key not in kept)
-    changed[kind.lines] = [_addressed(line, there, free) for line in body[kind.lines]]
+    free = (key for key in ids if key not in kept)
+    changed[kind.lines] = [_addressed(line, ids, free) for line in body[kind.lines]]
     return changed
 
 

@@ -83,8 +83,8 @@ def figures(changes: Iterable[FieldChange]) -> str:
 
 def replaced_reference(present: SageDocument, draft: Draft) -> tuple[FieldChange, ...]:
     """What stands in the place of the marker, which an update brings back."""
-    is_as_it_was = present.reference == draft.marker
-    return () if is_as_it_was else (FieldChange("reference", present.reference, draft.marker),)
+    is_as_it_was = present.reference == draft.reference
+    return () if is_as_it_was else (FieldChange("reference", present.reference, draft.reference),)
 
 
 def check_merged(

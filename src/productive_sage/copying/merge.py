@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import zip_longest
 
-from productive_sage import money
+from productive_sage import markers, money
 from productive_sage.copying.records import Draft, DraftLine
 from productive_sage.copying.versions import (
     EXTRA,
@@ -136,6 +136,7 @@ class _Merge:
     def merged(self) -> Merged:
         """Everything decided."""
         now, present = self._now, self._present
+        has_marker = markers.in_reference(present.reference) == markers.in_reference(now.marker)
         takes = {
             name: self._takes_field(name)
             for name in self._said.document
@@ -151,6 +152,10 @@ class _Merge:
             else present.invoiced_on or now.invoiced_on,
             due_on=now.due_on if takes.get("due date") else present.due_on,
             number=now.number if takes.get("number") else None,
+            reference=present.reference
+            if has_marker and not takes.get("reference")
+            else now.reference,
+            notes=now.notes if takes.get("notes") else None,
             address=now.address if takes.get("address") or takes["customer"] else None,
             lines=lines,
             net=net,
@@ -167,11 +172,32 @@ class _Merge:
 
     def _takes_field(self, name: str) -> bool:
         now, present = self._said.document[name], self._held.document[name]
+        if f"{name} from" in self._said.document:
+            return self._takes_wording(name, now, present)
         then = _field(self._then.document if self._then else None, name)
         wrote = _field(self._written.held.document if self._written else None, name)
         if name == "address" and then in (None, now) and wrote in (None, present):
             return False  # Sage shows an address in its own way: only a change of one is seen
         return self._takes(name, now=now, present=present, then=then, wrote=wrote)
+
+    def _takes_wording(self, name: str, now: str, present: str) -> bool:
+        """Whether what a template of the settings says becomes so: for news in Productive alone.
+
+        A change of the settings rewrites no copy, and what people write there is theirs.
+        """
+        change = Change(name, present, now, self._wrote(name))
+        source = self._then.document.get(f"{name} from") if self._then else None
+        is_new = source not in (None, self._said.document[f"{name} from"])
+        is_edited = change.written not in (None, present)
+        if now == present or not (is_new or is_edited or self._overwrite):
+            return False
+        is_taken = self._overwrite or not is_edited
+        (self._changes if is_taken else self._kept).append(change)
+        return is_taken
+
+    def _wrote(self, name: str) -> str | None:
+        """What psage last wrote of the document, where that is known: not to older records."""
+        return self._written.held.document.get(name) if self._written else None
 
     def _takes(
         self,

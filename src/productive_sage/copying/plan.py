@@ -19,6 +19,7 @@ from productive_sage.copying import (
     matching,
     send,
     versions,
+    wording,
 )
 from productive_sage.copying.adopt import Copies
 from productive_sage.copying.choosing import GoBack
@@ -276,13 +277,28 @@ class Planner:
 
     def draft(self, invoice: Invoice, tax: Tax, copy: int, *, number: str | None) -> Draft:
         """The Sage invoice, to the cent."""
-        return drafts.sales_document(
+        draft = drafts.sales_document(
             invoice,
             tax=tax,
             marker=markers.of_copy(invoice.id, copy),
             default_ledger_account=self._desk.settings.default_ledger_account,
             items=self._desk.items(invoice),
             number=number,
+        )
+        return self._worded(invoice, draft)
+
+    def _worded(self, invoice: Invoice, draft: Draft) -> Draft:
+        """The draft with what people find it by in Sage, as the settings say."""
+        settings = self._desk.settings
+        reference, notes = settings.reference, settings.notes
+        templates = {"reference": reference, "notes": notes}
+        return replace(
+            draft,
+            reference=wording.reference(reference, invoice, draft.marker),
+            notes=wording.notes(notes, invoice) if notes else None,
+            worded_from={
+                name: wording.values(text, invoice) for name, text in templates.items() if text
+            },
         )
 
     def credit_draft(
@@ -295,4 +311,5 @@ class Planner:
         order = self._order
         if order.no_tax or order.tax_rate is not None:
             crediting.check_tax(note, credited, draft, self._rates.tax(note, "", kept=None))
-        return replace(draft, is_tax_sent=sends_taxes(self._desk.books().country))
+        draft = replace(draft, is_tax_sent=sends_taxes(self._desk.books().country))
+        return self._worded(note, draft)

@@ -5,7 +5,7 @@ time zone; ids are the services' own, as text.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -56,6 +56,12 @@ class Draft:
     """None lets Sage number the document."""
     original_on: date | None = None
     """The date of the invoice a credit note credits."""
+    reference: str = ""
+    """The marker, with what people find the document by before it; empty for the marker alone."""
+    notes: str | None = None
+    """Internal; None sends none."""
+    worded_from: Mapping[str, str] = field(default_factory=dict)
+    """What of Productive stands in these two, by their names, where a template says so."""
     address: Mapping[str, str] | None = None
     """Of the document itself, in Sage's fields; None leaves it to the contact's."""
     notices: tuple[Notice, ...] = ()

@@ -1,5 +1,6 @@
 """Sending a planned copy, new or left over by an earlier run, and saying what came of it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -237,6 +238,11 @@ def _explained(error: RefusedBySage, intent: CopyIntent) -> Refused:
         error.hint = (
             "its contact in Sage had an address when psage last looked: run the command again, and "
             "the address that Productive has is sent along"
+        )
+    elif found := re.search(r"\.(notes|reference)\b", fields):
+        error.hint = (
+            f"it is made of the document in Productive, by the setting `{found[1]}`: look at what "
+            f'stands there, or leave it out with `psage configure --{found[1]} ""`'
         )
     elif values := bodies.blamed(f"{error.words} {fields}", intent.payload):
         error.hint = f"{' and '.join(values)} came from Productive: mend it there and try again"

@@ -90,7 +90,8 @@ class Updates:
         draft = replace(draft, notices=notices)
         differ = tuple(changes.named(self._desk, present, customer, one) for one in merged.changes)
         if differ:
-            differ += changes.replaced_reference(present, draft)
+            if "reference" not in {one.field for one in differ}:
+                differ += changes.replaced_reference(present, draft)
             billed_now = customer if merged.takes_customer else None
             doubts = self._check(
                 invoice, link, present, draft, differ, customer=billed_now, credited=credited

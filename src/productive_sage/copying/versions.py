@@ -22,9 +22,10 @@ class Version:
     """A document as one side has it."""
 
     document: Fields
-    """`customer` (an id), `date`, `due date`, `number`, `address`; what it leaves to Sage lacks.
+    """`customer` (an id), `date`, `due date`, `number`, `address`, `reference`, `notes`; what it
+    leaves to Sage lacks.
 
-    Productive's names the `company` as well.
+    Productive's names the `company` as well, and `reference from`, what stands in that.
     """
     lines: tuple[Fields, ...]
     """Each with its `id` there; Productive's with the `service type`, by which it is booked."""
@@ -78,6 +79,8 @@ def said_by(
         document["due date"] = draft.due_on.isoformat()
     if draft.number is not None:
         document["number"] = draft.number
+    for name, source in draft.worded_from.items():
+        document |= {name: str(getattr(draft, name) or ""), f"{name} from": source}
     if draft.address:
         document["address"] = ", ".join(draft.address.values())
     return Version(document, tuple(map(of_draft, draft.lines)))
@@ -91,6 +94,8 @@ def held_in(document: SageDocument) -> Version:
         "due date": document.due_on.isoformat() if document.due_on else "",
         "number": document.number,
         "address": document.address,
+        "reference": document.reference,
+        "notes": document.notes,
     }
     return Version(fields, tuple(map(of_sage, document.lines)))
 
@@ -108,6 +113,8 @@ def as_sent(kind: Kind, body: Mapping[str, Any], held: Version) -> Version | Non
         "date": "date",
         "due date": "due_date",
         "number": kind.number,
+        "reference": "reference",
+        "notes": "notes",
     }
     document = {name: str(body[key]) for name, key in names.items() if key in body}
     rows = [

@@ -61,6 +61,8 @@ class Documents:
             lines=tuple(parse.line(line, found, digits) for line, found in in_order),
             pdf_url=web_address(attachment["attributes"].get("url")) if attachment else None,
             export_id=text_of(said.get("export_id")) or None,
+            purchase_order=text_of(said.get("purchase_order_number")),
+            subject=text_of(said.get("subject")),
             credited=self.credited(parse.related(row, "parent_invoice", included)),
         )
 

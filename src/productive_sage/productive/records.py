@@ -101,6 +101,8 @@ class Invoice:
     lines: tuple[InvoiceLine, ...] = ()
     pdf_url: str | None = None
     export_id: str | None = None
+    purchase_order: str = ""
+    subject: str = ""
     credited: CreditedInvoice | None = None
     """Of a credit note, where Productive shows it."""
 

@@ -168,6 +168,7 @@ def document(kind: Kind, row: Mapping[str, Any]) -> SageDocument:
         settlements=None if settled is None else tuple(_settlement(one) for one in settled),
         transaction_id=reference_id(row.get("transaction")),
         address=_shown_address(row),
+        notes=text_of(row.get("notes")),
         due_on=day(row.get("due_date")),
         original_on=day(row.get("original_invoice_date")),
         made_at=moment(row.get("created_at")),

@@ -178,6 +178,8 @@ class SageDocument:
     """Of a credit note: the date of the invoice it credits."""
     made_at: datetime | None = None
     changed_at: datetime | None = None
+    notes: str = ""
+    """Internal: for the people who use Sage."""
     address: str = ""
     """As Sage shows it, in one text."""
 

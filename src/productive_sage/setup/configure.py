@@ -74,6 +74,8 @@ def _steps(said: Said, settings: Settings, desk: _Desk) -> Iterator[Callable[[],
             yield partial(_ledger, desk, value)
         elif one.holds == "tax rate":
             yield partial(_tax_rate, desk, value)
+        elif one.holds == "template":
+            yield partial(_template, one, value)
         else:
             for pair in value:
                 yield (
@@ -102,6 +104,15 @@ def _choice(setting: Setting, value: str) -> Changes:
             or f"write it as `{setting.flag.name} {setting.allowed[0]}`",
         )
     return {(setting.key,): (value, "")}
+
+
+def _template(setting: Setting, value: str) -> Changes:
+    if setting.flag and (problem := setting.check(setting.key, value)):
+        raise UsageProblem(
+            f"`{setting.flag.name} {value}` {problem}",
+            hint=f'for example `psage configure {setting.flag.name} "{{number}} {{subject}}"`',
+        )
+    return {(setting.key,): (value.strip() or None, "")}
 
 
 def _switch(key: str, said: Said, settings: Settings) -> Changes:

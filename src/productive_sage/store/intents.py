@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
+from productive_sage import markers
 from productive_sage.basics import INVOICE, KINDS, Contact, Kind
 from productive_sage.errors import OutcomeUnknown, StoreConflict
 from productive_sage.redaction import redacted
@@ -168,7 +169,7 @@ class Intents:
         """
         import hashlib  # here, since reading needs none and `status` is in a hurry
 
-        content = json.dumps([business_id, kind, payload], sort_keys=True)
+        content = json.dumps([business_id, kind, _essential(payload)], sort_keys=True)
         answered = "SELECT 1 FROM intent WHERE idempotency_id = ? AND state IN ('done', 'refused')"
         generations = itertools.count()
         while True:
@@ -366,6 +367,17 @@ class Intents:
                 answer=answer,
             )
         )
+
+
+def _essential(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """What is sent without what people find it by, on which two machines need not agree.
+
+    Of the reference only the marker says which document it is.
+    """
+    essential = {name: value for name, value in payload.items() if name != "notes"}
+    if marker := markers.in_reference(str(payload.get("reference") or "")):
+        essential["reference"] = markers.of_copy(*marker)
+    return essential
 
 
 def _frozen(value: Any) -> Any:
