@@ -78,8 +78,8 @@ def is_valid(rate: TaxRate, day: date) -> bool:
 
 def label(rate: TaxRate, rates: Sequence[TaxRate]) -> str:
     """How people see the rate; with its id where another visible one looks the same."""
-    twins = [one for one in rates if one.name == rate.name and one.is_visible]
-    return f"{rate.name} ({rate.id})" if len(twins) > 1 else rate.name
+    namesakes = [one for one in rates if one.name == rate.name and one.is_visible]
+    return f"{rate.name} ({rate.id})" if len(namesakes) > 1 else rate.name
 
 
 def find(rates: Sequence[TaxRate], wanted: str, day: date) -> TaxRate:

@@ -12,7 +12,7 @@ PAGE = "https://app.productive.io/4200-harbour-pine/financials/invoices/123/over
 
 
 @pytest.fixture
-def twin(services: Sandbox) -> str:
+def namesake(services: Sandbox) -> str:
     """A document whose number is the id of another one, 101."""
     return services.agency.add_invoice(
         company_id=507, lines=[{"unit_price": "20.00"}], number="101", invoiced_on="2026-02-05"
@@ -44,7 +44,7 @@ def test_a_document_is_named_as_people_have_it(
 
 
 def test_what_is_an_id_and_a_number_is_refused_with_what_tells_them_apart(
-    services: Sandbox, psage: Psage, twin: str
+    services: Sandbox, psage: Psage, namesake: str
 ) -> None:
     result = psage("copy-invoice", "101", "--json")
 
@@ -52,16 +52,16 @@ def test_what_is_an_id_and_a_number_is_refused_with_what_tells_them_apart(
     assert (result.code, error["code"]) == (4, "document_ambiguous")
     for words in ("Northwind Traders Ltd", "Juniper Street Coffee Ltd", "2026-02-05", "24.00 GBP"):
         assert words in error["message"]
-    assert {one["id"] for one in error["details"]["documents"]} == {"101", twin}
+    assert {one["id"] for one in error["details"]["documents"]} == {"101", namesake}
     assert "--id" in error["hint"]
     assert writes(services) == []
 
 
 @pytest.mark.parametrize("odd", ["the id", "the number"])
 def test_of_two_that_may_be_meant_none_is_taken_where_one_cannot_be_read(
-    services: Sandbox, psage: Psage, twin: str, odd: str
+    services: Sandbox, psage: Psage, namesake: str, odd: str
 ) -> None:
-    services.agency.edit_invoice("101" if odd == "the id" else twin, currency="JPY")
+    services.agency.edit_invoice("101" if odd == "the id" else namesake, currency="JPY")
 
     result = psage("copy-invoice", "101", "--json")
 
@@ -70,20 +70,22 @@ def test_of_two_that_may_be_meant_none_is_taken_where_one_cannot_be_read(
 
 
 @pytest.mark.parametrize("flag", ["--id", "--number"])
-def test_a_flag_says_which_is_meant(services: Sandbox, psage: Psage, twin: str, flag: str) -> None:
+def test_a_flag_says_which_is_meant(
+    services: Sandbox, psage: Psage, namesake: str, flag: str
+) -> None:
     result = psage("copy-invoice", "101", flag, "--json")
 
-    assert result.only["productive_id"] == ("101" if flag == "--id" else twin)
+    assert result.only["productive_id"] == ("101" if flag == "--id" else namesake)
 
 
 def test_a_person_is_asked_which_is_meant(
-    services: Sandbox, psage: Psage, twin: str, answers: list[str]
+    services: Sandbox, psage: Psage, namesake: str, answers: list[str]
 ) -> None:
     answers += ["2", "1", "1"]  # the second, its customer, and no tax
 
     psage("copy-invoice", "101")
 
-    assert (len(copies(services, "101")), len(copies(services, twin))) == (0, 1)
+    assert (len(copies(services, "101")), len(copies(services, namesake))) == (0, 1)
 
 
 def test_digits_that_are_a_number_alone_name_it(services: Sandbox, psage: Psage) -> None:

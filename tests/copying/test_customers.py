@@ -269,8 +269,8 @@ def test_psages_mark_with_another_tax_number_is_a_question(services: Sandbox, ps
 def test_two_companies_of_one_name_are_two_customers(
     services: Sandbox, psage: Psage, at_once: bool
 ) -> None:
-    twin = services.agency.add_company("Juniper Street Coffee Ltd", email=EMAIL)
-    bill = services.agency.add_invoice(company_id=twin, lines=[{"unit_price": "10.00"}])
+    namesake = services.agency.add_company("Juniper Street Coffee Ltd", email=EMAIL)
+    bill = services.agency.add_invoice(company_id=namesake, lines=[{"unit_price": "10.00"}])
 
     for ids in [("123", bill)] if at_once else [("123",), (bill,)]:
         assert psage("copy-invoice", *ids).code == 0

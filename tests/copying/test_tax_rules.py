@@ -109,11 +109,11 @@ def test_several_rates_of_one_percentage_or_name_are_refused_by_name(
 
 
 def test_a_rate_reads_as_people_see_it_with_its_id_where_two_look_the_same() -> None:
-    twin = replace(LOWER, id="f3", is_visible=True)
+    namesake = replace(LOWER, id="f3", is_visible=True)
 
     assert tax.label(LOWER, RATES) == "Lower Rate 5.00%"
-    assert tax.label(LOWER, [*RATES, replace(twin, is_visible=False)]) == "Lower Rate 5.00%"
-    assert tax.label(LOWER, [*RATES, twin]) == "Lower Rate 5.00% (GB_LOWER)"
+    assert tax.label(LOWER, [*RATES, replace(namesake, is_visible=False)]) == "Lower Rate 5.00%"
+    assert tax.label(LOWER, [*RATES, namesake]) == "Lower Rate 5.00% (GB_LOWER)"
 
 
 GUID = "8a9b4b1f174c11e691e20a5d7cf84c3e"

@@ -67,10 +67,10 @@ class Book:
         assert found
         kind, record = found
         content = {k: v for k, v in copy.deepcopy(record).items() if k not in _OWN}
-        twin = books.new(kind.singular, {**content, "reference": reference})
-        twin["number"] = f"9{twin['id'][:8]}"
-        books.table(kind.plural)[twin["id"]] = twin
-        return str(twin["id"])
+        second = books.new(kind.singular, {**content, "reference": reference})
+        second["number"] = f"9{second['id'][:8]}"
+        books.table(kind.plural)[second["id"]] = second
+        return str(second["id"])
 
 
 _OWN = ("id", "created_at", "updated_at", "born")
@@ -262,12 +262,12 @@ def paid_in_productive_alone(book: Book, key: str) -> None:
 def credited_in_sage_alone(book: Book, key: str) -> None:
     own = book.copy_of(key)
     other = book.copy_of(book.credited[0][1])["id"]
-    twin = book.double(other, "by hand")
-    record = book.stored(twin)
+    second = book.double(other, "by hand")
+    record = book.stored(second)
     record["contact_id"] = own["contact_id"]
     for name in ("net", "tax", "total"):
         record[name] = own[name]
-    book.sandbox.bookkeeper.allocate(own["id"], twin, own["total"])
+    book.sandbox.bookkeeper.allocate(own["id"], second, own["total"])
 
 
 def on_paid(*codes: str) -> Callable[[Callable[[Book, str], None]], Plant]:
@@ -358,12 +358,23 @@ def credited_twice(book: Book, invoice: str, note: str) -> str:
         number=f"D-{note}",
         credits_invoice=invoice,
     )
-    twin = book.double(book.copy_of(note)["id"], f"PRD-{second}")
+    doubled = book.double(book.copy_of(note)["id"], f"PRD-{second}")
     with book.store() as store:
         found = store.copies.latest(note)
         assert found
         one = Link(
-            *(0, second, 1, found.business_id, twin, "SCN-twin", None, False, None, frozenset()),
+            *(
+                0,
+                second,
+                1,
+                found.business_id,
+                doubled,
+                "SCN-doubled",
+                None,
+                False,
+                None,
+                frozenset(),
+            ),
             *(None, None, CREDIT_NOTE, found.credited_sage_id),
         )
         store.copies.adopt(one)

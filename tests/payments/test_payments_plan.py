@@ -458,7 +458,7 @@ def test_every_share_is_paid_written_left_alone_or_told_of(case: Case) -> None:
         if marker not in {one.share.marker for one in matched.corrections}
     }
     done = is_as_it_should | corrected | {one.marker for one in plan.creates}
-    done |= {one.marker for one in (*matched.older, *matched.discounts)}
+    done |= {one.marker for one in (*matched.left_alone, *matched.discounts)}
     # One that the list lacks and nothing is known of stops the run before a plan is made.
     done |= {one.own.marker for one in matched.lost} - case.proofs.gone
     untold = [one for one in case.wanted if one.marker not in done]

@@ -588,7 +588,7 @@ def test_a_copy_of_a_payment_is_a_persons_and_outlives_the_receipt(
     receipt = books.bookkeeper.pay(copy_of(books, "101"), "50.00", "2026-03-01")
     psage("sync-payments")
     payment = only_payment(books)
-    twin = books.agency.add_payment("101", "50.00", "2026-03-01", payment["note"])
+    second = books.agency.add_payment("101", "50.00", "2026-03-01", payment["note"])
     books.bookkeeper.edit_receipt(receipt, reference="BACS 9")
     psage("sync-payments")
     books.bookkeeper.delete_receipt(receipt)
@@ -596,7 +596,7 @@ def test_a_copy_of_a_payment_is_a_persons_and_outlives_the_receipt(
     results = [psage(*FULL) for _ in range(3)]
 
     assert [len(result.json["deleted"]) for result in results] == [1, 0, 0]
-    assert only_payment(books)["id"] == twin
+    assert only_payment(books)["id"] == second
     assert only_payment(books)["note"] == payment["note"]
     assert codes(results[-1]) == ["no_receipt_in_sage"]
 
@@ -618,7 +618,7 @@ def test_a_copy_takes_no_place_of_the_payment_it_was_made_of(books: Sandbox, psa
     receipt = books.bookkeeper.pay(copy_of(books, "101"), "50.00", "2026-03-01")
     psage("sync-payments")
     payment = only_payment(books)
-    twin = books.agency.add_payment("101", "50.00", "2026-03-01", payment["note"])
+    second = books.agency.add_payment("101", "50.00", "2026-03-01", payment["note"])
     books.agency.delete_payment(payment["id"])
 
     results = [psage(*FULL) for _ in range(3)]
@@ -629,7 +629,7 @@ def test_a_copy_takes_no_place_of_the_payment_it_was_made_of(books: Sandbox, psa
     psage(*FULL)
 
     assert [codes(result) for result in results] == [["paid_in_productive"]] * 3
-    assert (only_payment(books)["id"], stayed) == (twin, "2026-03-01")
+    assert (only_payment(books)["id"], stayed) == (second, "2026-03-01")
 
 
 @pytest.mark.parametrize("edit", [{"amount": "49.00"}, {"date": "2026-03-09"}])

@@ -438,14 +438,14 @@ def test_what_does_not_fit_is_not_adopted_and_said(book: Book, psage: Psage) -> 
 def test_a_twin_takes_the_place_of_a_copy_that_is_void(book: Book, psage: Psage) -> None:
     key = book.invoices.pop()
     own = book.copy_of(key)
-    twin = book.double(own["id"], own["reference"])
+    second = book.double(own["id"], own["reference"])
     book.sandbox.bookkeeper.void(own["id"])
     assert found(psage("reconcile", "--json")) == {key: {"not_in_records"}}
 
     assert psage("reconcile", "--adopt", "--json").code == 0
 
     with book.store() as store:
-        assert [link.sage_id for link in store.copies.of(key)] == [twin]
+        assert [link.sage_id for link in store.copies.of(key)] == [second]
 
 
 def test_adopting_waits_for_no_other_run(book: Book, home: Path, psage: Psage) -> None:

@@ -455,10 +455,10 @@ def test_an_invoice_whose_credit_note_was_never_copied_is_not_told_as_well() -> 
 @pytest.mark.parametrize("is_known", [True, False])
 def test_two_credit_notes_for_one_invoice_are_one_too_many(is_known: bool) -> None:
     here, there, copy = note(2, 1)
-    other, twin, second = note(3, 1, outstanding=Decimal(120))
+    here2, there2, copy2 = note(3, 1, outstanding=Decimal(120))
     credited = ("s2", Decimal(120)) if is_known else ("by hand", Decimal(120))
     invoice = booked(1, outstanding=Decimal(0), credits=(credited,))
-    notes = [(here, there, copy), (other, twin, second)][0 if is_known else 1 :]
+    notes = [(here, there, copy), (here2, there2, copy2)][0 if is_known else 1 :]
     entries, documents, copies = zip(*notes, strict=True)
 
     found = run(
@@ -625,11 +625,11 @@ def _book(draw: st.DrawFn) -> tuple[list[Entry], list[Booked], list[Copied]]:
                     credits=str(draw(st.integers(0, 5))) if kind is CREDIT_NOTE else "",
                 )
             )
-        for twin in range(draw(st.integers(1, 3)) if right else 0):
+        for nth in range(draw(st.integers(1, 3)) if right else 0):
             total = draw(st.sampled_from([net + tax, other]))
             there.append(
                 booked(
-                    key * 10 + twin,
+                    key * 10 + nth,
                     kind=kind,
                     reference=f"PRD-{key}",
                     currency=draw(_SIDE),

@@ -797,8 +797,8 @@ def test_several_of_one_name_are_listed_and_not_guessed(
     connected: Sandbox, psage: Psage, answers: list[str], home: Path
 ) -> None:
     table = connected.sage.books().table("ledger_accounts")
-    twin = {**table[connected.bookkeeper.ledger_account_id(4900)], "id": "f" * 32}
-    table["f" * 32] = twin | {"nominal_code": 4950}
+    namesake = {**table[connected.bookkeeper.ledger_account_id(4900)], "id": "f" * 32}
+    table["f" * 32] = namesake | {"nominal_code": 4950}
     answers += ["", "", "", "", "OTHER INCOME", "2", "s", "", "y"]
 
     result = psage("configure")

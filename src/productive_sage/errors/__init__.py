@@ -45,11 +45,11 @@ class PsageError(Exception):
 
     def reworded(self, message: str) -> Self:
         """The same error with another sentence."""
-        twin = Exception.__new__(type(self))
-        twin.__dict__.update(self.__dict__)
-        twin.message = message
-        twin.args = (message,)
-        return twin
+        other = Exception.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.message = message
+        other.args = (message,)
+        return other
 
     def as_json(self) -> dict[str, Any]:
         """The `error` object of the public JSON contract."""

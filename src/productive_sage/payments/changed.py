@@ -61,14 +61,14 @@ class Changed:
     def papers(self) -> list[Papers]:
         """The invoices that may have changed, with what both services say of them."""
         intents = self._desk.store.intents.open_payments()
-        touched, twins = set[str](), dict[str, list[SageDocument]]()
+        touched, doubles = set[str](), dict[str, list[SageDocument]]()
         if self._order.invoices:
             found = self._named()
         else:
             touched, asked = self._changed()
-            twins = elsewhere.twins(self._desk, self._evidence)
+            doubles = elsewhere.doubled(self._desk, self._evidence)
             elsewhere.say_doubled_customers(self._desk, self._report, self._reach.cursor or _EVER)
-            asked |= twins.keys() | {one.facts.productive_id for one in intents}
+            asked |= doubles.keys() | {one.facts.productive_id for one in intents}
             found = self._opened(asked)
         self._read_missing(found)
         return self._with_payments(
@@ -76,7 +76,7 @@ class Changed:
                 self._with_copies(
                     replace(
                         papers,
-                        twins=tuple(twins.get(papers.productive_id, ())),
+                        doubles=tuple(doubles.get(papers.productive_id, ())),
                         intents=_of_invoice(papers.productive_id, intents),
                     ),
                     touched,
@@ -179,11 +179,13 @@ class Changed:
         *earlier, latest = store.copies.of(papers.productive_id)
         own = store.payments.of(papers.productive_id)
         looked_at = touched | {one.sage_id for one in own}
-        older = [evidence.document(one.sage_id) for one in earlier if one.sage_id in looked_at]
+        touched_copies = [
+            evidence.document(one.sage_id) for one in earlier if one.sage_id in looked_at
+        ]
         return replace(
             papers,
             document=evidence.document(papers.link.sage_id),
-            older=tuple(filter(None, older)),
+            earlier_copies=tuple(filter(None, touched_copies)),
             own=tuple(own),
             copies=frozenset(one.sage_id for one in (*earlier, latest)),
         )

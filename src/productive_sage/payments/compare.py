@@ -60,7 +60,7 @@ class Comparison:
             write_off=self._desk.settings.settlement_discount == "write_off",
             unclear=unclear,
         )
-        self._report.older += len(matched.older)
+        self._report.left_alone += len(matched.left_alone)
         return matched, self._proofs(papers, matched)
 
     def _check_sent(self, papers: Papers) -> None:
@@ -85,12 +85,12 @@ class Comparison:
             )
         if document and document.is_draft:
             self._verdicts.skip(papers, findings.copy_is_draft(document))
-        if document and len(same := doubles.alike(document, [document, *papers.twins])) > 1:
+        if document and len(same := doubles.alike(document, [document, *papers.doubles])) > 1:
             error = doubles.said_twice("it", same)
             self._verdicts.skip(papers, Finding(error.code, error.message, error.hint or ""))
-        for older in papers.older:
-            if shares.of(older)[0]:
-                self._verdicts.skip(papers, findings.several_copies(older, number))
+        for earlier in papers.earlier_copies:
+            if shares.of(earlier)[0]:
+                self._verdicts.skip(papers, findings.several_copies(earlier, number))
 
     def _proofs(self, papers: Papers, matched: Matched) -> Proofs:
         """What the services say of lost and surplus payments.

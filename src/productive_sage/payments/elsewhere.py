@@ -67,7 +67,7 @@ def adopt(desk: Desk, evidence: Evidence) -> None:
             store.copies.adopt(replace(link, pending=frozenset()))
 
 
-def twins(desk: Desk, evidence: Evidence) -> dict[str, list[SageDocument]]:
+def doubled(desk: Desk, evidence: Evidence) -> dict[str, list[SageDocument]]:
     """The copies that other machines made of linked invoices, by Productive id.
 
     As far as what was read anyway shows. What was said before is searched for, and said until
@@ -80,7 +80,7 @@ def twins(desk: Desk, evidence: Evidence) -> dict[str, list[SageDocument]]:
             marker = markers.of_copy(link.productive_id, link.copy)
             ids = {sage_id for sage_id, _ in desk.sage.marked(INVOICE, marker)}
             ids -= evidence.documents.keys()
-            found += [twin for sage_id in ids if (twin := evidence.witness(sage_id))]
+            found += filter(None, map(evidence.witness, ids))
     same: dict[str, list[SageDocument]] = {}
     for document in found:
         whose = markers.in_reference(document.reference)

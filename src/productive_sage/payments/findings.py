@@ -114,12 +114,12 @@ def still_open(document: SageDocument, balance: Balance, amount: Decimal) -> Fin
     )
 
 
-def doubled(own: Payment, twin: Payment) -> Finding:
+def doubled(own: Payment, other: Payment) -> Finding:
     """A person's copy of psage's own payment stands beside it."""
     return Finding(
         "doubled",
-        f"the payments {own.id} and {twin.id} in Productive stand for the same receipt",
-        f"look at both, and remove {twin.id} in Productive if it is one too many",
+        f"the payments {own.id} and {other.id} in Productive stand for the same receipt",
+        f"look at both, and remove {other.id} in Productive if it is one too many",
     )
 
 
@@ -206,12 +206,13 @@ def copy_is_draft(document: SageDocument) -> Finding:
     )
 
 
-def several_copies(older: SageDocument, sage_number: str) -> Finding:
+def several_copies(earlier: SageDocument, sage_number: str) -> Finding:
     """An earlier copy is paid too; `sage_number` is the latest."""
     return Finding(
         "several_copies",
-        f"the latest copy is followed, but the older {older.number} has payments in Sage too",
-        f"move the receipts of {older.number} to {sage_number} in Sage, and void {older.number}",
+        f"the latest copy is followed, but the older {earlier.number} has payments in Sage too",
+        f"move the receipts of {earlier.number} to {sage_number} in Sage, and void "
+        f"{earlier.number}",
     )
 
 

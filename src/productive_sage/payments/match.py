@@ -66,7 +66,7 @@ class Matched:
     corrections: tuple[Correction, ...] = ()
     missing: tuple[ReceiptShare, ...] = ()
     """Shares without a payment."""
-    older: tuple[ReceiptShare, ...] = ()
+    left_alone: tuple[ReceiptShare, ...] = ()
     """Those of a day before the sync begins."""
     discounts: tuple[ReceiptShare, ...] = ()
     """Settlement discounts that the settings do not make write-offs."""
@@ -111,7 +111,7 @@ def match(
         paid={share.marker: ours[share.marker][0] for share in rows["paid"]},
         corrections=tuple(one for one in corrections if one.values),
         missing=tuple(rows["missing"]),
-        older=tuple(rows["older"]),
+        left_alone=tuple(rows["left alone"]),
         discounts=tuple(rows["discount"]),
         lost=(*known_lost, *(Lost(None, one) for one in lost.values())),
         surplus=tuple(Surplus(*pair) for marker, pair in ours.items() if marker not in due),
@@ -163,15 +163,15 @@ def _by_kind(
     begin: date,
     write_off: bool,
 ) -> dict[str, list[ReceiptShare]]:
-    """The shares by what becomes of them: `paid`, `older`, `lost`, `discount`, `missing`."""
+    """The shares by what becomes of them: `paid`, `left alone`, `lost`, `discount`, `missing`."""
     rows: dict[str, list[ReceiptShare]] = {
-        kind: [] for kind in ("paid", "older", "lost", "discount", "missing")
+        kind: [] for kind in ("paid", "left alone", "lost", "discount", "missing")
     }
     for share in wanted:
         if share.marker in ours:
             kind = "paid"
         elif share.on < begin:
-            kind = "older"
+            kind = "left alone"
         elif share.marker in lost:
             kind = "lost"
         elif share.is_discount and not write_off:
@@ -199,13 +199,13 @@ def paid_by_hand(
     the sum of some payments, or shares whose sum is one payment.
     """
     left, found = list(matched.by_hand), dict[str, tuple[Payment, ...]]()
-    for share in (*matched.older, *creates, *matched.discounts):
-        if twin := next((one for one in left if markers.in_note(one.note) == share.marker), None):
-            found[share.marker] = (twin,)
-            left.remove(twin)
+    for share in (*matched.left_alone, *creates, *matched.discounts):
+        if named := next((one for one in left if markers.in_note(one.note) == share.marker), None):
+            found[share.marker] = (named,)
+            left.remove(named)
     for shares, on_the_day in (
-        (matched.older, True),
-        (matched.older, False),
+        (matched.left_alone, True),
+        (matched.left_alone, False),
         (creates, True),
         (creates, False),
         (matched.discounts, False),
@@ -220,7 +220,7 @@ def paid_by_hand(
         if share.marker not in found and parts:
             found[share.marker] = parts
     for payment in left:
-        newer = [one for one in matched.wanted if one not in matched.older]
+        newer = [one for one in matched.wanted if one not in matched.left_alone]
         together = adding_up(newer, payment.amount)
         found |= {one.marker: (payment,) for one in together if one.marker not in found}
     return found

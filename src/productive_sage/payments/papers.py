@@ -20,9 +20,9 @@ class Papers:
     """In Productive; empty where it is not known."""
     document: SageDocument | None = None
     """The latest copy, whole; None where Sage has it no more."""
-    older: tuple[SageDocument, ...] = ()
-    """Earlier copies that somebody or something touched."""
-    twins: tuple[SageDocument, ...] = ()
+    earlier_copies: tuple[SageDocument, ...] = ()
+    """Those that somebody or something touched."""
+    doubles: tuple[SageDocument, ...] = ()
     """Copies that other machines made of it."""
     payments: tuple[Payment, ...] = ()
     own: tuple[OwnPayment, ...] = ()

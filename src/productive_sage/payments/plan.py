@@ -194,7 +194,7 @@ def _kept(
             kept.append(share)
             free -= share.amount
     granted = [share for share in matched.discounts if share.marker not in by_hand]
-    unwritten = (*matched.older, *creates, *matched.discounts)
+    unwritten = (*matched.left_alone, *creates, *matched.discounts)
     explained = {one.id for share in unwritten for one in by_hand.get(share.marker, ())}
     return _Kept(
         creates=tuple(kept),
@@ -233,16 +233,16 @@ def _disagreements(
         for one in matched.by_hand
         if one.id not in kept.explained and one.id not in proofs.moved_here
     ]
-    twins = [one for one in alone if markers.in_note(one.note) in matched.paid]
-    for one in twins:
+    doubled = [one for one in alone if markers.in_note(one.note) in matched.paid]
+    for one in doubled:
         yield findings.doubled(matched.paid[markers.in_note(one.note) or ""], one)
-    alone = [one for one in alone if one not in twins]
+    alone = [one for one in alone if one not in doubled]
     if kept.is_held or open_in_sage <= 0:
         return
     was_received = any(one.written_off_on is None for one in alone)
     if amount(alone) > 0 and (was_received or open_in_sage > free):
         yield findings.no_receipt(document, alone)
-    elif free <= 0 and not twins and not is_overpaid and not proofs.moved_here:
+    elif free <= 0 and not doubled and not is_overpaid and not proofs.moved_here:
         removed = [one.payment for one in planned.removes]
         known = (*matched.paid.values(), *removed, *matched.by_hand)
         if all(one in known for one in matched.payments):  # else told elsewhere

@@ -80,7 +80,7 @@ class Report:
     checked: int = 0
     done: int = 0
     """Of those checked; also those with nothing to do."""
-    older: int = 0
+    left_alone: int = 0
     """Shares of a day before the sync begins, which are left alone."""
     created: list[PaymentChange] = field(default_factory=list)
     updated: list[PaymentChange] = field(default_factory=list)

@@ -1,7 +1,7 @@
 """Documents and payments out of Productive's rows, with amounts in major units.
 
-Amounts arrive in whole minor units. `_default` and `_normalized` twins are conversions into other
-currencies and are never read.
+Amounts arrive in whole minor units. `_default` and `_normalized` variants are conversions into
+other currencies and are never read.
 """
 
 from collections.abc import Iterable, Mapping

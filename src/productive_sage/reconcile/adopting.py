@@ -61,7 +61,7 @@ def _each(
         try:
             link = copies.adopt(invoice)
             if link is None and mends and (latest := desk.store.copies.latest(invoice.id)):
-                link, _ = copies.present(invoice, latest)  # a twin of one that is gone
+                link, _ = copies.present(invoice, latest)  # the other of two, where one is gone
         except PsageError as error:
             if error.stops_batch:
                 raise

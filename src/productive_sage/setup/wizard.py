@@ -152,9 +152,9 @@ def _heading(asked: Sequence[Question], at: int) -> str:
     if len(topics) > 1:
         step = topics.index(question.topic) + 1
         heading = f"Step {step} of {len(topics)}: {question.title}"
-    twins = [q.key for q in asked if q.may_skip]
-    if question.may_skip and len(twins) > 1:
-        heading += f", {twins.index(question.key) + 1} of {len(twins)}"
+    alike = [q.key for q in asked if q.may_skip]
+    if question.may_skip and len(alike) > 1:
+        heading += f", {alike.index(question.key) + 1} of {len(alike)}"
     return heading
 
 

@@ -71,12 +71,12 @@ def show(cause: SharedCause) -> None:
     """Print a cause on stderr as errors are, with its one next step at the end."""
     *others, last = [one.error for one in cause.outcomes if one.error]
     for problem in others:
-        twin = problem.reworded(problem.message)
-        twin.hint = None
-        error(twin)
-    twin = last.reworded(last.message)
-    twin.hint = cause.hint or None
-    error(twin)
+        bare = problem.reworded(problem.message)
+        bare.hint = None
+        error(bare)
+    bare = last.reworded(last.message)
+    bare.hint = cause.hint or None
+    error(bare)
 
 
 def show_rows(cause: SharedCause, words: Sequence[str], *, with_reasons: bool) -> None:

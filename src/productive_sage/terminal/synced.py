@@ -54,7 +54,7 @@ def as_json(report: "Report") -> dict[str, Any]:
             for one in report.failed
         ],
         "checked_invoices": report.checked,
-        "left_alone": report.older,
+        "left_alone": report.left_alone,
         "since": report.since and report.since.isoformat(),
         "until": report.until.isoformat(),
         "warnings": [asdict(notice) for notice in report.notices],
@@ -93,7 +93,7 @@ def show(report: "Report", *, dry_run: bool, quiet: bool) -> None:
     if not quiet:
         if rows:
             _print_payments(rows, would)
-        older = f"; {report.older} of earlier days left alone" if report.older else ""
+        older = f"; {report.left_alone} of earlier days left alone" if report.left_alone else ""
         checked, changed = counted(report.checked, "invoice"), counted(len(rows), "payment")
         line(f"{checked} checked, {changed} {would}changed{older}")
     for notice in report.notices:
