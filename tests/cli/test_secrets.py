@@ -167,6 +167,7 @@ def test_no_command_is_missing_here() -> None:
         "configure",
         "copy-invoice",
         "credit-note",
+        "apply",
         "sync-payments",
         "list",
         "open",
@@ -382,6 +383,13 @@ def test_working_shows_no_secret(
         ),
         watched(*COPY, "--dry-run", *form),
         watched(*COPY, *form),
+    ]
+    plan = str(home.parent / "plan.json")
+    results += [
+        watched("copy-invoice", "101", "--no-tax", "--plan", plan, *form),
+        watched("apply", plan, "--show", *form),
+        watched("apply", plan, "--show", "--format", "html"),
+        watched("apply", plan, "--yes", *form),
     ]
     edit_a_line(signed_in)
     results += [

@@ -17,6 +17,7 @@ import typer
 
 from productive_sage import __version__, interrupts, redaction
 from productive_sage.cli import (
+    apply,
     commandline,
     configure,
     connect,
@@ -117,6 +118,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Every day": {
         "copy-invoice": copy.copy_invoice,
         "credit-note": copy.credit_note,
+        "apply": apply.apply,
         "sync-payments": payments.sync_payments,
         "list": look.show_register,
         "open": look.open_document,

@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from productive_sage.cli import batches
 from productive_sage.cli.common import (
     DryRun,
     Json,
     Naming,
     Stopped,
     a_period,
-    end,
     exclude,
     offered,
     with_groups,
 )
 from productive_sage.cli.session import current
-from productive_sage.errors import InputNeeded, UsageProblem
-from productive_sage.terminal import asking
+from productive_sage.errors import UsageProblem
 
 if TYPE_CHECKING:
     from productive_sage.basics import Kind
@@ -104,15 +103,16 @@ class _Batch:
     limit: Annotated[
         int | None, typer.Option(metavar="COUNT", help="At most so many, the oldest first.", min=1)
     ] = None
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            "--report", metavar="FILE", help="Write what became of each to a file: .csv or .json."
-        ),
-    ] = None
+    report: batches.ReportFile = None
     retry_failed: Annotated[
         Path | None,
         typer.Option("--retry-failed", metavar="FILE", help="Take what failed from such a report."),
+    ] = None
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan", metavar="FILE", help="Send nothing; save the plan for psage apply FILE."
+        ),
     ] = None
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a batch is sent.")] = (
         False
@@ -280,8 +280,8 @@ def _order(
 
 def _copy(order: "CopyOrder", batch: _Batch, *, dry_run: bool, as_json: bool) -> None:
     """Copy documents of either kind, show what became of each, and end with the exit code."""
-    from productive_sage import copying
-    from productive_sage.terminal import copies, render, reports
+    from productive_sage.copying import plan_file
+    from productive_sage.terminal import reports
 
     outcomes: list[Outcome] = []
     selection = batch.selection() if batch.all_uncopied else None
@@ -290,33 +290,44 @@ def _copy(order: "CopyOrder", batch: _Batch, *, dry_run: bool, as_json: bool) ->
         order = replace(order, keys=keys, by_id=True, by_number=False)
     if batch.report:
         reports.check(batch.report)
+    if batch.plan:
+        exclude("--plan", True, "--pdf-file", order.pdf is not None)
+        plan_file.check_place(batch.plan)
+    dry_run = dry_run or batch.plan is not None
     agree = _agreement(order, batch, outcomes, dry_run=dry_run)
     stopped = Stopped()
     with current.desk(order.check, dry_run=dry_run) as desk, stopped:
         if selection:
             order, unread = _selected(order, selection, desk, batch.limit)
             outcomes += unread
-        if order.keys:
-            made = copying.copy(order, desk, agree)
-            render.collect(made, outcomes, total=len(order.keys))
-    outcomes = copying.last_words(outcomes)
-    if batch.report:
-        reports.write(batch.report, outcomes)
-
-    def show() -> None:
-        quiet, verbose = current.quiet, current.verbose
-        copies.show(outcomes, dry_run=dry_run, quiet=quiet, verbose=verbose)
-        if not (outcomes or stopped.error or quiet):
-            render.line(f"no {order.kind.name} of these is left to copy")
-
-    end(
-        show,
-        lambda: copies.as_json(outcomes),
+        if batch.plan:
+            _save(order, desk, batch.plan, outcomes)
+        else:
+            batches.run(order, desk, outcomes, agree)
+    batches.end(
+        order.kind,
+        outcomes,
+        stopped,
+        report=batch.report,
+        plan=batch.plan,
         as_json=as_json,
-        error=stopped.error,
-        code=None if stopped.error else copying.verdict(outcomes),
         dry_run=dry_run,
     )
+
+
+def _save(order: "CopyOrder", desk: "Desk", path: Path, outcomes: "list[Outcome]") -> None:
+    """Plan, and save that; raises what no document got past, since that makes no plan."""
+    from productive_sage import __version__, history
+    from productive_sage.copying import plan_file
+    from productive_sage.copying.saved import Recorder
+
+    recorder = Recorder(order, desk)
+    batches.run(recorder.order, recorder.desk, outcomes, check=recorder)
+    for one in outcomes:
+        if one.error and one.error.stops_batch:
+            raise one.error
+    made = recorder.saved(outcomes, history.user(), version=__version__, profile=current.profile)
+    plan_file.write(path, made)
 
 
 def _agreement(
@@ -327,24 +338,9 @@ def _agreement(
     `known` are the outcomes by then, of documents that cannot be read.
     Raises InputNeeded where somebody has to, and nobody can be asked.
     """
-    from productive_sage.terminal import copies, render
-
     if batch.yes or dry_run or not (batch.all_uncopied or batch.retry_failed):
         return None
-    if not current.can_ask:
-        raise InputNeeded(
-            "documents that psage selects are copied after somebody agrees",
-            hint="look with `--dry-run`, then pass `--yes`",
-        )
-
-    def agree(told: "Sequence[Outcome]") -> None:
-        copies.show_plan([*known, *told])
-        sent = [one for one in told if one.action.startswith("would_")]
-        if sent:
-            documents = render.counted(len(sent), order.kind.name)
-            asking.confirm(f"Copy {documents} into Sage?", yes=False, can_ask=True)
-
-    return agree
+    return batches.agreement(order.kind, known, what="documents that psage selects are copied")
 
 
 def _selected(

@@ -16,6 +16,7 @@ _ALSO = {
     "number": "numbers",
     "night": "cron",
     "payment": "payments",
+    "plan": "plans",
     "tax": "taxes",
     "uninstall": "removal",
     "upgrade": "removal",

@@ -45,19 +45,24 @@ Planned = CopyPlan | Found | Outcome
 
 Agree = Callable[[Sequence[Outcome]], None]
 """Told what would become of each document, before any is sent; raises where a person says no."""
+Check = Callable[[Invoice, Callable[[], Planned]], Planned]
+"""Given a document and how it is planned; gives what is done about it, or raises."""
 
 
-def copy(order: CopyOrder, desk: Desk, agree: Agree | None = None) -> Iterator[Outcome]:
+def copy(
+    order: CopyOrder, desk: Desk, agree: Agree | None = None, check: Check | None = None
+) -> Iterator[Outcome]:
     """Copy the invoices in the order asked for; one outcome each, whatever happens to the others.
 
     First come the outcomes of what an earlier run left open, and last a second one, its last word,
     for each copy that turns out to be in Sage twice (see `last_words`). A dry run only plans. With
-    `agree` all documents are planned, and agreed to, before the first is sent.
+    `agree` all documents are planned, and agreed to, before the first is sent. `check` sees each
+    plan, to keep it or to hold it against one that was saved.
     The settings are checked by then (`Order.check`). Raises what no document can get past:
     `different_business`, a missing sign-in, a dead network.
     """
     began, made, is_stopped = time.monotonic(), list[Outcome](), False
-    for outcome in _copy(order, desk, agree):
+    for outcome in _copy(order, desk, agree, check):
         is_stopped |= outcome.error is not None and outcome.error.stops_batch
         is_new = outcome.action in ("created", "adopted", "differs") or earlier.is_new(outcome)
         kept = outcome
@@ -77,7 +82,9 @@ def last_words(outcomes: Sequence[Outcome]) -> list[Outcome]:
     return [one for one in outcomes if not one.sage_id or one is last[one.sage_id]]
 
 
-def _copy(order: CopyOrder, desk: Desk, agree: Agree | None) -> Iterator[Outcome]:
+def _copy(
+    order: CopyOrder, desk: Desk, agree: Agree | None, check: Check | None
+) -> Iterator[Outcome]:
     if order.pdf and len(order.documents()) > 1:
         raise UsageProblem(
             "`--pdf-file` is the PDF of one document",
@@ -97,14 +104,18 @@ def _copy(order: CopyOrder, desk: Desk, agree: Agree | None) -> Iterator[Outcome
                 held[outcome.productive_id] = earlier.both(first, outcome) if first else outcome
             else:
                 yield outcome
-        yield from _copy_each(order, desk, held, agree)
+        yield from _copy_each(order, desk, held, agree, check)
     except (PsageError, KeyboardInterrupt):
         yield from held.values()  # what was recovered is said, whatever else fails
         raise
 
 
 def _copy_each(
-    order: CopyOrder, desk: Desk, held: dict[str, Outcome], agree: Agree | None
+    order: CopyOrder,
+    desk: Desk,
+    held: dict[str, Outcome],
+    agree: Agree | None,
+    check: Check | None,
 ) -> Iterator[Outcome]:
     """One outcome for each invoice asked for; takes out of `held` what it has said."""
     asked = list(sources(order, desk))
@@ -114,7 +125,7 @@ def _copy_each(
             "`--customer` names one customer, but these invoices are of several companies",
             hint="copy the invoices of one company at a time",
         )
-    run = _Run(order, desk)
+    run = _Run(order, desk, check)
     run.copies.look_for([invoice.id for invoice in invoices])
     plans = run.plan_all(asked, agree) if agree else {}
     stopped_by: PsageError | None = None
@@ -172,17 +183,19 @@ def verdict(outcomes: Sequence[Outcome]) -> int:
 class _Run:
     """One run: each document is held against its copy, planned, and the plan is carried out."""
 
-    def __init__(self, order: CopyOrder, desk: Desk) -> None:
+    def __init__(self, order: CopyOrder, desk: Desk, check: Check | None) -> None:
         self._order = order
         self._desk = desk
+        self._check = check
         self._customers = Customers(
             desk,
             wanted=order.customer,
             always_new=order.create_customer,
             remember=order.remember,
             is_alone=order.is_alone,
+            new_since=order.new_since,
         )
-        count = len(order.documents())
+        count = order.count or len(order.documents())
         rates = Rates(desk, wanted=order.tax_rate, no_tax=order.no_tax, count=count)
         self.copies = Copies(desk, order.kind, self._customers)
         self._planner = Planner(order, desk, self._customers, rates, self.copies)
@@ -207,7 +220,10 @@ class _Run:
 
         The outcome itself where there is nothing to do, or where it cannot be done.
         """
-        return self._guarded(invoice, partial(self._planned, invoice, again))
+        step = partial(self._guarded, invoice, partial(self._planned, invoice, again))
+        return (
+            self._guarded(invoice, partial(self._check, invoice, step)) if self._check else step()
+        )
 
     def carry_out(self, invoice: Invoice, plan: Planned) -> Outcome:
         """Do what is planned, or in a dry run say it; whatever goes wrong is in the outcome."""

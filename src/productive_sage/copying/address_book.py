@@ -1,10 +1,13 @@
 """Sage's contacts as one run reads them, and what a new one would be."""
 
 from dataclasses import replace
+from datetime import datetime
 
+from productive_sage import markers
 from productive_sage.basics import Contact, Notice
 from productive_sage.copying import bodies, choosing, matching
 from productive_sage.copying.contacts import NewCustomer
+from productive_sage.copying.journal import CLOCK_SKEW
 from productive_sage.desk import Desk
 from productive_sage.errors import Refused
 from productive_sage.naming import did_you_mean
@@ -100,6 +103,15 @@ class AddressBook:
             hint=did_you_mean(wanted, words)
             or "look up the name in Sage, or leave `--customer` out to have it found",
         )
+
+    def made_since(self, invoice: Invoice, base_currency: str, since: datetime) -> Contact | None:
+        """The contact that psage has made for the company since then, on whatever machine."""
+        mark = markers.of_company(invoice.company.id, invoice.currency, base_currency)
+        for contact in self.every():
+            made_at = datetime.fromisoformat(contact.made_at) if contact.made_at else None
+            if contact.mark == mark and made_at and made_at >= since - CLOCK_SKEW:
+                return contact
+        return None
 
     def country_id(self, invoice: Invoice) -> str:
         """The country of the billing address in Sage's list, or empty."""

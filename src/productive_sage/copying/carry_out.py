@@ -44,13 +44,17 @@ class Carrier:
         return self._change(plan, plan.link, plan.present)
 
     def _create(self, plan: CopyPlan) -> Outcome:
-        """Make a copy; once more, for another contact, where Sage has the known one no more."""
+        """Make a copy; once more, for another contact, where Sage has the known one no more.
+
+        Not of a saved plan, which was agreed to for that contact.
+        """
         invoice = plan.invoice
         try:
             return self._make(plan)
         except RefusedBySage as error:
             is_of_contact = "contact" in f"{error.words} {error.fields}".lower()
-            missing = self._customers.forget_missing(invoice) if is_of_contact else None
+            may_be_another = is_of_contact and not self._order.is_saved
+            missing = self._customers.forget_missing(invoice) if may_be_another else None
             if missing is None:
                 raise
         outcome = self._make(self._planner.create(invoice, plan.copy))

@@ -1,6 +1,7 @@
 """Which Sage contact an invoice is billed to: named, linked, recognised, asked for, or new."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from productive_sage.basics import Contact, Notice
 from productive_sage.copying import bodies, choosing, matching
@@ -25,16 +26,19 @@ class Customers:
         always_new: bool,
         remember: bool = False,
         is_alone: bool = False,
+        new_since: Mapping[tuple[str, str], datetime] | None = None,
     ) -> None:
         """`wanted` names the contact to bill; `remember` keeps it for later invoices.
 
         Of a document that `is_alone` a person is asked even where the customer is known.
+        `new_since`: as `Order` has it.
         """
         self._desk = desk
         self._wanted = wanted
         self._always_new = always_new
         self._remember = remember
         self._is_alone = is_alone
+        self._new_since = new_since or {}
         self._was_asked: set[tuple[str, str]] = set()
         self._agreed: set[tuple[str, str]] = set()
         self._known: dict[tuple[str, str], Contact | NewCustomer] = {}
@@ -236,6 +240,9 @@ class Customers:
 
     def _look_up(self, invoice: Invoice) -> Contact | NewCustomer:
         base_currency = self._desk.books().base_currency
+        since = self._new_since.get((invoice.company.id, invoice.currency))
+        if since and (made := self.book.made_since(invoice, base_currency, since)):
+            return made
         if self._wanted is not None:
             contact = self.book.named(self._wanted, invoice.currency, base_currency)
             if self._remember:

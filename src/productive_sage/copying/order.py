@@ -1,8 +1,9 @@
 """What is asked for: the documents, and how each shall be copied."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 
 from productive_sage import money, naming
@@ -38,6 +39,12 @@ class CopyOrder:
     with_pdf: bool = True
     pdf: bytes | None = None
     """A person's file, in place of Productive's PDF."""
+    is_saved: bool = False
+    """Whether the plan is saved, or a saved one is carried out, now."""
+    count: int = 0
+    """How many documents a saved plan was made of; 0 for as many as there are keys."""
+    new_since: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
+    """The customers a saved plan makes, by company and currency, and when it was made."""
 
     def check(self, settings: Settings) -> None:
         """Raises what the settings alone say against it."""
@@ -55,8 +62,8 @@ class CopyOrder:
 
     @property
     def is_alone(self) -> bool:
-        """Whether one document is asked for."""
-        return len(self.documents()) == 1
+        """Whether one document is asked for, and everything about it can be asked."""
+        return len(self.documents()) == 1 and not self.is_saved
 
     @property
     def leaves_open(self) -> bool:

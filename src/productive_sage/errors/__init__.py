@@ -60,6 +60,12 @@ class PsageError(Exception):
             "details": self.details,
         }
 
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Self:
+        """The error that `as_json` gave; one of an unknown code is a mere refusal."""
+        code = told["code"] if told["code"] in CAUSES else "refused"
+        return cls(told["message"], code=code, hint=told["hint"], details=told["details"])
+
 
 def code_of_a_look(error: PsageError) -> int:
     """The exit code of an error met by looking alone.

@@ -20,6 +20,7 @@ CAUSES = {
     "defect": Cause(1, "psage has a mistake; details are in the log"),
     # --- usage and settings
     "usage": Cause(2, "the command line does not make sense as it stands"),
+    "plan_invalid": Cause(2, "a file is no plan, was changed, or is for other books"),
     "config_invalid": _all_fail(2, "the settings file holds a value that is not allowed"),
     "no_default_ledger": _all_fail(2, "the obligatory default ledger account is not set"),
     "input_needed": Cause(2, "an answer is missing and there is nobody to ask"),
@@ -39,6 +40,7 @@ CAUSES = {
         4, "Productive says no: validation, a missing right, no such id"
     ),
     "backup_unusable": Cause(4, "a file is no backup, is damaged, or was made by a newer psage"),
+    "plan_changed": Cause(4, "a document, its copy or the settings changed since the plan"),
     "not_confirmed": Cause(4, "somebody was asked, and did not say yes"),
     "not_found": Cause(4, "no such document, as far as this sign-in can see"),
     "is_draft": Cause(4, "drafts are never copied"),

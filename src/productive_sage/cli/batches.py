@@ -1,0 +1,103 @@
+"""What the commands that copy many documents share: agreeing, running through them, the end."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from productive_sage.cli import common
+from productive_sage.cli.session import current
+from productive_sage.errors import InputNeeded
+from productive_sage.terminal import asking
+
+if TYPE_CHECKING:
+    from productive_sage.basics import Kind
+    from productive_sage.cli.common import Stopped
+    from productive_sage.copying import Agree, Check
+    from productive_sage.copying.order import CopyOrder
+    from productive_sage.copying.records import Outcome
+    from productive_sage.desk import Desk
+
+ReportFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--report", metavar="FILE", help="Write what became of each to a file: .csv or .json."
+    ),
+]
+
+
+def agreement(kind: "Kind", known: "Sequence[Outcome]", *, what: str) -> "Agree":
+    """How a person agrees; raises InputNeeded where nobody can be asked, saying `what` it is."""
+    from productive_sage.terminal import copies, render
+
+    if not current.can_ask:
+        raise InputNeeded(
+            f"{what} after somebody agrees",
+            hint="look with `--dry-run`, then pass `--yes`",
+        )
+
+    def agree(told: "Sequence[Outcome]") -> None:
+        copies.show_plan([*known, *told])
+        sent = [one for one in told if one.action.startswith("would_")]
+        if sent:
+            documents = render.counted(len(sent), kind.name)
+            asking.confirm(f"Copy {documents} into Sage?", yes=False, can_ask=True)
+
+    return agree
+
+
+def run(
+    order: "CopyOrder",
+    desk: "Desk",
+    outcomes: "list[Outcome]",
+    agree: "Agree | None" = None,
+    check: "Check | None" = None,
+) -> None:
+    """Copy what is asked for, showing how far that is; each outcome is added when it is known."""
+    from productive_sage import copying
+    from productive_sage.terminal import render
+
+    if order.keys:
+        made = copying.copy(order, desk, agree, check)
+        render.collect(made, outcomes, total=len(order.keys))
+
+
+def end(
+    kind: "Kind",
+    outcomes: "Sequence[Outcome]",
+    stopped: "Stopped",
+    *,
+    report: Path | None,
+    plan: Path | None,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    """Say what became of each document, report it, and end with the exit code.
+
+    `plan` is the file a plan was saved in.
+    """
+    from productive_sage import copying
+    from productive_sage.terminal import copies, render, reports
+
+    told = copying.last_words(outcomes)
+    if report:
+        reports.write(report, told)
+    saved = {"plan": str(plan)} if plan and not stopped.error else {}
+
+    def show() -> None:
+        quiet, verbose = current.quiet, current.verbose
+        copies.show(told, dry_run=dry_run, quiet=quiet, verbose=verbose)
+        if not (told or stopped.error or quiet):
+            render.line(f"no {kind.name} of these is left to copy")
+        if saved and not quiet:
+            asking.say(f"The plan is in {plan}: `psage apply {plan}` carries it out")
+
+    common.end(
+        show,
+        lambda: {**copies.as_json(told), **saved},
+        as_json=as_json,
+        error=stopped.error,
+        code=None if stopped.error else copying.verdict(told),
+        dry_run=dry_run,
+    )
