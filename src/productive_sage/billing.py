@@ -61,7 +61,7 @@ def _why(company_id: str, contact: Contact | None, *, is_agreed: bool) -> str:
         return "it is not in Sage any more; the next copy looks for another"
     if is_agreed:
         return "somebody said so"
-    if markers.in_guid(contact.mark) == company_id:
+    if markers.in_guid(contact.marker) == company_id:
         return "psage made it"
     return "its name or tax number"
 

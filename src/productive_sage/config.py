@@ -201,7 +201,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _text(path: Path) -> str:
-    """The file as a person wrote it, without the mark some editors put in front of it."""
+    """The file as a person wrote it, without the sign some editors put in front of it."""
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:

@@ -49,7 +49,7 @@ class Rebuilt:
     copies: list[Copy] = field(default_factory=list)
     payments: list[Mirrored] = field(default_factory=list)
     customers: int = 0
-    """How many companies are billed to a contact by psage's own mark on that."""
+    """How many companies are billed to a contact by psage's own marker on that."""
     notices: list[Notice] = field(default_factory=list)
     """What carries a marker and was not taken, with the reason."""
 
@@ -128,7 +128,7 @@ def _customers(desk: Desk, sides: Sides) -> int:
         if entry is None or contact is None or one.is_void:
             continue
         company = entry.company.id
-        is_theirs = markers.in_guid(contact.mark) == company
+        is_theirs = markers.in_guid(contact.marker) == company
         if is_theirs and not desk.store.customers.of(company, entry.currency, business):
             desk.store.customers.remember(company, entry.currency, business, contact)
             count += 1

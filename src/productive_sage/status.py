@@ -40,7 +40,7 @@ from productive_sage.text import bare
 
 SERVICES = ("Productive", "Sage")
 _UNTIL, _FULL = "payments until", "payments full"
-"""The marks of the payment sync."""
+"""The cursors of the payment sync."""
 _LEFT = {
     "allocate": "is not set against the invoice it credits",
     "mark": "is not marked as copied in Productive",
@@ -258,8 +258,8 @@ def _found(one: Waiting, psage: str, numbers: _Numbers) -> Errand:
     return Errand(one.code, one.message, step or again, one.productive_id, one.since)
 
 
-def _moment(store: Store, mark: str) -> datetime | None:
-    value = store.cursors.get(mark)
+def _moment(store: Store, cursor: str) -> datetime | None:
+    value = store.cursors.get(cursor)
     return datetime.fromisoformat(value) if value else None
 
 

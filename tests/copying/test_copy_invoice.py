@@ -769,8 +769,8 @@ def test_what_was_refused_is_in_the_table_with_a_mark_its_reason_and_one_next_st
     result = psage("copy-invoice", "102", "101", "123", "124", "--no-tax", "--no-pdf")
 
     lines = re.sub(r"\x1b(\[\d*m|\].*?\\)", "", result.out).splitlines()
-    marks = [line.split()[:2] for line in lines if line[0] in "✓✗"]
-    assert marks == [
+    symbols = [line.split()[:2] for line in lines if line[0] in "✓✗"]
+    assert symbols == [
         ["✓", "INV-2026-023"],
         ["✗", "102"],
         ["✗", "INV-2026-001"],
@@ -831,12 +831,12 @@ def test_marks_have_a_plain_form_where_the_encoding_lacks_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     actions = ("created", "differs", "refused")
-    marks = {}
+    symbols = {}
     for encoding in ("utf-8", "cp1252"):
         monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
-        marks[encoding] = [failures.mark(action)[0] for action in actions]
+        symbols[encoding] = [failures.symbol(action)[0] for action in actions]
 
-    assert marks == {"utf-8": ["✓", "!", "✗"], "cp1252": ["+", "!", "x"]}
+    assert symbols == {"utf-8": ["✓", "!", "✗"], "cp1252": ["+", "!", "x"]}
 
 
 def test_a_warning_that_several_documents_share_is_said_once(

@@ -438,12 +438,12 @@ def test_a_company_billed_in_two_currencies_gets_two_contacts(
 
     psage("copy-invoice", "123", euros)
 
-    marks = {
+    markers = {
         c["source_guid"]
         for c in services.sage.contacts.values()
         if str(c["source_guid"]).startswith("productive-company-507")
     }
-    assert marks == {"productive-company-507", "productive-company-507-EUR"}
+    assert markers == {"productive-company-507", "productive-company-507-EUR"}
 
 
 def test_create_customer_forces_a_new_one(services: Sandbox, psage: Psage) -> None:
@@ -453,7 +453,7 @@ def test_create_customer_forces_a_new_one(services: Sandbox, psage: Psage) -> No
     assert customer_of(services, "101") != services.bookkeeper.contact_id("Northwind Traders Ltd")
 
 
-def test_a_created_customer_is_found_by_its_mark_when_the_store_is_gone(
+def test_a_created_customer_is_found_by_its_marker_when_the_store_is_gone(
     services: Sandbox, psage: Psage, home: Path
 ) -> None:
     made = psage("copy-invoice", "123", "--json").only["customer"]["id"]

@@ -339,14 +339,14 @@ OURS, OTHERS = "productive-company-507", "productive-company-508"
         ([Contact("1", "Juniper Street Coffee")], [], []),
         ([Contact("1", COMPANY.name, currency="EUR")], [], []),
         ([Contact("1", COMPANY.name), Contact("2", COMPANY.name)], ["1", "2"], []),
-        ([Contact("1", COMPANY.name), Contact("2", "Else", mark=OURS)], ["2"], []),
-        ([Contact("1", "Else", mark="productive-company-5070")], [], []),
+        ([Contact("1", COMPANY.name), Contact("2", "Else", marker=OURS)], ["2"], []),
+        ([Contact("1", "Else", marker="productive-company-5070")], [], []),
         ([Contact("1", "Else", email="A@B.example")], [], ["1"]),
         ([Contact("1", "Else", email="Jo <a@b.example>, c@d.example")], [], ["1"]),
         ([Contact("1", COMPANY.name), Contact("2", "Else", email="a@b.example")], ["1"], []),
         # What is another company's is never taken, whatever else fits.
-        ([Contact("1", COMPANY.name, mark=OTHERS, email="a@b.example")], [], []),
-        ([Contact("1", "Else", mark=OTHERS, tax_number="123456782")], [], []),
+        ([Contact("1", COMPANY.name, marker=OTHERS, email="a@b.example")], [], []),
+        ([Contact("1", "Else", marker=OTHERS, tax_number="123456782")], [], []),
         ([Contact("1", COMPANY.name, tax_number="GB123456783", email="a@b.example")], [], []),
         # Tax numbers are compared without their dress.
         ([Contact("1", COMPANY.name, tax_number="gb-123.4567.82")], ["1"], []),
@@ -362,8 +362,8 @@ OURS, OTHERS = "productive-company-507", "productive-company-508"
             ["2"],
             [],
         ),
-        # psage's own mark and another tax number contradict each other.
-        ([Contact("1", "Else", mark=OURS, tax_number="GB123456783")], [], ["1"]),
+        # psage's own marker and another tax number contradict each other.
+        ([Contact("1", "Else", marker=OURS, tax_number="GB123456783")], [], ["1"]),
     ],
 )
 def test_a_customer_is_matched_by_mark_then_tax_number_and_name(

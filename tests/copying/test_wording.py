@@ -139,7 +139,7 @@ def test_a_lost_store_finds_the_copy_by_the_marker_behind_the_words(
 def test_machines_with_other_templates_send_the_same_key(
     services: Sandbox, home: Path, psage: Psage
 ) -> None:
-    """Sage makes one document of the two, although no search and no mark shows the first."""
+    """Sage makes one document of the two, although no search and no marker shows the first."""
     psage("copy-invoice", "101", "--no-pdf")
     services.agency.edit_invoice("101", export_id=None, exported=False)
     services.search_lag_s = 3600

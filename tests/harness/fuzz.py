@@ -492,15 +492,15 @@ class Stage:
 
     def _done_in_sage(self, result: Result, snapshot: Snapshot) -> Iterator[str]:
         contacts = self.sandbox.sage.contacts.values()
-        for what, marks in (
+        for what, markers in (
             ("document", [row["reference"] for row in self.documents() if row["reference"]]),
             ("customer", [row["source_guid"] for row in contacts if row["source_guid"]]),
         ):
-            if len(marks) != len(set(marks)):
-                yield f"a {what} is doubled: {sorted(marks)}"
-        for mark, net in self.nets().items() if result.code == 0 else ():
-            if mark and net != snapshot.nets.get(mark):
-                yield f"done, but the net of {mark} is {net}"
+            if len(markers) != len(set(markers)):
+                yield f"a {what} is doubled: {sorted(markers)}"
+        for marker, net in self.nets().items() if result.code == 0 else ():
+            if marker and net != snapshot.nets.get(marker):
+                yield f"done, but the net of {marker} is {net}"
 
     def _payments_made(self, snapshot: Snapshot) -> Iterator[str]:
         if by_hand(self.sandbox) != snapshot.people:
@@ -511,8 +511,8 @@ class Stage:
             yield f"a payment is {error}"
             return
         receipts, old = sage_says(self.sandbox), snapshot.before["productive payments"]
-        for mark, row in held.items():
-            if row["id"] not in old and mark not in receipts:
+        for marker, row in held.items():
+            if row["id"] not in old and marker not in receipts:
                 yield f"a payment without a receipt: {row}"
 
     def _marks_made(self, snapshot: Snapshot) -> Iterator[str]:
@@ -520,11 +520,11 @@ class Stage:
         before = snapshot.before["productive invoices"]
         for key, row in self.sandbox.productive.data["tables"]["invoices"].items():
             said, link = row["attributes"], row["attributes"].get("export_invoice_url")
-            mark = copies.get(said.get("export_id"))
+            marker = copies.get(said.get("export_id"))
             is_new = said.get("export_id") != before[key]["attributes"].get("export_id")
             # What names nothing must be right after the clean run.
-            if is_new and mark not in (None, f"PRD-{key}"):
-                yield f"export_id of {key} names {mark}"
+            if is_new and marker not in (None, f"PRD-{key}"):
+                yield f"export_id of {key} names {marker}"
             if link and not link.startswith("http"):
                 yield f"{link} is no link"
 

@@ -48,9 +48,9 @@ def doubled_documents(sandbox: Sandbox) -> set[str]:
 
 
 def doubled_customers(sandbox: Sandbox) -> set[str]:
-    """psage's marks that more than one contact carries."""
-    marks = (str(row["source_guid"] or "") for row in sandbox.sage.contacts.values())
-    return _doubled(mark for mark in marks if mark.startswith("productive-company-"))
+    """psage's markers that more than one contact carries."""
+    markers = (str(row["source_guid"] or "") for row in sandbox.sage.contacts.values())
+    return _doubled(marker for marker in markers if marker.startswith("productive-company-"))
 
 
 def _doubled(names: Any) -> set[str]:

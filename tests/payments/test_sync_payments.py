@@ -1065,19 +1065,19 @@ def test_a_credit_note_has_no_payments(books: Sandbox, psage: Psage) -> None:
 
 
 def test_the_mark_does_not_pass_what_was_not_read(books: Sandbox, psage: Psage, home: Path) -> None:
-    def mark() -> str | None:
+    def cursor() -> str | None:
         with Store(home / "default.db") as store:
             return store.cursors.get("payments until")
 
-    before = mark()
+    before = cursor()
     books.fault("status", service="productive", path="/payments", status=403)
     stopped = psage("sync-payments", "--json")
-    after_failure = mark()
+    after_failure = cursor()
     good = psage("sync-payments", "--json")
 
     assert stopped.code == 4
     assert after_failure == before
-    assert mark() == good.json["until"]
+    assert cursor() == good.json["until"]
 
 
 # --- settings, roles, dry run

@@ -268,18 +268,18 @@ CASES: dict[str, tuple[list[Entry], list[Booked], list[Copied], dict[str, Any], 
         {},
         ["customer_differs"],
     ),
-    "another name, and psage's mark": (
+    "another name, and psage's marker": (
         [entry(1)],
         [booked(1, contact_name="NW Holding")],
         [copied(1)],
-        {"contacts": {"c1": Contact("c1", "NW Holding", mark="productive-company-501")}},
+        {"contacts": {"c1": Contact("c1", "NW Holding", marker="productive-company-501")}},
         [],
     ),
-    "the mark of another company": (
+    "the marker of another company": (
         [entry(1)],
         [booked(1)],
         [copied(1)],
-        {"contacts": {"c1": Contact("c1", "Northwind Ltd", mark="productive-company-7")}},
+        {"contacts": {"c1": Contact("c1", "Northwind Ltd", marker="productive-company-7")}},
         ["customer_differs"],
     ),
     "another customer, as a person said": (

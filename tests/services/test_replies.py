@@ -215,7 +215,7 @@ def test_a_new_contact_is_read_though_sage_says_little_of_it(
     contact = clients.sage.create_customer(CUSTOMER)
 
     assert (contact.id, contact.name) == ("14d93840783b11e8990a122c8428e4b2", "Great Example Inc")
-    assert (contact.currency, contact.email, contact.country, contact.mark) == ("", "", "", "")
+    assert (contact.currency, contact.email, contact.country, contact.marker) == ("", "", "", "")
 
 
 def test_a_contact_of_references_has_a_currency_and_no_known_country(
@@ -227,7 +227,7 @@ def test_a_contact_of_references_has_a_currency_and_no_known_country(
 
     assert contact is not None
     assert (contact.name, contact.reference) == ("Great Example Inc", "GRE0001")
-    assert (contact.currency, contact.mark) == ("GBP", "productive-company-1")
+    assert (contact.currency, contact.marker) == ("GBP", "productive-company-1")
     assert (contact.email, contact.country, contact.has_address) == ("", "", None)
 
 
@@ -262,7 +262,7 @@ def test_the_next_page_is_below_the_version_of_the_api(
 ) -> None:
     sandbox = answering("sage-invoice-list-page")
 
-    found = clients.sage.marked(INVOICE, "PRD-1")
+    found = clients.sage.with_marker(INVOICE, "PRD-1")
 
     assert found == [("722548a1a599461796bbfc4a6b8b0ae2", "")] * 2
     _, second = sandbox.calls("sage", "GET", "/sales_invoices")
@@ -291,7 +291,7 @@ def test_a_next_page_that_points_to_itself_is_no_list(
     answering("productive-page-again")
 
     with pytest.raises(ServiceUnavailable, match="never ends"):
-        clients.sage.marked(INVOICE, "PRD-1")
+        clients.sage.with_marker(INVOICE, "PRD-1")
     with pytest.raises(ServiceUnavailable, match="never ends"):
         clients.productive.service_types()
 

@@ -201,12 +201,12 @@ def test_a_comment_behind_a_value_stays_and_psages_own_name_is_replaced(tmp_path
     ],
 )
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("sign", ["", "\ufeff"])
 def test_an_edit_understands_every_way_of_writing(
-    tmp_path: Path, text: str, line_end: str, mark: str
+    tmp_path: Path, text: str, line_end: str, sign: str
 ) -> None:
     path = tmp_path / "default.toml"
-    path.write_bytes((mark + text).replace("\n", line_end).encode())
+    path.write_bytes((sign + text).replace("\n", line_end).encode())
     before = config.load(path, {})[0]
 
     config.edit(

@@ -697,8 +697,8 @@ def test_a_record_somebody_else_appended_is_found(log: Path) -> None:
         columns = audit.sealed(an_event(6), 6, store.events.all()[-1].hash)
     names = ", ".join(columns)
     with closing(sqlite3.connect(log)) as db:
-        marks = ", ".join("?" * len(columns))
-        db.execute(f"INSERT INTO event ({names}) VALUES ({marks})", tuple(columns.values()))
+        places = ", ".join("?" * len(columns))
+        db.execute(f"INSERT INTO event ({names}) VALUES ({places})", tuple(columns.values()))
         db.commit()
 
     record, said = broken(log)

@@ -28,7 +28,7 @@ class AddressBook:
         self._all = None
 
     def every(self) -> list[Contact]:
-        """All of them, once for the run: a search by name misses a mark or an e-mail address."""
+        """All of them, once for the run: a search by name misses a marker or an e-mail address."""
         if self._all is None:
             self._all = self._desk.sage.customers()
         return self._all

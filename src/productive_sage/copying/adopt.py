@@ -82,9 +82,9 @@ class Copies:
             else:
                 found.setdefault(number, []).append(document)
         if not found and invoice.export_id not in own and (exported := self._exported(invoice)):
-            mark = markers.in_reference(exported.reference) or ("", 1)
-            if mark[1] not in known and (mark[0] == invoice.id or not known):
-                found[mark[1]] = [exported]
+            marker = markers.in_reference(exported.reference) or ("", 1)
+            if marker[1] not in known and (marker[0] == invoice.id or not known):
+                found[marker[1]] = [exported]
         # All are checked before any is linked: half of it would hide the question the next time.
         copies = [(n, self._only(invoice, documents)) for n, documents in sorted(found.items())]
         for _, document in copies:
@@ -143,7 +143,7 @@ class Copies:
         desk, wanted = self._desk, (invoice.id, link.copy)
         found = [
             document
-            for sage_id, reference in desk.sage.marked(invoice.kind, markers.of_copy(*wanted))
+            for sage_id, reference in desk.sage.with_marker(invoice.kind, markers.of_copy(*wanted))
             if markers.in_reference(reference) == wanted and sage_id != link.sage_id
             if (document := desk.sage.document(invoice.kind, sage_id))
             and not drafts.gone(document)
@@ -178,8 +178,8 @@ class Copies:
 
     def _check_fit(self, invoice: Invoice, document: SageDocument) -> None:
         """A reference is only text: the customer and the currency must be this invoice's too."""
-        mark = markers.in_reference(document.reference)
-        is_ours = mark is None or mark[0] == invoice.id
+        marker = markers.in_reference(document.reference)
+        is_ours = marker is None or marker[0] == invoice.id
         if is_ours and (
             document.id == invoice.export_id
             or (
@@ -269,9 +269,9 @@ def _as_made(document: SageDocument) -> str | None:
 def _copies(desk: Desk, kind: Kind, search: str) -> dict[str, list[tuple[int, str]]]:
     """(copy, Sage id) by Productive id, of the documents whose reference carries a marker."""
     copies: dict[str, list[tuple[int, str]]] = {}
-    for sage_id, reference in desk.sage.marked(kind, search):
-        if mark := markers.in_reference(reference):
-            copies.setdefault(mark[0], []).append((mark[1], sage_id))
+    for sage_id, reference in desk.sage.with_marker(kind, search):
+        if marker := markers.in_reference(reference):
+            copies.setdefault(marker[0], []).append((marker[1], sage_id))
     return copies
 
 

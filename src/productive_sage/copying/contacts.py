@@ -59,7 +59,7 @@ def deliver_contact(desk: Desk, intent: ContactIntent, *, is_first: bool = True)
         contact,
         currency=contact.currency or str(sent["currency_id"]),
         country=contact.country or intent.facts.country,
-        mark=contact.mark or str(sent["source_guid"]),
+        marker=contact.marker or str(sent["source_guid"]),
         tax_number=contact.tax_number or str(sent.get("tax_number", "")),
         has_address=parse.is_address(sent["main_address"]),
     )
@@ -75,8 +75,8 @@ def deliver_contact(desk: Desk, intent: ContactIntent, *, is_first: bool = True)
 
 
 def find_made(desk: Desk, intent: ContactIntent) -> Contact | None:
-    """The contact an intent made, found by psage's mark."""
+    """The contact an intent made, found by psage's marker."""
     for contact in desk.sage.customers():
-        if contact.mark == intent.payload["source_guid"]:
+        if contact.marker == intent.payload["source_guid"]:
             return contact
     return None

@@ -83,11 +83,11 @@ def check_first(desk: Desk, note: Invoice, credited: CreditedCopy) -> SageDocume
     """
     own = None
     for found in _others(desk, note, credited):
-        mark = markers.in_reference(found.reference)
-        if mark and mark[0] == note.id:
+        marker = markers.in_reference(found.reference)
+        if marker and marker[0] == note.id:
             own = found
             continue
-        whose = f"made for Productive credit note {mark[0]}" if mark else "not made by psage"
+        whose = f"made for Productive credit note {marker[0]}" if marker else "not made by psage"
         raise Refused(
             f"{credited.copy.number}, the copy of the invoice {note.label} credits, has a credit "
             f"note in Sage already: {found.number} over "
@@ -114,11 +114,13 @@ def _others(desk: Desk, note: Invoice, credited: CreditedCopy) -> Iterator[SageD
         if document and not drafts.gone(document):
             yield document
     for document in desk.sage.credit_notes(credited.copy.contact_id):
-        mark = markers.in_reference(document.reference)
-        if document.id in own | known or drafts.gone(document) or not mark:
+        marker = markers.in_reference(document.reference)
+        if document.id in own | known or drafts.gone(document) or not marker:
             continue
         is_same_currency = document.currency == credited.copy.currency
-        if mark[0] == note.id or (is_same_currency and _is_for(desk, mark[0], credited, document)):
+        if marker[0] == note.id or (
+            is_same_currency and _is_for(desk, marker[0], credited, document)
+        ):
             yield document
 
 

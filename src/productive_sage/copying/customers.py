@@ -72,7 +72,7 @@ class Customers:
     def remembers(self, invoice: Invoice, contact: Contact) -> bool:
         """Whether later invoices of the company go to this contact too.
 
-        So they do where mark, tax number or name say that it is the company, or a person did.
+        So they do where marker, tax number or name say that it is the company, or a person did.
         """
         return self.is_agreed(invoice, contact) or self._is_theirs(invoice, contact)
 
@@ -220,7 +220,7 @@ class Customers:
                 Notice(
                     "customer_differs",
                     f"the contact `{customer.name}` in Sage is not `{invoice.company.name}` by any "
-                    "mark, tax number or name; "
+                    "marker, tax number or name; "
                     + ("it is billed from now on" if kept else "it is billed this once"),
                 )
             )

@@ -92,9 +92,9 @@ def of_run(desk: Desk, made: Sequence[Outcome], since: datetime) -> Iterator[Out
 
 def alike(document: SageDocument, others: Sequence[SageDocument]) -> list[SageDocument]:
     """The living documents that carry the marker of this one, itself too, the first made first."""
-    mark = markers.in_reference(document.reference)
-    found = [one for one in others if markers.in_reference(one.reference) == mark]
-    found = [one for one in found if mark and not drafts.gone(one)]
+    marker = markers.in_reference(document.reference)
+    found = [one for one in others if markers.in_reference(one.reference) == marker]
+    found = [one for one in found if marker and not drafts.gone(one)]
     return sorted(found, key=lambda one: (one.made_at or _NEVER, one.id))
 
 
@@ -143,16 +143,16 @@ def _with_customer(outcome: Outcome, contacts: Sequence[Contact]) -> Outcome:
 
 
 def doubled(contacts: Sequence[Contact]) -> list[list[Contact]]:
-    """The contacts that share psage's mark of a company with another one."""
-    by_mark: dict[str, list[Contact]] = {}
+    """The contacts that share psage's marker of a company with another one."""
+    by_marker: dict[str, list[Contact]] = {}
     for one in contacts:
-        if markers.in_guid(one.mark):
-            by_mark.setdefault(one.mark, []).append(one)
-    return [same for same in by_mark.values() if len(same) > 1]
+        if markers.in_guid(one.marker):
+            by_marker.setdefault(one.marker, []).append(one)
+    return [same for same in by_marker.values() if len(same) > 1]
 
 
 def customer_doubled(same: Sequence[Contact]) -> TotalsDiffer:
-    """The error about several contacts with psage's mark of one company."""
+    """The error about several contacts with psage's marker of one company."""
     first, *later = sorted(same, key=lambda one: (one.made_at, one.id))
     names = " and ".join(f"`{one.name}` ({one.reference or one.id})" for one in (first, *later))
     return TotalsDiffer(

@@ -18,7 +18,7 @@ def matching_customers(
 ) -> tuple[list[Contact], list[Contact]]:
     """The contacts that are this company in this currency, and those only a person can tell.
 
-    psage's own mark decides; else the tax number and the name. An e-mail address alone is a
+    psage's own marker decides; else the tax number and the name. An e-mail address alone is a
     question, and so is a contact of psage's own that has got another tax number.
     """
     usable = [
@@ -29,7 +29,7 @@ def matching_customers(
     ours: list[Contact] = []
     odd: list[Contact] = []
     for contact in usable:
-        if markers.in_guid(contact.mark) == company.id:
+        if markers.in_guid(contact.marker) == company.id:
             (odd if _has_other_tax_number(contact, company, bill_to) else ours).append(contact)
     if ours:
         return ours, []
@@ -49,24 +49,24 @@ def matching_customers(
 
 
 def is_company(contact: Contact, company: Company, bill_to: Address) -> bool:
-    """Whether psage's mark, the tax number or the name says so, and none of them otherwise."""
+    """Whether psage's marker, the tax number or the name says so, and none of them otherwise."""
     if is_another(contact, company, bill_to):
         return False
     return (
-        markers.in_guid(contact.mark) == company.id
+        markers.in_guid(contact.marker) == company.id
         or _has_tax(contact, company, bill_to)
         or _has_name(contact, company)
     )
 
 
 def is_another(contact: Contact, company: Company, bill_to: Address) -> bool:
-    """Whether psage's mark or the tax number says that the contact is another company."""
+    """Whether psage's marker or the tax number says that the contact is another company."""
     return is_of_another(contact, company) or _has_other_tax_number(contact, company, bill_to)
 
 
 def is_of_another(contact: Contact, company: Company) -> bool:
     """Whether psage's marker says that the contact is another company."""
-    return markers.in_guid(contact.mark) not in (None, company.id)
+    return markers.in_guid(contact.marker) not in (None, company.id)
 
 
 def _has_name(contact: Contact, company: Company) -> bool:

@@ -70,7 +70,7 @@ def made_and_gone(intent: CopyIntent, link: Link, present: SageDocument) -> Copy
 
 def find_made(desk: Desk, intent: CopyIntent) -> SageDocument | None:
     """The document an intent made, found by its marker. Raises CopyIsDraft for a mere draft."""
-    found = desk.sage.marked(intent.document_kind, markers.of_copy(*_wanted(intent)))
+    found = desk.sage.with_marker(intent.document_kind, markers.of_copy(*_wanted(intent)))
     return _first(desk, intent, found)
 
 

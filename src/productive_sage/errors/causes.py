@@ -95,7 +95,7 @@ CAUSES = {
     "books_differ": Cause(7, "Productive and Sage do not say the same of what was compared"),
     "changed_in_sage": Cause(7, "somebody changed the copy in Sage, and an update would undo that"),
     "copied_twice": Cause(7, "two living documents in Sage are copies of one"),
-    "customer_doubled": Cause(7, "two contacts in Sage carry psage's mark of one company"),
+    "customer_doubled": Cause(7, "two contacts in Sage carry psage's marker of one company"),
     "history_broken": Cause(7, "a record of the history is not as psage wrote it, or is gone"),
     "outcome_unknown": Cause(
         8, "a write was sent and no usable answer came; the next run finds out"

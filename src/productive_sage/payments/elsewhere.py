@@ -78,7 +78,7 @@ def doubled(desk: Desk, evidence: Evidence) -> dict[str, list[SageDocument]]:
         link = store.copies.latest(one.productive_id) if one.code == "copied_twice" else None
         if link:
             marker = markers.of_copy(link.productive_id, link.copy)
-            ids = {sage_id for sage_id, _ in desk.sage.marked(INVOICE, marker)}
+            ids = {sage_id for sage_id, _ in desk.sage.with_marker(INVOICE, marker)}
             ids -= evidence.documents.keys()
             found += filter(None, map(evidence.witness, ids))
     same: dict[str, list[SageDocument]] = {}

@@ -30,9 +30,9 @@ def pair_up(
         records.setdefault(record.productive_id, []).append(record)
     found: dict[str, list[Booked]] = {}
     for one in booked:
-        mark = one.mark
+        marker = one.marker
         # A record comes first: people edit references.
-        if key := owner.get(one.id) or (mark[0] if mark else ""):
+        if key := owner.get(one.id) or (marker[0] if marker else ""):
             found.setdefault(key, []).append(one)
     keys = dict.fromkeys([*entries, *records, *found, *sent])
     pairs = (
@@ -56,8 +56,8 @@ def _pair(
     known = {one.sage_id: one for one in records if one.sage_id in documents}
 
     def rank(one: Booked) -> tuple[bool, bool, bool, bool, int, float]:
-        record, mark = known.get(one.id), one.mark
-        copy = record.copy if record else mark[1] if mark else 0
+        record, marker = known.get(one.id), one.marker
+        copy = record.copy if record else marker[1] if marker else 0
         made = one.document.made_at or _NEVER
         is_known, is_owed = record is not None, not one.is_credited
         return (not one.is_void, one.is_booked, is_known, is_owed, copy, -made.timestamp())

@@ -67,7 +67,7 @@ def read(desk: Desk) -> Sides:
     copies = known(desk, unread)
     notices = list[Notice]()
     booked, deleted = _with_missing(desk, copies, documents)
-    booked = [one for one in _ours(booked, copies) if not (one.mark and one.mark[0] in unread)]
+    booked = [one for one in _ours(booked, copies) if not (one.marker and one.marker[0] in unread)]
     records = Records(
         copies,
         customers={
@@ -111,7 +111,7 @@ def _told_apart(one: Booked) -> Booked:
 def _ours(documents: Sequence[Booked], copies: Sequence[Copied]) -> list[Booked]:
     """Those that psage made, by a record or a marker; what others booked is not compared."""
     known = {one.sage_id for one in copies}
-    return [_told_apart(one) for one in documents if one.id in known or one.mark]
+    return [_told_apart(one) for one in documents if one.id in known or one.marker]
 
 
 def _with_missing(
@@ -175,7 +175,7 @@ def _contacts(desk: Desk, booked: Sequence[Booked], notices: list[Notice]) -> di
 def _deleted(desk: Desk, entries: Sequence[Entry], booked: Sequence[Booked]) -> dict[str, date]:
     """When documents were deleted; asked for only where one is missing that has a copy."""
     there = {one.id for one in entries}
-    is_missing = any(one.mark and one.mark[0] not in there for one in booked)
+    is_missing = any(one.marker and one.marker[0] not in there for one in booked)
     if not is_missing:
         return {}
     try:
@@ -207,7 +207,7 @@ def payments(desk: Desk, sides: Sides, doubtful: Sequence[str]) -> dict[str, Pai
 
 
 def _is_of(one: Booked, productive_ids: Collection[str]) -> bool:
-    return bool(one.mark and one.mark[0] in productive_ids)
+    return bool(one.marker and one.marker[0] in productive_ids)
 
 
 # --- psage's records

@@ -50,7 +50,7 @@ class Booked:
         return self.document.id
 
     @property
-    def mark(self) -> tuple[str, int] | None:
+    def marker(self) -> tuple[str, int] | None:
         """(Productive id, copy) of psage's marker."""
         return markers.in_reference(self.document.reference)
 

@@ -216,8 +216,8 @@ class SageClient:
 
         def read(row: Mapping[str, Any]) -> Contact:
             contact = parse.contact(row)
-            # Sage's own sample of an answer does not repeat the mark.
-            sent = ("source_guid", contact.mark) if contact.mark else ("name", contact.name)
+            # Sage's own sample of an answer does not repeat the marker.
+            sent = ("source_guid", contact.marker) if contact.marker else ("name", contact.name)
             parse.check_about(sent[1], str(body.get(sent[0]) or ""))
             return contact
 
@@ -226,7 +226,7 @@ class SageClient:
     # --- sales invoices and credit notes
 
     @understood
-    def marked(self, kind: Kind, search: str) -> list[tuple[str, str]]:
+    def with_marker(self, kind: Kind, search: str) -> list[tuple[str, str]]:
         """(id, reference) of the documents whose reference holds the text.
 
         Sage searches contact names too, and may miss a fresh record for some seconds; the caller

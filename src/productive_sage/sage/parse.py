@@ -34,7 +34,7 @@ def exact(value: Any) -> Decimal:
 
 
 def check_about(found: str, sent: str) -> None:
-    """Raises ValueError where an answer carries another mark than was sent, so is about another."""
+    """Raises ValueError where an answer carries another marker than was sent: of another."""
     if sent and " ".join(found.split()) != " ".join(sent.split()):
         raise ValueError(f"it is about `{quoted(found)}`, not `{quoted(sent)}`")
 
@@ -57,7 +57,7 @@ def contact(row: Mapping[str, Any]) -> Contact:
         currency=reference_id(row.get("currency")),
         email=text_of(email),
         country=reference_id(address.get("country")),
-        mark=text_of(row.get("source_guid")),
+        marker=text_of(row.get("source_guid")),
         tax_number=text_of(row.get("tax_number")).strip(),
         made_at=text_of(row.get("created_at")),
         is_active=row.get("is_active") is not False,

@@ -35,7 +35,7 @@ from productive_sage.store import Store
 SERVICES = ("productive", "sage")
 _WAIT_S = 300
 _ORGANIZATION = "organization"
-"""The mark in the store: whose Productive ids the links hold."""
+"""The cursor in the store: whose Productive ids the links hold."""
 
 _T = TypeVar("_T")
 

@@ -198,8 +198,8 @@ def _document(service: str, path: str, content: Mapping[str, Any]) -> str:
     # A contact's name is no place for a marker; a file's in Productive is.
     texts = ("name",) if service == "productive" else ("reference", "file_name")
     for name in texts:
-        if mark := markers.in_reference(str(content.get(name) or "")):
-            return mark[0]
+        if marker := markers.in_reference(str(content.get(name) or "")):
+            return marker[0]
     return ""
 
 

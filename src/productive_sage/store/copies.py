@@ -177,8 +177,8 @@ class CopyRecords:
                 self._change(same[0]["id"], columns)
             else:
                 columns["copied_at"] = as_text(now())
-                names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-                self._db.run(f"INSERT INTO link ({names}) VALUES ({marks})", *columns.values())
+                names, places = ", ".join(columns), ", ".join("?" * len(columns))
+                self._db.run(f"INSERT INTO link ({names}) VALUES ({places})", *columns.values())
         return next(one for one in self.of(productive_id) if one.copy == copy)
 
     def change(self, link: Link, **columns: Any) -> None:

@@ -117,8 +117,8 @@ class Events:
         said = {key: redacted(value) for key, value in event.answer.items()}
         event = replace(event, answer=said, request_id=redacted(event.request_id))
         columns = audit.sealed(self._signed(event), max(noted, last) + 1, previous)
-        marks = ", ".join("?" * len(columns))
-        self._db.run(f"INSERT INTO event ({_COLUMNS}) VALUES ({marks})", *columns.values())
+        places = ", ".join("?" * len(columns))
+        self._db.run(f"INSERT INTO event ({_COLUMNS}) VALUES ({places})", *columns.values())
         self._cursors.set({_LAST: f"{columns['id']} {columns['hash']}"})
 
     def _signed(self, event: Event) -> Event:
@@ -179,8 +179,8 @@ class Events:
             name,
             f'"number": {json.dumps(name)}',
         )
-        mark = markers.in_reference(name)
-        return [name, *(row[0] for row in rows), *([mark[0]] if mark else [])]
+        marker = markers.in_reference(name)
+        return [name, *(row[0] for row in rows), *([marker[0]] if marker else [])]
 
     def check(self) -> tuple[int, str]:
         """How many events there are, all as psage wrote them, and the hash of the last.

@@ -348,8 +348,8 @@ def _print_documents(shown: "Sequence[Outcome]", outcomes: "Sequence[Outcome]") 
         console.print(table)
         return
     for outcome in shown:
-        mark = failures.mark(outcome.action)
-        head, rest = Text.assemble(mark, f" {_name(outcome)}"), Text()
+        symbol = failures.symbol(outcome.action)
+        head, rest = Text.assemble(symbol, f" {_name(outcome)}"), Text()
         if outcome.sage_number:
             rest = Text.assemble(f" {sign('→', '->')} ")
             rest.append(fit(outcome.sage_number), _link(outcome.sage_url))
@@ -402,7 +402,7 @@ def _table(outcomes: "Sequence[Outcome]", width: int) -> "Table":
         customer = outcome.customer
         name = f"{customer.name}{' (new)' if customer.created else ''}" if customer else ""
         table.add_row(
-            Text.assemble(failures.mark(outcome.action), f" {_name(outcome)}"),
+            Text.assemble(failures.symbol(outcome.action), f" {_name(outcome)}"),
             Text(_WORDS[outcome.action]),
             Text(fit(outcome.sage_number or ""), style=_link(outcome.sage_url)),
             Text(fit(name)),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from productive_sage.copying.records import Outcome
 
 _GOOD, _LOOK, _BAD = ("✓", "+", "green"), ("!", "!", "bold yellow"), ("✗", "x", "bold red")
-_MARKS = {"differs": _LOOK, "unknown": _LOOK, "refused": _BAD, "failed": _BAD}
+_SYMBOLS = {"differs": _LOOK, "unknown": _LOOK, "refused": _BAD, "failed": _BAD}
 _COMMAND = re.compile(r"`psage [^`]*`")
 _OWN = "\ue001"
 """Stands for a document's own name where texts are compared; no text of people has it."""
@@ -28,9 +28,9 @@ class SharedCause:
     hint: str
 
 
-def mark(action: str) -> tuple[str, str]:
+def symbol(action: str) -> tuple[str, str]:
     """A sign that needs no colour for what became of a document, and its style."""
-    shown, plain, style = _MARKS.get(action, _GOOD)
+    shown, plain, style = _SYMBOLS.get(action, _GOOD)
     return sign(shown, plain), style
 
 
@@ -84,7 +84,7 @@ def show_rows(cause: SharedCause, words: Sequence[str], *, with_reasons: bool) -
     from rich.text import Text
 
     for n, (one, word) in enumerate(zip(cause.outcomes, words, strict=True)):
-        sign_, style = mark(one.action)
+        sign_, style = symbol(one.action)
         out().print(Text.assemble((sign_, style), f" {word}"))
         if with_reasons and (len(cause.reasons) > 1 or n == len(cause.outcomes) - 1):
             reason = cause.reasons[n if len(cause.reasons) > 1 else 0]

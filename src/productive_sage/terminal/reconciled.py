@@ -105,8 +105,8 @@ def _lines(row: "ComparedPair", *, is_narrow: bool) -> Iterator[str]:
     about = ", ".join(filter(None, (fit(pair.customer), str(pair.on or ""), pair.currency)))
     yield f"{title(pair)}  {about}"
     for one in row.findings:
-        mark = "·" if one.severity == "note" else "!"
-        yield from fitted(f"{spoken(one.code)}: {one.message}", f"  {mark} ", "    ")
+        bullet = "·" if one.severity == "note" else "!"
+        yield from fitted(f"{spoken(one.code)}: {one.message}", f"  {bullet} ", "    ")
         for figure in one.figures:
             here, there = (shown(value, pair) for value in (figure.productive, figure.sage))
             if is_narrow or max(len(here), len(there)) > _COLUMN:

@@ -323,7 +323,7 @@ See OWASP, CSV Injection; a `;` parts cells where the comma is a decimal sign.
 
 
 def sheet(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print rows as CSV (see `as_csv`), into a file with the mark by which Excel knows that."""
+    """Print rows as CSV (see `as_csv`), into a file with the sign by which Excel knows that."""
     if not sys.stdout.isatty():
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8")
