@@ -106,10 +106,10 @@ class AddressBook:
 
     def made_since(self, invoice: Invoice, base_currency: str, since: datetime) -> Contact | None:
         """The contact that psage has made for the company since then, on whatever machine."""
-        mark = markers.of_company(invoice.company.id, invoice.currency, base_currency)
+        marker = markers.of_company(invoice.company.id, invoice.currency, base_currency)
         for contact in self.every():
             made_at = datetime.fromisoformat(contact.made_at) if contact.made_at else None
-            if contact.mark == mark and made_at and made_at >= since - CLOCK_SKEW:
+            if contact.marker == marker and made_at and made_at >= since - CLOCK_SKEW:
                 return contact
         return None
 

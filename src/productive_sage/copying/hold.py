@@ -231,7 +231,7 @@ def _is_that_one(saved: Facts, customer: object) -> bool:
         return False
     body = saved[NEW]
     return (
-        customer.mark == body["source_guid"]
+        customer.marker == body["source_guid"]
         and folded(customer.name) == folded(body["name"])
         and same_tax_number(customer.tax_number, body.get("tax_number", "")) is not False
     )

@@ -208,7 +208,7 @@ def _customer(customer: Contact | NewCustomer) -> Facts:
         "country": customer.country,
         "currency": customer.currency,
         "tax number": customer.tax_number,
-        "mark": customer.mark,
+        "mark": customer.marker,
     }
 
 
