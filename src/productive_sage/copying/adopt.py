@@ -100,7 +100,7 @@ class Copies:
                 desk.sage.business_id,
                 document,
                 credited_sage_id=credited.copy.id if credited else None,
-                written=_as_made(document),
+                written=as_made(document),
             )
             if not desk.dry_run:
                 adopted = desk.store.copies.adopt(adopted)
@@ -156,7 +156,7 @@ class Copies:
         changes: dict[str, Any] = {
             "sage_id": document.id,
             "sage_number": document.number,
-            "written": _as_made(document),
+            "written": as_made(document),
             "pending": link.pending | {"mark"},
         }
         if not desk.dry_run:
@@ -258,8 +258,8 @@ def copied_elsewhere(invoice: Invoice, link: Link) -> Refused:
     )
 
 
-def _as_made(document: SageDocument) -> str | None:
-    """What is in Sage, where psage has no record of it: as it was made, if nobody changed it."""
+def as_made(document: SageDocument) -> str | None:
+    """What psage wrote, where it has no record of that: what is there, if nobody changed it."""
     if document.made_at is None or document.changed_at != document.made_at:
         return None
     nothing = Version({}, ())

@@ -12,6 +12,8 @@ from typing import Any
 
 from productive_sage.basics import INVOICE, Kind, Notice
 from productive_sage.errors import PsageError
+from productive_sage.productive.records import Entry
+from productive_sage.sage.records import SageDocument
 
 # --- the plan
 
@@ -139,3 +141,25 @@ class Outcome:
     def label(self) -> str:
         """How a sentence names the document."""
         return f"{self.kind.name} `{self.number or self.productive_id}`"
+
+
+# --- copies made elsewhere
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCopy:
+    """A copy that psage's records do not know."""
+
+    entry: Entry
+    copy: int
+    document: SageDocument
+
+
+@dataclass(frozen=True, slots=True)
+class NotTaken:
+    """A document with psage's marker that is not taken for a copy."""
+
+    entry: Entry
+    sage_ids: tuple[str, ...]
+    message: str
+    next_step: str

@@ -8,7 +8,7 @@ from functools import partial
 
 from productive_sage.basics import Contact, Notice
 from productive_sage.copying import changes, checks, drafts, merge, versions
-from productive_sage.copying.adopt import Copies
+from productive_sage.copying.adopt import Copies, as_made
 from productive_sage.copying.contacts import NewCustomer
 from productive_sage.copying.crediting import CreditedCopy
 from productive_sage.copying.customers import Customers
@@ -53,7 +53,8 @@ class Updates:
         the update.
         """
         credited = self._copies.credited(invoice)
-        written = Written.from_text(link.written) if link.written else None
+        known = link.written or as_made(present)  # a copy told from a list has no record of it
+        written = Written.from_text(known) if known else None
         customer, is_asked = self._present_customer(
             invoice, present, credited, written, overwrite=overwrite
         )

@@ -13,8 +13,10 @@ from datetime import date, datetime, timedelta
 from productive_sage import naming
 from productive_sage.basics import INVOICE
 from productive_sage.copying import second_copies
+from productive_sage.copying.elsewhere import note_marks
 from productive_sage.desk import Desk
 from productive_sage.errors import PaymentSyncOff, Refused
+from productive_sage.payments import elsewhere
 from productive_sage.payments.apply import Writes
 from productive_sage.payments.changed import Changed
 from productive_sage.payments.compare import Comparison
@@ -55,7 +57,7 @@ def sync(order: SyncOrder, desk: Desk, report: Report) -> None:
     reach = _reach(order, desk, report)
     verdicts, evidence = Verdicts(desk, report), Evidence(desk, report)
     found = Changed(order, reach, desk, evidence, report, verdicts).papers()
-    if not desk.store.copies.count(INVOICE):
+    if not (desk.store.copies.count(INVOICE) or elsewhere.is_said(report)):
         nothing_copied(report)
     report.checked = len(found)
     comparison = Comparison(desk, evidence, report, verdicts, begin=reach.begin)
@@ -72,7 +74,7 @@ def sync(order: SyncOrder, desk: Desk, report: Report) -> None:
         if not verdicts.has_failed(papers):
             verdicts.attempt(papers, writes.apply, plans[papers.productive_id])
     writes.undouble(found)
-    verdicts.remember(found)
+    verdicts.remember(found, is_full=reach.is_full)
     _move_cursors(order, reach, desk, report)
 
 
@@ -102,6 +104,8 @@ def _planned(
     """The plan of each invoice that was compared, and the papers with Productive's numbers."""
     asked = [one for one in found if one.productive_id in compared]
     balances = _balances(asked, desk, evidence, verdicts)
+    if not desk.dry_run:
+        note_marks(desk, {key: one.export_id for key, one in balances.items()})
     numbered = [_numbered(papers, balances) for papers in found]
     plans: dict[str, PaymentPlan] = {}
     for papers in numbered:

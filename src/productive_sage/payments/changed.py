@@ -101,11 +101,7 @@ class Changed:
         desk, evidence, report = self._desk, self._evidence, self._report
         ids = [one for name in self._order.invoices for one in _ids_of(name, desk, report)]
         elsewhere.read_unknown(desk, evidence, ids)
-        told = set[str]()
-        if desk.dry_run:
-            told = elsewhere.say_unknown(desk, evidence, report)
-        else:
-            elsewhere.adopt(desk, evidence)
+        told = elsewhere.learn(desk, evidence, report)
         found = self._opened({*ids})
         known = {one.productive_id for one in found}
         for productive_id in sorted({*ids} - told - known, key=_by_number):
@@ -129,8 +125,7 @@ class Changed:
         asked |= {
             one.productive_id for one in store.errands.reports() if one.code in _IN_PRODUCTIVE
         }
-        if not self._desk.dry_run:
-            elsewhere.adopt(self._desk, evidence)
+        elsewhere.learn(self._desk, evidence, self._report)
         links = [store.copies.at(sage_id) for sage_id in touched]
         asked |= {link.productive_id for link in links if link and link.kind is INVOICE}
         return touched, asked

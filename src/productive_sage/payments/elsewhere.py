@@ -1,70 +1,81 @@
 """Copies that psage's records do not know: of other machines, or of after a backup was made."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from productive_sage import markers
 from productive_sage.basics import INVOICE, Notice
-from productive_sage.copying import doubles
+from productive_sage.copying import doubles, elsewhere
+from productive_sage.copying.records import FoundCopy
 from productive_sage.desk import Desk
 from productive_sage.errors import Refused
 from productive_sage.payments.evidence import Evidence
 from productive_sage.payments.order import OVERLAP
-from productive_sage.payments.records import Report
+from productive_sage.payments.records import Report, Skipped
 from productive_sage.sage.records import SageDocument
-from productive_sage.store import Link
+
+_CODE = "copied_elsewhere"
+_NAMED = 5
+"""So many copies are named in a sentence at most."""
 
 
 def read_unknown(desk: Desk, evidence: Evidence, productive_ids: Sequence[str]) -> None:
-    """Read the copies Productive names of these invoices, and the store does not know."""
+    """Read the copies of these invoices that the store does not know.
+
+    They are those Productive names, or, of one it names none of, those a search shows.
+    """
     balances, _ = desk.productive.balances([one for one in productive_ids if one.isdecimal()])
     for productive_id, balance in balances.items():
         links = desk.store.copies.of(productive_id)
+        sage_ids = set[str]()
         if sage_id := doubles.unknown(balance.export_id, links):
+            sage_ids = {sage_id}
+        elif not links:
+            found = desk.sage.with_marker(INVOICE, markers.of_copy(productive_id, 1))
+            pairs = ((key, markers.in_reference(reference)) for key, reference in found)
+            sage_ids = {key for key, marker in pairs if marker and marker[0] == productive_id}
+        for sage_id in sage_ids:
             evidence.documents[sage_id] = evidence.witness(sage_id)
 
 
-def say_unknown(desk: Desk, evidence: Evidence, report: Report) -> set[str]:
-    """Say which copies a real run would link first; gives the Productive ids of these.
+def learn(desk: Desk, evidence: Evidence, report: Report) -> set[str]:
+    """Put the copies among the documents read into psage's records; says what was found.
 
-    A dry run records nothing.
+    A dry run records nothing: it says which copies a real one would know, and gives the Productive
+    ids of these.
     """
-    found = set[str]()
-    for document in evidence.documents.values():
-        marker = markers.in_reference(document.reference) if document else None
-        if document and marker and not desk.store.copies.at(document.id):
-            found.add(marker[0])
-            report.notices.append(
-                Notice(
-                    "copied_elsewhere",
-                    f"{document.number} in Sage is a copy of invoice {marker[0]} that is not in "
-                    "psage's records; a real run links it and brings its payments",
-                )
-            )
-    return found
+    documents = elsewhere.unknown(desk, filter(None, evidence.documents.values()))
+    if not documents:
+        return set()
+    entries = elsewhere.entries_of(desk, [*documents])
+    judged = elsewhere.judge(desk, INVOICE, documents, entries)
+    for one in judged.left:
+        entry = one.entry
+        report.skipped.append(
+            Skipped(entry.id, entry.number, elsewhere.CODE, one.message, one.next_step)
+        )
+    if not desk.dry_run:
+        report.adopted = elsewhere.record(desk, judged.copies)
+        return set()
+    if judged.copies:
+        report.notices.append(Notice(_CODE, _would_learn(judged.copies)))
+    return {one.entry.id for one in judged.copies}
 
 
-def adopt(desk: Desk, evidence: Evidence) -> None:
-    """Link the copies that are among the documents read, where Productive names them too."""
-    store, found = desk.store, dict[str, tuple[int, SageDocument]]()
-    for document in evidence.documents.values():
-        marker = markers.in_reference(document.reference) if document else None
-        if document is None or marker is None or document.is_draft or store.copies.at(document.id):
-            continue
-        latest = store.copies.latest(marker[0])
-        if marker[1] > max(latest.copy if latest else 0, found.get(marker[0], (0,))[0]):
-            found[marker[0]] = marker[1], document
-    balances, _ = desk.productive.balances([*found])
-    for productive_id, (copy, document) in found.items():
-        balance, business = balances.get(productive_id), desk.sage.business_id
-        if balance and balance.export_id == document.id:
-            link = Link.found(
-                *(INVOICE, productive_id, copy, business, document),
-                credited_sage_id=None,
-                written=None,
-            )
-            store.copies.adopt(replace(link, pending=frozenset()))
+def is_said(report: Report) -> bool:
+    """Whether a dry run found copies that a real one would know."""
+    return _CODE in {one.code for one in report.notices}
+
+
+def _would_learn(copies: Sequence[FoundCopy]) -> str:
+    names = [f"{one.document.number} of {one.entry.number or one.entry.id}" for one in copies]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    said = "copies made elsewhere are" if len(names) > 1 else "copy made elsewhere is"
+    listed = ", ".join(names[:_NAMED]) + more
+    return (
+        f"{len(names)} {said} not in psage's records: {listed}; a real run records that first, and "
+        "brings the payments"
+    )
 
 
 def doubled(desk: Desk, evidence: Evidence) -> dict[str, list[SageDocument]]:

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from productive_sage.basics import Notice
+from productive_sage.copying.records import FoundCopy
 from productive_sage.errors import OutcomeUnknown, PsageError
 
 
@@ -87,6 +88,8 @@ class Report:
     deleted: list[PaymentChange] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
+    adopted: list[FoundCopy] = field(default_factory=list)
+    """The copies made elsewhere that psage's records know from now on."""
     notices: list[Notice] = field(default_factory=list)
 
     def verdict(self) -> int:

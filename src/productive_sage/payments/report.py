@@ -1,12 +1,12 @@
 """What a run says of each invoice, and what of it the next run has to know."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Concatenate, ParamSpec, TypeVar
 
 from productive_sage import naming
 from productive_sage.basics import Finding, Notice, OwnPayment
-from productive_sage.copying import second_copies
+from productive_sage.copying import elsewhere, second_copies
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError, Refused, RefusedBySage
 from productive_sage.errors.defects import defects_told
@@ -69,7 +69,7 @@ class Verdicts:
             Skipped(papers.productive_id, papers.number, one.code, message, one.next_step)
         )
 
-    def remember(self, all_papers: Collection[Papers]) -> None:
+    def remember(self, all_papers: Collection[Papers], *, is_full: bool) -> None:
         """Keep what somebody should look at until a run finds it no more."""
         report, store = self._report, self._desk.store
         said = {(one.productive_id, one.code, one.message) for one in store.errands.reports()}
@@ -90,6 +90,23 @@ class Verdicts:
                 present = now.get(papers.productive_id, [])
                 present = [*present, *second_copies.kept(self._desk, papers.productive_id)]
                 store.errands.replace_reports(papers.productive_id, present)
+        if not self._desk.dry_run:
+            self._remember_untaken({one.productive_id for one in all_papers}, now, is_full=is_full)
+
+    def _remember_untaken(
+        self, done: Collection[str], now: Mapping[str, Sequence[Finding]], *, is_full: bool
+    ) -> None:
+        """Keep which documents with a marker are not taken for copies; of others than `done`."""
+        store, reports = self._desk.store, self._desk.store.errands.reports()
+        before = {one.productive_id for one in reports if one.code == elsewhere.CODE}
+        for productive_id in (now.keys() | (before if is_full else set())) - {*done}:
+            kept = [
+                Finding(one.code, one.message, one.next_step)
+                for one in reports
+                if one.productive_id == productive_id and one.code != elsewhere.CODE
+            ]
+            found = [*kept, *now.get(productive_id, ())]
+            store.errands.replace_reports(productive_id, found)
 
 
 def _step_after(error: PsageError, papers: Papers) -> str:

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -28,6 +29,7 @@ from productive_sage.settings import Endpoints
 from productive_sage.text import day, quoted, text_of
 
 _IDS_A_CALL = 50
+_LISTED = {"include": "company,parent_invoice"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +170,23 @@ class ProductiveClient:
         return found, {one.name: one.error for one in listed.unreadable}
 
     @understood
+    def entries_of(self, ids: Sequence[str]) -> dict[str, Entry]:
+        """The documents of these ids as the list has them, by id; none that cannot be read."""
+        found: dict[str, Entry] = {}
+        for some in _chunks(ids):
+            for row, included in self._asked(some, "/invoices", "filter[id]", **_LISTED):
+                with suppress(PsageError):
+                    entry = self.documents.entry(row, included)
+                    found[entry.id] = entry
+        return found
+
+    @understood
     def listed(self, told: OnPage = quietly) -> Listed:
         """Every invoice and credit note, with the invoice that a credit note credits.
 
         `told` hears after each page how many there are so far.
         """
-        return self._listed({"include": "company,parent_invoice"}, None, None, told)
+        return self._listed(_LISTED, None, None, told)
 
     def _listed(
         self,

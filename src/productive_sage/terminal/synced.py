@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from productive_sage.terminal import elsewhere
 from productive_sage.terminal.render import (
     as_one,
     counted,
@@ -53,6 +54,7 @@ def as_json(report: "Report") -> dict[str, Any]:
             }
             for one in report.failed
         ],
+        "adopted": elsewhere.as_json(report.adopted),
         "checked_invoices": report.checked,
         "left_alone": report.left_alone,
         "since": report.since and report.since.isoformat(),
@@ -91,6 +93,8 @@ def show(report: "Report", *, dry_run: bool, quiet: bool) -> None:
         for change in changes
     ]
     if not quiet:
+        if report.adopted:
+            line(elsewhere.said(report.adopted))
         if rows:
             _print_payments(rows, would)
         older = f"; {report.left_alone} of earlier days left alone" if report.left_alone else ""

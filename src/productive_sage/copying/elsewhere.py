@@ -1,0 +1,239 @@
+"""Copies that other machines made, or psage before its records were lost, told from lists.
+
+A document in Sage that carries psage's marker is a copy where Productive names it, or where
+customer, currency and net are the invoice's. Lists that are read anyway tell both; what does not
+fit, or is one of several, is said and left.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from productive_sage import markers, money, naming
+from productive_sage.basics import CREDIT_NOTE, Contact, Kind
+from productive_sage.copying import drafts, matching
+from productive_sage.copying.address_book import AddressBook
+from productive_sage.copying.records import FoundCopy, NotTaken
+from productive_sage.desk import Desk
+from productive_sage.errors import RefusedBySage
+from productive_sage.productive.records import Address, Entry
+from productive_sage.sage.records import SageDocument
+from productive_sage.store import Link
+
+CODE = "not_adopted"
+_LISTED_ABOVE = 400
+"""So many invoices are asked for by their ids; more are read from the whole list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the documents are that carry a marker and are not known."""
+
+    copies: tuple[FoundCopy, ...] = ()
+    left: tuple[NotTaken, ...] = ()
+
+
+def unknown(desk: Desk, documents: Iterable[SageDocument]) -> dict[str, list[SageDocument]]:
+    """Those that carry a marker and that psage's records do not know, by Productive id.
+
+    A draft is in no book yet, and is none of them.
+    """
+    found: dict[str, list[SageDocument]] = {}
+    for one in documents:
+        marker = markers.in_reference(one.reference)
+        if marker and not one.is_draft and not desk.store.copies.at(one.id):
+            found.setdefault(marker[0], []).append(one)
+    return found
+
+
+def entries_of(desk: Desk, productive_ids: Sequence[str]) -> dict[str, Entry]:
+    """What Productive has of these, by id; of many by its list, which takes fewer calls."""
+    if len(productive_ids) > _LISTED_ABOVE:
+        return {one.id: one for one in desk.productive.listed().entries}
+    return desk.productive.entries_of(productive_ids)
+
+
+def judge(
+    desk: Desk,
+    kind: Kind,
+    documents: Mapping[str, Sequence[SageDocument]],
+    entries: Mapping[str, Entry],
+) -> Judged:
+    """Tell copies of a kind from what merely carries a marker; `documents` as `unknown` gives them.
+
+    What was sent from here and never answered for is left to the next copy, which finds out.
+    """
+    book = AddressBook(desk)
+    sent = {one.source_id for one in desk.store.intents.open_copies()}
+    copies, left = list[FoundCopy](), list[NotTaken]()
+    for productive_id, some in documents.items():
+        entry = entries.get(productive_id)
+        if entry and entry.kind is kind and productive_id not in sent:
+            one = _of_one(desk, book, entry, some)
+            copies += one.copies
+            left += one.left
+    return Judged(tuple(copies), tuple(left))
+
+
+def _of_one(
+    desk: Desk, book: AddressBook, entry: Entry, documents: Sequence[SageDocument]
+) -> Judged:
+    by_copy: dict[int, list[SageDocument]] = {}
+    for document in documents:
+        marker = markers.in_reference(document.reference)
+        by_copy.setdefault(marker[1] if marker else 1, []).append(document)
+    known = {link.copy for link in desk.store.copies.of(entry.id)}
+    copies, left, gone = list[FoundCopy](), list[NotTaken](), list[FoundCopy]()
+    for number, same in sorted(by_copy.items()):
+        if number in known:  # a twin of a copy that is known, which is told elsewhere
+            continue
+        living = [one for one in same if not drafts.gone(one)]
+        # Productive may say which of several it is.
+        likely = [one for one in living if one.id == entry.export_id] or living
+        if len(likely) > 1:
+            left.append(_several(entry, likely))
+        elif likely and (why := _misfit(desk, book, entry, likely[0])):
+            left.append(_odd(entry, likely[0], why))
+        elif likely:
+            copies.append(FoundCopy(entry, number, likely[0]))
+        else:
+            gone += [FoundCopy(entry, number, one) for one in same]
+    latest = max([one.copy for one in copies] + [*known], default=0)
+    # A voided copy is known as an earlier one, but never taken for the one that counts.
+    copies += [one for one in gone if one.copy < latest and len(by_copy[one.copy]) == 1]
+    left += [_void(one) for one in gone if one.copy > latest and _is_named(one)]
+    return Judged(tuple(copies), tuple(left))
+
+
+def _is_named(one: FoundCopy) -> bool:
+    """Whether Productive names the document as its copy."""
+    return one.document.id == one.entry.export_id
+
+
+# --- whether it fits
+
+
+def _misfit(desk: Desk, book: AddressBook, entry: Entry, document: SageDocument) -> str:
+    """Why a document cannot be the copy; empty where it is.
+
+    What Productive names may have been changed since, on either side, but for the currency.
+    """
+    if document.currency != entry.currency:
+        return f"it is in {document.currency}, and that in {entry.currency}"
+    if document.id == entry.export_id:
+        return ""
+    net = -document.net if entry.kind is CREDIT_NOTE else document.net
+    if net != entry.net:
+        said, wanted = (money.said(one, entry.currency) for one in (net, entry.net))
+        return f"it is {said} net, and that {wanted}"
+    if not _is_for(desk, book, entry, document):
+        return f"it is for `{document.contact_name}`, and that for `{entry.company.name}`"
+    return ""
+
+
+def _is_for(desk: Desk, book: AddressBook, entry: Entry, document: SageDocument) -> bool:
+    """Whether a document is for the company that is billed."""
+    billed = desk.store.customers.of(entry.company.id, entry.currency, desk.sage.business_id)
+    if billed and billed.id == document.contact_id:
+        return True
+    contact = Contact(document.contact_id, document.contact_name)
+    try:
+        contact = desk.contact(contact.id) or book.read(contact.id) or contact
+    except RefusedBySage as error:
+        if error.status != 403:
+            raise
+    return matching.is_company(contact, entry.company, Address())
+
+
+# --- what is said of the others
+
+
+def _label(entry: Entry) -> str:
+    return f"{entry.kind.name} `{entry.number or entry.id}`"
+
+
+def _typed(entry: Entry) -> str:
+    return naming.to_type(entry.number, entry.id)
+
+
+def _several(entry: Entry, documents: Sequence[SageDocument]) -> NotTaken:
+    numbers = " and ".join(sorted(one.number for one in documents))
+    return NotTaken(
+        entry,
+        tuple(one.id for one in documents),
+        f"{_label(entry)}: {numbers} in Sage carry the marker of one copy, and neither psage's "
+        "records nor Productive know one of them, so none is taken for the copy",
+        "void the wrong one in Sage, or take `PRD-…` out of its reference there",
+    )
+
+
+def _odd(entry: Entry, document: SageDocument, why: str) -> NotTaken:
+    return NotTaken(
+        entry,
+        (document.id,),
+        f"{_label(entry)}: {document.number} in Sage carries its marker, but is not taken for its "
+        f"copy: {why}",
+        f"if it is the copy, `psage {entry.kind.command} {_typed(entry)}` says more; if not, take "
+        "`PRD-…` out of its reference in Sage",
+    )
+
+
+def _void(one: FoundCopy) -> NotTaken:
+    return NotTaken(
+        one.entry,
+        (one.document.id,),
+        f"{_label(one.entry)}: its copy {one.document.number} was voided in Sage",
+        "if it shall be in the books again: "
+        f"`psage {one.entry.kind.command} {_typed(one.entry)} --create-new`",
+    )
+
+
+# --- psage's records
+
+
+def record(desk: Desk, copies: Sequence[FoundCopy]) -> list[FoundCopy]:
+    """Put copies into psage's records; gives those that were not known by now.
+
+    For who holds the run lock. A credit note needs the record of the copy it credits.
+    """
+    store, done = desk.store, list[FoundCopy]()
+    latest: dict[str, int] = {}
+    for one in copies:
+        latest[one.entry.id] = max(one.copy, latest.get(one.entry.id, 0))
+    with store.db.write():
+        for one in sorted(copies, key=lambda one: (one.entry.kind is CREDIT_NOTE, one.copy)):
+            known = {link.copy for link in store.copies.of(one.entry.id)}
+            if one.copy in known or store.copies.at(one.document.id):
+                continue
+            credited = store.copies.latest(one.entry.credits) if one.entry.credits else None
+            if one.entry.kind is CREDIT_NOTE and credited is None:
+                continue
+            link = Link.found(
+                one.entry.kind,
+                one.entry.id,
+                one.copy,
+                desk.sage.business_id,
+                one.document,
+                credited_sage_id=credited.sage_id if credited else None,
+                written=None,
+            )
+            is_latest = one.copy == max(latest[one.entry.id], *known, 0)
+            store.copies.adopt(replace(link, pending=_left_to_do(one, is_latest=is_latest)))
+            done.append(one)
+    return done
+
+
+def _left_to_do(one: FoundCopy, *, is_latest: bool) -> frozenset[str]:
+    """What whoever made it has not done yet, as far as is seen."""
+    if drafts.gone(one.document):
+        return frozenset()
+    left = {"mark"} if is_latest and not _is_named(one) else set[str]()
+    if one.entry.kind is CREDIT_NOTE and one.document.outstanding:
+        left.add("allocate")
+    return frozenset(left)
+
+
+def note_marks(desk: Desk, named: Mapping[str, str]) -> None:
+    """Leave no mark to be made where Productive has it by now: `named` is `export_id` by id."""
+    for link in desk.store.copies.unfinished():
+        if "mark" in link.pending and named.get(link.productive_id) == link.sage_id:
+            desk.store.copies.change(link, pending=link.pending - {"mark"})
