@@ -248,6 +248,11 @@ class Sandbox(Switches):
         """Forget what was asked."""
         self._desk.clear_calls()
 
+    @property
+    def posts_at_once(self) -> dict[str, int]:
+        """Give the most POSTs that were under way at once, by service and resource."""
+        return self._desk.posts_at_once
+
     # -- from another process ---------------------------------------------------------------
 
     def _control(self, request: Request) -> Reply:

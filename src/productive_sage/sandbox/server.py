@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -45,6 +45,8 @@ class Switches:
     latency_ms: float = 0
     limits: float = 1.0
     """Factor on every rate limit."""
+    sage_day_s: int = 86_400
+    """How long Sage's day is; a shorter one has its part of the calls."""
     access_token_lifetime_s: int = 300
     search_lag_s: float = 0
     """For how long `search` in Sage misses a fresh record."""
@@ -233,6 +235,9 @@ class Desk:
         self._faults: list[_Fault] = []
         self._calls: list[Call] = []
         self._posting: set[str] = set()
+        self._under_way: Counter[str] = Counter()
+        self.posts_at_once: dict[str, int] = {}
+        """The most POSTs that were under way at once, by service and resource."""
         self._at_sage = 0
 
     def clear(self) -> None:
@@ -240,6 +245,7 @@ class Desk:
         with self._lock:
             self._faults.clear()
             self._calls.clear()
+            self.posts_at_once.clear()
 
     def forget_late_work(self) -> None:
         """Let what was cut off never be done."""
@@ -283,7 +289,7 @@ class Desk:
         if fault and kind == "cut_late":
             due = self.clock.now() + timedelta(seconds=fault.seconds)
             self._late.append((due, partial(_answer, app, request)))
-        with self._admitted(request) as refusal:
+        with self._counted(request), self._admitted(request) as refusal:
             delay_s = self._switches.latency_ms / 1000
             if fault and kind == "slow":
                 delay_s += fault.seconds
@@ -308,6 +314,23 @@ class Desk:
             # Every fault counts the request, so that two with different `nth` do not shift.
             hits = [fault for fault in self._faults if fault.fires(request)]
         return hits[0] if hits else None
+
+    @contextmanager
+    def _counted(self, request: Request) -> Iterator[None]:
+        """Count a POST among those to its resource, whether or not its service minds."""
+        if request.method != "POST":
+            yield
+            return
+        resource = f"{request.service} {request.path}"
+        with self._lock:
+            self._under_way[resource] += 1
+            most = self.posts_at_once.get(resource, 0)
+            self.posts_at_once[resource] = max(most, self._under_way[resource])
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way[resource] -= 1
 
     @contextmanager
     def _admitted(self, request: Request) -> Iterator[Reply | None]:
