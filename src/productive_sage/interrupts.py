@@ -1,6 +1,7 @@
 """Ctrl-C, and the signal that ends a service, where half of something is worse than waiting."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -9,6 +10,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 _noted: list[int] = []
+_holding: list[bool] = []
 
 
 def came() -> bool:
@@ -22,8 +24,15 @@ class Twice(KeyboardInterrupt):
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Finish the block, and raise KeyboardInterrupt then; a second Ctrl-C raises Twice at once."""
+    """Finish the block, and raise KeyboardInterrupt then; a second Ctrl-C raises Twice at once.
+
+    Inside another such block, or in a thread that is not the one interrupted, it is without effect.
+    """
+    if _holding or threading.current_thread() is not threading.main_thread():
+        yield
+        return
     _noted.clear()
+    _holding.append(True)
 
     def note(number: int, _frame: Any) -> None:
         if _noted:
@@ -33,16 +42,14 @@ def held_back() -> Iterator[None]:
     before = {}
     for one in _SIGNALS:
         if signal.getsignal(one) not in (signal.SIG_IGN, None):
-            try:
-                before[one] = signal.signal(one, note)
-            except ValueError:  # in no thread but the first, which is the one that is interrupted
-                break
+            before[one] = signal.signal(one, note)
     try:
         yield
     except Twice:
         _noted.clear()
         raise
     finally:
+        _holding.clear()
         for one, handler in before.items():
             signal.signal(one, handler)
         if came():

@@ -22,22 +22,22 @@ class Limiter:
 
     def __init__(self, windows: tuple[Window, ...]) -> None:
         self._windows = windows
-        self._sent: list[deque[float]] = [deque() for _ in windows]
+        self._booked: list[deque[float]] = [deque(maxlen=window.calls) for window in windows]
+        """When the latest calls of each window were or will be sent."""
 
-    def wait_s(self, now: float) -> float:
-        """Seconds until the next call fits into every window; 0 when it fits now."""
-        wait = 0.0
-        for window, sent in zip(self._windows, self._sent, strict=True):
-            while sent and sent[0] <= now - window.seconds:
-                sent.popleft()
-            if len(sent) >= window.calls:
-                wait = max(wait, sent[-window.calls] + window.seconds - now)
-        return wait
+    def book(self, now: float) -> float:
+        """Seconds until the next call fits into every window, which has its place there from now.
 
-    def record(self, now: float) -> None:
-        """Count one call sent at `now` (seconds of a monotonic clock)."""
-        for sent in self._sent:
-            sent.append(now)
+        0 where it fits now. `now` is in seconds of a monotonic clock. Places are given in the order
+        they are asked for.
+        """
+        at = now
+        for window, booked in zip(self._windows, self._booked, strict=True):
+            if len(booked) == window.calls:
+                at = max(at, booked[0] + window.seconds)
+        for booked in self._booked:
+            booked.append(at)
+        return at - now
 
 
 def backoff_s(attempt: int, jitter: Callable[[], float]) -> float:

@@ -94,7 +94,7 @@ class Tokens:
         self.asked += 1
         return {"Authorization": f"Bearer {self.number}"}
 
-    def renew(self) -> bool:
+    def renew(self, refused: Mapping[str, str]) -> bool:
         self.renewals += 1
         self.number += 1
         return self.renewable
@@ -719,7 +719,7 @@ def test_where_nothing_can_be_renewed_the_first_401_is_the_last(connect: Connect
 def test_a_failing_renewal_is_the_failure(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: Tokens) -> bool:
+    def fail(self: Tokens, refused: Mapping[str, str]) -> bool:
         raise SignInExpired("Sage", "revoked")
 
     monkeypatch.setattr(Tokens, "renew", fail)
@@ -1017,9 +1017,7 @@ def test_no_window_ever_holds_more_calls_than_allowed(
 
     for gap in gaps:
         now += gap
-        now += limiter.wait_s(now)
-        assert limiter.wait_s(now) == 0
-        limiter.record(now)
+        now += limiter.book(now)
         sent.append(now)
 
     for window in windows:
@@ -1036,13 +1034,12 @@ def test_nobody_waits_longer_than_the_windows_demand(
 
     for gap in gaps:
         now += gap
-        wait_s = limiter.wait_s(now)
+        wait_s = limiter.book(now)
 
         full = [w for w in windows if len([t for t in sent if t > now - w.seconds]) >= w.calls]
         assert (wait_s > 0) == bool(full)
         assert wait_s <= max((w.seconds for w in full), default=0)
         now += wait_s
-        limiter.record(now)
         sent.append(now)
 
 
@@ -1051,16 +1048,34 @@ def test_nobody_waits_longer_than_the_windows_demand(
 def test_the_strictest_window_decides(windows: tuple[Window, ...], turned: bool) -> None:
     limiter = Limiter(windows[::-1] if turned else windows)
     for _ in range(windows[0].calls):
-        limiter.record(0.0)
+        limiter.book(0.0)
 
-    assert limiter.wait_s(0.5) == windows[0].seconds - 0.5
+    assert limiter.book(0.5) == windows[0].seconds - 0.5
 
 
 def test_without_a_window_nobody_waits() -> None:
     limiter = Limiter(())
-    limiter.record(1.0)
+    limiter.book(1.0)
 
-    assert limiter.wait_s(1.0) == 0
+    assert limiter.book(1.0) == 0
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(windows=_windows, gaps=_gaps)
+def test_places_given_to_several_at_once_keep_to_the_windows_too(
+    windows: tuple[Window, ...], gaps: list[float]
+) -> None:
+    """As documents ask that are under way together: nobody waits for the place of another."""
+    limiter, now, sent = Limiter(windows), 0.0, list[float]()
+
+    for gap in gaps:
+        now += gap
+        sent.append(now + limiter.book(now))
+
+    assert sent == sorted(sent)
+    for window in windows:
+        for first, beyond in zip(sent, sent[window.calls :], strict=False):
+            assert beyond - first >= window.seconds
 
 
 @settings(deadline=None)  # a busy machine is no failure

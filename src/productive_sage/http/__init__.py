@@ -11,6 +11,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from productive_sage import lanes
 from productive_sage.errors import (
     PsageError,
     ReadOnlyRun,
@@ -45,8 +47,11 @@ class Credentials(Protocol):
     def headers(self) -> Mapping[str, str]:
         """Headers of the next request; may renew an expired token first."""
 
-    def renew(self) -> bool:
-        """Replace a token the service has just refused; False where there is nothing to renew."""
+    def renew(self, refused: Mapping[str, str]) -> bool:
+        """Replace a token the service has just refused, unless another document has by now.
+
+        `refused` are the headers it was sent in. False where there is nothing to renew.
+        """
 
 
 class NoCredentials:
@@ -56,7 +61,7 @@ class NoCredentials:
         """Nothing at all."""
         return {}
 
-    def renew(self) -> bool:
+    def renew(self, refused: Mapping[str, str]) -> bool:  # noqa: ARG002 -- as the others
         """Nothing to renew."""
         return False
 
@@ -131,6 +136,7 @@ class Http:
         self._sleep = sleep
         self._jitter = jitter
         self._ahead = timedelta(0)
+        self._paused_until = 0.0
 
     def now(self) -> datetime:
         """The service's time, by its last answer; this machine's before the first."""
@@ -162,14 +168,16 @@ class Http:
                 call.content = json.dumps(body, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
             raise self._unsendable(path, error) from error
-        tell = self._on_write(Write(self.service, method, path, body))
-        try:
-            reply = self._send(call)
-        except BaseException as error:
-            tell(error, call.request_id)
-            raise
-        tell(reply, call.request_id)
-        return reply
+        # Sage takes one POST at a time to a resource.
+        with lanes.alone(f"{self.service} {path}") if method == "POST" else nullcontext():
+            tell = self._on_write(Write(self.service, method, path, body))
+            try:
+                reply = self._send(call)
+            except BaseException as error:
+                tell(error, call.request_id)
+                raise
+            tell(reply, call.request_id)
+            return reply
 
     def post_form(
         self,
@@ -205,7 +213,7 @@ class Http:
                     return self._once(call)
             except Unauthorised as refusal:
                 # Once it is known that a fresh token is refused as well, another is not asked for.
-                if renewed or self._has_lapsed or not self._credentials.renew():
+                if renewed or self._has_lapsed or not self._credentials.renew(call.proof):
                     self._has_lapsed = not isinstance(refusal.final, SignInExpired)
                     raise refusal.final from None
                 renewed = True
@@ -222,11 +230,13 @@ class Http:
                 if not is_affordable(attempt=attempt, spent_s=spent_s, wait_s=wait_s):
                     raise failure.final from None
                 log.info("%s: %s; again in %.1f s", self.service, failure, wait_s)
-                self._sleep(wait_s)
+                if failure.after_s is not None:
+                    self._paused_until = max(self._paused_until, self._clock() + wait_s)
+                self._rest(wait_s)
 
     def _once(self, call: Call) -> Reply:
         self._pace()
-        own = self._credentials.headers()
+        own = call.proof = self._credentials.headers()
         call.secrets = [*own.values(), *(call.form or {}).values(), *(call.params or {}).values()]
         call.request_id = ""
         address = self._address(call.path)
@@ -292,6 +302,13 @@ class Http:
         return path
 
     def _pace(self) -> None:
-        while (wait_s := self._limiter.wait_s(self._clock())) > 0:
-            self._sleep(wait_s)
-        self._limiter.record(self._clock())
+        """Wait for a place within the limits, in the order in which documents ask for one."""
+        if lanes.is_shared() and (left_s := self._paused_until - self._clock()) > 0:
+            self._rest(left_s)  # another document was told to wait
+        wait_s = self._limiter.book(self._clock())
+        if wait_s > 0:
+            self._rest(wait_s)
+
+    def _rest(self, seconds: float) -> None:
+        with lanes.waiting():
+            self._sleep(seconds)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from productive_sage import lanes
 from productive_sage.errors import ConfigInvalid, NetworkDown
 from productive_sage.text import quoted
 
@@ -104,7 +105,8 @@ def within(deadline_s: float, exchange: Callable[[], _T]) -> _T:
 
     threading.Thread(target=run, daemon=True).start()
     try:
-        end = ends.get(timeout=deadline_s)
+        with lanes.waiting():
+            end = ends.get(timeout=deadline_s)
     except queue.Empty:
         raise httpx.ReadTimeout(f"no whole answer in {deadline_s:.0f} s") from None
     return end()

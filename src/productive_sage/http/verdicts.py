@@ -50,6 +50,8 @@ class Call:
     """(name, bytes, media type)."""
     what: str = ""
     """The request in words: `GET /invoices`."""
+    proof: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The headers by which the last try said who asks."""
     secrets: list[str] = field(default_factory=list, repr=False)
     """What the last try carried that no error may quote."""
     request_id: str = ""

@@ -44,7 +44,7 @@ class Token:
             "Content-Type": MEDIA_TYPE,
         }
 
-    def renew(self) -> bool:
+    def renew(self, refused: Mapping[str, str]) -> bool:  # noqa: ARG002 -- as Sage's
         """Only a person can make a new one."""
         return False
 

@@ -431,7 +431,7 @@ class _JustSignedIn:
         business = {"X-Business": self.business_id} if self.business_id else {}
         return {"Authorization": f"Bearer {self.access_token}", **business}
 
-    def renew(self) -> bool:
+    def renew(self, refused: Mapping[str, str]) -> bool:  # noqa: ARG002 -- as the others
         return False
 
     def __repr__(self) -> str:

@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from productive_sage import interrupts, redaction
+from productive_sage import interrupts, lanes, redaction
 from productive_sage.errors import (
     NotConnected,
     OutcomeUnknown,
@@ -261,22 +261,25 @@ class SageTokens:
 
     def headers(self) -> dict[str, str]:
         """A token with some life left, renewed before if need be."""
-        if self.sign_in.access_until - _EARLY_S <= self._clock():
-            self._refresh()
+        if not self._is_fresh():
+            self._refresh(self.sign_in.access_token)
         return {
             "Authorization": f"Bearer {self.sign_in.access_token}",
             "X-Business": self.sign_in.business_id,
         }
 
-    def renew(self) -> bool:
+    def renew(self, refused: Mapping[str, str]) -> bool:
         """Sage refused the token although its time is not up."""
-        self._refresh()
+        self._refresh(refused.get("Authorization", "").removeprefix("Bearer "))
         return True
 
-    def _refresh(self) -> None:
-        """Renew once, whichever of the waiting processes comes first."""
-        refused, business_id = self.sign_in.access_token, self.sign_in.business_id
-        with self._vault.renewing():
+    def _is_fresh(self) -> bool:
+        return self.sign_in.access_until - _EARLY_S > self._clock()
+
+    def _refresh(self, refused: str) -> None:
+        """Renew once, whichever of the waiting documents and processes comes first."""
+        business_id = self.sign_in.business_id
+        with lanes.alone("the sign-in to Sage"), self._vault.renewing():
             stored = self._vault.sage()
             if stored.business_id != business_id:  # the rest of this run would be asked of it
                 raise Refused(
@@ -288,10 +291,7 @@ class SageTokens:
                     details={"connected": stored.business_id, "began_with": business_id},
                 )
             self.sign_in = stored
-            if (
-                self.sign_in.access_token != refused
-                and self.sign_in.access_until - _EARLY_S > self._clock()
-            ):
+            if self.sign_in.access_token != refused and self._is_fresh():
                 return
             # The old token is used up by asking: until the new one is stored, nobody interrupts.
             with interrupts.held_back():
