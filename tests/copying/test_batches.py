@@ -278,6 +278,106 @@ def test_a_selection_that_says_two_things_is_a_usage_error(
     assert writes(services) == []
 
 
+# --- several under way at once
+
+
+def bills(services: Sandbox, psage: Psage, count: int) -> list[str]:
+    """Invoices with PDFs for a customer that Sage has."""
+    company = services.agency.add_company("Harbour Lights Ltd")
+    wanted = [
+        services.agency.add_invoice(company_id=company, lines=[{"unit_price": "10.00"}])
+        for _ in range(count + 1)
+    ]
+    for key in wanted:
+        services.agency.set_pdf(key, b"%PDF-1.4 of " + key.encode())
+    first, *others = wanted
+    assert psage("copy-invoice", "--id", first, "--no-tax").code == 0
+    services.clear_calls()
+    services.posts_at_once.clear()
+    return others
+
+
+@pytest.mark.parametrize("pdf", ["productive", "sage"])
+def test_while_one_is_sent_others_are_followed_up_but_no_two_posts_to_one_resource_overlap(
+    services: Sandbox, psage: Psage, home: Path, pdf: str
+) -> None:
+    keys = bills(services, psage, 8)
+    with (home / "default.toml").open("a") as settings:
+        settings.write(f'pdf = "{pdf}"\n')
+    services.latency_ms = 20
+    for side in ("sage", "productive"):
+        services.fault(
+            "slow", service=side, method="POST", path="/attachments", times=99, seconds=0.05
+        )
+
+    result = psage("copy-invoice", "--id", *keys, "--no-tax", "--json")
+
+    services.latency_ms = 0
+    assert result.code == 0
+    assert [one["pdf"]["attached"] for one in result.results] == [True] * 8
+    assert len(services.posts_at_once) > 1
+    assert set(services.posts_at_once.values()) == {1}
+    order = [f"{call.method} {call.path.rstrip('0123456789')}" for call in services.calls()]
+    first_mark = order.index("PATCH /invoices/")
+    last_post = len(order) - order[::-1].index("POST /sales_invoices")
+    assert first_mark < last_post - 4  # else the first is followed up after all are sent
+
+
+def test_numbers_and_outcomes_are_in_the_order_asked_for(services: Sandbox, psage: Psage) -> None:
+    keys = bills(services, psage, 8)[::-1]
+    services.fault("slow", service="productive", path="/invoices/", seconds=0.2)
+
+    result = psage("copy-invoice", "--id", *keys, "--no-tax", "--json")
+
+    numbers = [int(one["sage_number"].rpartition("-")[2]) for one in result.results]
+    assert [one["productive_id"] for one in result.results] == keys
+    assert numbers == sorted(numbers)
+
+
+def test_a_document_named_twice_is_copied_once(services: Sandbox, psage: Psage) -> None:
+    result = psage("copy-invoice", "123", "INV-2026-023", *OTHERS, "--json")
+
+    assert [one["action"] for one in result.results] == ["created", "refused"]
+    assert result.results[1]["error"]["code"] == "already_copied"
+    assert len(copies(services, "123")) == 1
+
+
+@pytest.mark.parametrize("is_agreed", [False, True])
+def test_of_two_credit_notes_for_one_invoice_one_is_copied(
+    services: Sandbox, psage: Psage, request: pytest.FixtureRequest, is_agreed: bool
+) -> None:
+    parent = services.agency.add_invoice(company_id=507, lines=[{"unit_price": "10.00"}])
+    for _ in range(2):
+        services.agency.add_invoice(
+            company_id=507,
+            lines=[{"unit_price": "10.00", "quantity": -1}],
+            credits_invoice=parent,
+        )
+    assert psage("copy-invoice", "--id", parent, *OTHERS).code == 0
+    if is_agreed:
+        request.getfixturevalue("consenting")
+    services.fault("slow", method="POST", path="/sales_credit_notes", seconds=0.5)
+
+    result = psage(
+        *("credit-note", "--all-uncopied", "--company", "507", "--no-pdf", "--json"),
+        *([] if is_agreed else ["--yes"]),
+    )
+
+    assert [one["action"] for one in result.results] == ["created", "refused"]
+    assert len(services.sage.credit_notes) == 1
+
+
+def test_where_the_sign_in_is_lost_nothing_more_is_tried(services: Sandbox, psage: Psage) -> None:
+    keys = bills(services, psage, 8)
+    services.fault("status", method="POST", path="/sales_invoices", nth=3, times=99, status=401)
+
+    result = psage("copy-invoice", "--id", *keys, "--no-tax", "--json")
+
+    assert [one["action"] for one in result.results] == ["created"] * 2 + ["failed"] * 6
+    assert all("was not tried" in one["error"]["message"] for one in result.results[3:])
+    assert [len(copies(services, key)) for key in keys] == [1, 1, 0, 0, 0, 0, 0, 0]
+
+
 # --- killed
 
 

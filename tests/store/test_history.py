@@ -470,16 +470,18 @@ def test_a_run_that_ends_between_the_answer_and_its_record_leaves_no_gap(
     assert psage("history", "--verify").code == 0
 
 
-def test_the_next_announcement_keeps_a_write_that_was_never_answered(tmp_path: Path) -> None:
+def test_of_two_writes_under_way_at_once_each_gets_its_own_end(tmp_path: Path) -> None:
     with Store(tmp_path / HOME) as store:
-        for n in (1, 2):
-            store.events.announce(store.events.about(an_event(n), []))
+        first, second = (store.events.about(an_event(n), []) for n in (1, 2))
+        for event in (first, second):
+            store.events.announce(event)
+        store.events.record([replace(second, result="done")])
+        still = store.events.under_way()
+        store.events.record_interrupted()
 
-        (first,) = store.events.all()
-        second = store.events.under_way()
-    assert (first.document, first.result) == ("101", "unknown")
-    assert second
-    assert second.document == "102"
+        told = {event.document: event.result for event in store.events.all()}
+    assert still == first
+    assert told == {"102": "done", "101": "unknown"}
 
 
 # --- the log cannot be written

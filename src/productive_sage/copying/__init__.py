@@ -6,7 +6,8 @@ means either kind here, since Productive keeps both in one list. Nothing is prin
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -16,8 +17,9 @@ from productive_sage import naming
 from productive_sage.basics import CREDIT_NOTE, INVOICE, Notice
 from productive_sage.copying import after, crediting, doubles, drafts, earlier, second_copies, send
 from productive_sage.copying.adopt import Copies, Found, copied_elsewhere, living_copy
-from productive_sage.copying.carry_out import Carrier
+from productive_sage.copying.carry_out import Carrier, Turn
 from productive_sage.copying.customers import Customers
+from productive_sage.copying.looks import Looks
 from productive_sage.copying.order import CopyOrder, sources
 from productive_sage.copying.plan import CopyPlan, Planner
 from productive_sage.copying.rates import Rates
@@ -34,6 +36,7 @@ from productive_sage.errors import (
     UsageProblem,
 )
 from productive_sage.errors.defects import defects_told
+from productive_sage.lanes import Lanes, Stopped, Turns
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
@@ -42,6 +45,12 @@ _P = TypeVar("_P")
 Planned = CopyPlan | Found | Outcome
 """What is to be done about a document; an outcome where that is nothing."""
 
+
+_AT_ONCE = 12
+"""So many documents are under way together: while one is sent, others are followed up or planned.
+"""
+_AHEAD = 2
+"""So many places before its turn a document is looked at for the last time."""
 
 Agree = Callable[[Sequence[Outcome]], None]
 """Told what would become of each document, before any is sent; raises where a person says no."""
@@ -58,7 +67,7 @@ def copy(
     for each copy that turns out to be in Sage twice (see `last_words`). A dry run only plans. With
     `agree` all documents are planned, and agreed to, before the first is sent. `check` sees each
     plan, to keep it or to hold it against one that was saved.
-    The settings are checked by then (`Order.check`). Raises what no document can get past:
+    The settings are checked by then (`CopyOrder.check`). Raises what no document can get past:
     `different_business`, a missing sign-in, a dead network.
     """
     began, made, is_stopped = time.monotonic(), list[Outcome](), False
@@ -118,6 +127,7 @@ def _copy_each(
     check: Check | None,
 ) -> Iterator[Outcome]:
     """One outcome for each invoice asked for; takes out of `held` what it has said."""
+    read_at = time.monotonic()
     asked = list(sources(order, desk))
     invoices = [source for source in asked if isinstance(source, Invoice)]
     if order.customer is not None and len({invoice.company.id for invoice in invoices}) > 1:
@@ -125,40 +135,110 @@ def _copy_each(
             "`--customer` names one customer, but these invoices are of several companies",
             hint="copy the invoices of one company at a time",
         )
-    run = _Run(order, desk, check)
+    run = _Run(order, desk, Looks(desk, invoices, read_at=read_at), check)
     run.copies.look_for([invoice.id for invoice in invoices])
     plans = run.plan_all(asked, agree) if agree else {}
-    stopped_by: PsageError | None = None
-    unknown = (
-        {intent.source_id for intent in desk.store.intents.open_copies()} if desk.dry_run else set()
-    )
-    for source in asked:
-        before = held.pop(source.id, None) if isinstance(source, Invoice) else None
-        if not isinstance(source, Invoice):
-            yield source
-        elif (
-            before
-            and earlier.is_as_asked(order, before)
-            and (before.error or not earlier.is_new(before))
-        ):
-            yield before
-        else:
-            # What an earlier run had begun may be of another day: it is held against today's.
-            again = "update" if before and earlier.is_as_asked(order, before) else order.again
-            if stopped_by:
-                outcome = _not_tried(source, stopped_by)
-            else:
-                plan = plans.get(source.id) or run.plan(source, again)
-                outcome = run.carry_out(source, plan)
-            if outcome.error and outcome.error.stops_batch:
-                stopped_by = stopped_by or outcome.error
-            if source.id in unknown:
-                said = "an earlier write for it has no answer yet; a real run finds out first"
-                notices = (*outcome.notices, Notice("open_write", said))
-                outcome = replace(outcome, notices=notices)
-            yield earlier.both(before, outcome) if before else outcome
+    # Whoever is asked about one document sees it through before the next.
+    is_asking = desk.ask is not None and not (agree or order.is_saved)
+    batch = _Together(run, asked, plans, held)
+    works = [partial(batch.outcome, place) for place in range(len(asked))]
+    yield from batch.lanes.run(works, at_once=1 if desk.dry_run or is_asking else _AT_ONCE)
     yield from list(held.values())  # Productive no longer shows these
     held.clear()
+
+
+class _Together:
+    """The documents of a run, each under way by itself: planned and sent in the order asked for."""
+
+    def __init__(
+        self,
+        run: "_Run",
+        asked: Sequence[Invoice | Outcome],
+        plans: Mapping[str, Planned],
+        held: dict[str, Outcome],
+    ) -> None:
+        self.lanes = Lanes(run.desk.store.db.check_idle)
+        self._run = run
+        self._asked = asked
+        self._plans = plans
+        self._held = held
+        self._planning, self._sending = Turns(self.lanes), Turns(self.lanes)
+        self._stopped_by: PsageError | None = None
+        self._unknown = (
+            {intent.source_id for intent in run.desk.store.intents.open_copies()}
+            if run.desk.dry_run
+            else set[str]()
+        )
+        self._after = _dependencies(asked)
+
+    def outcome(self, place: int) -> Outcome:
+        """What becomes of the document at a place of what is asked for."""
+        source = self._asked[place]
+        try:
+            if isinstance(source, Outcome):
+                return source
+            return self._outcome(place, source)
+        finally:
+            self._planning.give_up(place)
+            self._sending.give_up(place)
+
+    def _outcome(self, place: int, source: Invoice) -> Outcome:
+        order, before = self._run.order, self._held.pop(source.id, None)
+        is_as_asked = before is not None and earlier.is_as_asked(order, before)
+        if before and is_as_asked and (before.error or not earlier.is_new(before)):
+            return before
+        # What an earlier run had begun may be of another day: it is held against today's.
+        again = "update" if is_as_asked else order.again
+        try:
+            outcome = self._copied(place, source, again)
+        except Stopped:
+            if self._stopped_by is None:
+                raise
+            outcome = _not_tried(source, self._stopped_by)
+        if outcome.error and outcome.error.stops_batch:
+            self._stopped_by = self._stopped_by or outcome.error
+        if source.id in self._unknown:
+            said = "an earlier write for it has no answer yet; a real run finds out first"
+            notices = (*outcome.notices, Notice("open_write", said))
+            outcome = replace(outcome, notices=notices)
+        return earlier.both(before, outcome) if before else outcome
+
+    def _copied(self, place: int, source: Invoice, again: str | None) -> Outcome:
+        with self._planning.of(place):
+            for other in self._after[place]:
+                self._sending.wait_for(other + 1)
+            self._check_goes_on()
+            plan = self._plans.get(source.id) or self._run.plan(source, again)
+        if self.lanes.is_shared:
+            self._sending.wait_for(place - _AHEAD)
+            self._run.look(source, plan)
+        return self._run.carry_out(source, plan, partial(self._turn, place))
+
+    @contextmanager
+    def _turn(self, place: int) -> Iterator[None]:
+        with self._sending.of(place):
+            self._check_goes_on()
+            yield
+
+    def _check_goes_on(self) -> None:
+        if self._stopped_by:
+            raise Stopped
+
+
+def _dependencies(asked: Sequence[Invoice | Outcome]) -> list[set[int]]:
+    """For each document those before it that its plan has to know the end of.
+
+    They are about the same invoice: it is named twice, or has two credit notes.
+    """
+    found, by_invoice = list[set[int]](), dict[str, set[int]]()
+    for place, source in enumerate(asked):
+        about = set[str]()
+        if isinstance(source, Invoice):
+            about = {source.id} | ({source.credited.id} if source.credited else set())
+        found.append({other for one in about for other in by_invoice.get(one, ())})
+        for one in about:
+            by_invoice.setdefault(one, set()).add(place)
+    return found
 
 
 def _not_tried(invoice: Invoice, stopped_by: PsageError) -> Outcome:
@@ -183,9 +263,10 @@ def verdict(outcomes: Sequence[Outcome]) -> int:
 class _Run:
     """One run: each document is held against its copy, planned, and the plan is carried out."""
 
-    def __init__(self, order: CopyOrder, desk: Desk, check: Check | None) -> None:
-        self._order = order
-        self._desk = desk
+    def __init__(self, order: CopyOrder, desk: Desk, looks: Looks, check: Check | None) -> None:
+        self.order = self._order = order
+        self.desk = self._desk = desk
+        self._looks = looks
         self._check = check
         self._customers = Customers(
             desk,
@@ -200,18 +281,21 @@ class _Run:
         self.copies = Copies(desk, order.kind, self._customers)
         self._planner = Planner(order, desk, self._customers, rates, self.copies)
         self._updates = Updates(order, desk, self._customers, rates, self.copies, self._planner)
-        self._carrier = Carrier(order, desk, self._customers, self.copies, self._planner)
+        self._carrier = Carrier(order, desk, self._customers, self.copies, self._planner, looks)
 
     def plan_all(self, asked: Sequence[Invoice | Outcome], agree: Agree) -> dict[str, Planned]:
-        """Plan every document, and have that agreed to."""
+        """CopyPlan every document, and have that agreed to."""
         plans, told = dict[str, Planned](), list[Outcome]()
         for n, source in enumerate(asked):
             self._desk.step("Planning", n, len(asked))
             if isinstance(source, Outcome):
                 told.append(source)
                 continue
-            plans[source.id] = self.plan(source, self._order.again)
-            told.append(self._guarded(source, partial(self._told, plans[source.id])))
+            plan = self.plan(source, self._order.again)
+            said = self._guarded(source, partial(self._told, plan))
+            # Refused as it is after the plans before it: a second credit note for an invoice, say.
+            plans[source.id] = said if said.action in ("refused", "failed") else plan
+            told.append(said)
         agree(told)
         return plans
 
@@ -225,11 +309,17 @@ class _Run:
             self._guarded(invoice, partial(self._check, invoice, step)) if self._check else step()
         )
 
-    def carry_out(self, invoice: Invoice, plan: Planned) -> Outcome:
+    def look(self, invoice: Invoice, plan: Planned) -> None:
+        """Look ahead of its turn whether another machine has copied what shall be copied."""
+        if isinstance(plan, CopyPlan) and plan.link is None:
+            with suppress(PsageError):  # in its turn it is looked once more, and said
+                self._looks.prepare(invoice.id)
+
+    def carry_out(self, invoice: Invoice, plan: Planned, turn: Turn) -> Outcome:
         """Do what is planned, or in a dry run say it; whatever goes wrong is in the outcome."""
         if isinstance(plan, Outcome):
             return plan
-        outcome = self._guarded(invoice, partial(self._carrier.carry_out, plan))
+        outcome = self._guarded(invoice, partial(self._carrier.carry_out, plan, turn))
         if outcome.sage_id or not outcome.error:
             return outcome
         made = self._customers.made(invoice)

@@ -1,5 +1,7 @@
 """Carrying out what is planned: each document one recorded write, checked and followed up."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 
 from productive_sage.basics import INVOICE, Contact, Notice
@@ -7,6 +9,7 @@ from productive_sage.copying import after, crediting, doubles, drafts, send, ver
 from productive_sage.copying.adopt import Copies, Found, copied_elsewhere, living_copy
 from productive_sage.copying.contacts import NewCustomer
 from productive_sage.copying.customers import Customers
+from productive_sage.copying.looks import Looks
 from productive_sage.copying.order import CopyOrder
 from productive_sage.copying.plan import CopyPlan, Planner
 from productive_sage.copying.records import CustomerResult, Outcome
@@ -18,57 +21,74 @@ from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import CopyFacts, CopyIntent, Link
 
+Turn = Callable[[], AbstractContextManager[None]]
+"""What a document is sent in: no two at once, and in the order they were asked for."""
+
 
 class Carrier:
     """Carries out the plans of one run."""
 
     def __init__(
-        self, order: CopyOrder, desk: Desk, customers: Customers, copies: Copies, planner: Planner
+        self,
+        order: CopyOrder,
+        desk: Desk,
+        customers: Customers,
+        copies: Copies,
+        planner: Planner,
+        looks: Looks,
     ) -> None:
         self._order = order
         self._desk = desk
         self._customers = customers
         self._copies = copies
         self._planner = planner
+        self._looks = looks
 
-    def carry_out(self, plan: CopyPlan | Found) -> Outcome:
-        """Do what is planned, or in a dry run say it."""
+    def carry_out(self, plan: CopyPlan | Found, turn: Turn = nullcontext) -> Outcome:
+        """Do what is planned, or in a dry run say it; what is sent to Sage waits for its `turn`."""
         if isinstance(plan, Found):
             return self._adopted(plan.invoice, plan.link)
         if self._desk.dry_run:
             return self._planner.told(plan)
         if plan.link is None or plan.present is None:
-            return self._create(plan)
+            return self._create(plan, turn)
         if plan.is_idle:
             return self._leave(plan, plan.link, plan.present)
-        return self._change(plan, plan.link, plan.present)
+        return self._change(plan, plan.link, plan.present, turn)
 
-    def _create(self, plan: CopyPlan) -> Outcome:
+    def _create(self, plan: CopyPlan, turn: Turn) -> Outcome:
         """Make a copy; once more, for another contact, where Sage has the known one no more.
 
         Not of a saved plan, which was agreed to for that contact.
         """
-        invoice = plan.invoice
-        try:
-            return self._make(plan)
-        except RefusedBySage as error:
-            is_of_contact = "contact" in f"{error.words} {error.fields}".lower()
-            may_be_another = is_of_contact and not self._order.is_saved
-            missing = self._customers.forget_missing(invoice) if may_be_another else None
-            if missing is None:
-                raise
-        outcome = self._make(self._planner.create(invoice, plan.copy))
+        invoice, missing = plan.invoice, None
+        with turn():
+            try:
+                made = self._make(plan)
+            except RefusedBySage as error:
+                is_of_contact = "contact" in f"{error.words} {error.fields}".lower()
+                may_be_another = is_of_contact and not self._order.is_saved
+                missing = self._customers.forget_missing(invoice) if may_be_another else None
+                if missing is None:
+                    raise
+                made = self._make(self._planner.create(invoice, plan.copy))
+        outcome = made if isinstance(made, Outcome) else self._follow(*made)
+        if missing is None:
+            return outcome
         said = (
             f"the contact `{missing.name}`, which was billed for {invoice.company.name} until now, "
             "is no longer in Sage, so it was looked up again"
         )
         return replace(outcome, notices=(*outcome.notices, Notice("customer_missing", said)))
 
-    def _make(self, plan: CopyPlan) -> Outcome:
-        """Send a new copy, after a last look whether another machine has made it meanwhile."""
+    def _make(self, plan: CopyPlan) -> Outcome | tuple[CopyPlan, CopyIntent, Link, SageDocument]:
+        """Send a new copy, after a last look whether another machine has made it meanwhile.
+
+        The outcome where one has; else the plan as it was sent, and what came of it.
+        """
         desk, invoice = self._desk, plan.invoice
         # In a batch it can be a while since it was read.
-        named = plan.unseen.id if plan.unseen else desk.productive.export_id(invoice.id)
+        named = plan.unseen.id if plan.unseen else self._looks.named(invoice.id)
         if outcome := self._made_meanwhile(plan, named):
             return outcome
         plan = replace(plan, invoice=replace(invoice, export_id=named))
@@ -81,19 +101,27 @@ class Carrier:
                 return outcome
         intent = self._begin(invoice.kind.code, plan, contact)
         link, document = send.deliver_create(desk, intent)
+        return plan, intent, link, document
+
+    def _follow(
+        self, plan: CopyPlan, intent: CopyIntent, link: Link, document: SageDocument
+    ) -> Outcome:
+        """Do what follows a new copy, and say what came of it."""
+        desk, invoice = self._desk, plan.invoice
         is_alone = self._order.is_alone and not plan.credited
         named_before = doubles.named(desk, invoice.id) if is_alone else None
         outcome = self._conclude("created", plan, intent, link, document)
         if not is_alone:
             return outcome
-        named_by_others = {named_before, doubles.named(desk, invoice.id)} - {named}
+        named_by_others = {named_before, doubles.named(desk, invoice.id)} - {invoice.export_id}
         return doubles.checked(desk, outcome, document, named_by_others)
 
-    def _change(self, plan: CopyPlan, link: Link, present: SageDocument) -> Outcome:
+    def _change(self, plan: CopyPlan, link: Link, present: SageDocument, turn: Turn) -> Outcome:
         """Send an update."""
-        contact = self._customers.billed(plan.invoice, plan.customer)
-        intent = self._begin("update", plan, contact)
-        link, document = send.deliver_update(self._desk, intent, link, present)
+        with turn():
+            contact = self._customers.billed(plan.invoice, plan.customer)
+            intent = self._begin("update", plan, contact)
+            link, document = send.deliver_update(self._desk, intent, link, present)
         outcome = self._conclude("updated", plan, intent, link, document)
         return replace(outcome, changes=plan.changes)
 

@@ -55,9 +55,8 @@ class Customers:
         key = (invoice.company.id, invoice.currency)
         if key not in self._known:
             found = self._look_up(invoice)
-            self._known[key] = (
-                self.book.seen(invoice, found) if isinstance(found, Contact) else found
-            )
+            known = self.book.seen(invoice, found) if isinstance(found, Contact) else found
+            self._known.setdefault(key, known)  # another document may have been quicker
         return self._known[key]
 
     def fits(self, invoice: Invoice, contact_id: str, name: str) -> bool:

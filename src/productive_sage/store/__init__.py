@@ -43,7 +43,7 @@ __all__ = [
 
 
 class Store:
-    """An open store by its subjects, over one connection; used by one thread."""
+    """An open store by its subjects, over one connection; used by one thread at a time."""
 
     def __init__(
         self, path: Path, *, read_only: bool = False, by: tuple[str, str] = ("", "")

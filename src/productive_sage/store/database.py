@@ -186,7 +186,7 @@ def _storage_error(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> Psa
 
 
 class Database:
-    """An open file; used by one thread."""
+    """An open file; used by one thread at a time (see `lanes`)."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open, and bring the file up to date, saving the old one beside it first.
@@ -201,7 +201,9 @@ class Database:
                 self.connection = _opened_to_read(path)
             else:
                 is_new = not path.exists()
-                self.connection = sqlite3.connect(path, isolation_level=None, timeout=5)
+                self.connection = sqlite3.connect(
+                    path, isolation_level=None, timeout=5, check_same_thread=False
+                )
             try:
                 if not read_only:
                     if is_new:
@@ -271,6 +273,11 @@ class Database:
     def is_writing(self) -> bool:
         """Whether a transaction is under way."""
         return self.connection.in_transaction
+
+    def check_idle(self) -> None:
+        """Raises RuntimeError in a transaction, which must not be open while a service is asked."""
+        if self.is_writing():
+            raise RuntimeError("a transaction is open while a service is asked")
 
     def rows(self, statement: str, *values: Any) -> list[Row]:
         """What a query finds; a row is read by the names of its columns."""

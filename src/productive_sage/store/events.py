@@ -18,7 +18,7 @@ from productive_sage.store.database import Database, as_text, now
 
 _COLUMNS = ", ".join(audit.COLUMNS)
 _LAST, _UNDER_WAY = "history", "history under way"
-"""Cursors: number and hash of the last event; the event whose answer is still awaited, as JSON."""
+"""Cursors: number and hash of the last event; those whose answer is still awaited, as JSON."""
 
 
 class Events:
@@ -81,33 +81,41 @@ class Events:
         Where psage is stopped before the answer is recorded, the next run finds it here.
         """
         with self._db.write():
-            self._append_left()
-            self._cursors.set({_UNDER_WAY: json.dumps(asdict(event))})
+            self._await([*self._awaited(), event])
 
     def record(self, events: Sequence[Event]) -> None:
         """Append events to the log; what was announced of them is under way no more."""
         with self._db.write():
-            left = self.under_way()
+            answered = {(event.at, event.what) for event in events}
+            left = self._awaited()
+            self._await([one for one in left if (one.at, one.what) not in answered])
             for event in events:
-                if left and (left.at, left.what) == (event.at, event.what):
-                    self._db.run("DELETE FROM mark WHERE name = ?", _UNDER_WAY)
                 self.append(event)
 
     def record_interrupted(self) -> None:
-        """Append the write an earlier run was stopped in; for who holds the run lock alone."""
-        if self.under_way():
+        """Append the writes an earlier run was stopped in; for who holds the run lock alone."""
+        if left := self._awaited():
             with self._db.write():
-                self._append_left()
+                self._await([])
+                words = "psage was stopped before it recorded the answer"
+                for event in left:
+                    self.append(replace(event, result="unknown", answer={"words": words}))
 
     def under_way(self) -> Event | None:
-        """The write whose answer is not recorded: of a run just now, or of one that was stopped."""
-        announced = self._cursors.get(_UNDER_WAY)
-        return Event(**json.loads(announced)) if announced else None
+        """A write whose answer is not recorded: of a run just now, or of one that was stopped."""
+        return next(iter(self._awaited()), None)
 
-    def _append_left(self) -> None:
-        if left := self.under_way():
-            words = "psage was stopped before it recorded the answer"
-            self.append(replace(left, result="unknown", answer={"words": words}))
+    def _awaited(self) -> list[Event]:
+        """In a batch several documents are written at once."""
+        announced = json.loads(self._cursors.get(_UNDER_WAY) or "[]")
+        if isinstance(announced, dict):  # as an older psage wrote the only one
+            announced = [announced]
+        return [Event(**one) for one in announced]
+
+    def _await(self, events: Sequence[Event]) -> None:
+        if events:
+            self._cursors.set({_UNDER_WAY: json.dumps([asdict(one) for one in events])})
+        else:
             self._db.run("DELETE FROM mark WHERE name = ?", _UNDER_WAY)
 
     def append(self, event: Event) -> None:

@@ -1,0 +1,60 @@
+"""The last look before a copy is sent: whether Productive names one that another machine made.
+
+What was read at the beginning of a batch may be minutes old when its turn comes. Productive is
+asked for several of the next documents at once, and again after a few seconds: by one call for
+each there would be too many for its limits.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+from productive_sage import lanes
+from productive_sage.desk import Desk
+from productive_sage.productive.records import Invoice
+
+FRESH_S = 2.0
+"""A look so old is not repeated ahead of a document's turn,"""
+OLD_S = 5.0
+"""and one so old is not believed when it comes."""
+_AT_ONCE = 10
+
+
+class Looks:
+    """What Productive says of the documents of a run, in their order; of one alone at each look."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        invoices: Sequence[Invoice],
+        *,
+        read_at: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`read_at` is when the invoices were read, by the clock."""
+        self._desk = desk
+        self._ids = [invoice.id for invoice in invoices]
+        self._clock = clock
+        self._seen = {invoice.id: (read_at, invoice.export_id) for invoice in invoices}
+
+    def prepare(self, invoice_id: str) -> None:
+        """Look, unless that was done a moment ago."""
+        self._named(invoice_id, FRESH_S)
+
+    def named(self, invoice_id: str) -> str | None:
+        """The copy Productive names at this moment."""
+        if len(self._ids) == 1:
+            return self._desk.productive.export_id(invoice_id)
+        return self._named(invoice_id, OLD_S)
+
+    def _named(self, invoice_id: str, age_s: float) -> str | None:
+        with lanes.alone("the last look"):
+            at, named = self._seen[invoice_id]
+            if self._clock() - at <= age_s:
+                return named
+            place = self._ids.index(invoice_id)
+            some = self._ids[place : place + _AT_ONCE]
+            now, found = self._clock(), self._desk.productive.export_ids(some)
+            self._seen |= {key: (now, found[key]) for key in some if key in found}
+            if invoice_id in found:
+                return found[invoice_id]
+        return self._desk.productive.export_id(invoice_id)  # which says why it is not shown
