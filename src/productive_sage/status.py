@@ -243,7 +243,7 @@ def _read_store(status: Status, store: Store, psage: str) -> None:
         for one in store.errands.waiting()
         if not (one.code == OutcomeUnknown.code and one.productive_id in sent)
     ]
-    waiting += [_found(one, psage, numbers) for one in (*stuck, *store.errands.reports())]
+    waiting += [_found(one, psage, numbers) for one in (*stuck, *store.errands.findings())]
 
 
 _Numbers = Mapping[str, str]

@@ -422,7 +422,7 @@ def test_payments_that_failed_and_what_the_sync_found_wait(
     with Store(home / "default.db") as store:
         store.errands.keep_waiting("123", "service_unavailable", "invoice `INV-7`: no answer")
         overpaid = Finding("overpaid", "invoice `INV-8`: paid too much", "look at `psage open 124`")
-        store.errands.replace_reports("124", [overpaid])
+        store.errands.replace_findings("124", [overpaid])
 
     result = psage("status", "--json")
     said = psage("status").out

@@ -31,7 +31,7 @@ from productive_sage.copying.order import CopyOrder
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError
 from productive_sage.http.pool import Pool, connect_pool
-from productive_sage.payments.records import Report
+from productive_sage.payments.records import Synced
 from productive_sage.productive.calls import Token
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sage.calls import sage_http
@@ -365,28 +365,28 @@ class Payments(RuleBasedStateMachine):
     def sync(self, chance: random.Random) -> None:
         self.agree(full=chance.random() < 0.3)
 
-    def _sync(self, *, full: bool = False) -> Report | None:
-        """The report, or None where the run was stopped."""
-        report = Report(until=self.sandbox.clock.now())
+    def _sync(self, *, full: bool = False) -> Synced | None:
+        """The synced, or None where the run was stopped."""
+        synced = Synced(until=self.sandbox.clock.now())
         try:
-            payments.sync(payments.SyncOrder(full=full, max_deletes=50), self.desk, report)
+            payments.sync(payments.SyncOrder(full=full, max_deletes=50), self.desk, synced)
         except PsageError:
             return None
-        return report
+        return synced
 
     def agree(self, *, full: bool = False) -> None:
         if self.store.intents.open_payments():
             self.sandbox.advance(600)  # nothing that broke off can arrive any more
         before = self._ours()
-        report = self._sync(full=full or self.must_be_full)
+        synced = self._sync(full=full or self.must_be_full)
 
-        assert report
-        assert report.failed == []
+        assert synced
+        assert synced.failed == []
         self._check_nothing_is_lost(before)
-        self._check_equal(report)
-        self._check_not_paid_twice(report)
-        if report.since is None:
-            self._check_what_waits(report)
+        self._check_equal(synced)
+        self._check_not_paid_twice(synced)
+        if synced.since is None:
+            self._check_what_waits(synced)
         self.sandbox.clear_calls()
         again = self._sync()
         assert again
@@ -441,8 +441,8 @@ class Payments(RuleBasedStateMachine):
             if marker.endswith(" discount")
         )
 
-    def _check_equal(self, report: Report) -> None:
-        said = Counter((one.productive_id, one.code) for one in report.skipped)
+    def _check_equal(self, synced: Synced) -> None:
+        said = Counter((one.productive_id, one.code) for one in synced.skipped)
         ours = self._ours()
         for key in INVOICES:
             links = self.store.copies.of(key)
@@ -461,20 +461,20 @@ class Payments(RuleBasedStateMachine):
             surplus = [entry for entry in held if entry not in owed.values()]
             excused = said[key, "paid_in_productive"] + said[key, "settlement_discount"]
             in_one = self._paid_in_one(key, missing)
-            if report.since is None:  # everything was compared, else just what changed
-                told = (key, owed, held, report.skipped)
+            if synced.since is None:  # everything was compared, else just what changed
+                told = (key, owed, held, synced.skipped)
                 assert excused <= len(missing) <= excused + in_one, told
             assert len(missing) <= max(excused + in_one, self.excused[key]), (key, owed, held)
             self.excused[key] = len(missing)
             for entry in surplus:  # a payment of an older copy stays while Sage has it there
-                assert entry[0] in earlier, (key, owed, held, report.skipped)
-            if surplus and report.since is None:
+                assert entry[0] in earlier, (key, owed, held, synced.skipped)
+            if surplus and synced.since is None:
                 assert said[key, "not_proven"] == len(surplus)
                 assert said[key, "several_copies"]
 
-    def _check_what_waits(self, report: Report) -> None:
+    def _check_what_waits(self, synced: Synced) -> None:
         """Where the two sides disagree it is said, and nothing of the kind where they agree."""
-        said = Counter((one.productive_id, one.code) for one in report.skipped)
+        said = Counter((one.productive_id, one.code) for one in synced.skipped)
         living, ours = self.sandbox.productive.invoices, self._ours()
         for key in INVOICES:
             links = self.store.copies.of(key)
@@ -485,7 +485,7 @@ class Payments(RuleBasedStateMachine):
             is_open = copy["outstanding_amount"] > 0
             if key not in living:
                 is_said = said[key, "deleted_in_productive"] + said[key, "not_found"]
-                assert is_said or not is_open, (key, report.skipped)
+                assert is_said or not is_open, (key, synced.skipped)
                 continue
             unpaid = Decimal(living[key]["amount_unpaid"]) / 100
             held = ours.get(key, [])
@@ -496,24 +496,24 @@ class Payments(RuleBasedStateMachine):
                 assert unpaid > 0
                 assert not is_open
             elif not is_open:
-                assert left <= 0, (key, living[key], missing, report.skipped)
+                assert left <= 0, (key, living[key], missing, synced.skipped)
             if said[key, "no_receipt_in_sage"]:
                 assert by_hand
                 assert is_open
             elif is_open and not missing and not said[key, "doubled"]:
-                assert not by_hand, (key, by_hand, report.skipped)
+                assert not by_hand, (key, by_hand, synced.skipped)
             if said[key, "open_in_sage"]:
                 assert is_open
                 assert unpaid <= 0
             elif is_open and unpaid <= 0:
                 told = [*("no_receipt_in_sage", "overpaid", "paid_in_productive", "doubled")]
                 told += ["not_proven", "several_copies", "payment_moved"]
-                assert any(said[key, code] for code in told), (key, report.skipped)
+                assert any(said[key, code] for code in told), (key, synced.skipped)
 
-    def _check_not_paid_twice(self, report: Report) -> None:
+    def _check_not_paid_twice(self, synced: Synced) -> None:
         """What a person has entered already was not created beside it."""
         ours = self._ours()
-        for change in report.created:
+        for change in synced.created:
             key = change.productive_id
             (copy_id,) = {link.sage_id for link in self.store.copies.of(key)[-1:]}
             owed = [entry[1] for entry in self._owed(copy_id).values()]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from productive_sage import http
-from productive_sage.payments.records import PaymentChange, Report
+from productive_sage.payments.records import PaymentChange, Synced
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sandbox import Sandbox
 from productive_sage.sandbox.books import Books
@@ -1236,11 +1236,11 @@ def test_what_needs_a_look_is_kept_until_it_is_mended(
 
     psage("sync-payments")
     with Store(home / "default.db") as store:
-        assert [one.code for one in store.errands.reports()] == ["paid_in_productive"]
+        assert [one.code for one in store.errands.findings()] == ["paid_in_productive"]
     books.agency.delete_payment(by_hand)
     psage("sync-payments")
     with Store(home / "default.db") as store:
-        assert store.errands.reports() == []
+        assert store.errands.findings() == []
     assert held(books, "101") == [("50.00", "2026-03-01")]
 
 
@@ -1265,7 +1265,7 @@ def test_no_number_of_a_payment_is_folded_and_no_amount_cut(
         "123", "INV-2026-000023", "SI-1", "9001", "r1", date(2026, 3, 1), amount, "GBP", False
     )
 
-    synced.show(Report(until=datetime.now(UTC), created=[change]), dry_run=False, quiet=False)
+    synced.show(Synced(until=datetime.now(UTC), created=[change]), dry_run=False, quiet=False)
 
     lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
     for words in ("INV-2026-000023", "SI-1", "1,234,567.89", "2026-03-01"):

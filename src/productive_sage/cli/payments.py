@@ -56,7 +56,7 @@ def sync_payments(
     Example: psage --quiet sync-payments
     """
     from productive_sage import payments
-    from productive_sage.payments.records import Report
+    from productive_sage.payments.records import Synced
     from productive_sage.terminal import synced
 
     exclude("--since", since is not None, "--full", full)
@@ -74,15 +74,15 @@ def sync_payments(
         invoices=tuple(naming.read(words)),
         max_deletes=max_deletes,
     )
-    report = Report(until=datetime.now(UTC))
+    done = Synced(until=datetime.now(UTC))
     stopped = Stopped()
     with current.desk(payments.check, dry_run=dry_run) as desk, stopped:
-        payments.sync(order, desk, report)
+        payments.sync(order, desk, done)
     end(
-        lambda: synced.show(report, dry_run=dry_run, quiet=current.quiet),
-        lambda: synced.as_json(report),
+        lambda: synced.show(done, dry_run=dry_run, quiet=current.quiet),
+        lambda: synced.as_json(done),
         as_json=as_json,
         error=stopped.error,
-        code=None if stopped.error else report.verdict(),
+        code=None if stopped.error else done.verdict(),
         dry_run=dry_run,
     )

@@ -27,7 +27,7 @@ def said(desk: Desk, outcome: Outcome) -> Outcome:
 
 def look_again(desk: Desk) -> None:
     """Forget what was said of earlier copies that are void by now."""
-    for one in desk.store.errands.reports():
+    for one in desk.store.errands.findings():
         if one.code == CODE and not _found(desk, one.productive_id, ""):
             _keep(desk, one.productive_id, None)
 
@@ -36,7 +36,7 @@ def kept(desk: Desk, productive_id: str) -> list[Finding]:
     """What was said of earlier copies of an invoice and still holds, as far as is known."""
     return [
         Finding(one.code, one.message, one.next_step)
-        for one in desk.store.errands.reports()
+        for one in desk.store.errands.findings()
         if one.productive_id == productive_id and one.code == CODE
     ]
 
@@ -69,7 +69,7 @@ def _counts(desk: Desk, link: Link) -> bool:
 def _keep(desk: Desk, productive_id: str, finding: Finding | None) -> None:
     others = [
         Finding(one.code, one.message, one.next_step)
-        for one in desk.store.errands.reports()
+        for one in desk.store.errands.findings()
         if one.productive_id == productive_id and one.code != CODE
     ]
-    desk.store.errands.replace_reports(productive_id, [*others, *([finding] if finding else [])])
+    desk.store.errands.replace_findings(productive_id, [*others, *([finding] if finding else [])])

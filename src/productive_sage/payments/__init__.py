@@ -25,8 +25,8 @@ from productive_sage.payments.match import Matched
 from productive_sage.payments.order import OVERLAP, Reach, SyncOrder
 from productive_sage.payments.papers import Papers
 from productive_sage.payments.plan import PaymentPlan, Proofs, decide, undecided
-from productive_sage.payments.records import Report
-from productive_sage.payments.report import Verdicts, nothing_copied
+from productive_sage.payments.records import Synced
+from productive_sage.payments.verdicts import Verdicts, nothing_copied
 from productive_sage.productive.records import Balance
 from productive_sage.settings import Settings
 
@@ -43,8 +43,8 @@ def check(settings: Settings) -> None:
         raise PaymentSyncOff
 
 
-def sync(order: SyncOrder, desk: Desk, report: Report) -> None:
-    """Bring Productive's payments in line with Sage; `report.until` is when the run began.
+def sync(order: SyncOrder, desk: Desk, synced: Synced) -> None:
+    """Bring Productive's payments in line with Sage; `synced.until` is when the run began.
 
     The settings are checked by then. Raises `too_many_deletes` before anything is written, and
     whatever stops every invoice: no sign-in, no network, another business. The cursors are not
@@ -54,13 +54,13 @@ def sync(order: SyncOrder, desk: Desk, report: Report) -> None:
     if not desk.dry_run:
         second_copies.look_again(desk)
     naming.check(order.invoices, desk.productive.organization_id)
-    reach = _reach(order, desk, report)
-    verdicts, evidence = Verdicts(desk, report), Evidence(desk, report)
-    found = Changed(order, reach, desk, evidence, report, verdicts).papers()
-    if not (desk.store.copies.count(INVOICE) or elsewhere.is_said(report)):
-        nothing_copied(report)
-    report.checked = len(found)
-    comparison = Comparison(desk, evidence, report, verdicts, begin=reach.begin)
+    reach = _reach(order, desk, synced)
+    verdicts, evidence = Verdicts(desk, synced), Evidence(desk, synced)
+    found = Changed(order, reach, desk, evidence, synced, verdicts).papers()
+    if not (desk.store.copies.count(INVOICE) or elsewhere.is_said(synced)):
+        nothing_copied(synced)
+    synced.checked = len(found)
+    comparison = Comparison(desk, evidence, synced, verdicts, begin=reach.begin)
     compared: dict[str, tuple[Matched, Proofs]] = {}
     for n, papers in enumerate(found):
         desk.step("Comparing payments", n, len(found))
@@ -68,17 +68,17 @@ def sync(order: SyncOrder, desk: Desk, report: Report) -> None:
             compared[papers.productive_id] = known
     found, plans = _planned(found, compared, desk, evidence, verdicts)
     _check_limit(order, plans)
-    writes = Writes(desk, report, verdicts)
+    writes = Writes(desk, synced, verdicts)
     for n, papers in enumerate(found):
         desk.step("Bringing payments to Productive", n, len(found))
         if not verdicts.has_failed(papers):
             verdicts.attempt(papers, writes.apply, plans[papers.productive_id])
     writes.undouble(found)
     verdicts.remember(found, is_full=reach.is_full)
-    _move_cursors(order, reach, desk, report)
+    _move_cursors(order, reach, desk, synced)
 
 
-def _reach(order: SyncOrder, desk: Desk, report: Report) -> Reach:
+def _reach(order: SyncOrder, desk: Desk, synced: Synced) -> Reach:
     """How far back to read: to the last cursor, or everything once a week and after a doubt."""
     begin = desk.settings.sync_payments_from or date.min
     until, full, first = map(desk.store.cursors.get, (UNTIL, FULL, BEGIN))
@@ -89,8 +89,8 @@ def _reach(order: SyncOrder, desk: Desk, report: Report) -> Reach:
         return Reach(is_full=True, cursor=cursor, begin=begin)
     compared = datetime.fromisoformat(full)
     # A clock was ahead then: what happened since may be missing.
-    was_ahead = max(compared, cursor) > report.until
-    is_old = report.until - compared > _FULL_EVERY
+    was_ahead = max(compared, cursor) > synced.until
+    is_old = synced.until - compared > _FULL_EVERY
     return Reach(was_ahead or is_old or begin < date.fromisoformat(first), cursor, begin)
 
 
@@ -189,12 +189,12 @@ def _check_limit(order: SyncOrder, plans: Mapping[str, PaymentPlan]) -> None:
     )
 
 
-def _move_cursors(order: SyncOrder, reach: Reach, desk: Desk, report: Report) -> None:
+def _move_cursors(order: SyncOrder, reach: Reach, desk: Desk, synced: Synced) -> None:
     """Remember how far this run got: never past its start, and only where nothing is missed."""
     if order.invoices or desk.dry_run:
         return
-    until = report.until.isoformat()
+    until = synced.until.isoformat()
     if reach.is_full:
         desk.store.cursors.set({UNTIL: until, FULL: until, BEGIN: reach.begin.isoformat()})
-    elif reach.cursor and report.since and report.since <= reach.cursor - OVERLAP:
+    elif reach.cursor and synced.since and synced.since <= reach.cursor - OVERLAP:
         desk.store.cursors.set({UNTIL: until})

@@ -12,22 +12,22 @@ from productive_sage import markers
 from productive_sage.basics import OwnPayment
 from productive_sage.desk import Desk
 from productive_sage.errors import OutcomeUnknown, PsageError, ServiceUnavailable
-from productive_sage.payments import report as reports
 from productive_sage.payments import shares
+from productive_sage.payments import verdicts as told
 from productive_sage.payments.match import Correction, Surplus
 from productive_sage.payments.papers import Papers
 from productive_sage.payments.plan import PaymentPlan
-from productive_sage.payments.records import ReceiptShare, Report
+from productive_sage.payments.records import ReceiptShare, Synced
 from productive_sage.productive.records import Payment
 from productive_sage.store import PaymentFacts
 
 
 class Writes:
-    """Makes plans true; a dry run reports the same and writes nothing."""
+    """Makes plans true; a dry run says the same and writes nothing."""
 
-    def __init__(self, desk: Desk, report: Report, verdicts: reports.Verdicts) -> None:
+    def __init__(self, desk: Desk, synced: Synced, verdicts: told.Verdicts) -> None:
         self._desk = desk
-        self._report = report
+        self._synced = synced
         self._verdicts = verdicts
         self._made: dict[str, dict[str, str]] = {}
         """The ids of the payments this run has created, by Productive id and marker."""
@@ -45,7 +45,7 @@ class Writes:
             self._correct(papers, correction)
         for share in plan.creates:
             self._create(papers, share)
-        self._report.done += 1
+        self._synced.done += 1
         if not self._desk.dry_run:
             self._desk.store.errands.stop_waiting(papers.productive_id)
 
@@ -67,7 +67,7 @@ class Writes:
                 self._desk.store.payments.forget(own.marker)
             else:
                 self._check_gone(papers, payment)
-        self._report.deleted.append(reports.removed(papers, payment, own))
+        self._synced.deleted.append(told.removed(papers, payment, own))
 
     def _check_gone(self, papers: Papers, payment: Payment) -> None:
         """Raises ServiceUnavailable where Productive still has what it did not plainly remove."""
@@ -86,7 +86,7 @@ class Writes:
             self._desk.store.payments.record(
                 OwnPayment(share.marker, papers.productive_id, payment.id, share.reference)
             )
-        self._report.updated.append(reports.written(papers, share, payment.id))
+        self._synced.updated.append(told.written(papers, share, payment.id))
 
     def _create(self, papers: Papers, share: ReceiptShare) -> None:
         payment_id = None
@@ -96,7 +96,7 @@ class Writes:
             invoice = {"invoice_id": int(papers.productive_id)}
             payment_id = self._send(papers, share, invoice | self._attributes(papers, values))
             self._made.setdefault(papers.productive_id, {})[share.marker] = payment_id
-        self._report.created.append(reports.written(papers, share, payment_id))
+        self._synced.created.append(told.written(papers, share, payment_id))
 
     def _send(self, papers: Papers, share: ReceiptShare, attributes: Mapping[str, Any]) -> str:
         """POST a payment once: no key makes it repeatable, so an unknown end stays open."""
@@ -161,4 +161,4 @@ class Writes:
         self._desk.store.payments.record(
             shares.as_mirrored(other, markers.in_note(other.note) or "")
         )
-        self._report.created = [one for one in self._report.created if one.payment_id != own]
+        self._synced.created = [one for one in self._synced.created if one.payment_id != own]

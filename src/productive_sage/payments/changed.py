@@ -17,8 +17,8 @@ from productive_sage.payments import elsewhere
 from productive_sage.payments.evidence import Evidence
 from productive_sage.payments.order import OVERLAP, Reach, SyncOrder
 from productive_sage.payments.papers import Papers
-from productive_sage.payments.records import Failed, Report
-from productive_sage.payments.report import Verdicts
+from productive_sage.payments.records import Failed, Synced
+from productive_sage.payments.verdicts import Verdicts
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link, PaymentIntent
 
@@ -43,7 +43,7 @@ _EVER = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Changed:
-    """Reads what a run looks at; failures go into the report, and stop no other invoice."""
+    """Reads what a run looks at; failures go into `synced`, and stop no other invoice."""
 
     def __init__(
         self,
@@ -51,12 +51,12 @@ class Changed:
         reach: Reach,
         desk: Desk,
         evidence: Evidence,
-        report: Report,
+        synced: Synced,
         verdicts: Verdicts,
     ) -> None:
         self._order, self._reach = order, reach
         self._desk, self._evidence = desk, evidence
-        self._report, self._verdicts = report, verdicts
+        self._synced, self._verdicts = synced, verdicts
 
     def papers(self) -> list[Papers]:
         """The invoices that may have changed, with what both services say of them."""
@@ -67,7 +67,7 @@ class Changed:
         else:
             touched, asked = self._changed()
             doubles = elsewhere.doubled(self._desk, self._evidence)
-            elsewhere.say_doubled_customers(self._desk, self._report, self._reach.cursor or _EVER)
+            elsewhere.say_doubled_customers(self._desk, self._synced, self._reach.cursor or _EVER)
             asked |= doubles.keys() | {one.facts.productive_id for one in intents}
             found = self._opened(asked)
         self._read_missing(found)
@@ -98,15 +98,15 @@ class Changed:
 
     def _named(self) -> list[Papers]:
         """The invoices somebody named; of those that have no copy it is said."""
-        desk, evidence, report = self._desk, self._evidence, self._report
-        ids = [one for name in self._order.invoices for one in _ids_of(name, desk, report)]
+        desk, evidence, synced = self._desk, self._evidence, self._synced
+        ids = [one for name in self._order.invoices for one in _ids_of(name, desk, synced)]
         elsewhere.read_unknown(desk, evidence, ids)
-        told = elsewhere.learn(desk, evidence, report)
+        told = elsewhere.learn(desk, evidence, synced)
         found = self._opened({*ids})
         known = {one.productive_id for one in found}
         for productive_id in sorted({*ids} - told - known, key=_by_number):
             error = _not_copied(productive_id, desk.store.copies.latest(productive_id))
-            report.failed.append(Failed(productive_id, "", error))
+            synced.failed.append(Failed(productive_id, "", error))
         return found
 
     def _changed(self) -> tuple[set[str], set[str]]:
@@ -114,7 +114,7 @@ class Changed:
         store, evidence = self._desk.store, self._evidence
         if self._reach.is_full:
             evidence.read_list()
-            since = self._reach.cursor or self._report.until
+            since = self._reach.cursor or self._synced.until
             evidence.read_receipts(since - OVERLAP, only_deleted=True)
             touched = set(evidence.documents)
             asked = {link.productive_id for link in store.copies.of_invoices()}
@@ -123,9 +123,9 @@ class Changed:
         asked |= {one.productive_id for one in store.errands.waiting()}
         # No feed shows what people do in Productive, so what they may settle there is read.
         asked |= {
-            one.productive_id for one in store.errands.reports() if one.code in _IN_PRODUCTIVE
+            one.productive_id for one in store.errands.findings() if one.code in _IN_PRODUCTIVE
         }
-        elsewhere.learn(self._desk, evidence, self._report)
+        elsewhere.learn(self._desk, evidence, self._synced)
         links = [store.copies.at(sage_id) for sage_id in touched]
         asked |= {link.productive_id for link in links if link and link.kind is INVOICE}
         return touched, asked
@@ -137,7 +137,7 @@ class Changed:
             since = datetime.combine(self._order.since, time.min, UTC)
         else:
             since = (self._reach.cursor or _EVER) - OVERLAP
-        self._report.since = since
+        self._synced.since = since
         evidence.read_list(since)
         asked = set[str]()
         settled: set[str] | None = set()
@@ -199,7 +199,7 @@ def _of_invoice(productive_id: str, intents: Iterable[PaymentIntent]) -> dict[st
     return {one.source_id: one for one in intents if one.facts.productive_id == productive_id}
 
 
-def _ids_of(name: Name, desk: Desk, report: Report) -> list[str]:
+def _ids_of(name: Name, desk: Desk, synced: Synced) -> list[str]:
     """The id of an invoice somebody named; none where it is told why, or told later."""
     known = dict[str, str]()
     for productive_id, number, sage_number in desk.store.copies.names(INVOICE.code):
@@ -226,7 +226,7 @@ def _ids_of(name: Name, desk: Desk, report: Report) -> list[str]:
             hint="say which with `--id` or `--number`",
             details={"documents": [*known]},
         )
-    report.failed.append(Failed("", name.typed, error))
+    synced.failed.append(Failed("", name.typed, error))
     return []
 
 

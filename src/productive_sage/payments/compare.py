@@ -17,8 +17,8 @@ from productive_sage.payments.evidence import Evidence
 from productive_sage.payments.match import Matched, Surplus, match
 from productive_sage.payments.papers import Papers
 from productive_sage.payments.plan import Proofs
-from productive_sage.payments.records import Report
-from productive_sage.payments.report import Verdicts
+from productive_sage.payments.records import Synced
+from productive_sage.payments.verdicts import Verdicts
 
 _ARRIVES_WITHIN = timedelta(minutes=5)
 """A payment that broke off may still be done so long after; later, not there is never arrived."""
@@ -28,11 +28,11 @@ class Comparison:
     """Compares one invoice after the other; nothing is written."""
 
     def __init__(
-        self, desk: Desk, evidence: Evidence, report: Report, verdicts: Verdicts, *, begin: date
+        self, desk: Desk, evidence: Evidence, synced: Synced, verdicts: Verdicts, *, begin: date
     ) -> None:
         self._desk = desk
         self._evidence = evidence
-        self._report = report
+        self._synced = synced
         self._verdicts = verdicts
         self._begin = begin
 
@@ -60,7 +60,7 @@ class Comparison:
             write_off=self._desk.settings.settlement_discount == "write_off",
             unclear=unclear,
         )
-        self._report.left_alone += len(matched.left_alone)
+        self._synced.left_alone += len(matched.left_alone)
         return matched, self._proofs(papers, matched)
 
     def _check_sent(self, papers: Papers) -> None:

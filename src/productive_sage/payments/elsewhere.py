@@ -11,7 +11,7 @@ from productive_sage.desk import Desk
 from productive_sage.errors import Refused
 from productive_sage.payments.evidence import Evidence
 from productive_sage.payments.order import OVERLAP
-from productive_sage.payments.records import Report, Skipped
+from productive_sage.payments.records import Skipped, Synced
 from productive_sage.sage.records import SageDocument
 
 _CODE = "copied_elsewhere"
@@ -38,7 +38,7 @@ def read_unknown(desk: Desk, evidence: Evidence, productive_ids: Sequence[str]) 
             evidence.documents[sage_id] = evidence.witness(sage_id)
 
 
-def learn(desk: Desk, evidence: Evidence, report: Report) -> set[str]:
+def learn(desk: Desk, evidence: Evidence, synced: Synced) -> set[str]:
     """Put the copies among the documents read into psage's records; says what was found.
 
     A dry run records nothing: it says which copies a real one would know, and gives the Productive
@@ -51,20 +51,20 @@ def learn(desk: Desk, evidence: Evidence, report: Report) -> set[str]:
     judged = elsewhere.judge(desk, INVOICE, documents, entries)
     for one in judged.left:
         entry = one.entry
-        report.skipped.append(
+        synced.skipped.append(
             Skipped(entry.id, entry.number, elsewhere.CODE, one.message, one.next_step)
         )
     if not desk.dry_run:
-        report.adopted = elsewhere.record(desk, judged.copies)
+        synced.adopted = elsewhere.record(desk, judged.copies)
         return set()
     if judged.copies:
-        report.notices.append(Notice(_CODE, _would_learn(judged.copies)))
+        synced.notices.append(Notice(_CODE, _would_learn(judged.copies)))
     return {one.entry.id for one in judged.copies}
 
 
-def is_said(report: Report) -> bool:
+def is_said(synced: Synced) -> bool:
     """Whether a dry run found copies that a real one would know."""
-    return _CODE in {one.code for one in report.notices}
+    return _CODE in {one.code for one in synced.notices}
 
 
 def _would_learn(copies: Sequence[FoundCopy]) -> str:
@@ -85,7 +85,7 @@ def doubled(desk: Desk, evidence: Evidence) -> dict[str, list[SageDocument]]:
     one of them is void.
     """
     store, found = desk.store, [one for one in evidence.documents.values() if one]
-    for one in store.errands.reports():
+    for one in store.errands.findings():
         link = store.copies.latest(one.productive_id) if one.code == "copied_twice" else None
         if link:
             marker = markers.of_copy(link.productive_id, link.copy)
@@ -100,7 +100,7 @@ def doubled(desk: Desk, evidence: Evidence) -> dict[str, list[SageDocument]]:
     return same
 
 
-def say_doubled_customers(desk: Desk, report: Report, cursor: datetime) -> None:
+def say_doubled_customers(desk: Desk, synced: Synced, cursor: datetime) -> None:
     """Say where Sage holds a customer twice that was made since the last run."""
     if not desk.store.intents.has_made_customers(cursor):
         return
@@ -110,4 +110,4 @@ def say_doubled_customers(desk: Desk, report: Report, cursor: datetime) -> None:
         return
     for same in doubles.doubled(contacts):
         error = doubles.customer_doubled(same)
-        report.notices.append(Notice(error.code, f"{error.message}; {error.hint}"))
+        synced.notices.append(Notice(error.code, f"{error.message}; {error.hint}"))

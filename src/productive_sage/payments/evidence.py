@@ -12,8 +12,8 @@ from productive_sage.basics import INVOICE, OwnPayment
 from productive_sage.desk import Desk
 from productive_sage.errors import Refused, RefusedBySage
 from productive_sage.payments import shares
-from productive_sage.payments.records import Report
-from productive_sage.payments.report import cannot_see
+from productive_sage.payments.records import Synced
+from productive_sage.payments.verdicts import cannot_see
 from productive_sage.productive.records import Balance
 from productive_sage.sage.client import ALLOCATIONS, RECEIPTS
 from productive_sage.sage.records import Receipt, SageDocument, Settlement
@@ -22,9 +22,9 @@ from productive_sage.sage.records import Receipt, SageDocument, Settlement
 class Evidence:
     """The memory of one run."""
 
-    def __init__(self, desk: Desk, report: Report) -> None:
+    def __init__(self, desk: Desk, synced: Synced) -> None:
         self._desk = desk
-        self._report = report
+        self._synced = synced
         self.documents: dict[str, SageDocument | None] = {}
         """Copies and other invoices by id, as a list or a document says."""
         self.deleted: set[str] = set()
@@ -105,7 +105,7 @@ class Evidence:
             except RefusedBySage as error:
                 if error.status != 403:
                     raise
-                cannot_see(self._report, path, error)
+                cannot_see(self._synced, path, error)
         return changed
 
     def settled_by(self, path: str, receipt: Receipt) -> frozenset[str] | None:
@@ -120,7 +120,7 @@ class Evidence:
         except RefusedBySage as error:
             if error.status != 403:
                 raise
-            cannot_see(self._report, path, error)
+            cannot_see(self._synced, path, error)
             return frozenset()
         return whole.document_ids if whole else frozenset()
 

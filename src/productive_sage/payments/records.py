@@ -72,7 +72,7 @@ class Failed:
 
 
 @dataclass
-class Report:
+class Synced:
     """What a run did; filled as it goes, so that an interrupted one can still be shown."""
 
     until: datetime

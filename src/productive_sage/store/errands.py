@@ -30,7 +30,7 @@ class Errands:
         """The invoices whose payments could not be synchronised, the longest wait first."""
         return self._found("waiting")
 
-    def reports(self) -> list[Waiting]:
+    def findings(self) -> list[Waiting]:
         """What the sync found that a person should look at, the oldest first."""
         return self._found("report")
 
@@ -64,7 +64,7 @@ class Errands:
         with self._db.write():
             self._db.run("DELETE FROM waiting WHERE productive_id = ?", productive_id)
 
-    def replace_reports(self, productive_id: str, found: Sequence[Finding]) -> None:
+    def replace_findings(self, productive_id: str, found: Sequence[Finding]) -> None:
         """Keep what is found now, and forget what no longer is."""
         with self._db.write():
             rows = self._db.rows(

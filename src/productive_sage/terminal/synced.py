@@ -27,15 +27,15 @@ from productive_sage.text import bare
 if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `status` go without
     from rich.table import Table
 
-    from productive_sage.payments.records import PaymentChange, Report
+    from productive_sage.payments.records import PaymentChange, Synced
 
 
-def as_json(report: "Report") -> dict[str, Any]:
+def as_json(found: "Synced") -> dict[str, Any]:
     """The lists of the public contract, and what else the run has to say."""
     content: dict[str, Any] = {
-        "created": [_change_as_json(change) for change in report.created],
-        "updated": [_change_as_json(change) for change in report.updated],
-        "deleted": [_change_as_json(change) for change in report.deleted],
+        "created": [_change_as_json(change) for change in found.created],
+        "updated": [_change_as_json(change) for change in found.updated],
+        "deleted": [_change_as_json(change) for change in found.deleted],
         "skipped": [
             {
                 "productive_invoice_id": one.productive_id,
@@ -44,7 +44,7 @@ def as_json(report: "Report") -> dict[str, Any]:
                 "message": one.message,
                 "next": bare(str(named(one.next_step))),
             }
-            for one in report.skipped
+            for one in found.skipped
         ],
         "failed": [
             {
@@ -52,18 +52,18 @@ def as_json(report: "Report") -> dict[str, Any]:
                 "number": one.number or None,
                 **one.error.as_json(),
             }
-            for one in report.failed
+            for one in found.failed
         ],
-        "adopted": elsewhere.as_json(report.adopted),
-        "checked_invoices": report.checked,
-        "left_alone": report.left_alone,
-        "since": report.since and report.since.isoformat(),
-        "until": report.until.isoformat(),
-        "warnings": [asdict(notice) for notice in report.notices],
+        "adopted": elsewhere.as_json(found.adopted),
+        "checked_invoices": found.checked,
+        "left_alone": found.left_alone,
+        "since": found.since and found.since.isoformat(),
+        "until": found.until.isoformat(),
+        "warnings": [asdict(notice) for notice in found.notices],
     }
-    if report.failed:
-        errors = [one.error for one in report.failed]
-        content["error"] = as_one(errors, report.checked).as_json()
+    if found.failed:
+        errors = [one.error for one in found.failed]
+        content["error"] = as_one(errors, found.checked).as_json()
     return content
 
 
@@ -80,33 +80,33 @@ def _change_as_json(change: "PaymentChange") -> dict[str, Any]:
     }
 
 
-def show(report: "Report", *, dry_run: bool, quiet: bool) -> None:
+def show(found: "Synced", *, dry_run: bool, quiet: bool) -> None:
     """Print what was done to payments, then what somebody should know or look at."""
     would = "would be " if dry_run else ""
     rows = [
         (word, change)
         for word, changes in (
-            ("created", report.created),
-            ("updated", report.updated),
-            ("deleted", report.deleted),
+            ("created", found.created),
+            ("updated", found.updated),
+            ("deleted", found.deleted),
         )
         for change in changes
     ]
     if not quiet:
-        if report.adopted:
-            line(elsewhere.said(report.adopted))
+        if found.adopted:
+            line(elsewhere.said(found.adopted))
         if rows:
             _print_payments(rows, would)
-        older = f"; {report.left_alone} of earlier days left alone" if report.left_alone else ""
-        checked, changed = counted(report.checked, "invoice"), counted(len(rows), "payment")
+        older = f"; {found.left_alone} of earlier days left alone" if found.left_alone else ""
+        checked, changed = counted(found.checked, "invoice"), counted(len(rows), "payment")
         line(f"{checked} checked, {changed} {would}changed{older}")
-    for notice in report.notices:
+    for notice in found.notices:
         warning(notice.message)
-    for skipped in report.skipped:
+    for skipped in found.skipped:
         if skipped.is_new or not quiet:
             warning(skipped.message)
             say("next: ", "bold", runnable(skipped.next_step))
-    for failed in report.failed:
+    for failed in found.failed:
         error(failed.error)
     if dry_run and not quiet:
         err().print("dry run: nothing was sent")

@@ -11,7 +11,7 @@ from productive_sage.desk import Desk
 from productive_sage.errors import PsageError, Refused, RefusedBySage
 from productive_sage.errors.defects import defects_told
 from productive_sage.payments.papers import Papers
-from productive_sage.payments.records import Failed, PaymentChange, ReceiptShare, Report, Skipped
+from productive_sage.payments.records import Failed, PaymentChange, ReceiptShare, Skipped, Synced
 from productive_sage.productive.records import Payment
 from productive_sage.sage.client import ALLOCATIONS
 
@@ -22,9 +22,9 @@ _What = ParamSpec("_What")
 class Verdicts:
     """Which invoices failed, and what a person should look at; one invoice stops no other."""
 
-    def __init__(self, desk: Desk, report: Report) -> None:
+    def __init__(self, desk: Desk, synced: Synced) -> None:
         self._desk = desk
-        self._report = report
+        self._synced = synced
         self._failed = set[str]()
 
     def has_failed(self, papers: Papers) -> bool:
@@ -53,7 +53,7 @@ class Verdicts:
         self._failed.add(papers.productive_id)
         if papers.label not in error.message:
             error = error.reworded(f"{papers.label}: {error.message}")
-        self._report.failed.append(Failed(papers.productive_id, papers.number, error))
+        self._synced.failed.append(Failed(papers.productive_id, papers.number, error))
         if not self._desk.dry_run:
             self._desk.store.errands.keep_waiting(
                 papers.productive_id,
@@ -65,20 +65,20 @@ class Verdicts:
     def skip(self, papers: Papers, one: Finding) -> None:
         """Say what a person should look at; it stops nothing."""
         message = f"{papers.label}: {one.message}"
-        self._report.skipped.append(
+        self._synced.skipped.append(
             Skipped(papers.productive_id, papers.number, one.code, message, one.next_step)
         )
 
     def remember(self, all_papers: Collection[Papers], *, is_full: bool) -> None:
         """Keep what somebody should look at until a run finds it no more."""
-        report, store = self._report, self._desk.store
-        said = {(one.productive_id, one.code, one.message) for one in store.errands.reports()}
-        report.skipped = [
+        synced, store = self._synced, self._desk.store
+        said = {(one.productive_id, one.code, one.message) for one in store.errands.findings()}
+        synced.skipped = [
             replace(one, is_new=(one.productive_id, one.code, one.message) not in said)
-            for one in report.skipped
+            for one in synced.skipped
         ]
         now: dict[str, list[Finding]] = {}
-        for one in report.skipped:
+        for one in synced.skipped:
             found = Finding(one.code, one.message, one.next_step)
             now.setdefault(one.productive_id, []).append(found)
         before = {productive_id for productive_id, _, _ in said}
@@ -89,7 +89,7 @@ class Verdicts:
             ):
                 present = now.get(papers.productive_id, [])
                 present = [*present, *second_copies.kept(self._desk, papers.productive_id)]
-                store.errands.replace_reports(papers.productive_id, present)
+                store.errands.replace_findings(papers.productive_id, present)
         if not self._desk.dry_run:
             self._remember_untaken({one.productive_id for one in all_papers}, now, is_full=is_full)
 
@@ -97,16 +97,16 @@ class Verdicts:
         self, done: Collection[str], now: Mapping[str, Sequence[Finding]], *, is_full: bool
     ) -> None:
         """Keep which documents with a marker are not taken for copies; of others than `done`."""
-        store, reports = self._desk.store, self._desk.store.errands.reports()
-        before = {one.productive_id for one in reports if one.code == elsewhere.CODE}
+        store, findings = self._desk.store, self._desk.store.errands.findings()
+        before = {one.productive_id for one in findings if one.code == elsewhere.CODE}
         for productive_id in (now.keys() | (before if is_full else set())) - {*done}:
             kept = [
                 Finding(one.code, one.message, one.next_step)
-                for one in reports
+                for one in findings
                 if one.productive_id == productive_id and one.code != elsewhere.CODE
             ]
             found = [*kept, *now.get(productive_id, ())]
-            store.errands.replace_reports(productive_id, found)
+            store.errands.replace_findings(productive_id, found)
 
 
 def _step_after(error: PsageError, papers: Papers) -> str:
@@ -150,13 +150,13 @@ def removed(papers: Papers, payment: Payment, one: OwnPayment) -> PaymentChange:
     )
 
 
-def cannot_see(report: Report, path: str, error: RefusedBySage) -> None:
+def cannot_see(synced: Synced, path: str, error: RefusedBySage) -> None:
     """Say once that this sign-in may not read receipts or allocations."""
     what = "allocations" if path == ALLOCATIONS else "receipts"
     code = f"{what}_not_readable"
-    if code in {notice.code for notice in report.notices}:
+    if code in {notice.code for notice in synced.notices}:
         return
-    report.notices.append(
+    synced.notices.append(
         Notice(
             code,
             f"this sign-in may not read {what} in Sage ({error.words}), so a change of one is "
@@ -167,9 +167,9 @@ def cannot_see(report: Report, path: str, error: RefusedBySage) -> None:
     )
 
 
-def nothing_copied(report: Report) -> None:
+def nothing_copied(synced: Synced) -> None:
     """Say that the profile knows no copies: likely it is not the one they were made with."""
-    report.notices.append(
+    synced.notices.append(
         Notice(
             "nothing_copied",
             "this profile knows no copied invoice, so there is nothing to synchronise; see "
