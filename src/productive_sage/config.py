@@ -129,8 +129,8 @@ def survey(path: Path, environment: Mapping[str, str]) -> tuple[Settings, list[s
         """The entries that are known and allowed."""
         good = {}
         for key, value in entries.items():
-            name = f"{table}.{key}" if table else key
             declared = SETTINGS.get(table or key)
+            name = f"{SETTINGS[table].name}.{key}" if table else key
             if key not in known or declared is None:
                 near = did_you_mean(key, list(known))
                 warnings.append(
@@ -144,11 +144,12 @@ def survey(path: Path, environment: Mapping[str, str]) -> tuple[Settings, list[s
         return good
 
     written = _read(path)
-    tables = {key: written.pop(key, {}) for key, one in SETTINGS.items() if one.is_table}
-    values = checked("", written, SETTINGS)
+    tables = {key: _taken(written, one.path) for key, one in SETTINGS.items() if one.is_table}
+    values = checked("", written, [one.name for one in SETTINGS.values()])
     for name, table in tables.items():
         if not isinstance(table, dict):
-            problems.append(f"`{name}` must be a table, `[{name}]`")
+            shown = SETTINGS[name].name
+            problems.append(f"`{shown}` must be a table, `[{shown}]`")
             continue
         values[name] = checked(name, table, ENDPOINT_VARIABLES if name == "endpoints" else table)
     from_environment = {
@@ -172,6 +173,24 @@ def survey(path: Path, environment: Mapping[str, str]) -> tuple[Settings, list[s
         }
     )
     return Settings(**values), warnings, problems
+
+
+def _taken(written: dict[str, Any], path: tuple[str, ...]) -> Any:
+    """What stands under a path of keys, which is taken out of there; an empty table where nothing.
+
+    What else is in a table around it stays, to be told as not known.
+    """
+    first, *rest = path
+    if not rest:
+        return written.pop(first, {})
+    around = written.get(first)
+    if not isinstance(around, dict):
+        return {}
+    found = _taken(around, tuple(rest))
+    for key in list(around):
+        written[f"{first}.{key}"] = around.pop(key)
+    del written[first]
+    return found
 
 
 def _invalid(path: Path, problems: list[str]) -> ConfigInvalid:
@@ -218,9 +237,11 @@ def sources(path: Path, environment: Mapping[str, str]) -> dict[str, str]:
     An entry of a table is named like `items.11`.
     """
     found: dict[str, str] = {}
-    for key, value in _read(path).items():
-        names = [f"{key}.{name}" for name in value] if isinstance(value, dict) else [key]
-        found |= dict.fromkeys(names, "file")
+    written = _read(path)
+    for one in SETTINGS.values():
+        if one.is_table and isinstance(entries := _taken(written, one.path), dict):
+            found |= dict.fromkeys((f"{one.name}.{key}" for key in entries), "file")
+    found |= dict.fromkeys(written, "file")
     said = [key for key, name in ENDPOINT_VARIABLES.items() if environment.get(name)]
     return found | {f"endpoints.{key}": "environment" for key in said}
 

@@ -21,6 +21,7 @@ def of(settings: Settings, store: Store) -> dict[str, str]:
         "default_ledger_account": f"{ACCOUNT} {settings.default_ledger_account}",
         "default_tax_rate": f"{TAX_RATE} {settings.default_tax_rate}",
         **{f"items.{key}": f"{ITEM} {item}" for key, item in settings.items.items()},
+        **{f"tax.map.{key}": f"{TAX_RATE} {rate}" for key, rate in settings.tax_map.items()},
     }
     types = {key: f"{SERVICE_TYPE} {key}" for key in settings.items}
     known = store.facts.names([*wanted.values(), *types.values()])

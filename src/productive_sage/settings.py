@@ -16,7 +16,16 @@ from urllib.parse import urlsplit
 # --- what is declared of a setting
 
 Holds = Literal[
-    "word", "yes or no", "date", "account", "tax rate", "items", "decimals", "template", "other"
+    "word",
+    "yes or no",
+    "date",
+    "account",
+    "tax rate",
+    "items",
+    "decimals",
+    "taxes",
+    "template",
+    "other",
 ]
 """What a value is: how a flag and the wizard read it. `other` is set in the file alone."""
 Check = Callable[[str, Any], str | None]
@@ -69,6 +78,13 @@ class Setting:
     told: tuple[str, Tell] | str
     """The subject and the sentences, or the key of the setting in whose sentence it is told."""
     is_table: bool
+    path: tuple[str, ...]
+    """Where it stands in the file: its key alone, or the names of a table within another."""
+
+    @property
+    def name(self) -> str:
+        """How it is named in the file."""
+        return ".".join(self.path)
 
     @property
     def allowed(self) -> tuple[str, ...]:
@@ -85,6 +101,7 @@ def _setting(
     words: tuple[Word, ...] = (),
     flag: Flag | None = None,
     asked: Asked | None = None,
+    path: tuple[str, ...] = (),
 ) -> Any:
     """A field of `Settings`; a `default` that is a class is that of a table."""
     declared = {
@@ -95,6 +112,7 @@ def _setting(
         "asked": asked,
         "told": told,
         "is_table": isinstance(default, type),
+        "path": path,
     }
     if isinstance(default, type):
         return field(default_factory=default, metadata=declared)
@@ -168,6 +186,11 @@ def _template(_: str, value: Any) -> str | None:
     return None
 
 
+def _rate_name(_: str, value: Any) -> str | None:
+    is_one = isinstance(value, str) and value.strip()
+    return None if is_one else "must be a Sage tax rate in quotes: its id, or its name"
+
+
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -211,11 +234,20 @@ def _items(settings: "Settings", names: _Names, _: _Names) -> Iterator[str]:
 
 
 def _rate(settings: "Settings", names: _Names, _: _Names) -> Iterator[str]:
+    if settings.tax_map:
+        yield "Each line has the one for its tax in Productive, unless `--tax-rate` says otherwise."
+        return
     if not settings.default_tax_rate:
         yield "None is set: a copy has no tax unless `--tax-rate` says so."
         return
     named = names.get("default_tax_rate", settings.default_tax_rate)
     yield f"Customers at home are billed with {named}, unless `--tax-rate` says otherwise."
+
+
+def _mapped_taxes(settings: "Settings", names: _Names, _: _Names) -> Iterator[str]:
+    for key, rate in settings.tax_map.items():
+        what = f"Productive's tax {key} is" if key.lower() not in ("", "none") else "No tax is"
+        yield f"{what} {names.get(f'tax.map.{key}', rate)} in Sage."
 
 
 def _abroad(settings: "Settings", _names: _Names, _: _Names) -> Iterator[str]:
@@ -400,6 +432,20 @@ class Settings:
         ),
         told=("Tax rate", _rate),
     )
+    tax_map: Mapping[str, str] = _setting(
+        "taxes",
+        default=dict,
+        path=("tax", "map"),
+        check=_rate_name,
+        flag=Flag(
+            "--map-tax",
+            "TAX=RATE",
+            "Productive's tax, by name or percentage, =RATE of Sage; an empty rate removes. "
+            "Repeatable.",
+        ),
+        told=("Tax", _mapped_taxes),
+    )
+    """Productive's tax by name or percentage, or `none`, to a Sage tax rate."""
     goods_or_services: str = _setting(
         "other",
         default="SERVICES",
@@ -484,13 +530,17 @@ class Settings:
     )
 
 
-SETTINGS = {one.name: Setting(key=one.name, **one.metadata) for one in fields(Settings)}
+SETTINGS = {
+    one.name: Setting(key=one.name, **{**one.metadata, "path": one.metadata["path"] or (one.name,)})
+    for one in fields(Settings)
+}
 """What is declared of each setting, by its key."""
 
 _SUBJECTS = (
     "Ledger",
     "Item",
     "Tax rate",
+    "Tax",
     "Abroad",
     "Numbers",
     "Reference",

@@ -31,8 +31,20 @@ _PERCENT = re.compile(r"(\d+(?:[.,]\d+)?)%")
 
 
 @dataclass(frozen=True, slots=True)
+class LineTax:
+    """The tax rate of one line of a copy."""
+
+    rate_id: str
+    percent: Decimal
+    goods_or_services: str | None = None
+    """Set where Sage wants to know what is sold abroad."""
+    charged: str = ""
+    """The line's tax in Productive, where that decided on the rate; else empty."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tax:
-    """The one tax rate of a whole copy."""
+    """The tax of a copy: one rate, or one for each line."""
 
     rate_id: str
     percent: Decimal
@@ -43,6 +55,8 @@ class Tax:
     is_sent: bool = True
     """False where Sage computes the tax and lets nobody send it."""
     notices: tuple[Notice, ...] = ()
+    lines: tuple[LineTax, ...] = ()
+    """Of each line, where the settings say which rate stands for its tax in Productive."""
 
 
 # --- rates
@@ -88,12 +102,12 @@ def find(rates: Sequence[TaxRate], wanted: str, day: date) -> TaxRate:
     Case and spaces do not matter, and `Standard` means `Standard 20.00%`. Of several, those valid
     on the day count. Raises TaxRateInvalid where there is none, or still more than one.
     """
-    word = _folded(wanted)
+    word = folded(wanted)
     ways: tuple[Callable[[TaxRate], bool], ...] = (
         lambda rate: rate.id == wanted.strip(),
-        lambda rate: _folded(rate.id) == word,
-        lambda rate: word in (_folded(rate.name), _folded(f"{rate.name} ({rate.id})")),
-        lambda rate: word in (_folded(rate.code), _without_percent(rate.name)),
+        lambda rate: folded(rate.id) == word,
+        lambda rate: word in (folded(rate.name), folded(f"{rate.name} ({rate.id})")),
+        lambda rate: word in (folded(rate.code), _without_percent(rate.name)),
         lambda rate: is_valid(rate, day) and _is_percentage(word, percent_on(rate, day)),
     )
     for is_meant in ways:
@@ -128,7 +142,7 @@ def _near(rates: Sequence[TaxRate], wanted: str, day: date) -> str:
 def is_no_tax(rate: TaxRate, home: str) -> bool:
     """Whether the rate is the one for no tax, by its id, its code or its name."""
     return rate.id == f"{home}_NO_TAX" or bool(
-        _NO_TAX & {_folded(rate.code), _without_percent(rate.name)}
+        _NO_TAX & {folded(rate.code), _without_percent(rate.name)}
     )
 
 
@@ -157,7 +171,7 @@ def no_tax(rates: Sequence[TaxRate], home: str, day: date) -> TaxRate:
 
 def is_zero_rate(rate: TaxRate, home: str) -> bool:
     """Whether the rate is the zero rate of a business, by its id or its code."""
-    return rate.id == f"{home}_ZERO" or _folded(rate.code) == "zero"
+    return rate.id == f"{home}_ZERO" or folded(rate.code) == "zero"
 
 
 def zero_rate(rates: Sequence[TaxRate], home: str, day: date) -> TaxRate:
@@ -182,14 +196,14 @@ def _all(rates: Sequence[TaxRate], day: date) -> str:
     return ", ".join(label(rate, rates) for rate in rates if is_valid(rate, day)) or "none"
 
 
-def _folded(value: str) -> str:
+def folded(value: str) -> str:
     """Without case, spaces and underscores; `20.00 %` is `20%`."""
     plain = unicodedata.normalize("NFKC", value).casefold().replace("_", " ")
     return _PERCENT.sub(lambda found: f"{_plain(found[1])}%", "".join(plain.split()))
 
 
 def _without_percent(name: str) -> str:
-    return _PERCENT.sub("", _folded(name))
+    return _PERCENT.sub("", folded(name))
 
 
 def _plain(number: str) -> str:
@@ -274,22 +288,21 @@ def own_taxes(nets: Sequence[Decimal], percent: Decimal, currency: str) -> list[
     return [money.round_for_sage(net * percent / 100, currency) for net in nets]
 
 
-def spread(
-    nets: Sequence[Decimal], percent: Decimal, whole: Decimal, currency: str
-) -> list[Decimal] | None:
-    """The taxes of the lines so that they add up to `whole`.
+def spread(exact: Sequence[Decimal], whole: Decimal, currency: str) -> list[Decimal] | None:
+    """The taxes of the lines, each `exact` before it is rounded, so that they add up to `whole`.
 
     Those whose own rounding lost most go first; none is moved by more than one minor unit, nor
-    further than that from the rate on its net. None where that is not enough.
+    further than that from its exact tax. None where that is not enough.
     """
-    taxes, unit = own_taxes(nets, percent, currency), money.sage_unit(currency)
+    taxes = [money.round_for_sage(tax, currency) for tax in exact]
+    unit = money.sage_unit(currency)
     missing = (whole - sum(taxes, money.ZERO)) / unit
     step = unit.copy_sign(missing)
-    lost = [(net * percent / 100 - tax) / step for net, tax in zip(nets, taxes, strict=True)]
-    movable = [n for n, net in enumerate(nets) if net and lost[n] >= 0]
+    lost = [(own - tax) / step for own, tax in zip(exact, taxes, strict=True)]
+    movable = [n for n, own in enumerate(exact) if own and lost[n] >= 0]
     if missing != missing.to_integral_value() or abs(missing) > len(movable):
         return None
-    movable.sort(key=lambda n: (-lost[n], -abs(nets[n]), n))
+    movable.sort(key=lambda n: (-lost[n], -abs(exact[n]), n))
     for n in movable[: int(abs(missing))]:
         taxes[n] += step
     return taxes
@@ -302,6 +315,8 @@ class Charged:
     net: Decimal
     parts: tuple[Decimal, ...] | None
     """None where Productive does not show the rate; empty for no tax."""
+    rate: str = ""
+    """What Productive calls it: it may round the tax of each rate by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,28 +342,44 @@ class Charges:
         is_shown = rates and all(one.parts is not None for one in self.lines)
         return rates <= {percent} and (bool(is_shown) or self.mirrored(percent) is not None)
 
-    def comes_from(self, percent: Decimal) -> bool:
-        """Whether some way of rounding makes the tax of a rate of `percent`.
+    def comes_from(self, percents: Sequence[Decimal]) -> bool:
+        """Whether some way of rounding makes the tax of the lines' rates.
 
-        Line by line or on the subtotal; the parts of a rate together or one by one.
+        Line by line or on the subtotal of each rate; the parts of a rate together or one by one.
         """
-        parts = max(len(one.parts or ()) for one in self.lines)
-        roundings = max(parts, 1) * (len(self.lines) + 1 if self.is_discounted else 1)
-        on_subtotal = sum((one.net for one in self.lines), money.ZERO) * percent / 100
+        lines = list(zip(self.lines, percents, strict=True))
+        exact = [one.net * percent / 100 for one, percent in lines]
+        parts: dict[tuple[str, Decimal], list[int]] = {}
+        for one, percent in lines:
+            if percent:
+                parts.setdefault((one.rate, percent), []).append(len(one.parts or ()))
+        roundings = sum(
+            max(*counts, 1) * (len(counts) + 1 if self.is_discounted else 1)
+            for counts in parts.values()
+        )
+        on_subtotal = sum(exact, money.ZERO)
         if abs(self.tax - on_subtotal) <= money.sage_unit(self.currency) / 2 * roundings:
             return True
         by_part = (
             money.round_for_sage(one.net * part / 100, self.currency)
-            for one in self.lines
+            for one, percent in lines
             for part in one.parts or (percent,)
         )
-        return self.tax in (sum(self._own(percent), money.ZERO), sum(by_part, money.ZERO))
+        return self.tax in (sum(self.own(percents), money.ZERO), sum(by_part, money.ZERO))
+
+    def own(self, percents: Sequence[Decimal]) -> list[Decimal]:
+        """The tax of each line by itself: its rate on its net, half up."""
+        lines = zip(self.lines, percents, strict=True)
+        return [money.round_for_sage(one.net * rate / 100, self.currency) for one, rate in lines]
 
     def mirrored(self, percent: Decimal) -> list[Decimal] | None:
-        """The lines' taxes that add up to Productive's; None where rounding does not explain it."""
-        if not self.comes_from(percent):
-            return None
-        return spread([one.net for one in self.lines], percent, self.tax, self.currency)
+        """As `mirrored_by_line`, of one rate."""
+        return self.mirrored_by_line([percent] * len(self.lines))
 
-    def _own(self, percent: Decimal) -> list[Decimal]:
-        return own_taxes([one.net for one in self.lines], percent, self.currency)
+    def mirrored_by_line(self, percents: Sequence[Decimal]) -> list[Decimal] | None:
+        """The lines' taxes that add up to Productive's; None where rounding does not explain it."""
+        if not self.comes_from(percents):
+            return None
+        lines = zip(self.lines, percents, strict=True)
+        exact = [one.net * percent / 100 for one, percent in lines]
+        return spread(exact, self.tax, self.currency)

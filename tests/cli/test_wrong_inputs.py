@@ -303,6 +303,8 @@ BOOKS: list[Row] = [
         "did you mean `Design`?",
     ),
     ("configure --map-item Design=NOPE", 4, "refused", "no item in Sage", "shows them all"),
+    ("configure --map-tax VAT", 2, "usage", "`TAX=RATE`", '"VAT 20%=Standard"`'),
+    ("configure --map-tax VAT=Standrad", 4, "refused", "no tax rate", "did you mean"),
     ("configure --sync-payments-from 31.01.2026", 2, "usage", "not a date", "like 2026-01-31"),
     ("configure --sync-payments", 2, "input_needed", "the day it begins", "--sync-payments-from"),
     ("configure --minor-digits JPY", 2, "usage", "`CURRENCY=DECIMALS`", "`--minor-digits JPY=0`"),

@@ -2,7 +2,7 @@
 
 import os
 import tomllib
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from productive_sage import config
 from productive_sage.errors import ConfigInvalid, UsageProblem
 from productive_sage.sandbox import Sandbox
-from productive_sage.settings import Endpoints, Settings
+from productive_sage.settings import SETTINGS, Endpoints, Settings
 from tests.conftest import Psage
 
 EXAMPLE = Path(__file__).parent.parent.parent / "config.example.toml"
@@ -21,7 +21,8 @@ def test_the_example_loads_and_holds_every_key() -> None:
 
     written = tomllib.loads(EXAMPLE.read_text())
     assert warnings == []
-    assert set(written) == {field.name for field in fields(Settings)}
+    assert set(written) == {one.path[0] for one in SETTINGS.values()}
+    assert all(getattr(settings, one.key) for one in SETTINGS.values() if one.is_table)
     assert written["endpoints"] == asdict(Endpoints()) == asdict(settings.endpoints)
 
 

@@ -19,6 +19,7 @@ OTHER: dict[str, Any] = {
     "tax rate": "GB_STANDARD",
     "items": {"11": "service:0123"},
     "decimals": {"JPY": 0},
+    "taxes": {"VAT 20%": "GB_STANDARD"},
     "date": date(2026, 2, 1),
 }
 """Another value than the default, by what a setting holds."""
@@ -53,7 +54,7 @@ def test_every_setting_is_told_in_a_sentence(setting: Setting) -> None:
 @every_setting
 def test_the_example_explains_every_setting_and_names_each_word(setting: Setting) -> None:
     text = EXAMPLE.read_text()
-    head = rf"\[{setting.key}\]" if setting.is_table else f"{setting.key} = "
+    head = rf"\[{re.escape(setting.name)}\]" if setting.is_table else f"{setting.key} = "
     found = re.search(rf"((?:^#.*\n)+)(?:^\w.*\n)*^{head}", text, re.MULTILINE)
 
     assert found, f"`{setting.key}` has no line below a comment in {EXAMPLE.name}"
@@ -63,7 +64,9 @@ def test_the_example_explains_every_setting_and_names_each_word(setting: Setting
 
 @every_setting
 def test_the_default_and_the_example_of_a_setting_are_allowed(setting: Setting) -> None:
-    written = tomllib.loads(EXAMPLE.read_text())[setting.key]
+    written: Any = tomllib.loads(EXAMPLE.read_text())
+    for key in setting.path:
+        written = written[key]
     entries = written if setting.is_table else {setting.key: written}
     default = getattr(Settings(), setting.key)
 

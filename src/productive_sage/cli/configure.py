@@ -31,9 +31,8 @@ _COMPLETED = {"account": "ledger accounts", "tax rate": "tax rates"}
 def _flag_of(setting: Setting, flag: Flag) -> inspect.Parameter:
     """The flag of a setting as Typer reads it from a parameter."""
     words = setting.allowed
-    kind: Any = {"yes or no": bool, "items": list[str], "decimals": list[str]}.get(
-        setting.holds, str
-    )
+    many = {"items": list[str], "decimals": list[str], "taxes": list[str]}
+    kind: Any = {"yes or no": bool, **many}.get(setting.holds, str)
     completes: Callable[..., Any] | None = one_of(*words) if words else None
     if setting.holds in _COMPLETED:
         completes = offered(_COMPLETED[setting.holds])

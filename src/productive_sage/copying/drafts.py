@@ -14,12 +14,13 @@ from typing import Any
 
 from productive_sage import money
 from productive_sage.basics import CREDIT_NOTE, INVOICE, Notice
+from productive_sage.copying import line_taxes
 from productive_sage.copying.records import Draft, DraftLine
 from productive_sage.errors import AmountsUnclear, Refused
 from productive_sage.productive.records import CreditedInvoice, Invoice, InvoiceLine
 from productive_sage.richtext import plain_text
 from productive_sage.sage.records import Item, SageDocument, SageLine
-from productive_sage.tax import Charged, Charges, Tax, own_taxes
+from productive_sage.tax import LineTax, Tax
 
 DESCRIPTION_LIMIT = 2000
 """Sage states no limit for a line; this is the one of the document's other texts."""
@@ -44,7 +45,7 @@ def sales_document(
     """
     _check(invoice)
     nets = _nets(invoice)
-    taxes, is_its_rate = _taxes(invoice, nets, tax)
+    taxes, is_its_rate = line_taxes.taxes(invoice, nets, tax)
     planned = [
         _line(
             line,
@@ -52,11 +53,13 @@ def sales_document(
             position=n,
             net=net,
             own_tax=own_tax,
-            tax=tax,
+            rate=rate,
             default_ledger_account=default_ledger_account,
             item=items.get(line.service_type_id or ""),
         )
-        for n, (line, net, own_tax) in enumerate(zip(invoice.lines, nets, taxes, strict=True), 1)
+        for n, (line, net, own_tax, rate) in enumerate(
+            zip(invoice.lines, nets, taxes, line_taxes.rates(invoice, tax), strict=True), 1
+        )
     ]
     planned_tax = sum(taxes, money.ZERO)
     draft = Draft(
@@ -72,27 +75,12 @@ def sales_document(
         mirrored_tax=invoice.tax if is_its_rate else None,
         number=number,
         tax_rate_id=tax.rate_id,
+        is_tax_mapped=bool(tax.lines),
         is_tax_known=tax.is_none_asked,
         is_tax_sent=tax.is_sent,
         notices=(*tax.notices, *_notices(planned)),
     )
     return retaxed(invoice, draft)
-
-
-def _taxes(invoice: Invoice, nets: Sequence[Decimal], tax: Tax) -> tuple[list[Decimal], bool]:
-    """The tax of each line, and whether the copy has Productive's rate.
-
-    It comes to Productive's tax then, where rounding explains that.
-    """
-    charges = Charges(
-        tuple(Charged(net, line.tax_parts) for line, net in zip(invoice.lines, nets, strict=True)),
-        invoice.tax,
-        invoice.currency,
-        is_discounted=bool(invoice.discount_percent),
-    )
-    is_its_rate = charges.is_of_rate(tax.percent)
-    mirrored = charges.mirrored(tax.percent) if is_its_rate else None
-    return mirrored or own_taxes(nets, tax.percent, invoice.currency), is_its_rate
 
 
 def credit_document(note: Invoice, copy: SageDocument, *, marker: str, number: str | None) -> Draft:
@@ -170,7 +158,10 @@ def retaxed(invoice: Invoice, draft: Draft) -> Draft:
     It need not come to Productive's tax where a line has another rate than the one planned.
     """
     rates = {line.tax_rate_id for line in draft.lines if line.net}
-    mirrored = draft.mirrored_tax if rates <= {draft.tax_rate_id} else None
+    is_its_rate = rates <= {draft.tax_rate_id}
+    if draft.is_tax_mapped:  # a bookkeeper may have given a line another
+        is_its_rate = draft.tax == draft.mirrored_tax
+    mirrored = draft.mirrored_tax if is_its_rate else None
     codes = ("tax_not_mirrored", "tax_differs")
     notices = [notice for notice in draft.notices if notice.code not in codes]
     tax = abs(invoice.tax) if invoice.kind is CREDIT_NOTE else invoice.tax
@@ -297,7 +288,7 @@ def _line(
     position: int,
     net: Decimal,
     own_tax: Decimal,
-    tax: Tax,
+    rate: LineTax,
     default_ledger_account: str,
     item: Item | None,
 ) -> tuple[DraftLine, bool, int]:
@@ -318,12 +309,13 @@ def _line(
         discount=discount,
         net=net,
         tax=own_tax,
-        tax_rate_id=tax.rate_id,
+        tax_rate_id=rate.rate_id,
         # Sage's lines name a service or a product; a stock item is a product there.
         item=("service_id" if item.kind == "service" else "product_id", item.id) if item else None,
-        goods_or_services=tax.goods_or_services,
+        goods_or_services=rate.goods_or_services,
         source_id=line.id,
         service_type_id=line.service_type_id or "",
+        charged=rate.charged,
     )
     return planned, figures is None, max(0, len(description) - DESCRIPTION_LIMIT)
 

@@ -301,6 +301,8 @@ class _Merge:
         def takes(name: str, *, is_amount: bool = False) -> bool:
             """What follows the settings is not new by a change of these: they rewrite no copy."""
             follows = name in ("ledger account", "item") and not is_rebooked
+            if name == "tax rate" and line.charged:
+                follows = _field(then, "charged") == line.charged
             if name == TYPE:  # from none, and to none, it comes by the customer's country
                 follows = then is None or bool(then.get(name)) is bool(now[name])
             return self._takes(
@@ -340,7 +342,7 @@ class _Merge:
     ) -> Decimal:
         """The tax of a line: as planned for the same rate and net, else what the rate gives."""
         then = _field(pair.then, "tax")
-        if (merged.net, merged.tax_rate_id) == (line.net, line.tax_rate_id):
+        if merged.net == line.net and self._is_same_rate(line, merged):
             tax = line.tax
         else:
             percent = self._percent(merged.tax_rate_id or "")
@@ -358,6 +360,13 @@ class _Merge:
             is_amount=True,
         )
         return tax if takes else present.tax
+
+    def _is_same_rate(self, line: DraftLine, merged: DraftLine) -> bool:
+        """Whether a line has the planned rate, or another in its place that comes to the same."""
+        if merged.tax_rate_id == line.tax_rate_id or not line.charged:
+            return merged.tax_rate_id == line.tax_rate_id
+        ids = (merged.tax_rate_id or "", line.tax_rate_id or "")
+        return len({self._percent(key) for key in ids}) == 1
 
 
 def _field(fields: Fields | None, name: str) -> str | None:

@@ -168,6 +168,9 @@ class Planner:
             self._desk.ask.show(invoice)
         while True:
             customer = self._customers.find(invoice)
+            if self._rates.maps:
+                country, is_new = self.country(invoice, customer), isinstance(customer, NewCustomer)
+                return customer, self._rates.mapped(invoice, country, is_new_customer=is_new)
             try:
                 tax = self._rates.tax(
                     invoice,

@@ -1,17 +1,31 @@
 """Which Sage tax rate a copy carries: named, kept, asked for, configured, or the one for no tax."""
 
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import partial
 
-from productive_sage import tax
+from productive_sage import tax, taxmap
 from productive_sage.basics import Notice
 from productive_sage.copying import choosing, drafts
 from productive_sage.desk import Desk
 from productive_sage.errors import Refused, TaxRateInvalid
-from productive_sage.productive.records import Invoice
+from productive_sage.money import ZERO, plain
+from productive_sage.productive.records import Invoice, InvoiceLine
 from productive_sage.sage.records import TaxRate
-from productive_sage.tax import Sale, Tax
+from productive_sage.tax import LineTax, Sale, Tax
+
+
+@dataclass(frozen=True, slots=True)
+class _Usable:
+    """A rate that a line can carry."""
+
+    rate: TaxRate
+    percent: Decimal
+    kind: str | None
+    """Goods or services, where Sage wants to know that."""
+    said: Notice | None
 
 
 class Rates:
@@ -45,22 +59,16 @@ class Rates:
         one that was named is Sage's to judge, but for a customer that would have to be made first:
         raises TaxRateInvalid there. A person who is asked and `can_go_back` may raise GoBack.
         """
-        asked = partial(
-            self._tax,
-            invoice,
-            country,
-            kept=kept,
-            is_new_customer=is_new_customer,
-            can_go_back=can_go_back,
+        return self._believed(
+            partial(
+                self._tax,
+                invoice,
+                country,
+                kept=kept,
+                is_new_customer=is_new_customer,
+                can_go_back=can_go_back,
+            )
         )
-        try:
-            return asked()
-        except TaxRateInvalid:
-            if self._has_rates_anew:
-                raise
-            self._has_rates_anew = True
-            self._desk.tax_rates(anew=True)
-            return asked()
 
     def _tax(
         self,
@@ -76,10 +84,96 @@ class Rates:
         day = drafts.date_of(invoice)
         rate, is_asked = self._chosen(invoice, sale, day, kept, can_go_back=can_go_back)
         is_none = rate is None or tax.is_no_tax(rate, sale.home)
+        found = self._usable(invoice, sale, rate, even_hidden=kept, is_new_customer=is_new_customer)
+        notices = [found.said] if found.said else []
+        if found.percent and sale.is_abroad and kept is None and self._wanted is not None:
+            notices.append(_home_rate(invoice, sale, found.rate))
+        is_usual = kept is None and not is_asked
+        if is_usual and not sale.is_registered and (usual := self._taxing(day)):
+            notices.append(_left_out(usual))
+        return Tax(
+            found.rate.id,
+            found.percent,
+            goods_or_services=found.kind,
+            is_none_asked=is_none and is_asked,
+            is_sent=tax.sends_taxes(sale.home),
+            notices=tuple(notices),
+        )
+
+    @property
+    def maps(self) -> bool:
+        """Whether the settings say what stands for Productive's taxes, and nobody named a rate."""
+        return bool(self._desk.settings.tax_map) and self._wanted is None
+
+    def stand_for(self, rate_ids: Collection[str]) -> bool:
+        """Whether the settings name all these rates, or the one for no tax."""
+        desk, home = self._desk, self._desk.books().country
+        wanted = set(map(tax.folded, desk.settings.tax_map.values()))
+        return all(
+            tax.is_no_tax(rate, home) or wanted & set(map(tax.folded, (rate.id, rate.name)))
+            for rate in desk.tax_rates()
+            if rate.id in rate_ids
+        )
+
+    def mapped(self, invoice: Invoice, country: str, *, is_new_customer: bool = False) -> Tax:
+        """The rate of each line that stands for its tax in Productive; raises as `tax` does.
+
+        Raises `tax_unmapped` naming every line for whose tax none stands, and `tax_not_exact` where
+        that is another percentage. No tax means the zero rate abroad, as for one rate.
+        """
+        return self._believed(
+            partial(self._mapped, invoice, country, is_new_customer=is_new_customer)
+        )
+
+    def _mapped(self, invoice: Invoice, country: str, *, is_new_customer: bool) -> Tax:
+        table, home = self._desk.settings.tax_map, self._desk.books().country
+        unmapped = [n for n, line in enumerate(invoice.lines, 1) if not _is_mapped(table, line)]
+        if unmapped:
+            raise _unmapped(invoice, unmapped)
+        sale = Sale(home, country, is_registered=self._is_registered("mapped"))
+        rates, notices = list[LineTax](), dict[str, Notice]()
+        for n, line in enumerate(invoice.lines, 1):
+            key = taxmap.key_of(table, line)
+            rate = self._standing_for(invoice, key, table[key]) if key is not None else None
+            found = self._usable(
+                invoice, sale, rate, even_hidden=None, is_new_customer=is_new_customer
+            )
+            charged = taxmap.percent(line)
+            if charged not in (None, found.percent):
+                raise _other_percentage(invoice, n, found)
+            if found.said:
+                notices.setdefault(found.said.code, found.said)
+            if found.percent and sale.is_abroad:
+                notices.setdefault("home_rate_abroad", _home_rate(invoice, sale, found.rate))
+            what = taxmap.as_charged(line)
+            rates.append(LineTax(found.rate.id, found.percent, found.kind, what))
+        is_sent = tax.sends_taxes(home)
+        return Tax("", ZERO, is_sent=is_sent, notices=(*notices.values(),), lines=(*rates,))
+
+    def _standing_for(self, invoice: Invoice, key: str, wanted: str) -> TaxRate:
+        try:
+            return tax.find(self._desk.tax_rates(), wanted, drafts.date_of(invoice))
+        except TaxRateInvalid as error:
+            raise error.reworded(
+                f"{error.message}, which stands for the tax `{key}` of Productive in the settings"
+            ) from None
+
+    def _usable(
+        self,
+        invoice: Invoice,
+        sale: Sale,
+        rate: TaxRate | None,
+        *,
+        even_hidden: str | None,
+        is_new_customer: bool,
+    ) -> "_Usable":
+        """A rate as it can be used, None for no tax: abroad that is the zero rate by some rules."""
+        day, rates = drafts.date_of(invoice), self._desk.tax_rates()
+        is_none = rate is None or tax.is_no_tax(rate, sale.home)
         if is_none and sale.is_zero_rated:
-            rate = tax.zero_rate(self._desk.tax_rates(), sale.home, day)
-        rate = rate or tax.no_tax(self._desk.tax_rates(), sale.home, day)
-        percent = tax.percent_on(rate, day, even_hidden=rate.id == kept)
+            rate = tax.zero_rate(rates, sale.home, day)
+        rate = rate or tax.no_tax(rates, sale.home, day)
+        percent = tax.percent_on(rate, day, even_hidden=rate.id == even_hidden)
         _check_taxable(invoice, sale, rate, percent)
         if is_new_customer and sale.is_zero_rated and not tax.is_zero_rate(rate, sale.home):
             raise TaxRateInvalid(
@@ -90,20 +184,19 @@ class Rates:
             )
         is_abroad = sale.is_zero_rated and not percent
         kind = self._desk.settings.goods_or_services if is_abroad and sale.wants_type else None
-        notices = [_sold_abroad(sale, rate, kind)] if is_abroad else []
-        if percent and sale.is_abroad and kept is None and self._wanted is not None:
-            notices.append(_home_rate(invoice, sale, rate))
-        is_usual = kept is None and not is_asked
-        if is_usual and not sale.is_registered and (usual := self._taxing(day)):
-            notices.append(_left_out(usual))
-        return Tax(
-            rate.id,
-            percent,
-            goods_or_services=kind,
-            is_none_asked=is_none and is_asked,
-            is_sent=tax.sends_taxes(sale.home),
-            notices=tuple(notices),
-        )
+        said = _sold_abroad(sale, rate, kind) if is_abroad else None
+        return _Usable(rate, percent, kind, said)
+
+    def _believed(self, asked: Callable[[], Tax]) -> Tax:
+        """What is found; before a rate is refused all are read anew, once in a run."""
+        try:
+            return asked()
+        except TaxRateInvalid:
+            if self._has_rates_anew:
+                raise
+            self._has_rates_anew = True
+            self._desk.tax_rates(anew=True)
+            return asked()
 
     def differ(self, before: str, now: str) -> bool:
         """Whether other rules hold for customers in two countries, as `tax.country_of` has them."""
@@ -239,6 +332,52 @@ def _sold_abroad(sale: Sale, rate: TaxRate, kind: str | None) -> Notice:
     return Notice(
         "sold_abroad",
         f"the customer is outside {sale.home}: the lines go with {rate.name}{said}",
+    )
+
+
+def _is_mapped(table: Mapping[str, str], line: InvoiceLine) -> bool:
+    return taxmap.has_no_tax(line) or taxmap.key_of(table, line) is not None
+
+
+def _unmapped(invoice: Invoice, numbers: Sequence[int]) -> Refused:
+    """The refusal that names each line for whose tax no rate stands in the settings."""
+    lines = {n: invoice.lines[n - 1] for n in numbers}
+    said = ", ".join(f"line {n} has {taxmap.shown(line)}" for n, line in lines.items())
+    keys = list(dict.fromkeys(map(taxmap.key_for, lines.values())))
+    flags = " ".join(f'--map-tax "{key}=RATE"' for key in keys)
+    written = ", ".join(f'`"{key}" = "RATE"`' for key in keys)
+    return Refused(
+        f"the settings name no tax rate of Sage for taxes of {invoice.label}: {said}",
+        code="tax_unmapped",
+        hint=f"`psage configure {flags}` names it, or in the settings file, under `[tax.map]`, "
+        f"{written}; `--tax-rate` and `--no-tax` copy it with one rate for all lines",
+        details={
+            "lines": [
+                {
+                    "line": n,
+                    "tax": line.tax_name,
+                    "percentage": None if (rate := taxmap.percent(line)) is None else plain(rate),
+                }
+                for n, line in lines.items()
+            ]
+        },
+    )
+
+
+def _other_percentage(invoice: Invoice, n: int, found: _Usable) -> Refused:
+    """The refusal where what stands for a tax is another percentage."""
+    line = invoice.lines[n - 1]
+    key = taxmap.key_for(line)
+    return Refused(
+        f"line {n} of {invoice.label} has {taxmap.shown(line)} in Productive, for which "
+        f"`{found.rate.name}` stands in the settings: {plain(found.percent)} % on "
+        f"{drafts.date_of(invoice)}",
+        code="tax_not_exact",
+        hint=f'name another rate with `psage configure --map-tax "{key}=RATE"`',
+        details={
+            "productive": plain(taxmap.percent(line) or ZERO),
+            "planned": plain(found.percent),
+        },
     )
 
 

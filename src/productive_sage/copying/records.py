@@ -39,6 +39,8 @@ class DraftLine:
     source_id: str = ""
     """Of the line in Productive."""
     service_type_id: str = ""
+    charged: str = ""
+    """Its tax in Productive as `taxmap.as_charged` says it, where that decides on the rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class Draft:
     notices: tuple[Notice, ...] = ()
     tax_rate_id: str = ""
     """The one rate of all lines, which an update keeps; empty where there is none."""
+    is_tax_mapped: bool = False
+    """Whether each line has the rate that stands for its tax in Productive."""
     mirrored_tax: Decimal | None = None
     """Productive's tax, which the copy must come to since it has the same rate; else None."""
     is_tax_known: bool = False

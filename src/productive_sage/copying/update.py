@@ -58,7 +58,9 @@ class Updates:
         customer, is_asked = self._present_customer(
             invoice, present, credited, written, overwrite=overwrite
         )
-        draft = self._draft(invoice, link, present, customer, credited, written)
+        draft = self._draft(
+            invoice, link, present, customer, credited, written, overwrite=overwrite
+        )
         is_for_same = isinstance(customer, Contact) and customer.id == present.contact_id
         if not is_for_same or (written and "address" in written.said.document):
             draft = self._planner.addressed(draft, invoice, customer)
@@ -149,16 +151,19 @@ class Updates:
         customer: Contact | NewCustomer,
         credited: CreditedCopy | None,
         written: Written | None,
+        *,
+        overwrite: bool,
     ) -> Draft:
         """The copy as Productive says; a number Sage gave stays, whoever numbers the next one."""
         owns_number = link.number_sent and self._desk.settings.numbering == "productive"
         number = (invoice.number or None) if owns_number else None
         if credited:
             return self._planner.credit_draft(invoice, credited, link.copy, number=number)
-        country, kept = (
-            self._planner.country(invoice, customer),
-            self._kept_rate(invoice, link, present),
-        )
+        country = self._planner.country(invoice, customer)
+        if self._rates.maps and (overwrite or self._is_mapped(present, written)):
+            tax = self._rates.mapped(invoice, country)
+            return self._planner.draft(invoice, tax, link.copy, number=number)
+        kept = self._kept_rate(invoice, link, present, written)
         before = written.said.document.get("country") if written else None
         is_for_same = isinstance(customer, Contact) and customer.id == present.contact_id
         if not before and not is_for_same:
@@ -168,6 +173,16 @@ class Updates:
             kept = None  # on the country hangs the tax
         tax = self._rates.tax(invoice, country, kept=kept)
         return self._planner.draft(invoice, tax, link.copy, number=number)
+
+    def _is_mapped(self, present: SageDocument, written: Written | None) -> bool:
+        """Whether the copy has the rates that stand for its taxes in Productive.
+
+        The settings rewrite no copy that was made without them. Where nobody knows how it was made,
+        whether it has no others.
+        """
+        if written:
+            return written.said.document.get("taxes") == versions.MAPPED
+        return self._rates.stand_for({line.tax_rate_id for line in present.lines})
 
     def _is_tax_known(self, written: Written | None, said: Version) -> bool:
         """Whether what Productive charges is no news: said with an earlier write, or not wanted."""
@@ -220,11 +235,14 @@ class Updates:
         name, currency = present.contact_name, present.currency
         return Contact(present.contact_id, name, currency=currency), False
 
-    def _kept_rate(self, invoice: Invoice, link: Link, present: SageDocument) -> str | None:
+    def _kept_rate(
+        self, invoice: Invoice, link: Link, present: SageDocument, written: Written | None
+    ) -> str | None:
         """The tax rate the copy has, which an update keeps; None where one was asked for."""
         if self._order.no_tax or self._order.tax_rate is not None:
             return None
-        if link.tax_rate_id is not None:
+        was_mapped = written and written.said.document.get("taxes") == versions.MAPPED
+        if link.tax_rate_id is not None and not was_mapped:
             return link.tax_rate_id
         rate = drafts.sage_line_tax_rate(present.lines)
         if rate is None and self._desk.ask is None:

@@ -14,6 +14,8 @@ from productive_sage.sage.records import SageDocument, SageLine
 Fields = Mapping[str, str]
 EXTRA = "a line only Sage has"
 TYPE = "goods or services"
+MAPPED = "mapped"
+"""Said of the taxes of a document each line of which has the rate for its tax in Productive."""
 _FIGURES = ("quantity", "unit_price", "discount_amount", "net_amount")
 
 
@@ -28,7 +30,10 @@ class Version:
     Productive's names the `company` as well, and `reference from`, what stands in that.
     """
     lines: tuple[Fields, ...]
-    """Each with its `id` there; Productive's with the `service type`, by which it is booked."""
+    """Each with its `id` there; Productive's with the `service type`, by which it is booked.
+
+    And with what is `charged`, where that decides on the tax rate.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,8 @@ def said_by(
         "charged": money.text(charged),
         "date": draft.invoiced_on.isoformat(),
     }
+    if draft.is_tax_mapped:
+        document["taxes"] = MAPPED
     if draft.due_on:
         document["due date"] = draft.due_on.isoformat()
     if draft.number is not None:
@@ -159,6 +166,7 @@ def of_draft(line: DraftLine) -> Fields:
         "item": line.item[1] if line.item else "",
         TYPE: line.goods_or_services or "",
         "service type": line.service_type_id,
+        **({"charged": line.charged} if line.charged else {}),
     }
 
 

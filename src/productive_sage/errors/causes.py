@@ -70,6 +70,8 @@ CAUSES = {
     "country_unclear": Cause(4, "nobody says where the customer is, and the rate depends on it"),
     "tax_rule_unknown": Cause(4, "the customer is abroad, and which rate that wants is not known"),
     "not_registered_for_tax": Cause(4, "the business is not registered for VAT: Sage takes none"),
+    "tax_unmapped": Cause(4, "the settings do not say which rate stands for a line's tax"),
+    "tax_not_exact": Cause(4, "the rates of the settings do not come to Productive's tax"),
     "tax_unsupported": Cause(4, "the taxes of the business's country are not supported"),
     "number_taken": Cause(4, "another document in Sage carries the number"),
     "copy_locked": Cause(4, "Sage lets nobody edit the copy any more"),

@@ -130,6 +130,13 @@ def _tax_parts(row: Mapping[str, Any], included: Included) -> tuple[Decimal, ...
     return _parts(row["attributes"], "tax_value") or (() if has_none else None)
 
 
+def _tax_name(row: Mapping[str, Any], included: Included) -> str:
+    """The name of a line's tax rate; its own word for it is often missing, and often shorter."""
+    rate = related(row, "tax_rate", included)
+    shown = rate["attributes"].get("name") if rate else None
+    return tidy(text_of(shown or row["attributes"].get("tax_name")))
+
+
 def line(row: Mapping[str, Any], included: Included, digits: int) -> InvoiceLine:
     """A line of a document, its amounts in major units."""
     said = row["attributes"]
@@ -146,4 +153,5 @@ def line(row: Mapping[str, Any], included: Included, digits: int) -> InvoiceLine
         service_type_name=text_of(service_type["attributes"].get("name")) if service_type else "",
         service_name=text_of(service["attributes"].get("name")) if service else "",
         tax_parts=_tax_parts(row, included),
+        tax_name=_tax_name(row, included),
     )

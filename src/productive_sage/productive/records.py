@@ -55,6 +55,8 @@ class InvoiceLine:
     service_name: str = ""
     tax_parts: tuple[Decimal, ...] | None = None
     """The percentages of its tax rate: none, one or two; None where Productive does not show it."""
+    tax_name: str = ""
+    """What that rate is called; empty where there is none, or Productive does not show it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from productive_sage import config, tax
+from productive_sage import config, tax, taxmap
 from productive_sage.desk import Desk
 from productive_sage.errors import InputNeeded, PsageError, Refused, TaxRateInvalid, UsageProblem
 from productive_sage.naming import did_you_mean
@@ -77,12 +77,11 @@ def _steps(said: Said, settings: Settings, desk: _Desk) -> Iterator[Callable[[],
         elif one.holds == "template":
             yield partial(_template, one, value)
         else:
-            for pair in value:
-                yield (
-                    partial(_item_link, settings, desk, pair)
-                    if one.holds == "items"
-                    else partial(_decimals, pair)
-                )
+            of_pair = {
+                "items": partial(_item_link, settings, desk),
+                "taxes": partial(_mapped_tax, settings, desk),
+            }.get(one.holds, _decimals)
+            yield from (partial(of_pair, pair) for pair in value)
 
 
 def _all(problems: Sequence[PsageError]) -> PsageError:
@@ -167,6 +166,11 @@ def _ledger(desk: _Desk, wanted: str) -> Changes:
 def _tax_rate(desk: _Desk, wanted: str) -> Changes:
     if not wanted.strip():
         return {("default_tax_rate",): (None, "")}
+    return {("default_tax_rate",): _rate_today(desk, wanted, "--default-tax-rate")}
+
+
+def _rate_today(desk: _Desk, wanted: str, flag: str) -> tuple[str, str]:
+    """The id and the name of a tax rate that can be used today; `flag` is what names another."""
     rates, today = desk().tax_rates(anew=True), datetime.now(UTC).date()
     try:
         rate = tax.find(rates, wanted, today)
@@ -174,11 +178,21 @@ def _tax_rate(desk: _Desk, wanted: str) -> Changes:
         raise Refused(error.message, hint=error.hint) from None
     if not tax.is_valid(rate, today):
         why = "not valid today" if rate.is_visible else "hidden in Sage"
-        raise Refused(
-            f"the tax rate {rate.name} is {why}",
-            hint="choose another with `--default-tax-rate`",
+        raise Refused(f"the tax rate {rate.name} is {why}", hint=f"choose another with `{flag}`")
+    return rate.id, one_line(tax.label(rate, rates))
+
+
+def _mapped_tax(settings: Settings, desk: _Desk, pair: str) -> Changes:
+    """What stands for a tax of Productive; a key that says the same is written anew."""
+    left, equals, right = (part.strip() for part in pair.rpartition("="))
+    if not equals or not left:
+        raise UsageProblem(
+            f"`--map-tax {pair}` must be `TAX=RATE`",
+            hint='for example `--map-tax "VAT 20%=Standard"`, or `--map-tax none="No VAT"` for '
+            "lines without tax; an empty rate removes it",
         )
-    return {("default_tax_rate",): (rate.id, one_line(tax.label(rate, rates)))}
+    path = (*SETTINGS["tax_map"].path, taxmap.key_like(settings.tax_map, left))
+    return {path: _rate_today(desk, right, "--map-tax") if right else (None, "")}
 
 
 def _decimals(pair: str) -> Changes:
@@ -254,8 +268,8 @@ def shown(
     """
     sources = config.sources(path, environment)
     plain = asdict(settings)
-    for table in [key for key, one in SETTINGS.items() if one.is_table]:
-        plain |= {f"{table}.{key}": value for key, value in plain.pop(table).items()}
+    for one in [one for one in SETTINGS.values() if one.is_table]:
+        plain |= {f"{one.name}.{key}": value for key, value in plain.pop(one.key).items()}
     for key in asdict(Endpoints()):
         if f"endpoints.{key}" not in sources:
             del plain[f"endpoints.{key}"]

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from productive_sage import money
+from productive_sage.settings import SETTINGS
 from productive_sage.store.audit import Event
 from productive_sage.terminal.render import (
     NARROW,
@@ -71,8 +72,13 @@ def changed_settings(
     was, now = ({key: rows[key][0] for key in rows} for rows in (before, after))
     changed = [key for key in keys if was.get(key) != now.get(key)]
     for key in changed:
-        table, _, entry = key.rpartition(".")
-        name = {"items": "item", "minor_digits": f"decimals of {entry} in Productive"}.get(table)
+        table = next((one.name for one in SETTINGS.values() if key.startswith(f"{one.name}.")), "")
+        entry = key.removeprefix(f"{table}.")
+        name = {
+            "items": "item",
+            "minor_digits": f"decimals of {entry} in Productive",
+            "tax.map": f"rate for Productive's tax {entry}",
+        }.get(table)
         none = "not linked" if table == "items" else "not set"
         # An id of 32 letters tells a person nothing where its name stands beside it.
         old, new = (

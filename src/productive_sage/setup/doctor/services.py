@@ -1,7 +1,7 @@
 """The checks of both services: sign-ins, rights, and what the settings name in Sage."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 
 from productive_sage import tax
 from productive_sage.basics import SOON, in_words
@@ -10,7 +10,7 @@ from productive_sage.productive.calls import Token
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sage.calls import sage_http
 from productive_sage.sage.client import SageClient
-from productive_sage.sage.records import Item, LedgerAccount
+from productive_sage.sage.records import Item, LedgerAccount, TaxRate
 from productive_sage.setup import rights
 from productive_sage.setup.doctor.checks import Doubt, count, not_tried
 from productive_sage.setup.doctor.ground import Ground
@@ -169,9 +169,14 @@ def ledger_account(ground: Ground) -> str:
 
 
 def tax_rate(ground: Ground) -> str:
-    """The default tax rate can be used today."""
+    """The default tax rate, and what stands for Productive's taxes, can be used today."""
     sage = ground.client()
+    if ground.settings and ground.settings.tax_map:
+        _check_tax_map(sage.tax_rates(), ground.settings.tax_map, ground.today())
     wanted = ground.settings.default_tax_rate if ground.settings else ""
+    if not wanted and ground.settings and ground.settings.tax_map:
+        rates = count(len(ground.settings.tax_map), "rate")
+        return f"{rates} for Productive's taxes, there and valid today"
     if not wanted:
         if sage.books().is_registered:
             return "none is set; a copy has no tax unless one is asked for"
@@ -194,6 +199,22 @@ def tax_rate(ground: Ground) -> str:
             "in Sage under Settings, Financial Settings, where it is",
         )
     return f"{rate.name} is there, {percent.normalize():f} % today"
+
+
+def _check_tax_map(rates: Sequence[TaxRate], table: Mapping[str, str], today: date) -> None:
+    """Raises ConfigInvalid naming everything that stands for a tax and cannot be used."""
+    wrong = dict[str, str]()
+    for key, wanted in table.items():
+        try:
+            tax.percent_on(tax.find(rates, wanted, today), today)
+        except TaxRateInvalid as error:
+            wrong[key] = error.message
+    if wrong:
+        flags = " ".join(f'--map-tax "{key}=RATE"' for key in wrong)
+        raise ConfigInvalid(
+            "; ".join(f"for Productive's tax `{key}`: {why}" for key, why in wrong.items()),
+            hint=f"name another with `psage configure {flags}`",
+        )
 
 
 def items(ground: Ground) -> str:
