@@ -6,27 +6,22 @@ are always judged, also those meant to be refused; the caller decides which it f
 Two additions make the check sharper than the documents: objects that list their fields may have no
 others (the services document their replies open, so the sandbox could invent fields), and a string
 in the place of a number has to be a plain decimal.
-
-The verdicts are jsonschema's, which takes some 50 ms for a long invoice. So each schema is also
-compiled to a plain function that knows only "surely valid"; what it does not accept goes to
-jsonschema.
 """
 
 import datetime as dt
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
 import yaml
-from jsonschema import Draft202012Validator, FormatChecker
-from jsonschema.exceptions import ValidationError
+from jsonschema_rs import Draft202012Validator, ValidationError
 
 Schema = dict[str, Any]
-Quick = Callable[[Any], bool]
 
 SERVICES = ("sage", "productive")
 JSON_TYPES = ("application/json", "application/vnd.api+json")
@@ -426,24 +421,25 @@ def _included_problems(contract: Contract, included: list[Schema]) -> Iterator[s
 
 # --- schemas -----------------------------------------------------------------------------------
 
-FORMATS = FormatChecker(formats=())
 
-
-@FORMATS.checks("date", raises=ValueError)
-def _is_date(value: object) -> bool:
-    if not isinstance(value, str):
-        return True
-    dt.date.fromisoformat(value)
+def _is_date(value: str) -> bool:
+    try:
+        dt.date.fromisoformat(value)
+    except ValueError:
+        return False
     return re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value) is not None
 
 
-@FORMATS.checks("date-time", raises=ValueError)
-def _is_instant(value: object) -> bool:
-    if not isinstance(value, str):
-        return True
-    dt.datetime.fromisoformat(value)
+def _is_instant(value: str) -> bool:
+    try:
+        dt.datetime.fromisoformat(value)
+    except ValueError:
+        return False
     form = r"[0-9-]{10}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})"
     return re.fullmatch(form, value) is not None
+
+
+FORMATS = {"date": _is_date, "date-time": _is_instant}
 
 
 class Shape:
@@ -455,126 +451,23 @@ class Shape:
         self.contract = contract
 
     @cached_property
-    def is_surely_valid(self) -> Quick:
-        """Accept a value only if jsonschema would; the reverse is not promised."""
-        return _compiled(self.schema, self.contract)
-
-    @cached_property
     def validator(self) -> Draft202012Validator:
-        """Judge in full."""
+        """The schema, compiled."""
         # References are `#/components/schemas/Name`: the components have to stand at the root.
         root = {**self.schema, "components": {"schemas": self.contract.schemas}}
-        return Draft202012Validator(root, format_checker=FORMATS)
+        return Draft202012Validator(root, formats=FORMATS, validate_formats=True)
 
     def problems(self, value: object) -> Iterator[str]:
         """Say where a value breaks the schema, as `.path: what`."""
-        if self.is_surely_valid(value):
-            return
         for error in self.validator.iter_errors(value):
             cause = error
-            while cause.context:
-                cause = max(cause.context, key=_closeness)
-            path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in cause.absolute_path)
+            while alternatives := getattr(cause.kind, "context", None):
+                cause = max(chain.from_iterable(alternatives), key=_closeness)
+            path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in cause.instance_path)
             text = cause.message  # holds the value, however long
             yield f"{path}: {text if len(text) <= 250 else f'{text[:150]} … {text[-100:]}'}"
 
 
 def _closeness(error: ValidationError) -> tuple[int, bool]:
     """Rank the failures of alternatives: the deepest is of the alternative that was meant."""
-    return len(error.path), error.validator != "type"
-
-
-KINDS: dict[str, tuple[type, ...]] = {
-    "object": (dict,),
-    "array": (list,),
-    "string": (str,),
-    "boolean": (bool,),
-    "integer": (int,),
-    "number": (int, float),
-    "null": (type(None),),
-}
-COMPILED = {
-    "type", "format", "pattern", "minLength", "maxLength", "minimum", "maximum", "maxItems",
-    "items", "properties", "required", "additionalProperties", "enum", "const", "anyOf", "oneOf",
-    "description", "default",
-}  # fmt: skip
-
-
-def _compiled(schema: Schema, contract: Contract) -> Quick:
-    """Compile a schema to a function that is true only for values jsonschema accepts as well."""
-    if "$ref" in schema:
-        # Looked up at each call, since a schema may hold itself.
-        shape = contract.shapes[_name(schema)]
-        return lambda value: bool(shape.is_surely_valid(value))
-    if not set(schema) <= COMPILED or isinstance(schema.get("additionalProperties"), dict):
-        return lambda value: False
-    tests = list(_tests(schema, contract))
-    kinds = {kind for name in _types(schema) for kind in KINDS[name]}
-    if kinds and not tests:
-        return lambda value: type(value) in kinds
-    if kinds and len(tests) == 1:
-        only = tests[0]
-        return lambda value: type(value) in kinds and only(value)
-    return lambda value: (not kinds or type(value) in kinds) and all(t(value) for t in tests)
-
-
-def _tests(schema: Schema, contract: Contract) -> Iterator[Quick]:
-    """Compile the keywords besides `type`; each lets values of other types pass, as they do."""
-    if "properties" in schema or "required" in schema:
-        yield _object_test(schema, contract)
-    if "items" in schema or "maxItems" in schema:
-        item = _compiled(schema.get("items", {}), contract)
-        most = schema.get("maxItems", float("inf"))
-        yield lambda v: type(v) is not list or (len(v) <= most and all(map(item, v)))
-    if schema.keys() & {"minLength", "maxLength", "pattern"}:
-        shortest, longest = schema.get("minLength", 0), schema.get("maxLength", float("inf"))
-        search = re.compile(schema.get("pattern", "")).search
-        yield lambda v: type(v) is not str or bool(shortest <= len(v) <= longest and search(v))
-    if "format" in schema:
-        name = schema["format"]
-        yield lambda v: v is None or FORMATS.conforms(v, name)
-    if "minimum" in schema or "maximum" in schema:
-        low, high = schema.get("minimum", -float("inf")), schema.get("maximum", float("inf"))
-        yield lambda v: type(v) not in (int, float) or low <= v <= high
-    if "enum" in schema or "const" in schema:
-        values = {(type(v), v) for v in schema.get("enum", [schema.get("const")])}
-        yield lambda v: type(v) not in (dict, list) and (type(v), v) in values
-    if "anyOf" in schema or "oneOf" in schema:
-        yield _alternatives_test(schema, contract)
-
-
-def _object_test(schema: Schema, contract: Contract) -> Quick:
-    fields = {n: _compiled(s, contract) for n, s in schema.get("properties", {}).items()}
-    required = schema.get("required", ())
-    is_open = schema.get("additionalProperties", True)
-
-    def test(value: Any) -> bool:
-        if type(value) is not dict:
-            return True
-        for name in required:
-            if name not in value:
-                return False
-        for name, inner in value.items():
-            judge = fields.get(name)
-            if judge is None:
-                if not is_open:
-                    return False
-            elif not judge(inner):
-                return False
-        return True
-
-    return test
-
-
-def _alternatives_test(schema: Schema, contract: Contract) -> Quick:
-    alternatives: list[Schema] = schema.get("anyOf", []) + schema.get("oneOf", [])
-    types = [_types(contract.schemas[_name(a)] if "$ref" in a else a) for a in alternatives]
-    apart = len({t for ts in types for t in ts}) == sum(map(len, types)) and all(types)
-    if "oneOf" in schema and not apart:
-        return lambda value: False
-    judges = [_compiled(a, contract) for a in alternatives]
-    return lambda value: any(judge(value) for judge in judges)
-
-
-def _name(reference: Schema) -> str:
-    return str(reference["$ref"]).rpartition("/")[2]
+    return len(error.instance_path), error.kind.name != "type"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .check import Contract, load, problems
+from .check import Contract, problems
 
 GUID = "0123456789abcdef0123456789abcdef"
 
@@ -197,24 +197,24 @@ BAD = {
         replace(get_invoices(), query={"search": ["a", "b"]}),
         "search is given 2 times",
     ),
-    "integer": (get_invoices(page="one"), "'one' is not of type 'integer'"),
+    "integer": (get_invoices(page="one"), '"one" is not of type "integer"'),
     "range": (get_invoices(items_per_page="201"), "201 is greater than the maximum of 200"),
-    "boolean": (get_invoices(has_attachments="True"), "'True' is not of type 'boolean'"),
+    "boolean": (get_invoices(has_attachments="True"), '"True" is not of type "boolean"'),
     "filter": (list_invoices({"filter[exported]": "1"}), "'exported' was unexpected"),
-    "operator": (list_invoices({"filter[id][in]": "1"}), "'in' is not one of"),
-    "fuzzy operator": (list_invoices({"filter[fuzzy_dates][lt]": "1"}), "'lt' is not one of"),
+    "operator": (list_invoices({"filter[id][in]": "1"}), '"in" is not one of'),
+    "fuzzy operator": (list_invoices({"filter[fuzzy_dates][lt]": "1"}), '"lt" is not one of'),
     "filter twice": (
         list_invoices({"filter[id]": "1", "filter[id][eq]": "1"}),
         "filter[id][eq] contradicts another",
     ),
     "bare filter": (list_invoices({"filter": "1"}), "unknown parameter filter"),
-    "code": (list_invoices({"filter[export_status]": "0"}), "'0' does not match"),
-    "list": (list_invoices({"filter[id]": "1,,2"}), "'1,,2' does not match"),
+    "code": (list_invoices({"filter[export_status]": "0"}), '"0" does not match'),
+    "list": (list_invoices({"filter[id]": "1,,2"}), '"1,,2" does not match'),
     "size": (list_invoices({"page[size]": "0"}), "0 is less than the minimum of 1"),
-    "both pages": (list_invoices({"page[number]": "1", "page[after]": ""}), "should not be valid"),
-    "include": (list_invoices({"include": "line_items"}), "'line_items' is not one of"),
+    "both pages": (list_invoices({"page[number]": "1", "page[after]": ""}), "is not allowed for"),
+    "include": (list_invoices({"include": "line_items"}), '"line_items" is not one of'),
     "deep include": (list_invoices({"include": "company.wife"}), "no relation wife"),
-    "sort": (list_invoices({"sort": "updated_at"}), "'updated_at' is not one of"),
+    "sort": (list_invoices({"sort": "updated_at"}), '"updated_at" is not one of'),
     "no sort": (
         productive("GET", "/line_items", reply={"data": []}, query={"sort": ["position"]}),
         "unknown parameter sort",
@@ -259,11 +259,11 @@ BAD = {
     ),
     "bulk body": (
         replace(BULK_CALL, body=json.dumps({"data": PAYMENT}).encode()),
-        "is not of type 'array'",
+        'is not of type "array"',
     ),
     "bulk size": (
         replace(BULK_CALL, body=json.dumps({"data": [PAYMENT] * 101}).encode()),
-        "is too long",
+        "has more than 100 items",
     ),
     "body of a look": (replace(get_invoices(), body=b"{}"), "has a body where none is expected"),
     "body of a release": (replace(RELEASE, body=b"{}"), "has a body where none is expected"),
@@ -278,20 +278,20 @@ BAD = {
         post_invoice(invoice_lines=[line(), line(price=1)]),
         ".sales_invoice.invoice_lines[1]: Additional properties",
     ),
-    "missing": (post_invoice(invoice_lines=[{}]), "'unit_price' is a required property"),
-    "null": (post_invoice(notes=None), "None is not of type 'string'"),
-    "length": (post_invoice(reference="x" * 26), "is too long"),
-    "short": (post_invoice(idempotency_id="x"), "is too short"),
-    "date": (post_invoice(date="20260314"), "'20260314' is not a 'date'"),
-    "no date": (post_invoice(date="2026-02-30"), "'2026-02-30' is not a 'date'"),
-    "amount": (post_invoice(net_amount="1,000.00"), "'1,000.00' does not match"),
-    "exponent": (post_invoice(net_amount="1E+3"), "'1E+3' does not match"),
-    "minor": (post_payment(amount="500"), "'500' is not of type 'integer'"),
-    "yes": (post_payment(amount=True), "True is not of type 'integer'"),
+    "missing": (post_invoice(invoice_lines=[{}]), '"unit_price" is a required property'),
+    "null": (post_invoice(notes=None), 'null is not of type "string"'),
+    "length": (post_invoice(reference="x" * 26), "is longer than 25 characters"),
+    "short": (post_invoice(idempotency_id="x"), "is shorter than 32 characters"),
+    "date": (post_invoice(date="20260314"), '"20260314" is not a "date"'),
+    "no date": (post_invoice(date="2026-02-30"), '"2026-02-30" is not a "date"'),
+    "amount": (post_invoice(net_amount="1,000.00"), '"1,000.00" does not match'),
+    "exponent": (post_invoice(net_amount="1E+3"), '"1E+3" does not match'),
+    "minor": (post_payment(amount="500"), '"500" is not of type "integer"'),
+    "yes": (post_payment(amount=True), 'true is not of type "integer"'),
     "read-only": (post_payment(external_id="1"), "'external_id' was unexpected"),
     "wrong type": (
         productive("PATCH", "/payments/7", {"data": {"type": "invoices", "attributes": {}}}, {}),
-        "'payments' was expected",
+        '"payments" was expected',
     ),
     "around": (
         productive("PATCH", "/payments/7", {"data": PAYMENT | {"x": 1}}, {}),
@@ -306,22 +306,22 @@ BAD = {
     "no reply": (replace(get_invoices(), reply_body=b""), "reply 200: has no body"),
     "gone with a body": (replace(GONE, reply_body=b"{}"), "has a body where none is expected"),
     "PDF": (replace(PDF, reply_body=b"<html>"), "is no PDF"),
-    "envelope": (sage("GET", "/contacts", reply={"$items": []}), "'$total' is a required property"),
+    "envelope": (sage("GET", "/contacts", reply={"$items": []}), '"$total" is a required property'),
     "row": (sage("GET", "/contacts", reply=page({"id": 1})), ".$items[0].id: 1 is not of type"),
     "invented": (
         post_invoice({"id": "1", "contact": {"id": "2", "vat": "x"}}),
         ".contact: Additional properties are not allowed ('vat' was unexpected)",
     ),
-    "instant": (post_invoice({"created_at": "2026-03-14 10:00:00Z"}), "is not a 'date-time'"),
-    "no zone": (post_invoice({"created_at": "2026-03-14T10:00:00"}), "is not a 'date-time'"),
+    "instant": (post_invoice({"created_at": "2026-03-14 10:00:00Z"}), 'is not a "date-time"'),
+    "no zone": (post_invoice({"created_at": "2026-03-14T10:00:00"}), 'is not a "date-time"'),
     "refusal": (
         replace(post_invoice(), status=422, reply_body=b'[{"$msg": "x"}]'),
         "reply 422: [0]: Additional properties",
     ),
-    "no errors": (replace(LIMIT, status=404, reply_body=b"{}"), "'errors' is a required property"),
+    "no errors": (replace(LIMIT, status=404, reply_body=b"{}"), '"errors" is a required property'),
     "reset": (
         replace(LIMIT, reply_headers=LIMIT.reply_headers | {"x-ratelimit-reset": "soon"}),
-        "header x-ratelimit-reset: 'soon' is not of type 'integer'",
+        'header x-ratelimit-reset: "soon" is not of type "integer"',
     ),
     "attribute": (
         list_invoices({}, {"data": [record("invoices", invoice_state=2)]}),
@@ -333,9 +333,9 @@ BAD = {
     ),
     "linkage": (
         list_invoices({}, {"data": [record("invoices", {"company": {"data": {"id": "1"}}})]}),
-        "'type' is a required property",
+        '"type" is a required property',
     ),
-    "kind": (list_invoices({}, {"data": [record("payments")]}), "'invoices' was expected"),
+    "kind": (list_invoices({}, {"data": [record("payments")]}), '"invoices" was expected'),
     "included": (
         list_invoices({}, {"data": [], "included": [record("companies", colour="red")]}),
         ".included[0].attributes: Additional properties",
@@ -346,7 +346,7 @@ BAD = {
     ),
     "bulk reply": (
         replace(BULK_CALL, reply_body=json.dumps({"data": record("payments")}).encode()),
-        "is not of type 'array'",
+        'is not of type "array"',
     ),
 }
 
@@ -358,26 +358,6 @@ def test_a_bad_call_has_just_the_problem_it_was_given(call: Call, words: str) ->
     assert [p for p in found if words in p]
     sides = {"reply" if ": reply " in p else "request" for p in found}
     assert len(sides) == 1 or call.reply_body == b"{}"
-
-
-def test_the_quick_judgement_never_accepts_what_jsonschema_refuses() -> None:
-    bodies = [c.body for c in GOOD] + [c.body for c, _ in BAD.values()]
-    bodies += [c.reply_body for c in GOOD] + [c.reply_body for c, _ in BAD.values()]
-    values = [v for body in bodies for v in _parsed(body)]
-    values += [None, True, 1, 1.5, "", "a", "2026-01-01", [], [1], {}, {"id": 1}, {"data": None}]
-
-    for contract in (load("sage"), load("productive")):
-        for shape in contract.shapes.values():
-            for value in values:
-                if shape.is_surely_valid(value):
-                    assert shape.validator.is_valid(value)
-
-
-def _parsed(body: bytes) -> Iterator[Any]:
-    try:
-        yield json.loads(body)
-    except ValueError:
-        return
 
 
 @pytest.mark.parametrize("service", ["sage", "productive"])
