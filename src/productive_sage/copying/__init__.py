@@ -284,7 +284,7 @@ class _Run:
         self._carrier = Carrier(order, desk, self._customers, self.copies, self._planner, looks)
 
     def plan_all(self, asked: Sequence[Invoice | Outcome], agree: Agree) -> dict[str, Planned]:
-        """CopyPlan every document, and have that agreed to."""
+        """Plan every document, and have that agreed to."""
         plans, told = dict[str, Planned](), list[Outcome]()
         for n, source in enumerate(asked):
             self._desk.step("Planning", n, len(asked))
