@@ -32,8 +32,8 @@ from productive_sage.signin import oauth
 from productive_sage.signin.vault import ProductiveSignIn, SageSignIn, Vault
 from productive_sage.terminal import asking
 from tests.conftest import MemoryKeyring, Psage, Result, consent, copies
-from tests.services.test_bad_days import after_the_first_mark, edit_a_line, own_log
-from tests.setup.test_connect import at_a_desk
+from tests.harness.browser import at_a_desk
+from tests.harness.days import after_the_first_mark, edit_a_line, own_log
 
 COPY = ("copy-invoice", "123", "--tax-rate", "GB_STANDARD")
 BATCH = ("copy-invoice", "123", "124", "125", "--tax-rate", "GB_STANDARD")

@@ -7,10 +7,8 @@ get lost, the store may be gone: the books must come out the same.
 
 import signal
 import sqlite3
-from collections.abc import Collection
 from contextlib import closing
 from decimal import Decimal
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,12 @@ import pytest
 
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, copies, forget
-from tests.harness.processes import Hold, end, kill, run, share_the_keyring, started
+from tests.harness import kills, oracle
+from tests.harness.kills import LOST, NEW_PDF, assert_made, kill_at, lose_reply, places, writes_of
+from tests.harness.processes import Hold, end, kill, run, started
+
+shared, fresh = kills.shared, kills.fresh
+
 
 CREATE = ("copy-invoice", "--id", "123", "--tax-rate", "GB_STANDARD")
 CREATE_CALLS = (
@@ -57,34 +60,6 @@ UPDATE_CALLS = (
 KEYED = ("POST /contacts", "POST /sales_invoices")
 """What Sage does once for a key, while it remembers the key."""
 BATCH = ("copy-invoice", "--id", "123", "124", "125", "--tax-rate", "GB_STANDARD")
-NEW_PDF = b"%PDF-1.4 corrected"
-LOST = ("cut_after", "cut_mid", "truncated", "html_after", "status_after")
-"""Ways in which a reply that was earned does not arrive."""
-
-
-def writes_of(calls: tuple[str, ...]) -> list[str]:
-    return [call for call in calls if not call.startswith("GET ")]
-
-
-def places(calls: tuple[str, ...], only: Collection[str] | None = None) -> list[Any]:
-    """Each request of a run, before its work and after it; a read without answer is the same."""
-    return [
-        pytest.param(nth, call, when, id=f"{when} {nth} {call}")
-        for nth, call in enumerate(calls, start=1)
-        for when in ("before", "after")
-        if (when == "before" or call in writes_of(calls)) and (only is None or call in only)
-    ]
-
-
-@pytest.fixture
-def shared(sandbox: Sandbox, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    share_the_keyring(sandbox, tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def fresh(shared: None, services: Sandbox) -> Sandbox:
-    """Nothing copied yet."""
-    return services
 
 
 @pytest.fixture
@@ -98,14 +73,6 @@ def changed(fresh: Sandbox, psage: Psage) -> Sandbox:
     fresh.agency.set_pdf(123, NEW_PDF)
     fresh.clear_calls()
     return fresh
-
-
-def unfinished(home: Path) -> tuple[int, int]:
-    """(writes whose end is not known, copies with something left to do) in the store."""
-    with closing(sqlite3.connect(home / "default.db")) as store:
-        (intents,) = store.execute("SELECT count(*) FROM intent WHERE state = 'sending'").fetchone()
-        (links,) = store.execute("SELECT count(*) FROM link WHERE pending <> ''").fetchone()
-    return intents, links
 
 
 def outcome(sandbox: Sandbox, home: Path) -> dict[str, Any]:
@@ -126,7 +93,7 @@ def outcome(sandbox: Sandbox, home: Path) -> dict[str, Any]:
         "marked": [
             row["id"] == sandbox.productive.invoices["123"]["export_id"] for row in documents
         ],
-        "unfinished": unfinished(home),
+        "unfinished": oracle.left_open(home / "default.db"),
         "overlapping posts": sandbox.concurrent_posts,
     }
 
@@ -147,14 +114,6 @@ def once(sandbox: Sandbox) -> dict[str, Any]:
     }
 
 
-def kill_at(sandbox: Sandbox, nth: int, call: str, when: str, *command: str) -> None:
-    """`kill -9` a run at one request, which must be the one expected there."""
-    with Hold(sandbox, nth, when=when) as hold, started(*command) as process:
-        assert fnmatchcase(hold.reached(process), call)
-        assert kill(process).code == -signal.SIGKILL
-        hold.lose()
-
-
 # --- the list of requests
 
 
@@ -162,9 +121,7 @@ def test_a_create_makes_just_the_requests_it_is_killed_at(fresh: Sandbox, home: 
     result = run(*CREATE)
 
     assert result.code == 0
-    made = [f"{call.method} {call.path}" for call in fresh.calls()]
-    assert len(made) == len(CREATE_CALLS)
-    assert all(map(fnmatchcase, made, CREATE_CALLS))
+    assert_made(fresh, CREATE_CALLS)
     assert outcome(fresh, home) == once(fresh)
 
 
@@ -172,9 +129,7 @@ def test_an_update_makes_just_the_requests_it_is_killed_at(changed: Sandbox, hom
     result = run(*UPDATE)
 
     assert result.code == 0
-    made = [f"{call.method} {call.path}" for call in changed.calls()]
-    assert len(made) == len(UPDATE_CALLS)
-    assert all(map(fnmatchcase, made, UPDATE_CALLS))
+    assert_made(changed, UPDATE_CALLS)
     assert outcome(changed, home) == once(changed)
 
 
@@ -295,12 +250,6 @@ def test_a_dry_run_beside_a_run_does_not_stand_in_its_way(
 # --- lost replies
 
 
-def lose_reply(sandbox: Sandbox, call: str, kind: str, *, times: int = 1) -> None:
-    method, path = call.split()
-    service = "productive" if method == "PATCH" else "sage"
-    sandbox.fault(kind, service=service, method=method, path=path, times=times)
-
-
 @pytest.mark.parametrize("kind", LOST)
 @pytest.mark.parametrize("call", writes_of(CREATE_CALLS))
 def test_a_create_whose_reply_is_lost_happens_once(
@@ -309,7 +258,7 @@ def test_a_create_whose_reply_is_lost_happens_once(
     lose_reply(fresh, call, kind)
 
     first = psage(*CREATE)
-    is_finished = unfinished(home) == (0, 0)
+    is_finished = oracle.left_open(home / "default.db") == (0, 0)
     second = psage(*CREATE)
 
     assert first.code == 0

@@ -4,7 +4,6 @@ As in `test_crash`, with the allocation as one more thing that must be there exa
 """
 
 from decimal import Decimal
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,12 @@ import pytest
 
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, copies, first_line, forget
-from tests.copying import test_crash
-from tests.copying.test_crash import (
-    LOST,
-    NEW_PDF,
-    kill_at,
-    lose_reply,
-    places,
-    unfinished,
-    writes_of,
-)
-from tests.copying.test_credit_note import INVOICE, NOTE, allocated, edit_note, notes
+from tests.harness import kills, oracle
+from tests.harness.credits import INVOICE, NOTE, allocated, edit_note, notes
+from tests.harness.kills import LOST, NEW_PDF, assert_made, kill_at, lose_reply, places, writes_of
 from tests.harness.processes import Hold, kill, run, started
 
-shared, fresh = test_crash.shared, test_crash.fresh
+shared, fresh = kills.shared, kills.fresh
 
 CREATE = ("credit-note", "--id", NOTE)
 UPDATE = ("credit-note", "--id", NOTE, "--update-existing")
@@ -50,6 +41,8 @@ CALLS = {
         "GET /line_items",
         "GET /sales_credit_notes/*",
         "GET /sales_invoices/*",
+        "GET /businesses/*",
+        "GET /financial_settings",
         "DELETE /contact_allocations/*",
         "PUT /sales_credit_notes/*",
         "GET /sales_invoices/*",
@@ -71,7 +64,7 @@ OTHER = ("copy-invoice", "--id", "125", "--no-tax")
 
 
 def everywhere(*, only: tuple[str, ...] | None = None) -> list[Any]:
-    """Each request of both commands, before its work and after it, as `test_crash.places`."""
+    """Each request of both commands, before its work and after it, as `places`."""
     return [
         pytest.param(command, *place.values, id=f"{command[-1]} {place.id}")
         for command, calls in CALLS.items()
@@ -116,7 +109,7 @@ def outcome(sandbox: Sandbox, home: Path) -> dict[str, Any]:
             if row["file_name"] == "CN-2026-001 (PRD-110).pdf"
         ],
         "marked": held["exported"] and [held["export_id"]] == [row["id"] for row in documents],
-        "unfinished": unfinished(home),
+        "unfinished": oracle.left_open(home / "default.db"),
         "overlapping posts": sandbox.concurrent_posts,
     }
 
@@ -144,9 +137,7 @@ def test_a_run_makes_just_the_requests_it_is_killed_at(
 ) -> None:
     assert run(*command).code == 0
 
-    made = [f"{call.method} {call.path}" for call in ready.calls()]
-    assert len(made) == len(CALLS[command])
-    assert all(map(fnmatchcase, made, CALLS[command]))
+    assert_made(ready, CALLS[command])
     assert outcome(ready, home) == once(ready)
 
 
@@ -315,7 +306,7 @@ def test_a_write_whose_reply_is_lost_happens_once(
     lose_reply(ready, call, kind)
 
     first = psage(*command)
-    is_finished = unfinished(home) == (0, 0)
+    is_finished = oracle.left_open(home / "default.db") == (0, 0)
     second = psage(*command)
 
     assert first.code == 0

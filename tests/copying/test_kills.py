@@ -5,23 +5,17 @@ would: runs the command again. Everything is there once in the end, or what is t
 """
 
 import random
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from productive_sage.sandbox import Sandbox
 from tests.conftest import first_line
 from tests.harness import oracle
-from tests.harness.fast import Machine, Run
-from tests.harness.oracle import Snapshot
+from tests.harness.fast import Machine
+from tests.harness.kills import LAGS_S, TAX, deadly, rounds
 
 ROUNDS, BATCH = 500, 25
-LAGS_S = (0, 5, 60)
-TAX = ("--tax-rate", "GB_STANDARD")
 KINDS = {
     "create": ("copy-invoice", "123", *TAX),
     "batch": ("copy-invoice", "101", "123", "124", *TAX, "--no-pdf"),
@@ -29,46 +23,6 @@ KINDS = {
     "credit": ("credit-note", "110"),
     "sync": ("sync-payments",),
 }
-MOST_CALLS = 20
-"""About so many requests a run makes; one that makes fewer may end before it is killed."""
-
-
-@contextmanager
-def deadly(sandbox: Sandbox, rng: random.Random) -> Iterator[Callable[[Run], None]]:
-    """Kill a run, once it is known, at one of its requests: before, after, or a moment later."""
-    desk: Any = sandbox._desk
-    serve, nth, when = desk.serve, rng.randint(1, MOST_CALLS), rng.choice(("before", "after", ""))
-    later_s, lock, seen = rng.random() * 0.03, threading.Lock(), 0
-    victim: list[Run] = []
-    is_known = threading.Event()
-
-    def doomed(request: Any, app: Callable[[Any], Any]) -> Any:
-        nonlocal seen
-        with lock:
-            seen += 1
-            is_it = seen == nth
-        if not is_it:
-            return serve(request, app)
-        is_known.wait()
-        if when == "before":
-            victim[0].kill()
-            raise ConnectionAbortedError
-        outcome = serve(request, app)
-        if when == "after":
-            victim[0].kill()
-            raise ConnectionAbortedError
-        threading.Timer(later_s, victim[0].kill).start()
-        return outcome
-
-    def know(run: Run) -> None:
-        victim.append(run)
-        is_known.set()
-
-    desk.serve = doomed
-    try:
-        yield know
-    finally:
-        desk.serve = serve
 
 
 # --- the records
@@ -161,38 +115,13 @@ def play(sandbox: Sandbox, machine: Machine, seed: int, kind: str, before: bytes
         oracle.check_payments(sandbox)
 
 
-def kill(sandbox: Sandbox, folder: Path, seeds: range) -> None:
-    """Play rounds, each from the state of its kind."""
-    sandbox.access_token_lifetime_s = 86_400
-    machine, at_first = Machine(sandbox, folder), Snapshot(sandbox)
-    ready: dict[str, tuple[Snapshot, bytes]] = {}
-    for seed in seeds:
-        kind = [*KINDS][seed % len(KINDS)]
-        if kind not in ready:
-            at_first.restore(sandbox)
-            sandbox.search_lag_s, sandbox.remember_idempotency = 0, True
-            machine.forget()
-            prepare(sandbox, machine, kind)
-            content = machine.store.read_bytes() if machine.store.exists() else b""
-            ready[kind] = Snapshot(sandbox), content
-        state, before = ready[kind]
-        state.restore(sandbox)
-        old(machine, before, random.Random(0))
-        try:
-            play(sandbox, machine, seed, kind, before)
-        except BaseException:
-            print(f"round {seed}, {kind}")
-            raise
-    sandbox.clear_calls()  # the contract is for runs that come to their end
-
-
 def test_a_run_killed_at_any_instant_loses_and_doubles_nothing(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    kill(sandbox, tmp_path / "a", range(5))
+    rounds(sandbox, tmp_path / "a", range(5), [*KINDS], prepare, play)
 
 
 @pytest.mark.torture
 @pytest.mark.parametrize("first", range(10, 10 + ROUNDS, BATCH))
 def test_500_kills_lose_and_double_nothing(sandbox: Sandbox, tmp_path: Path, first: int) -> None:
-    kill(sandbox, tmp_path / "a", range(first, first + BATCH))
+    rounds(sandbox, tmp_path / "a", range(first, first + BATCH), [*KINDS], prepare, play)

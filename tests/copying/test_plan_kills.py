@@ -7,10 +7,9 @@ import pytest
 
 from productive_sage.sandbox import Sandbox
 from tests.conftest import first_line
-from tests.copying.test_kills import LAGS_S, TAX, deadly
 from tests.harness import oracle
 from tests.harness.fast import Machine
-from tests.harness.oracle import Snapshot
+from tests.harness.kills import LAGS_S, TAX, deadly, rounds
 
 ROUNDS, BATCH = 100, 25
 KINDS = {
@@ -24,7 +23,11 @@ MOST_KILLS = 3
 """So often one plan is killed before it may come to its end."""
 
 
-def prepare(sandbox: Sandbox, machine: Machine, kind: str, file: Path) -> None:
+def plan_of(machine: Machine, kind: str) -> str:
+    return str(machine.folder / f"{kind}.json")
+
+
+def prepare(sandbox: Sandbox, machine: Machine, kind: str) -> None:
     """What has to be there, and the plan."""
     if kind in {"update", "new"}:
         assert machine.run("copy-invoice", "101", "123", *TAX).code == 0
@@ -33,14 +36,14 @@ def prepare(sandbox: Sandbox, machine: Machine, kind: str, file: Path) -> None:
             sandbox.agency.edit_line(first_line(sandbox, key), quantity="12")
     if kind == "credit":
         assert machine.run("copy-invoice", "111", *TAX).code == 0
-    assert machine.run(*KINDS[kind], "--plan", str(file)).code == 0
+    assert machine.run(*KINDS[kind], "--plan", plan_of(machine, kind)).code == 0
 
 
-def play(sandbox: Sandbox, machine: Machine, seed: int, kind: str, file: Path) -> None:
+def play(sandbox: Sandbox, machine: Machine, seed: int, kind: str, _before: bytes) -> None:
     """Kill, more than once maybe; then run to the end, and look at the books."""
     rng = random.Random(seed)
     sandbox.search_lag_s = rng.choice(LAGS_S)
-    args = ("apply", str(file), "--yes", "--json")
+    args = ("apply", plan_of(machine, kind), "--yes", "--json")
     documents = len(oracle.documents(sandbox))
     wanted = {"create": 3, "customers": 2, "update": 0, "new": 1, "credit": 1}[kind]
     for _ in range(rng.randint(1, MOST_KILLS)):
@@ -65,39 +68,13 @@ def play(sandbox: Sandbox, machine: Machine, seed: int, kind: str, file: Path) -
     assert oracle.left_open(machine.store) == (0, 0)
 
 
-def kill(sandbox: Sandbox, folder: Path, seeds: range) -> None:
-    """Play rounds, each from the state of its kind."""
-    sandbox.access_token_lifetime_s = 86_400
-    machine, at_first = Machine(sandbox, folder), Snapshot(sandbox)
-    ready: dict[str, tuple[Snapshot, bytes]] = {}
-    for seed in seeds:
-        kind = [*KINDS][seed % len(KINDS)]
-        file = folder / f"{kind}.json"
-        if kind not in ready:
-            at_first.restore(sandbox)
-            sandbox.search_lag_s = 0
-            machine.forget()
-            prepare(sandbox, machine, kind, file)
-            ready[kind] = Snapshot(sandbox), machine.store.read_bytes()
-        state, before = ready[kind]
-        state.restore(sandbox)
-        machine.forget()
-        machine.store.write_bytes(before)
-        try:
-            play(sandbox, machine, seed, kind, file)
-        except BaseException:
-            print(f"round {seed}, {kind}")
-            raise
-    sandbox.clear_calls()  # the contract is for runs that come to their end
-
-
 def test_a_plan_killed_while_it_is_applied_is_carried_out_once(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    kill(sandbox, tmp_path / "a", range(5))
+    rounds(sandbox, tmp_path / "a", range(5), [*KINDS], prepare, play)
 
 
 @pytest.mark.torture
 @pytest.mark.parametrize("first", range(10, 10 + ROUNDS, BATCH))
 def test_100_kills_lose_and_double_nothing(sandbox: Sandbox, tmp_path: Path, first: int) -> None:
-    kill(sandbox, tmp_path / "a", range(first, first + BATCH))
+    rounds(sandbox, tmp_path / "a", range(first, first + BATCH), [*KINDS], prepare, play)

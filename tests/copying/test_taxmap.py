@@ -1,6 +1,7 @@
 """What stands for a line's tax in Productive, and that the taxes come to Productive's: pure."""
 
 from dataclasses import replace
+from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -15,7 +16,8 @@ from productive_sage.copying.records import Draft
 from productive_sage.errors import Refused
 from productive_sage.productive.records import Address, Company, Invoice, InvoiceLine
 from productive_sage.tax import LineTax, Tax
-from tests.copying.test_mapping import DAY
+
+DAY = date(2026, 2, 9)
 
 CENT = Decimal("0.01")
 

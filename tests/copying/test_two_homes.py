@@ -12,11 +12,11 @@ import pytest
 from productive_sage import http
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, Result, copies, forget, writes
+from tests.harness import days
 from tests.harness.fast import Machine
 from tests.harness.processes import Hold
-from tests.services import test_bad_days
 
-waits = test_bad_days.waits
+waits = days.waits
 
 
 @pytest.mark.parametrize("kind", [3, None, "2", "1", True, 1.5, [], {}])

@@ -36,8 +36,7 @@ from productive_sage.signin import oauth
 from productive_sage.signin.vault import Vault
 from productive_sage.store import audit
 from tests.conftest import MemoryKeyring, Psage, Result, consent, sage_sign_in
-from tests.payments.test_sync_crash import make_busy
-from tests.payments.test_sync_faults import World, by_hand, ours, sage_says
+from tests.harness.payments import World, by_hand, make_busy, ours, sage_says
 
 # --- what a field becomes
 

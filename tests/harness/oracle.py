@@ -10,7 +10,7 @@ from typing import Any
 
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Result
-from tests.payments.test_sync_faults import productive_says, sage_says
+from tests.harness.payments import productive_says, sage_says
 
 CODES = {0, 4, 5, 6, 7, 8}
 """How a run may end that met another one, or lost records."""

@@ -9,7 +9,6 @@ import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,28 +17,26 @@ import pytest
 
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, forget, writes
-from tests.copying import test_crash
-from tests.copying.test_crash import LOST, kill_at, places, writes_of
-from tests.harness.processes import Hold, end, kill, run, started
-from tests.payments import test_sync_faults
-from tests.payments.test_sync_faults import (
+from tests.harness import days, kills, payments
+from tests.harness.kills import LOST, assert_made, kill_at, places, writes_of
+from tests.harness.payments import (
     COPY,
     SYNC,
     Hasty,
     Scenario,
     Stage,
-    World,
     assert_as_sage_says,
     by_hand,
     left_open,
+    make_busy,
     ours,
     productive_says,
     sage_says,
 )
-from tests.services import test_bad_days
+from tests.harness.processes import Hold, end, kill, run, started
 
-waits = test_bad_days.waits
-shared, fresh, hasty = test_crash.shared, test_crash.fresh, test_sync_faults.hasty
+waits = days.waits
+shared, fresh, hasty = kills.shared, kills.fresh, payments.hasty
 
 CALLS = (
     "GET /sales_invoices",
@@ -61,17 +58,6 @@ CALLS = (
     "GET /payments",
 )
 WRITES = writes_of(CALLS)
-
-
-def make_busy(world: World) -> None:
-    """Of four invoices each has something to be written: new, changed and deleted receipts."""
-    world.sync()
-    of, books = world.sage_ids, world.sandbox.bookkeeper
-    books.edit_receipt(world.first, "450.00", "2026-03-11", "BACS 1b")
-    books.pay(of["201"], "70.00", "2026-03-12", "BACS 4")
-    books.delete_receipt(world.of_two)
-    books.pay(of["202"], "80.00", "2026-03-12", "BACS 5", "8.00")
-    books.pay(of["204"], "60.00", "2026-03-12", "BACS 6")
 
 
 @pytest.fixture
@@ -106,9 +92,7 @@ def test_a_sync_makes_just_the_requests_it_is_killed_at(busy: Sandbox, home: Pat
     result = run(*SYNC)
 
     assert result.code == 0
-    made = [f"{call.method} {call.path}" for call in busy.calls()]
-    assert len(made) == len(CALLS)
-    assert all(map(fnmatchcase, made, CALLS))
+    assert_made(busy, CALLS)
     assert_as_sage_says(busy, home, by_hand(busy))
 
 

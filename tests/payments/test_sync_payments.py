@@ -18,9 +18,9 @@ from productive_sage.sandbox.run import act
 from productive_sage.store import Store, database
 from productive_sage.terminal import synced
 from tests.conftest import Psage, Result, copies, forget, writes
-from tests.services import test_bad_days
+from tests.harness import days
 
-waits = test_bad_days.waits
+waits = days.waits
 
 ON = ("configure", "--sync-payments", "--sync-payments-from", "2026-01-01")
 FULL = ("sync-payments", "--full", "--json")

@@ -5,9 +5,7 @@ leaves every invoice in Sage exactly once.
 """
 
 import errno
-import itertools
 import json
-import logging
 import os
 import resource
 import socket
@@ -25,51 +23,19 @@ from typing import Any
 import httpx
 import pytest
 
-from productive_sage.http import Http, pool
+from productive_sage.http import pool
 from productive_sage.sandbox import Sandbox
-from tests.conftest import Psage, Result, copies, first_line, writes
+from tests.conftest import Psage, Result, copies, writes
+from tests.harness import days
+from tests.harness.days import after_the_first_mark, edit_a_line
+
+waits, psage = days.waits, days.psage
+
 
 COPY = ("copy-invoice", "123", "--tax-rate", "GB_STANDARD", "--no-pdf")
 COPY_WITH_PDF = COPY[:-1]
 BATCH = ("copy-invoice", "123", "124", "125", "--tax-rate", "GB_STANDARD", "--no-pdf")
 CUSTOMER = "Juniper Street Coffee Ltd"  # of 123, 124 and 125; not in Sage at the start
-
-
-@pytest.fixture(autouse=True)
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Nobody sleeps; each pause is written down, and the clock is never in the way."""
-    slept: list[float] = []
-    ticks = itertools.count()
-    defaults: Any = Http.__init__.__kwdefaults__
-    monkeypatch.setitem(defaults, "sleep", slept.append)
-    monkeypatch.setitem(defaults, "clock", lambda: float(next(ticks)))
-    return slept
-
-
-@contextmanager
-def own_log() -> Iterator[None]:
-    """Log as the installed program does, without pytest's handlers to catch what is dropped."""
-    logger, root = logging.getLogger("psage"), logging.getLogger()
-    before = logger.handlers, root.handlers, logger.propagate, logging.raiseExceptions
-    logger.handlers, root.handlers, logging.raiseExceptions = [], [], True
-    try:
-        yield
-    finally:
-        for handler in logger.handlers:
-            with suppress(OSError):
-                handler.close()
-        logger.handlers, root.handlers, logger.propagate, logging.raiseExceptions = before
-
-
-@pytest.fixture
-def psage(psage: Psage) -> Psage:
-    """Run a command with a log of its own."""
-
-    def run(*args: str) -> Result:
-        with own_log():
-            return psage(*args)
-
-    return run
 
 
 @pytest.fixture(params=[(), ("--json",)], ids=["for people", "for scripts"])
@@ -1336,26 +1302,6 @@ def test_a_key_nobody_knows_is_warned_about_and_stops_nothing(
 
 
 # --- tools
-
-
-def edit_a_line(sandbox: Sandbox) -> None:
-    sandbox.agency.edit_line(first_line(sandbox, "123"), quantity="12")
-
-
-def after_the_first_mark(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]
-) -> None:
-    """Act once, after the first invoice of a batch was marked as copied in Productive."""
-    handle = sandbox.productive.handle
-    todo = [act]
-
-    def watched(request: Any) -> Any:
-        reply = handle(request)
-        if request.method == "PATCH" and todo:
-            todo.pop()()
-        return reply
-
-    monkeypatch.setattr(sandbox.productive, "handle", watched)
 
 
 def renewals_refused(sandbox: Sandbox) -> bool:

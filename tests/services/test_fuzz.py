@@ -14,12 +14,11 @@ from productive_sage.http import pool
 from productive_sage.sandbox import CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.signin import oauth
 from tests.conftest import MemoryKeyring, Psage, copies, writes
+from tests.harness import days, payments
 from tests.harness.fuzz import MUTATIONS, SCENARIOS, Browser, Stage, cases, without_wire
-from tests.payments import test_sync_faults
-from tests.services import test_bad_days
 
-waits = test_bad_days.waits
-psage, hasty = test_bad_days.psage, test_sync_faults.hasty
+waits = days.waits
+psage, hasty = days.psage, payments.hasty
 
 FEW, MANY = 24, 800
 PARTS = {"copy": 5, "update": 5, "credit note": 5, "payments": 6, "connect": 4}

@@ -32,9 +32,9 @@ from productive_sage.sage.client import RECEIPTS, SageClient
 from productive_sage.sandbox import Sandbox
 from productive_sage.signin.oauth import SageTokens
 from productive_sage.signin.vault import Vault
-from tests.services import test_bad_days
+from tests.harness import days
 
-waits = test_bad_days.waits
+waits = days.waits
 REPLIES = Path(__file__).parent.parent / "replies"
 EVER = 1000
 

@@ -24,8 +24,8 @@ from productive_sage.sandbox import (
 from productive_sage.signin.vault import ProductiveSignIn, SageSignIn, Vault
 from productive_sage.store import Store
 from tests.conftest import MemoryKeyring, Psage, copies, sage_sign_in
+from tests.harness.browser import LABS, allow, browser_of, free_port
 from tests.harness.processes import Hold, end, kill, run, share_the_keyring, started
-from tests.setup.test_connect import LABS, allow, browser_of, free_port
 
 COPY = ("copy-invoice", "123", "--no-tax", "--json")
 

@@ -28,9 +28,9 @@ from productive_sage.signin.vault import ProductiveSignIn, Vault
 from productive_sage.store import PaymentFacts, Store
 from productive_sage.store.database import MIGRATIONS
 from tests.conftest import A_COPY, MemoryKeyring, Psage, Result, writes
-from tests.services import test_bad_days
+from tests.harness import days
 
-waits = test_bad_days.waits
+waits = days.waits
 NAMES = (
     *("python", "home", "ledger", "settings", "keyring"),
     *("network_to_productive", "network_to_sage", "clock", "productive", "rights_in_productive"),

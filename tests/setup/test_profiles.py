@@ -14,8 +14,8 @@ from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, 
 from productive_sage.signin.vault import Vault
 from productive_sage.store import Store
 from tests.conftest import MemoryKeyring, Psage, Result
+from tests.harness.browser import LABS, MAIN, allow, browser_of, free_port
 from tests.harness.processes import Hold, end, share_the_keyring, started
-from tests.setup.test_connect import LABS, MAIN, allow, browser_of, free_port
 
 LABS_TOKEN = "labs-productive-token-3K"
 COPY = ("copy-invoice", "123", "--no-tax", "--json")

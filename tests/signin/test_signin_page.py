@@ -23,7 +23,7 @@ import pytest
 
 from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, Sandbox
 from tests.conftest import Psage, Result
-from tests.setup.test_connect import MAIN, at_a_desk, free_port
+from tests.harness.browser import MAIN, at_a_desk, free_port
 
 _PATIENCE_S = 30
 _PICTURES = os.environ.get("PSAGE_SCREENSHOTS")

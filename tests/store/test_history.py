@@ -36,14 +36,14 @@ from productive_sage.store.events import Events
 from productive_sage.store.intents import Intents
 from productive_sage.terminal import happened, tables
 from tests.conftest import Psage, Result, copies, first_line, writes
-from tests.copying import test_crash
+from tests.harness import kills
 from tests.harness.processes import Hold, kill, started
 
 COPY = ("copy-invoice", "123", "--tax-rate", "GB_STANDARD")
 PAID_ON = "2026-03-04"
 HOME = "default.db"
 
-shared, fresh = test_crash.shared, test_crash.fresh
+shared, fresh = kills.shared, kills.fresh
 
 
 def logged(home: Path) -> list[Event]:

@@ -20,7 +20,7 @@ from productive_sage.sandbox import (
     Sandbox,
 )
 from tests.conftest import Psage, consent
-from tests.setup.test_connect import at_a_desk
+from tests.harness.browser import at_a_desk
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()

@@ -1,0 +1,70 @@
+"""Days on which nobody sleeps, or somebody meddles."""
+
+import itertools
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+
+from productive_sage.http import Http
+from productive_sage.sandbox import Sandbox
+from tests.conftest import Psage, Result, first_line
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Nobody sleeps; each pause is written down, and the clock is never in the way."""
+    slept: list[float] = []
+    ticks = itertools.count()
+    defaults: Any = Http.__init__.__kwdefaults__
+    monkeypatch.setitem(defaults, "sleep", slept.append)
+    monkeypatch.setitem(defaults, "clock", lambda: float(next(ticks)))
+    return slept
+
+
+@contextmanager
+def own_log() -> Iterator[None]:
+    """Log as the installed program does, without pytest's handlers to catch what is dropped."""
+    logger, root = logging.getLogger("psage"), logging.getLogger()
+    before = logger.handlers, root.handlers, logger.propagate, logging.raiseExceptions
+    logger.handlers, root.handlers, logging.raiseExceptions = [], [], True
+    try:
+        yield
+    finally:
+        for handler in logger.handlers:
+            with suppress(OSError):
+                handler.close()
+        logger.handlers, root.handlers, logger.propagate, logging.raiseExceptions = before
+
+
+@pytest.fixture
+def psage(psage: Psage) -> Psage:
+    """Run a command with a log of its own."""
+
+    def run(*args: str) -> Result:
+        with own_log():
+            return psage(*args)
+
+    return run
+
+
+def edit_a_line(sandbox: Sandbox) -> None:
+    sandbox.agency.edit_line(first_line(sandbox, "123"), quantity="12")
+
+
+def after_the_first_mark(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]
+) -> None:
+    """Act once, after the first invoice of a batch was marked as copied in Productive."""
+    handle = sandbox.productive.handle
+    todo = [act]
+
+    def watched(request: Any) -> Any:
+        reply = handle(request)
+        if request.method == "PATCH" and todo:
+            todo.pop()()
+        return reply
+
+    monkeypatch.setattr(sandbox.productive, "handle", watched)
