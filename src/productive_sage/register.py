@@ -21,6 +21,8 @@ from productive_sage.text import folded
 
 _PRODUCTIVE = "https://app.productive.io"
 NOT_COPIED, COPIED, WAITING, DRAFT = "not copied", "copied", "waiting", "draft"
+DRAFT_IN_SAGE = "draft in Sage"
+"""Its copy is not booked yet; `draft` is the document itself, in Productive."""
 SHEET = [
     *("number", "productive_id", "kind", "sage_number", "customer", "date", "due", "currency"),
     *("total", "paid", "open", "state", "note"),
@@ -33,7 +35,7 @@ class Selection:
     """Which documents: all where nothing is said."""
 
     state: str = ""
-    """`not copied`, `copied` or `waiting`."""
+    """`not copied`, `copied`, `waiting` or `draft in Sage`."""
     since: date | None = None
     until: date | None = None
     """The last day, by the documents' own dates."""
@@ -75,8 +77,10 @@ def look(
     if selection.company:
         entries = _of_company(entries, selection.company)
     rows = [_row(desk, entry, waiting.get(entry.id, "")) for entry in entries]
+    if check and selection.state == DRAFT_IN_SAGE:  # those that are none any more are left out
+        rows = _checked(desk, [row for row in rows if row.state == DRAFT_IN_SAGE])
     rows = [row for row in rows if selection.state in ("", row.state)]
-    if check:
+    if check and selection.state != DRAFT_IN_SAGE:
         rows = _checked(desk, rows)
     return Register(rows, unreadable, is_checked=check)
 
@@ -96,12 +100,14 @@ def _of_company(entries: Sequence[Entry], company: str) -> list[Entry]:
 def _row(desk: Desk, entry: Entry, waits_for: str) -> RegisterRow:
     link = desk.store.copies.latest(entry.id)
     state = COPIED if link else NOT_COPIED if entry.is_finalised else DRAFT
+    if link and link.waits_for_release:
+        state = DRAFT_IN_SAGE
     return RegisterRow(
         entry,
         WAITING if waits_for else state,
         waits_for,
         link.sage_id if link else "",
-        link.sage_number if link else "",
+        link.sage_number if link and state != DRAFT_IN_SAGE else "",
     )
 
 
@@ -115,10 +121,17 @@ def _checked(desk: Desk, rows: Sequence[RegisterRow]) -> list[RegisterRow]:
             document = listed.get(row.sage_id)
             if document is None:
                 document = desk.sage.document(row.entry.kind, row.sage_id)
-            found.append(replace(row, in_sage=document))
+            found.append(_as_in_sage(row, document))
         else:
             found.append(row)
     return found
+
+
+def _as_in_sage(row: RegisterRow, document: SageDocument | None) -> RegisterRow:
+    """The row with its copy; a draft that was released there is one no more."""
+    if row.state == DRAFT_IN_SAGE and document and not document.is_draft:
+        row = replace(row, state=COPIED, sage_number=document.number)
+    return replace(row, in_sage=document)
 
 
 # --- one document
@@ -248,7 +261,7 @@ def _row_as_json(row: RegisterRow, *, is_checked: bool) -> dict[str, Any]:
         "currency": currency,
         "paid": money.amount(entry.paid, currency),
         "open": money.amount(entry.unpaid, currency),
-        "state": row.state.replace(" ", "_"),
+        "state": row.state.replace(" ", "_").lower(),
         "note": row.note or None,
     }
     if is_checked:

@@ -262,6 +262,11 @@ def _numbering(settings: "Settings", _names: _Names, _: _Names) -> Iterator[str]
     yield f"Sage numbers the copies{told}."
 
 
+def _copies(settings: "Settings", _names: _Names, _: _Names) -> Iterator[str]:
+    if settings.copies == "draft":
+        yield "They are drafts in Sage until `psage release` books them."
+
+
 def _reference(settings: "Settings", _names: _Names, _: _Names) -> Iterator[str]:
     if settings.reference:
         yield (
@@ -351,6 +356,16 @@ class Settings:
             "Who gives the copy of an invoice its number in Sage.",
         ),
         told=("Numbers", _numbering),
+    )
+    copies: str = _setting(
+        "word",
+        default="booked",
+        words=(
+            Word("booked", "booked", "at once"),
+            Word("draft", "drafts", "somebody reviews them, and `psage release` books them"),
+        ),
+        flag=Flag("--copies", "HOW", "Whether new copies are booked in Sage"),
+        told=("Copies", _copies),
     )
     write_number_back: bool = _setting(
         "yes or no",
@@ -542,6 +557,7 @@ _SUBJECTS = (
     "Tax rate",
     "Tax",
     "Abroad",
+    "Copies",
     "Numbers",
     "Reference",
     "Notes",

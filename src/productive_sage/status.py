@@ -48,6 +48,10 @@ _LEFT = {
     "pdf": "has no PDF yet",
 }
 """What is left to do after a copy, by its word in the store."""
+_WRITES = {"update": "the update of its copy", "release": "the release of its draft"}
+"""What was sent about a document, by the kind of the intent; else it is the copy itself."""
+_NAMED = 10
+"""So many of the drafts that wait are named."""
 _PASSING = frozenset(
     error.code for error in (NetworkDown, OutcomeUnknown, RateLimited, ServiceUnavailable)
 )
@@ -234,6 +238,8 @@ def _read_store(status: Status, store: Store, psage: str) -> None:
     numbers = {key: number for key, number, _ in store.copies.names()}
     waiting += [_unknown_write(one, psage) for one in sorted(begun, key=lambda one: one.id)]
     waiting += [_unknown_payment(one, psage, numbers) for one in store.intents.open_payments()]
+    if drafts := store.copies.drafts():
+        waiting.append(_drafts(drafts, psage, numbers))
     left = (_unfinished(link, psage, numbers) for link in store.copies.unfinished())
     waiting += filter(None, left)
     # An open payment is told once, by itself.
@@ -273,10 +279,11 @@ def _unknown_write(intent: ContactIntent | CopyIntent, psage: str) -> Errand:
         )
         step = f"{psage} copy-invoice ID"
         return Errand("outcome_unknown", message, step, None, intent.began_at)
-    what = "the update of its copy" if intent.kind == "update" else "its copy"
+    what = _WRITES.get(intent.kind, "its copy")
     number = facts.number or intent.source_id
     message = f"{kind.name} {number}: {what} was sent to Sage and never answered for"
-    step = f"{psage} {kind.command} {to_type(facts.number, intent.source_id)}"
+    command = "release" if intent.kind == "release" else kind.command
+    step = f"{psage} {command} {to_type(facts.number, intent.source_id)}"
     return Errand("outcome_unknown", message, step, intent.source_id, intent.began_at)
 
 
@@ -292,13 +299,29 @@ def _unknown_payment(intent: PaymentIntent, psage: str, numbers: _Numbers) -> Er
 
 def _unfinished(link: Link, psage: str, numbers: _Numbers) -> Errand | None:
     """What is left to do; None where a run only did not live to say what it did."""
-    left = [said for word, said in _LEFT.items() if word in link.pending]
+    # What waits for a release is told with that.
+    due = link.pending & {"mark"} if link.waits_for_release else link.pending
+    left = [said for word, said in _LEFT.items() if word in due]
     if not left:
         return None
     number = numbers.get(link.productive_id, "")
     message = f"{link.kind.name} {number or link.productive_id} ({link.sage_number} in Sage) "
     step = f"{psage} {link.kind.command} {to_type(number, link.productive_id)}"
     return Errand("unfinished", message + ", and ".join(left), step, link.productive_id)
+
+
+def _drafts(links: Sequence[Link], psage: str, numbers: _Numbers) -> Errand:
+    """The copies that somebody has to review and release."""
+    named = [numbers.get(link.productive_id) or link.productive_id for link in links]
+    more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    shown = ", ".join(named[:_NAMED])
+    if len(links) == 1:
+        (link,) = links
+        step = f"{psage} release {to_type(named[0], link.productive_id)}"
+        message = f"{link.kind.name} {shown} is a draft in Sage, and waits to be released"
+        return Errand("draft_not_released", message, step)
+    message = f"{len(links)} copies are drafts in Sage, and wait to be released: {shown}{more}"
+    return Errand("draft_not_released", message, f"{psage} release --all")
 
 
 # --- for scripts

@@ -258,6 +258,7 @@ def test_a_draft_and_a_marker_of_nobodys_invoice_are_left_alone(
     elsewhere: Sandbox, psage: Psage, home: Path
 ) -> None:
     of(elsewhere, "101")["status"] = "DRAFT"
+    elsewhere.agency.edit_invoice("101", export_id=None, exported=False)  # not psage's then
     of(elsewhere, "105")["reference"] = "PRD-999999"
 
     result = psage(*SYNC)

@@ -26,6 +26,7 @@ from productive_sage.cli import (
     payments,
     reconcile,
     records,
+    release,
     trial,
 )
 from productive_sage.cli.common import offered, output
@@ -119,6 +120,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "copy-invoice": copy.copy_invoice,
         "credit-note": copy.credit_note,
         "apply": apply.apply,
+        "release": release.release,
         "sync-payments": payments.sync_payments,
         "list": look.show_register,
         "open": look.open_document,

@@ -29,6 +29,7 @@ _BEGINS = {
     "open": "Looking for the document ...",
     "reconcile": "Reading both books ...",
     "status": "Asking both services ...",
+    "release": "Reading from Productive and Sage ...",
     "sync-payments": "Reading what changed in Sage ...",
 }
 """What is on the screen at once while a command that talks to a service begins."""

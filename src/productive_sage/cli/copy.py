@@ -59,6 +59,26 @@ class _Again:
 
 
 @dataclass(frozen=True, slots=True)
+class _Booking:
+    """Whether new copies are booked."""
+
+    draft: Annotated[
+        bool,
+        typer.Option("--draft", help="Leave new copies drafts in Sage, for `psage release`."),
+    ] = False
+    booked: Annotated[
+        bool, typer.Option("--booked", help="Book new copies, whatever the settings say.")
+    ] = False
+
+    def word(self, again: str | None) -> bool | None:
+        """Whether they are left drafts; None as the settings say."""
+        exclude("--draft", self.draft, "--booked", self.booked)
+        for flag, is_given in (("--draft", self.draft), ("--booked", self.booked)):
+            exclude(flag, is_given, "--update-existing", again == "update")
+        return self.draft if self.draft or self.booked else None
+
+
+@dataclass(frozen=True, slots=True)
 class _Without:
     """What is left out of a copy, or comes from a person instead."""
 
@@ -160,6 +180,7 @@ def copy_invoice(
     *,
     naming: Naming,
     again: _Again,
+    booking: _Booking,
     customer: Annotated[
         str | None,
         typer.Option(metavar="CONTACT", help="Sage contact: id, name or reference."),
@@ -198,6 +219,7 @@ def copy_invoice(
     batch.check(ids or ())
     order = _order(
         *(INVOICE, ids or (), naming, again, without),
+        draft=booking.word(again.word()),
         customer=customer,
         create_customer=create_customer,
         remember=remember,
@@ -219,6 +241,7 @@ def credit_note(
     *,
     naming: Naming,
     again: _Again,
+    booking: _Booking,
     customer: Annotated[
         str | None,
         typer.Option(metavar="CONTACT", help="Sage contact; that of the credited invoice's copy."),
@@ -244,7 +267,10 @@ def credit_note(
 
     batch.check(ids or ())
     order = _order(
-        *(CREDIT_NOTE, ids or (), naming, again, without), customer=customer, tax_rate=tax_rate
+        *(CREDIT_NOTE, ids or (), naming, again, without),
+        draft=booking.word(again.word()),
+        customer=customer,
+        tax_rate=tax_rate,
     )
     _copy(order, batch, dry_run=dry_run, as_json=as_json)
 

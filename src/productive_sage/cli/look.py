@@ -36,6 +36,9 @@ def show_register(
         bool, typer.Option("--not-copied", help="Those that have no copy in Sage yet.")
     ] = False,
     copied: Annotated[bool, typer.Option("--copied", help="Those that have one.")] = False,
+    drafts: Annotated[
+        bool, typer.Option("--drafts", help="Those whose copy is a draft in Sage.")
+    ] = False,
     waiting: Annotated[
         bool, typer.Option("--waiting", help="Those that wait for somebody.")
     ] = False,
@@ -61,10 +64,15 @@ def show_register(
     from productive_sage import status as statuses
     from productive_sage.terminal import tables
 
-    states = {"not copied": not_copied, "copied": copied, "waiting": waiting}
+    states = {
+        register.NOT_COPIED: not_copied,
+        register.COPIED: copied,
+        register.DRAFT_IN_SAGE: drafts,
+        register.WAITING: waiting,
+    }
     if sum(states.values()) > 1:
         raise UsageProblem(
-            "`--not-copied`, `--copied` and `--waiting` exclude each other",
+            "`--not-copied`, `--copied`, `--drafts` and `--waiting` exclude each other",
             hint="name one, or none for all of them",
         )
     exclude("--json", as_json, "--format csv", form == "csv")

@@ -278,7 +278,8 @@ class _Run:
         )
         count = order.count or len(order.documents())
         rates = Rates(desk, wanted=order.tax_rate, no_tax=order.no_tax, count=count)
-        self.copies = Copies(desk, order.kind, self._customers)
+        takes_drafts = order.leaves_drafts(desk.settings)
+        self.copies = Copies(desk, order.kind, self._customers, takes_drafts=takes_drafts)
         self._planner = Planner(order, desk, self._customers, rates, self.copies)
         self._updates = Updates(order, desk, self._customers, rates, self.copies, self._planner)
         self._carrier = Carrier(order, desk, self._customers, self.copies, self._planner, looks)
@@ -368,6 +369,8 @@ class _Run:
                 allocated=send.allocated(link, present, after.Done()) if present else None,
             )
         if again == "new":
+            if present:
+                present.check_booked(f"the copy of {invoice.label}", invoice.typed)
             if invoice.kind is CREDIT_NOTE and present and not drafts.gone(present):
                 raise crediting.still_credited(invoice, present)
             newer = self.copies.adopt(invoice) or link
@@ -400,10 +403,15 @@ class _Run:
                 question = f"The copy of {invoice.label} was {gone} in Sage."
                 answers = ["leave it so", "create a new copy"]
                 return ("leave", "new")[self._desk.ask(question, answers, None)]
+            if present and present.is_draft:
+                question = f"{invoice.label} is in Sage already, as a draft."
+                answers = ["update the draft", "leave it"]
+                return ("update", "leave")[self._desk.ask(question, answers, None)]
             question = f"{invoice.label} was copied to Sage as {link.sage_number} already."
             answers = ["update the copy", "create a new one", "leave it"]
             return ("update", "new", "leave")[self._desk.ask(question, answers, None)]
-        living_copy(self._desk, invoice, link, present)
+        if living_copy(self._desk, invoice, link, present).is_draft:
+            raise _waits(invoice, link)
         raise Refused(
             f"{invoice.label} was copied to Sage already, as {link.sage_number}",
             code="already_copied",
@@ -420,3 +428,14 @@ class _Run:
             number = plan.link.sage_number
             return Outcome("adopted", plan.invoice.id, plan.invoice.number, sage_number=number)
         return self._planner.told(plan)
+
+
+def _waits(invoice: Invoice, link: Link) -> Refused:
+    """The refusal of a copy that is there, and waits to be released."""
+    return Refused(
+        f"{invoice.label} was copied to Sage already, and is a draft there",
+        code="already_copied",
+        hint=f"`psage release {invoice.typed}` books it; `psage {invoice.kind.command} "
+        f"{invoice.typed} --update-existing` brings the draft up to date",
+        details={"sage_id": link.sage_id, "sage_number": None, "copy": link.copy},
+    )

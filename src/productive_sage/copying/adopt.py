@@ -37,8 +37,12 @@ class Found:
 class Copies:
     """The copies of a run's documents, those psage knows and those made elsewhere."""
 
-    def __init__(self, desk: Desk, kind: Kind, customers: Customers) -> None:
+    def __init__(
+        self, desk: Desk, kind: Kind, customers: Customers, *, takes_drafts: bool = False
+    ) -> None:
+        """`takes_drafts`: a draft is as good as a booked copy, since that is what is wanted."""
         self._desk = desk
+        self._takes_drafts = takes_drafts
         self._kind = kind
         self._customers = customers
         self._seen: dict[str, list[tuple[int, str]]] | None = None
@@ -88,7 +92,7 @@ class Copies:
         # All are checked before any is linked: half of it would hide the question the next time.
         copies = [(n, self._only(invoice, documents)) for n, documents in sorted(found.items())]
         for _, document in copies:
-            document.check_booked(f"the copy of {invoice.label}")
+            self._check_booked(invoice, document, is_wanted=self._takes_drafts)
             self._check_fit(invoice, document)
         credited = self.credited(invoice) if copies else None
         adopted = None
@@ -116,7 +120,7 @@ class Copies:
             return None
 
     def present(self, invoice: Invoice, link: Link) -> tuple[Link, SageDocument | None]:
-        """A copy as it is in Sage, None where it was deleted. Raises CopyIsDraft.
+        """A copy as it is in Sage, None where it was deleted. Raises CopyIsDraft unless it may be.
 
         Where two machines made it, and somebody voided the one known here, it is the other from
         now on. What Sage's answer gave a wrong id is found again by marker and number.
@@ -130,8 +134,14 @@ class Copies:
         if drafts.gone(present):
             link, present = self._twin(invoice, link) or (link, present)
         if present:
-            present.check_booked(f"the copy of {invoice.label}")
+            is_wanted = link.waits_for_release or self._takes_drafts
+            self._check_booked(invoice, present, is_wanted=is_wanted)
         return link, present
+
+    def _check_booked(self, invoice: Invoice, document: SageDocument, *, is_wanted: bool) -> None:
+        """Raises CopyIsDraft; not for a draft that `is_wanted`, but for a pro forma in any case."""
+        if not (is_wanted and document.status == "DRAFT"):
+            document.check_booked(f"the copy of {invoice.label}", invoice.typed)
 
     def _twin(
         self, invoice: Invoice, link: Link, *, number: str | None = None
@@ -231,7 +241,8 @@ class Copies:
                 f"`psage copy-invoice {credited.typed} --create-new`, then this again",
                 details={"sage_id": link.sage_id, "sage_number": link.sage_number},
             )
-        copy.check_booked(f"the copy of {credited.label}, which {note.label} credits,")
+        what = f"the copy of {credited.label}, which {note.label} credits,"
+        copy.check_booked(what, credited.typed)
         if (copy.currency, copy.net) != (credited.currency, credited.net):
             raise Refused(
                 f"{note.label} credits {credited.net} {credited.currency} net of "

@@ -35,7 +35,12 @@ from productive_sage.store import Link
 _NAME_BYTES = 120
 """Of a number in a file name: a file system takes 255 in all."""
 
-UNTOLD = {"created": "create", "created-new": "create-new", "updated": "update"}
+UNTOLD = {
+    "created": "create",
+    "created-new": "create-new",
+    "updated": "update",
+    "released": "release",
+}
 """Words in `pending` of a run that has not said yet what it did, and what that was."""
 
 _LAST_TRY = "pdf-again"
@@ -72,11 +77,13 @@ def finish(
 ) -> Done:
     """Do what is pending; `again` where an earlier try may have got half-way.
 
-    Where `invoice` is None only what concerns Sage alone is done.
+    Where `invoice` is None only what concerns Sage alone is done. A draft that was asked for is
+    marked at once, so that no other machine makes it again. The rest waits until it is released:
+    the number and Sage's PDF come then, an attachment needs a transaction, an allocation a booking.
     """
     done = Done(left=set(link.pending))
-    if document.is_draft:  # what is not booked is no copy yet, so Productive is told nothing
-        return done
+    if document.is_draft and not link.waits_for_release:
+        return done  # what is not booked is no copy yet, so Productive is told nothing
 
     def hand_over_pdf() -> None:
         if invoice is None:
@@ -113,17 +120,32 @@ def finish(
         ),
     }
     left = done.left
-    if "number" not in pending(desk, with_pdf=True):
-        left.discard("number")  # wanted by the settings of another day
-    if _is_old(desk, link, invoice):
-        # The invoice in Productive belongs to its latest copy.
-        left -= {"mark", "number"} | ({"pdf"} if desk.settings.pdf == "sage" else set())
-    for name in [name for name in steps if name in left and (invoice or name == "allocate")]:
+    left -= _done_with(desk, link, invoice, document)
+    for name in _due(left, document, invoice):
         _step(name, *steps[name], done=done)
         _keep(desk, link, done)
     left -= set(UNTOLD) | (set() if "pdf" in left else {_LAST_TRY})
     _keep(desk, link, done)
     return done
+
+
+def _done_with(desk: Desk, link: Link, invoice: Invoice | None, document: SageDocument) -> set[str]:
+    """What is not to be done any more."""
+    words = set[str]()
+    if "number" not in pending(desk, with_pdf=True):
+        words.add("number")  # wanted by the settings of another day
+    if _is_old(desk, link, invoice):
+        # The invoice in Productive belongs to its latest copy.
+        words |= {"mark", "number"} | ({"pdf"} if desk.settings.pdf == "sage" else set())
+    if not document.is_draft:
+        words.add("release")  # somebody has done it
+    return words
+
+
+def _due(left: set[str], document: SageDocument, invoice: Invoice | None) -> list[str]:
+    """What can be done now, in its order."""
+    order = ("mark",) if document.is_draft else ("allocate", "mark", "number", "pdf")
+    return [name for name in order if name in left and (invoice or name == "allocate")]
 
 
 def _is_old(desk: Desk, link: Link, invoice: Invoice | None) -> bool:

@@ -24,6 +24,8 @@ def document_body(draft: Draft, contact_id: str) -> dict[str, Any]:
         "currency_id": draft.currency,
         kind.lines: [_line_body(line, is_tax_sent=draft.is_tax_sent) for line in draft.lines],
     }
+    if draft.is_unbooked:  # said with each update too: what Sage makes of a PUT without is unknown
+        body["status_id"] = "DRAFT"
     if draft.due_on and kind is INVOICE:
         body["due_date"] = draft.due_on.isoformat()
     if draft.original_on:

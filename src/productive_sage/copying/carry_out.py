@@ -25,6 +25,12 @@ Turn = Callable[[], AbstractContextManager[None]]
 """What a document is sent in: no two at once, and in the order they were asked for."""
 
 
+def _waiting(plan: CopyPlan) -> set[str]:
+    """What a plan leaves to be done, beside what the settings want after any copy."""
+    release = {"release"} if plan.draft.is_unbooked else set()
+    return release | ({"allocate"} if plan.credited else set())
+
+
 class Carrier:
     """Carries out the plans of one run."""
 
@@ -204,7 +210,7 @@ class Carrier:
             before=asdict(versions.held_in(plan.present)) if plan.present else None,
             theirs=plan.theirs,
             expected=drafts.expectation(draft),
-            pending=(*sorted(pending | ({"allocate"} if plan.credited else set())),),
+            pending=(*sorted(pending | _waiting(plan)),),
             number=invoice.number,
             number_sent=draft.number is not None,
             asked_new=self._order.again == "new",

@@ -367,8 +367,23 @@ def expectation(draft: Draft) -> dict[str, Any]:
         "net": money.text(draft.net),
         "tax": money.text(due),
         "total": money.text(draft.net + due),
-        "number": draft.number,
+        # A draft gets its number when it is released.
+        "number": None if draft.is_unbooked else draft.number,
+        "is_draft": draft.is_unbooked,
         "line_nets": [money.text(line.net) for line in draft.lines],
+    }
+
+
+def as_it_is(document: SageDocument, number: str | None) -> dict[str, Any]:
+    """What a draft must be once it is booked: as it stands in Sage, under its number if any."""
+    return {
+        "currency": document.currency,
+        "net": money.text(document.net),
+        "tax": money.text(document.tax),
+        "total": money.text(document.total),
+        "number": number,
+        "is_draft": False,
+        "line_nets": [money.text(line.net) for line in document.lines],
     }
 
 
@@ -378,8 +393,9 @@ def differences(expected: Mapping[str, Any], found: SageDocument) -> dict[str, t
     Amounts are compared exactly.
     """
     differ: dict[str, tuple[str, str]] = {}
-    if found.is_draft:
-        differ["status"] = ("booked", found.status)
+    is_draft = bool(expected.get("is_draft"))
+    if found.is_draft != is_draft:
+        differ["status"] = ("draft" if is_draft else "booked", found.status)
     for name, value in (("net", found.net), ("tax", found.tax), ("total", found.total)):
         if Decimal(expected[name]) != value:
             differ[name] = (expected[name], money.text(value))
@@ -410,7 +426,8 @@ def locked_because(document: SageDocument) -> str | None:
         return "it is paid" if document.status == "PAID" else "it is partly paid"
     if document.is_in_tax_return:
         return "it is in a filed VAT return"
-    if document.outstanding is not None and document.outstanding != document.total:
+    has_paid = document.outstanding is not None and document.outstanding != document.total
+    if has_paid and not document.is_draft:  # of which nothing is open, whatever its total
         return "a payment or credit note is allocated to it"
     if not document.is_editable:
         return "Sage has locked it (a closed period, a filed VAT return or an allocation)"

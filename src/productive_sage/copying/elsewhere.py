@@ -35,12 +35,12 @@ class Judged:
 def unknown(desk: Desk, documents: Iterable[SageDocument]) -> dict[str, list[SageDocument]]:
     """Those that carry a marker and that psage's records do not know, by Productive id.
 
-    A draft is in no book yet, and is none of them.
+    A pro forma is in no book, and is none of them; what of drafts is one, Productive says.
     """
     found: dict[str, list[SageDocument]] = {}
     for one in documents:
         marker = markers.in_reference(one.reference)
-        if marker and not one.is_draft and not desk.store.copies.at(one.id):
+        if marker and one.status != "PRO_FORMA" and not desk.store.copies.at(one.id):
             found.setdefault(marker[0], []).append(one)
     return found
 
@@ -79,6 +79,8 @@ def _of_one(
 ) -> Judged:
     by_copy: dict[int, list[SageDocument]] = {}
     for document in documents:
+        if document.is_draft and document.id != entry.export_id:
+            continue  # somebody's own, until psage is asked to make a draft or to release it
         marker = markers.in_reference(document.reference)
         by_copy.setdefault(marker[1] if marker else 1, []).append(document)
     known = {link.copy for link in desk.store.copies.of(entry.id)}
@@ -227,8 +229,10 @@ def _left_to_do(one: FoundCopy, *, is_latest: bool) -> frozenset[str]:
     if drafts.gone(one.document):
         return frozenset()
     left = {"mark"} if is_latest and not _is_named(one) else set[str]()
-    if one.entry.kind is CREDIT_NOTE and one.document.outstanding:
+    if one.entry.kind is CREDIT_NOTE and (one.document.outstanding or one.document.is_draft):
         left.add("allocate")
+    if one.document.is_draft:
+        left.add("release")
     return frozenset(left)
 
 

@@ -35,8 +35,9 @@ def deliver(
     `is_first` is false where an earlier run may have sent it moments ago: then a no proves nothing,
     since it may be the first try that stands in the way.
     """
-    # An update that is sent twice makes nothing new, so it needs no key.
-    key = {} if intent.kind == "update" else {"idempotency_id": intent.idempotency_id}
+    # An update or release that is sent twice makes nothing new, so it needs no key.
+    is_keyed = intent.kind not in ("update", "release")
+    key = {"idempotency_id": intent.idempotency_id} if is_keyed else {}
     body = {**intent.payload, **key}
     try:
         return send(body)

@@ -36,6 +36,8 @@ class CopyOrder:
     """`update` or `new`; None asks."""
     overwrite: bool = False
     """Whether an update makes the copy as Productive says, whatever was changed in Sage."""
+    draft: bool | None = None
+    """Whether new copies are left drafts in Sage; None as the settings say."""
     with_pdf: bool = True
     pdf: bytes | None = None
     """A person's file, in place of Productive's PDF."""
@@ -55,6 +57,10 @@ class CopyOrder:
                 "`--pdf-file` is for PDFs made in Productive, but by the settings Sage makes them",
                 hint="leave it out, or run `psage configure --pdf productive`",
             )
+
+    def leaves_drafts(self, settings: Settings) -> bool:
+        """Whether new copies are left drafts in Sage."""
+        return settings.copies == "draft" if self.draft is None else self.draft
 
     def names(self, productive_id: str, number: str) -> bool:
         """Whether a document is asked for."""

@@ -154,6 +154,7 @@ class Planner:
             draft = self.draft(invoice, tax, copy, number=number)
         country, is_new = self.country(invoice, customer), isinstance(customer, NewCustomer)
         draft = self.addressed(draft, invoice, customer)
+        draft = replace(draft, is_unbooked=self._order.leaves_drafts(desk.settings))
         self.numbers.check(invoice, draft, None, is_new_customer=is_new)
         doubts = checks.check(desk, invoice, draft, customer)
         draft = replace(draft, notices=(*draft.notices, *doubts))
@@ -217,6 +218,7 @@ class Planner:
             notices=notices,
             planned={"requests": plan.requests, "draft": draft, "names": self._names(draft)},
             kind=draft.kind,
+            is_draft=draft.is_unbooked,
             allocated=allocated,
             changes=plan.changes,
         )

@@ -77,6 +77,8 @@ class Draft:
     """Productive's tax, which the copy must come to since it has the same rate; else None."""
     is_tax_known: bool = False
     """Whether that Productive charges another tax is no news: said before, or asked for."""
+    is_unbooked: bool = False
+    """Whether it is left a draft in Sage, until somebody releases it."""
     is_tax_sent: bool = True
     """False where Sage computes the tax and lets nobody send it."""
 
@@ -117,7 +119,7 @@ class Outcome:
     """What became of one document."""
 
     action: str
-    """created, updated, unchanged, adopted, differs, refused, failed, unknown, would_…"""
+    """created, updated, released, unchanged, adopted, differs, refused, failed, unknown, would_…"""
     productive_id: str
     number: str = ""
     sage_id: str | None = None
@@ -134,10 +136,12 @@ class Outcome:
     planned: Mapping[str, Any] | None = None
     """In a dry run: the requests that would be sent, whole."""
     recovered: str = ""
-    """What an earlier run had begun: `create`, `create-new`, `update`, or the `rest` after it."""
+    """What an earlier run had begun: `create`, `create-new`, `update`, `release`, or the `rest`."""
     kind: Kind = INVOICE
     allocated: Decimal | None = None
     """What of a credit note is set against the invoice it credits."""
+    is_draft: bool = False
+    """Whether it is a draft in Sage, so that its number there is none yet."""
     changes: tuple[FieldChange, ...] = ()
     """What an update changed in Sage, or would."""
 

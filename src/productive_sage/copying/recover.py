@@ -17,6 +17,7 @@ from productive_sage.copying import (
     contacts,
     doubles,
     drafts,
+    releasing,
     send,
     versions,
 )
@@ -33,6 +34,7 @@ from productive_sage.errors import (
 )
 from productive_sage.errors.defects import Defect, defects_told
 from productive_sage.productive.records import Invoice
+from productive_sage.sage.records import SageDocument
 from productive_sage.store import AnyIntent, ContactIntent, CopyIntent, Link
 
 log = logging.getLogger("psage.recover")
@@ -61,8 +63,11 @@ def recovered(desk: Desk, *, asked: Callable[[str, str], bool]) -> Iterator[Outc
             if outcome.sage_id:  # and so followed up
                 unfinished.discard((intent.source_id, intent.facts.copy))
             yield outcome
+    waiting = _still_drafts(desk)
     for link in desk.store.copies.unfinished():
-        if (link.productive_id, link.copy) in unfinished and (outcome := _complete(desk, link)):
+        if link.sage_id in waiting or (link.productive_id, link.copy) not in unfinished:
+            continue
+        if outcome := _complete(desk, link):
             yield _within_reason(desk, link, outcome)
 
 
@@ -91,7 +96,17 @@ def _attempt(desk: Desk, intent: CopyIntent, asked: Callable[[str, str], bool]) 
         with defects_told(f"intent {intent.id}", what):
             found, _ = desk.productive.invoices(ids=[intent.source_id])
             invoice = found[0] if found else None
-            if intent.kind == "update":
+            if intent.kind == "release":
+                age = _age(desk, intent)
+                outcome = releasing.recover(
+                    desk,
+                    intent,
+                    invoice,
+                    is_old=age > _KEY_LIFE,
+                    may_be_under_way=age < SEARCH_LAG,
+                    notice=_RECOVERED,
+                )
+            elif intent.kind == "update":
                 outcome = _recover_update(desk, intent, invoice)
             else:
                 outcome = _recover_create(desk, intent, invoice)
@@ -104,7 +119,7 @@ def _attempt(desk: Desk, intent: CopyIntent, asked: Callable[[str, str], bool]) 
             error = OutcomeUnknown(error.message, hint=error.hint)
         outcome = send.failed(intent.document_kind, intent.source_id, number, error)
     new = "create-new" if intent.facts.asked_new else "create"
-    kind = "update" if intent.kind == "update" else new
+    kind = intent.kind if intent.kind in ("update", "release") else new
     return replace(outcome, recovered=kind) if outcome else None
 
 
@@ -168,7 +183,9 @@ def _recover_update(desk: Desk, intent: CopyIntent, invoice: Invoice | None) -> 
     links = desk.store.copies.of(intent.source_id)
     link = next((i for i in links if i.copy == intent.facts.copy), None)
     present = desk.sage.known(intent.document_kind, intent.facts.sage_id)
-    is_changeable = present and present.status != "VOID" and not present.is_draft
+    is_changeable = present and present.status != "VOID"
+    if present and present.is_draft:
+        is_changeable = bool(link and link.waits_for_release)
     if link is None or present is None or not is_changeable:
         desk.store.intents.end(intent, "lapsed", "not sent again")
         return None
@@ -231,11 +248,12 @@ def _within_reason(desk: Desk, link: Link, outcome: Outcome) -> Outcome:
 
     What waits until somebody releases a draft has not failed.
     """
-    if any(notice.code == CopyIsDraft.code for notice in outcome.notices):
+    (link,) = [one for one in desk.store.copies.of(link.productive_id) if one.id == link.id]
+    if link.waits_for_release or any(one.code == CopyIsDraft.code for one in outcome.notices):
         return outcome
     name, now = f"left {link.id}", datetime.now(UTC)
     since = desk.store.cursors.get(name)
-    (left,) = [one.pending for one in desk.store.copies.of(link.productive_id) if one.id == link.id]
+    left = link.pending
     if not left or not since:
         if left or since:
             desk.store.cursors.set({name: now.isoformat() if left else ""})
@@ -259,8 +277,10 @@ def _completed(desk: Desk, link: Link) -> Outcome | None:
     document = desk.sage.known(link.kind, link.sage_id)
     if document is None or document.status == "VOID":
         desk.store.copies.change(link, pending=frozenset())  # there is nothing left to do it to
-        return None
-    document.check_booked("it")
+        return _draft_gone(link, document) if link.waits_for_release else None
+    if not link.waits_for_release:
+        document.check_booked("it")
+    is_released = link.waits_for_release and not document.is_draft
     if document.number != link.sage_number:  # released since
         desk.store.copies.change(link, sage_number=document.number)
     invoice = found[0] if found else None
@@ -280,10 +300,42 @@ def _completed(desk: Desk, link: Link) -> Outcome | None:
         **send.shown(document),
         pdf=done.pdf,
         notices=(
+            *([_released(document)] if is_released else []),
             *([_RECOVERED] if untold else [] if done.is_left else [notice]),
             *done.notices,
         ),
         kind=link.kind,
         allocated=send.allocated(link, document, done),
         recovered=after.UNTOLD[untold] if untold else "" if done.is_left else "rest",
+    )
+
+
+# --- drafts that wait to be released
+
+
+def _still_drafts(desk: Desk) -> set[str]:
+    """The copies that are drafts in Sage as they were, and have nothing else left to do.
+
+    One list for each kind, however many wait; what is not in it was released or deleted there.
+    """
+    links = [one for one in desk.store.copies.drafts() if one.business_id == desk.sage.business_id]
+    there = {one for kind in {link.kind for link in links} for one in desk.sage.drafts(kind)}
+    due = {"mark", *after.UNTOLD}
+    return {one.sage_id for one in links if one.sage_id in there and not due & one.pending}
+
+
+def _released(document: SageDocument) -> Notice:
+    return Notice("released", f"its draft was released in Sage, as {document.number}")
+
+
+def _draft_gone(link: Link, document: SageDocument | None) -> Outcome:
+    gone = drafts.gone(document)
+    command = f"psage {link.kind.command} {link.productive_id} --create-new"
+    said = f"its draft was {gone} in Sage; `{command}` makes another one"
+    return Outcome(
+        "unchanged",
+        link.productive_id,
+        sage_id=link.sage_id,
+        notices=(Notice("draft_gone", said),),
+        kind=link.kind,
     )

@@ -69,7 +69,10 @@ def made_and_gone(intent: CopyIntent, link: Link, present: SageDocument) -> Copy
 
 
 def find_made(desk: Desk, intent: CopyIntent) -> SageDocument | None:
-    """The document an intent made, found by its marker. Raises CopyIsDraft for a mere draft."""
+    """The document an intent made, found by its marker.
+
+    Raises CopyIsDraft for a draft where none was to be made.
+    """
     found = desk.sage.with_marker(intent.document_kind, markers.of_copy(*_wanted(intent)))
     return _first(desk, intent, found)
 
@@ -90,7 +93,7 @@ def _first(desk: Desk, intent: CopyIntent, found: Sequence[tuple[str, str]]) -> 
     for sage_id, reference in found:
         if markers.in_reference(reference) == wanted:
             document = desk.sage.document(kind, sage_id)
-            if document:
+            if document and not intent.facts.expected.get("is_draft"):
                 document.check_booked("what carries its reference")
             return document
     return None
@@ -281,7 +284,7 @@ def conclude(
 
     `invoice` is None where Productive no longer has it.
     """
-    again = intent.kind == "update"
+    again = intent.kind in ("update", "release")
     done = after.finish(desk, link, invoice, document, again=again)
     outcome = Outcome(
         action,
@@ -304,7 +307,7 @@ def conclude(
             f"the copy {document.number} is in Sage, but not as planned: "
             + figures(differ, "planned", "Sage has"),
             hint="release it in Sage, then run this again: psage does what is left to do then"
-            if document.is_draft
+            if document.is_draft and not intent.facts.expected.get("is_draft")
             else "look at the copy in Sage; psage has recorded it and will not copy again",
             details={
                 name: {"planned": planned, "found": found}
@@ -331,6 +334,7 @@ def shown(document: SageDocument | None) -> dict[str, Any]:
     if document is None:
         return {}
     return {
+        "is_draft": document.is_draft,
         "sage_id": document.id,
         "sage_number": document.number,
         "sage_url": document.url,

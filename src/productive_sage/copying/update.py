@@ -61,6 +61,7 @@ class Updates:
         draft = self._draft(
             invoice, link, present, customer, credited, written, overwrite=overwrite
         )
+        draft = replace(draft, is_unbooked=present.is_draft)
         is_for_same = isinstance(customer, Contact) and customer.id == present.contact_id
         if not is_for_same or (written and "address" in written.said.document):
             draft = self._planner.addressed(draft, invoice, customer)

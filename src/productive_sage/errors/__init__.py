@@ -236,11 +236,17 @@ class CopyIsDraft(Refused):
 
     code = "copy_is_draft"
 
-    def __init__(self, what: str, *, number: str, status: str, sage_id: str) -> None:
+    def __init__(
+        self, what: str, *, number: str, status: str, sage_id: str, name: str = ""
+    ) -> None:
+        """`name` is what `psage release` takes for it, where it does."""
         kind = "pro forma" if status == "PRO_FORMA" else "draft"
+        release = f"release the {kind} in Sage"
+        if name and kind == "draft":
+            release = f"release the draft, with `psage release {name}` or in Sage,"
         super().__init__(
             f"{what} is a {kind} in Sage (`{number}`), which is not booked",
-            hint=f"release the {kind} in Sage or delete it there, or take `PRD-…` out of its "
+            hint=f"{release} or delete it there, or take `PRD-…` out of its "
             "reference if it is no copy; then run this again",
             details={"sage_id": sage_id, "sage_number": number, "status": status},
         )

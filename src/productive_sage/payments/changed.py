@@ -69,7 +69,7 @@ class Changed:
             doubles = elsewhere.doubled(self._desk, self._evidence)
             elsewhere.say_doubled_customers(self._desk, self._synced, self._reach.cursor or _EVER)
             asked |= doubles.keys() | {one.facts.productive_id for one in intents}
-            found = self._opened(asked)
+            found = [one for one in self._opened(asked) if not self._is_draft(one.link)]
         self._read_missing(found)
         return self._with_payments(
             [
@@ -95,6 +95,19 @@ class Changed:
             for productive_id in sorted(productive_ids, key=_by_number)
             if (link := store.copies.latest(productive_id)) and link.kind is INVOICE
         ]
+
+    def _is_draft(self, link: Link) -> bool:
+        """Whether a copy waits to be released, so that nothing can be paid; costs no call.
+
+        One that a list shows as booked was released in Sage, which is kept.
+        """
+        document = self._evidence.documents.get(link.sage_id)
+        if not link.waits_for_release or document is None or document.is_draft:
+            return link.waits_for_release
+        if not self._desk.dry_run:
+            changes = {"sage_number": document.number, "pending": link.pending - {"release"}}
+            self._desk.store.copies.change(link, **changes)
+        return False
 
     def _named(self) -> list[Papers]:
         """The invoices somebody named; of those that have no copy it is said."""

@@ -7,7 +7,7 @@ that would remove too much removes nothing.
 
 from datetime import date, timedelta
 
-from productive_sage import markers
+from productive_sage import markers, naming
 from productive_sage.basics import Finding
 from productive_sage.copying import doubles
 from productive_sage.desk import Desk
@@ -84,7 +84,12 @@ class Comparison:
                 hint="look for it in Sage; the next run tries again",
             )
         if document and document.is_draft:
-            self._verdicts.skip(papers, findings.copy_is_draft(document))
+            self._verdicts.skip(
+                papers,
+                findings.copy_is_draft(
+                    document, naming.to_type(papers.number, papers.productive_id)
+                ),
+            )
         if document and len(same := doubles.alike(document, [document, *papers.doubles])) > 1:
             error = doubles.said_twice("it", same)
             self._verdicts.skip(papers, Finding(error.code, error.message, error.hint or ""))

@@ -197,12 +197,13 @@ def moved_away(payment_id: str) -> Finding:
 # --- what is odd of the copies, or of the invoice
 
 
-def copy_is_draft(document: SageDocument) -> Finding:
-    """The copy is not booked."""
+def copy_is_draft(document: SageDocument, name: str) -> Finding:
+    """The copy is not booked; `name` is what a command calls the invoice."""
+    step = f"`psage release {name}`" if document.status == "DRAFT" else "release it in Sage"
     return Finding(
         "copy_is_draft",
         f"its copy `{document.number}` in Sage is not booked, so nothing can be paid",
-        f"release `{document.number}` in Sage, or delete it there",
+        f"{step}, or delete it there",
     )
 
 

@@ -54,7 +54,9 @@ def _is_missing(pair: Pair) -> bool:
 def _each(
     desk: Desk, kind: Kind, invoices: Sequence[Invoice], *, mends: bool
 ) -> Iterator[tuple[Invoice, Link | Notice]]:
-    copies = Copies(desk, kind, Customers(desk, wanted=None, always_new=False))
+    # Records that are made anew know drafts as well.
+    customers = Customers(desk, wanted=None, always_new=False)
+    copies = Copies(desk, kind, customers, takes_drafts=not mends)
     copies.look_for([one.id for one in invoices])
     for n, invoice in enumerate(invoices):
         desk.step("Linking copies", n, len(invoices))
@@ -88,6 +90,6 @@ def _keep_pending(desk: Desk, link: Link, pair: Pair, invoice: Invoice) -> None:
     left = set(link.pending)
     if invoice.export_id == link.sage_id:
         left.discard("mark")
-    if pair.booked and not pair.booked.open:
+    if pair.booked and pair.booked.is_booked and not pair.booked.open:
         left.discard("allocate")
     desk.store.copies.change(link, pending=frozenset(left))

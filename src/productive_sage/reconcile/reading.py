@@ -230,7 +230,8 @@ def _open_writes(desk: Desk, notices: list[Notice]) -> dict[str, str]:
 
 
 def _what(intent: CopyIntent) -> str:
-    return "the update of its copy" if intent.kind == "update" else "its copy"
+    written = {"update": "the update of its copy", "release": "the release of its draft"}
+    return written.get(intent.kind, "its copy")
 
 
 def _copied(link: Link) -> Copied:

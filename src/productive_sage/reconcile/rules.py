@@ -168,8 +168,8 @@ def _draft(pair: Pair, booked: Booked, name: str) -> BookFinding:
         "draft_not_released",
         f"its copy is a draft in Sage, `{booked.document.number}`, and so in no book",
         (both(pair),),
-        f"psage open {name}",
-        f"release `{booked.document.number}` in Sage, or delete it there",
+        f"psage release {name}",
+        "look at it in Sage first, or delete it there",
     )
 
 

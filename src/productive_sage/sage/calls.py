@@ -200,7 +200,7 @@ class Calls:
         self,
         method: str,
         path: str,
-        body: Mapping[str, Any],
+        body: Mapping[str, Any] | None,
         parse: Callable[[Mapping[str, Any]], _T],
     ) -> _T:
         """Send; an answer of another business, or one that makes no sense, tells nothing."""

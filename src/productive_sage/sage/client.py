@@ -267,6 +267,14 @@ class SageClient:
         return [parse.document(kind, row) for row in self._calls.rows(kind.path, params)]
 
     @understood
+    def drafts(self, kind: Kind) -> set[str]:
+        """The ids of the documents of a kind that are drafts."""
+        rows = self._calls.rows(kind.path, {"status_id": "DRAFT", "attributes": "status"})
+        return {
+            identity(row["id"]) for row in rows if parse.reference_id(row.get("status")) == "DRAFT"
+        }
+
+    @understood
     def credit_notes(self, contact_id: str) -> list[SageDocument]:
         """The credit notes of a customer, without their lines."""
         params = {
@@ -310,6 +318,17 @@ class SageClient:
 
         path = f"{kind.path}/{identity(sage_id)}"
         return self._calls.written("PUT", path, {kind.field: body}, read)
+
+    def release(self, kind: Kind, sage_id: str) -> SageDocument:
+        """Book a draft; see `Http.write` for what is raised."""
+
+        def read(row: Mapping[str, Any]) -> SageDocument:
+            document = parse.document(kind, row)
+            parse.check_about(document.id, sage_id)
+            return document
+
+        path = f"{kind.path}/{identity(sage_id)}/release"
+        return self._calls.written("POST", path, None, read)
 
     # --- receipts and allocations
 

@@ -188,10 +188,12 @@ class SageDocument:
         """Whether it is not booked: its totals are only planned, and nothing can settle it."""
         return self.status in ("DRAFT", "PRO_FORMA")
 
-    def check_booked(self, what: str) -> None:
-        """Raises CopyIsDraft about `what` it is where it is not booked."""
+    def check_booked(self, what: str, name: str = "") -> None:
+        """Raises CopyIsDraft about `what` it is where it is not booked; `name` releases it."""
         if self.is_draft:
-            raise CopyIsDraft(what, number=self.number, status=self.status, sage_id=self.id)
+            raise CopyIsDraft(
+                what, number=self.number, status=self.status, sage_id=self.id, name=name
+            )
 
 
 @dataclass(frozen=True, slots=True)

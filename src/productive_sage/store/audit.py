@@ -159,18 +159,19 @@ def request(service: str, method: str, path: str, body: Any) -> tuple[Event, lis
     """
     content = _content(body)
     note = _payment_marker(content)
+    place = path.removesuffix("/release")
     event = Event(
         service=service,
         what=f"{method} {path}",
         document=_document(service, path, content),
-        path=path,
+        path=place,
         key=str(content.get("idempotency_id") or (note if method == "POST" else "")),
         figures=figures(content),
     )
     settled = sorted(content.get("allocated_artefacts") or [], key=_amount)
     elsewhere = [one["artefact_id"] for one in settled]  # a credit note's amount is negative
     kinds = [kind.path for kind in KINDS.values()]
-    return event, [path, *(f"{kind}/{one}" for one in elsewhere for kind in kinds)]
+    return event, [place, *(f"{kind}/{one}" for one in elsewhere for kind in kinds)]
 
 
 def _content(body: Any) -> Mapping[str, Any]:

@@ -34,13 +34,18 @@ class Link:
     written: str | None
     """What psage last wrote, as `versions.Written` reads it; None where that is not known."""
     pending: frozenset[str]
-    """What is left to do after the copy: `allocate`, `mark`, `number`, `pdf`; and `created` or
-    `updated` until the run that did it has said so."""
+    """What is left to do after the copy: `release`, `allocate`, `mark`, `number`, `pdf`; and
+    `created`, `updated` or `released` until the run that did it has said so."""
     pdf_sha256: str | None
     pdf_attachment_id: str | None
     kind: Kind
     credited_sage_id: str | None
     """The copy of the invoice a credit note credits."""
+
+    @property
+    def waits_for_release(self) -> bool:
+        """Whether it was made a draft on purpose, and is one still as far as is known."""
+        return "release" in self.pending
 
     @classmethod
     def found(
@@ -65,7 +70,13 @@ class Link:
             tax_rate_id=None,
             number_sent=False,
             written=written,
-            pending=frozenset({"mark", "allocate"} if credited_sage_id else {"mark"}),
+            pending=frozenset(
+                {
+                    "mark",
+                    *(["allocate"] if credited_sage_id else []),
+                    *(["release"] if document.is_draft else []),
+                }
+            ),
             pdf_sha256=None,
             pdf_attachment_id=None,
             kind=kind,
@@ -110,6 +121,10 @@ class CopyRecords:
     def unfinished(self) -> list[Link]:
         """The copies with something left to do."""
         return self._found("WHERE pending <> '' ORDER BY id")
+
+    def drafts(self) -> list[Link]:
+        """The copies that wait, as drafts in Sage, to be released; the oldest first."""
+        return [link for link in self.unfinished() if link.waits_for_release]
 
     def names(self, kind: str = "") -> list[tuple[str, str, str]]:
         """(Productive id, number there, number in Sage) of every copy, the newest first."""

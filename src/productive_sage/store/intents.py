@@ -89,7 +89,7 @@ class Intent(Generic[_F]):
 
     id: int
     kind: str
-    """`contact`, `invoice`, `credit_note`, `update` (of either) or `payment`."""
+    """`contact`, `invoice`, `credit_note`, `update` or `release` (of either), or `payment`."""
     source_id: str
     """The company (with its currency), the invoice, the credit note, or a payment's marker."""
     business_id: str
@@ -281,6 +281,16 @@ class Intents:
             self._remember_billed(intent)
         return next(i for i in self._copies.of(link.productive_id) if i.copy == link.copy)
 
+    def finish_release(
+        self, intent: CopyIntent, link: Link, *, sage_number: str, pending: frozenset[str]
+    ) -> Link:
+        """Record that a draft is booked and end its intent in one transaction."""
+        with self._db.write():
+            path = f"{intent.document_kind.path}/{link.sage_id}"
+            self.end(intent, "done", path=path, answer={"id": link.sage_id, "number": sage_number})
+            self._copies.change(link, sage_number=sage_number, pending=pending)
+        return replace(link, sage_number=sage_number, pending=pending)
+
     def finish_contact(self, intent: ContactIntent, contact: Contact) -> None:
         """Record a new customer and end its intent in one transaction."""
         with self._db.write():
@@ -349,7 +359,7 @@ class Intents:
             document, place = facts.productive_id, "/payments"
         elif isinstance(facts, ContactFacts):
             document, place = "", "/contacts"
-        elif intent.kind == "update":  # which carries no key, but tells what it changes
+        elif intent.kind in ("update", "release"):  # no key, but they tell what they change
             key, column, value = "", "path", f"{place}/{facts.sage_id}"
         if self._events.has_end(column, value, since=intent.began_at, made=path, state=state):
             return

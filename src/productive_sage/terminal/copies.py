@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from productive_sage import money
+from productive_sage import money, naming
 from productive_sage.basics import CREDIT_NOTE
 from productive_sage.redaction import redacted
 from productive_sage.terminal import failures
@@ -41,9 +41,11 @@ _WORDS = {
     "created": "copied",
     "updated": "updated",
     "unchanged": "unchanged",
+    "released": "released",
     "adopted": "found and linked",
     "would_create": "would be copied",
     "would_update": "would be updated",
+    "would_release": "would be released",
     "differs": "DIFFERS",
     "unknown": "unknown",
     "refused": "refused",
@@ -60,6 +62,7 @@ def as_json(outcomes: "Sequence[Outcome]") -> dict[str, Any]:
         "summary": {
             "created": sum(map(actions.count, ("created", "would_create"))),
             "updated": sum(map(actions.count, ("updated", "would_update"))),
+            "released": sum(map(actions.count, ("released", "would_release"))),
             "unchanged": sum(map(actions.count, ("unchanged", "adopted"))),
             "refused": actions.count("refused"),
             "failed": sum(map(actions.count, ("failed", "unknown", "differs"))),
@@ -112,7 +115,8 @@ def _copy_as_json(outcome: "Outcome") -> dict[str, Any]:
         "number": outcome.number or None,
         "action": outcome.action,
         "sage_id": outcome.sage_id,
-        "sage_number": outcome.sage_number,
+        "sage_number": None if outcome.is_draft else outcome.sage_number,
+        "draft": outcome.is_draft,
         "sage_url": outcome.sage_url,
         "customer": asdict(outcome.customer) if outcome.customer else None,
         "net": shown_amount(outcome.net, outcome.currency),
@@ -154,6 +158,7 @@ def show(
         _print_more(outcome, dry_run=dry_run)
     if shown and not dry_run:
         _print_where(shown, is_alone=not is_table)
+        _print_drafts(shown)
     for outcome in shown if dry_run else ():
         _print_plan(outcome, verbose=verbose)
     for cause in () if in_table else causes:
@@ -302,13 +307,28 @@ def _print_where(outcomes: "Sequence[Outcome]", *, is_alone: bool) -> None:
     """Where the one document is, and what was done about PDFs; of several, numbers are links."""
     first = outcomes[0]
     if first.sage_url and is_alone:
-        out().print(fit(f"{first.sage_number}: {first.sage_url}"))
+        out().print(fit(f"{sage_number(first)}: {first.sage_url}"))
     pdfs = [one.pdf for one in outcomes if one.pdf]
     if attached := [pdf for pdf in pdfs if pdf.maker == "productive" and pdf.attached]:
         out().print(f"{counted(len(attached), 'PDF')} attached in Sage")
     if kept := [pdf for pdf in pdfs if pdf.maker == "sage"]:
         where = kept[0].file if len(kept) == 1 else str(Path(kept[0].file).parent)
         out().print(f"{counted(len(kept), 'PDF')} kept: {fit(where)}")
+
+
+def sage_number(outcome: "Outcome") -> str:
+    """Its number in Sage; a draft has none yet."""
+    return "draft" if outcome.is_draft else outcome.sage_number or ""
+
+
+def _print_drafts(outcomes: "Sequence[Outcome]") -> None:
+    """How what was left for a review gets into the books."""
+    waiting = [one for one in outcomes if one.is_draft and not one.error]
+    if waiting:
+        names = " ".join(naming.to_type(one.number, one.productive_id) for one in waiting)
+        command = f"psage release {names if len(waiting) == 1 else '--all'}"
+        which = "it is a draft" if len(waiting) == 1 else f"{len(waiting)} are drafts"
+        line(f"{which} in Sage, and not booked; once reviewed: `{command}`")
 
 
 def _print_more(outcome: "Outcome", *, dry_run: bool) -> None:
@@ -350,9 +370,9 @@ def _print_documents(shown: "Sequence[Outcome]", outcomes: "Sequence[Outcome]") 
     for outcome in shown:
         symbol = failures.symbol(outcome.action)
         head, rest = Text.assemble(symbol, f" {_name(outcome)}"), Text()
-        if outcome.sage_number:
+        if number := sage_number(outcome):
             rest = Text.assemble(f" {sign('→', '->')} ")
-            rest.append(fit(outcome.sage_number), _link(outcome.sage_url))
+            rest.append(fit(number), _link(outcome.sage_url))
         for part in (rest, Text(f"  {_WORDS[outcome.action]}")):
             if head.cell_len + part.cell_len > console.width:
                 console.print(head)
@@ -404,7 +424,7 @@ def _table(outcomes: "Sequence[Outcome]", width: int) -> "Table":
         table.add_row(
             Text.assemble(failures.symbol(outcome.action), f" {_name(outcome)}"),
             Text(_WORDS[outcome.action]),
-            Text(fit(outcome.sage_number or ""), style=_link(outcome.sage_url)),
+            Text(fit(sage_number(outcome)), style=_link(outcome.sage_url)),
             Text(fit(name)),
             *map(Text, _amounts_of(outcome)),
             Text(outcome.currency or ""),

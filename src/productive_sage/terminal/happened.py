@@ -61,7 +61,7 @@ def _what(event: Event) -> str:
     method, _, path = event.what.partition(" ")
     kind = (path or event.path).strip("/").partition("/")[0]
     noun = _NOUNS.get(kind, kind.removesuffix("s").replace("_", " "))
-    done = _DONE.get(method, "created")
+    done = "released" if path.endswith("/release") else _DONE.get(method, "created")
     late = ", as was found out later" if method == "settle" else ""
     if event.result == "done":
         return f"{_told(event, kind, noun, done)}{late}"

@@ -91,7 +91,7 @@ def _row(outcome: Outcome) -> list[Any]:
         outcome.productive_id,
         outcome.kind.code,
         outcome.action,
-        outcome.sage_number or "",
+        copies.sage_number(outcome),
         outcome.sage_id or "",
         customer.name if customer else "",
         *("" if one is None else one for one in (outcome.net, outcome.tax, outcome.total)),
