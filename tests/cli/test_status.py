@@ -617,12 +617,10 @@ def test_check_forgets_a_sign_in_the_keyring_lost(
 def test_check_says_what_is_wrong_with_one_service_and_asks_the_other(
     copied: Sandbox,
     psage: Psage,
-    monkeypatch: pytest.MonkeyPatch,
     fault: dict[str, Any],
     code: int,
     state: str,
 ) -> None:
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
     copied.fault("status", path="/organization_memberships", **fault)
 
     result = psage("status", "--check", "--json")
@@ -648,16 +646,16 @@ def test_check_meets_a_sign_in_that_sage_ended(copied: Sandbox, psage: Psage) ->
 
 
 def test_check_without_a_network_ends_with_5_and_at_once(
-    copied: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
+    copied: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch, waits: list[float]
 ) -> None:
     monkeypatch.setenv("PSAGE_SAGE_API_URL", "http://127.0.0.1:9/v3.1")
-    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("waited"))
 
     result = psage("status", "--check", "--json")
 
     assert (result.code, result.json["error"]["code"]) == (5, "network")
     assert result.json["sage"]["state"] == "connected"
     assert result.json["productive"]["error"] is None
+    assert waits == []
 
 
 def test_check_with_a_broken_keyring_says_so_for_both(

@@ -14,11 +14,6 @@ GATEWAY: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
-
-
 @pytest.fixture
 def made(services: Sandbox, psage: Psage) -> dict[str, Any]:
     result = psage("copy-invoice", "101", "--no-tax", "--no-pdf", "--json").only

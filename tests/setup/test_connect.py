@@ -709,10 +709,8 @@ def test_an_answer_that_tells_nothing_about_rights_is_no_warning(
     secret: None,
     port: int,
     browser: Browser,
-    monkeypatch: pytest.MonkeyPatch,
     status: int,
 ) -> None:
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
     headers = {"Retry-After": "999"}
     offline.fault("status", path="/sales_invoices", status=status, times=9, headers=headers)
     browser(allow)

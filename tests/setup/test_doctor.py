@@ -530,10 +530,9 @@ def test_without_cron_nothing_is_started(
 
 
 def test_a_service_that_cannot_be_reached_fails_and_the_other_is_tried(
-    well: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
+    well: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch, waits: list[float]
 ) -> None:
     monkeypatch.setenv("PSAGE_SAGE_API_URL", "http://127.0.0.1:9/v3.1")
-    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("waited"))
 
     result = examined(psage)
 
@@ -541,6 +540,7 @@ def test_a_service_that_cannot_be_reached_fails_and_the_other_is_tried(
     assert result.json["error"]["code"] == "network"
     assert "`127.0.0.1:9` cannot be reached" in said(result, "network_to_sage")
     assert "see to `network to sage` first" in said(result, "sage")
+    assert waits == []
 
 
 def test_without_the_hosts_of_files_the_rest_of_productive_is_tried(
@@ -639,12 +639,10 @@ def test_services_that_do_not_tell_the_time_leave_the_clock_untried(
 def test_a_token_productive_does_not_take_fails(
     well: Sandbox,
     psage: Psage,
-    monkeypatch: pytest.MonkeyPatch,
     fault: dict[str, Any],
     code: int,
     words: str,
 ) -> None:
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
     well.fault(**fault, service="productive", path="/organization_memberships")
 
     result = examined(psage)
@@ -1066,12 +1064,10 @@ def test_what_cannot_be_read_is_told_in_its_check_and_without_a_traceback(
 def test_an_odd_answer_is_told_in_its_check(
     well: Sandbox,
     psage: Psage,
-    monkeypatch: pytest.MonkeyPatch,
     service: str,
     path: str,
     body: object,
 ) -> None:
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
     well.sign_in.expire_access_tokens()
     well.fault("status", service=service, path=path, status=200, body=body, times=99)
 

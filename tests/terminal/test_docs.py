@@ -189,3 +189,10 @@ def test_the_wheel_holds_the_program_its_entry_point_and_the_licence(tmp_path: P
     assert "psage = productive_sage.cli:main" in entry_points
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith("tests/")]
+
+
+def test_no_test_imports_from_a_test() -> None:
+    """What several are played with lies in `tests/harness`, or in `conftest`."""
+    from_a_test = re.compile(r"^(?:from|import) tests\..*\btest_\w+", re.MULTILINE)
+    for file in (ROOT / "tests").rglob("*.py"):
+        assert from_a_test.findall(file.read_text()) == [], file
