@@ -11,12 +11,16 @@ from typing import Any
 
 from productive_sage import money
 from productive_sage.basics import INVOICE
+from productive_sage.copying import elsewhere
+from productive_sage.copying.elsewhere import Judged
+from productive_sage.copying.records import FoundCopy
 from productive_sage.desk import Desk
 from productive_sage.errors import CopyGone, NotFound, PsageError, Refused
 from productive_sage.naming import Name, advice, did_you_mean, to_type
 from productive_sage.naming import check as check_names
 from productive_sage.productive.records import Entry
 from productive_sage.sage.records import SageDocument
+from productive_sage.store import Link
 from productive_sage.text import folded
 
 _PRODUCTIVE = "https://app.productive.io"
@@ -64,6 +68,12 @@ class Register:
     unreadable: dict[str, PsageError] = field(default_factory=dict)
     is_checked: bool = False
     """Whether Sage was asked too."""
+    elsewhere: Judged = field(default_factory=Judged)
+    """Copies that psage's records do not know, and what is none."""
+    marked: list[Link] = field(default_factory=list)
+    """The copies that others have marked in Productive meanwhile."""
+    adopted: list[FoundCopy] = field(default_factory=list)
+    """The copies made elsewhere that psage's records know from now on."""
 
 
 def look(
@@ -76,13 +86,30 @@ def look(
     entries, unreadable = desk.productive.entries(selection.since, selection.until)
     if selection.company:
         entries = _of_company(entries, selection.company)
-    rows = [_row(desk, entry, waiting.get(entry.id, "")) for entry in entries]
+    listed: list[SageDocument] = []
+    if check and any(one.export_id or desk.store.copies.latest(one.id) for one in entries):
+        listed = desk.sage.invoices()
+    found = elsewhere.named(desk, entries, listed)
+    copies = {one.entry.id: one for one in sorted(found.copies, key=lambda one: one.copy)}
+    rows = [_row(desk, one, waiting.get(one.id, ""), copies.get(one.id)) for one in entries]
     if check and selection.state == DRAFT_IN_SAGE:  # those that are none any more are left out
-        rows = _checked(desk, [row for row in rows if row.state == DRAFT_IN_SAGE])
+        rows = _checked(desk, [row for row in rows if row.state == DRAFT_IN_SAGE], listed)
     rows = [row for row in rows if selection.state in ("", row.state)]
     if check and selection.state != DRAFT_IN_SAGE:
-        rows = _checked(desk, rows)
-    return Register(rows, unreadable, is_checked=check)
+        rows = _checked(desk, rows, listed)
+    marked = elsewhere.marked_meanwhile(desk, {one.id: one.export_id for one in entries})
+    return Register(rows, unreadable, is_checked=check, elsewhere=found, marked=marked)
+
+
+def has_news(found: Register) -> bool:
+    """Whether psage's records lack something that was seen."""
+    return bool(found.elsewhere.copies or found.marked)
+
+
+def learn(desk: Desk, found: Register) -> None:
+    """Put it there; for who holds the run lock."""
+    found.adopted = elsewhere.record(desk, found.elsewhere.copies)
+    elsewhere.note_marks(desk, found.marked)
 
 
 def _of_company(entries: Sequence[Entry], company: str) -> list[Entry]:
@@ -97,23 +124,25 @@ def _of_company(entries: Sequence[Entry], company: str) -> list[Entry]:
     return found
 
 
-def _row(desk: Desk, entry: Entry, waits_for: str) -> RegisterRow:
+def _row(desk: Desk, entry: Entry, waits_for: str, found: FoundCopy | None) -> RegisterRow:
+    """A row; `found` is a copy made elsewhere."""
     link = desk.store.copies.latest(entry.id)
-    state = COPIED if link else NOT_COPIED if entry.is_finalised else DRAFT
-    if link and link.waits_for_release:
-        state = DRAFT_IN_SAGE
-    return RegisterRow(
-        entry,
-        WAITING if waits_for else state,
-        waits_for,
-        link.sage_id if link else "",
-        link.sage_number if link and state != DRAFT_IN_SAGE else "",
-    )
+    sage_id, sage_number = (link.sage_id, link.sage_number) if link else ("", "")
+    is_draft = bool(link and link.waits_for_release)
+    if found and not (link and link.copy > found.copy):
+        sage_id, sage_number = found.document.id, found.document.number
+        is_draft = found.document.is_draft
+    state = COPIED if sage_id else NOT_COPIED if entry.is_finalised else DRAFT
+    if is_draft:
+        state, sage_number = DRAFT_IN_SAGE, ""
+    return RegisterRow(entry, WAITING if waits_for else state, waits_for, sage_id, sage_number)
 
 
-def _checked(desk: Desk, rows: Sequence[RegisterRow]) -> list[RegisterRow]:
+def _checked(
+    desk: Desk, rows: Sequence[RegisterRow], invoices: Sequence[SageDocument]
+) -> list[RegisterRow]:
     """The rows with their copies as Sage has them: invoices from its list, the rest one by one."""
-    listed = {one.id: one for one in desk.sage.invoices()} if any(r.sage_id for r in rows) else {}
+    listed = {one.id: one for one in invoices}
     found: list[RegisterRow] = []
     for n, row in enumerate(rows):
         desk.step("Looking in Sage", n, len(rows))
@@ -242,6 +271,10 @@ def as_json(found: Register) -> dict[str, Any]:
         ],
         "unreadable": [
             {"document": name, **error.as_json()} for name, error in found.unreadable.items()
+        ],
+        "warnings": [
+            {"code": elsewhere.CODE, "message": f"{one.message}; {one.next_step}"}
+            for one in found.elsewhere.left
         ],
     }
 

@@ -284,6 +284,139 @@ def test_a_document_that_was_sent_from_here_and_never_answered_for_is_left_to_th
     assert len(copies(services, "101")) == 1
 
 
+# --- the register
+
+
+def rows_of(result: Result) -> dict[str, dict[str, Any]]:
+    return {one["productive_id"]: one for one in result.json["documents"]}
+
+
+def test_the_first_list_of_a_new_computer_knows_every_copy(
+    elsewhere: Sandbox, psage: Psage, home: Path
+) -> None:
+    result = psage("list", "--json")
+    elsewhere.clear_calls()
+    again = psage("list", "--json")
+
+    assert {one["productive_id"] for one in result.json["adopted"]} == {*INVOICES}
+    rows = rows_of(result)
+    assert {rows[key]["state"] for key in INVOICES} == {"copied"}
+    assert rows["123"]["sage_id"] == of(elsewhere, "123")["id"]
+    assert known(home).keys() == {*INVOICES}
+    assert rows_of(again) == rows
+    assert again.json["adopted"] == []
+    assert elsewhere.calls("sage") == []
+
+
+def test_people_read_below_the_list_how_many_were_found(elsewhere: Sandbox, psage: Psage) -> None:
+    result = psage("list", "--copied", "--format", "csv")
+
+    assert "made elsewhere" not in result.out
+    assert "3 copies made elsewhere were found and recorded" in result.err
+
+
+def test_credit_notes_are_known_too_with_what_they_credit(
+    services: Sandbox, psage: Psage, home: Path
+) -> None:
+    assert psage("copy-invoice", "111", "--no-tax", "--no-pdf").code == 0
+    assert psage("credit-note", "110", "--no-pdf").code == 0
+    with Store(home / "default.db", read_only=True) as store:
+        before = store.copies.latest("110")
+        invoice = store.copies.latest("111")
+    forget(home)
+
+    result = psage("list", "--json")
+
+    assert {one["kind"] for one in result.json["adopted"]} == {"invoice", "credit_note"}
+    with Store(home / "default.db", read_only=True) as store:
+        after = store.copies.latest("110")
+        assert store.flaws() == []
+    assert before
+    assert invoice
+    assert after
+    assert after.credited_sage_id == before.credited_sage_id == invoice.sage_id
+    assert after.pending == before.pending == frozenset()
+
+
+def test_many_unknown_copies_are_told_from_sages_list_of_their_days(
+    services: Sandbox, psage: Psage, home: Path
+) -> None:
+    ids = [
+        services.agency.add_invoice(
+            company_id="507",
+            lines=[{"unit_price": "10.00"}],
+            invoiced_on=f"2026-03-{n:02d}",
+        )
+        for n in range(1, 14)
+    ]
+    assert psage("copy-invoice", *ids, "--no-tax", "--no-pdf").code == 0
+    forget(home)
+    services.clear_calls()
+
+    result = psage("list", "--json")
+
+    assert len(result.json["adopted"]) == 13
+    (call,) = services.calls("sage")
+    assert (call.path, call.query["from_date"]) == ("/sales_invoices", ["2026-03-01"])
+
+
+def test_another_systems_ids_are_asked_about_once_a_day(elsewhere: Sandbox, psage: Psage) -> None:
+    elsewhere.agency.edit_invoice("124", exported=True, export_id="0" * 32)
+    elsewhere.agency.edit_invoice("125", exported=True, export_id="QB-17")
+
+    first = psage("list", "--json")
+    elsewhere.clear_calls()
+    second = psage("list", "--json")
+
+    assert rows_of(first)["124"]["state"] == rows_of(second)["124"]["state"] == "not_copied"
+    assert (first.json["warnings"], elsewhere.calls("sage")) == ([], [])
+
+
+def test_a_voided_copy_is_not_listed_as_one_and_said_each_time(
+    elsewhere: Sandbox, psage: Psage, home: Path
+) -> None:
+    elsewhere.bookkeeper.void(of(elsewhere, "101")["id"])
+
+    results = [psage("list", "--json") for _ in range(2)]
+    people = psage("list")
+
+    for result in results:
+        assert rows_of(result)["101"]["state"] == "not_copied"
+        (warning,) = result.json["warnings"]
+        assert (warning["code"], "voided" in warning["message"]) == ("not_adopted", True)
+    assert "voided" in people.err
+    assert known(home).keys() == {"105", "123"}
+
+
+def test_a_list_that_asks_sage_finds_unmarked_copies_too(
+    elsewhere: Sandbox, psage: Psage, home: Path
+) -> None:
+    unmark(elsewhere, "101")
+
+    plain = psage("list", "--json")
+    checked = psage("list", "--check", "--json")
+
+    assert "101" not in {one["productive_id"] for one in plain.json["adopted"]}
+    assert [one["productive_id"] for one in checked.json["adopted"]] == ["101"]
+    assert rows_of(checked)["101"]["sage"]["state"] == "unpaid"
+    elsewhere.agency.edit_invoice("101", exported=True, export_id=of(elsewhere, "101")["id"])
+    psage("list")
+    assert pending(home) == {}
+
+
+def test_while_another_run_is_at_work_a_list_shows_what_it_found_and_records_nothing(
+    elsewhere: Sandbox, psage: Psage, home: Path
+) -> None:
+    import filelock
+
+    with filelock.FileLock(home / "default.lock"):
+        result = psage("list", "--json")
+
+    assert (result.code, rows_of(result)["101"]["state"]) == (0, "copied")
+    assert result.json["adopted"] == []
+    assert known(home) == {}
+
+
 # --- what is known then is as good as the record of who made it
 
 

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,8 +22,8 @@ from productive_sage.cli.common import (
     with_groups,
 )
 from productive_sage.cli.session import current, warn
-from productive_sage.errors import NotFound, PsageError, UsageProblem
-from productive_sage.terminal import progress
+from productive_sage.errors import Locked, NotFound, PsageError, UsageProblem
+from productive_sage.terminal import asking, progress
 
 if TYPE_CHECKING:
     from productive_sage.http.pool import Pool
@@ -62,7 +62,7 @@ def show_register(
     """
     from productive_sage import register
     from productive_sage import status as statuses
-    from productive_sage.terminal import tables
+    from productive_sage.terminal import elsewhere, tables
 
     states = {
         register.NOT_COPIED: not_copied,
@@ -89,6 +89,9 @@ def show_register(
             if one.productive_id
         }
         found = register.look(desk, selection, waiting=waits, check=check)
+        if register.has_news(found):
+            with suppress(Locked), current.run_lock(home):  # else the next command records it
+                register.learn(desk, found)
 
     def show() -> None:
         if form == "csv":
@@ -98,8 +101,18 @@ def show_register(
             tables.register(found)
 
     as_json = as_json or form == "json"
-    end(show, lambda: register.as_json(found), as_json=as_json)
-    for error in () if as_json else found.unreadable.values():
+    end(
+        show,
+        lambda: {**register.as_json(found), "adopted": elsewhere.as_json(found.adopted)},
+        as_json=as_json,
+    )
+    if as_json:
+        return
+    if found.adopted and not current.quiet:
+        asking.say(elsewhere.said(found.adopted))
+    for one in found.elsewhere.left:
+        warn(f"{one.message}; {one.next_step}")
+    for error in found.unreadable.values():
         warn(f"not listed: {error.message}; {error.hint}")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from productive_sage import markers, money, naming
-from productive_sage.basics import CREDIT_NOTE, Contact, Kind
+from productive_sage.basics import CREDIT_NOTE, INVOICE, Contact, Kind
 from productive_sage.copying import drafts, matching
 from productive_sage.copying.address_book import AddressBook
 from productive_sage.copying.records import FoundCopy, NotTaken
@@ -18,8 +18,11 @@ from productive_sage.errors import RefusedBySage
 from productive_sage.productive.records import Address, Entry
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
+from productive_sage.text import is_sage_id
 
 CODE = "not_adopted"
+_ONE_BY_ONE = 10
+"""So many documents are read one by one; more are looked for in a list."""
 _LISTED_ABOVE = 400
 """So many invoices are asked for by their ids; more are read from the whole list."""
 
@@ -109,6 +112,71 @@ def _of_one(
 def _is_named(one: FoundCopy) -> bool:
     """Whether Productive names the document as its copy."""
     return one.document.id == one.entry.export_id
+
+
+# --- copies that Productive's list names
+
+
+def named(desk: Desk, entries: Sequence[Entry], listed: Sequence[SageDocument] = ()) -> Judged:
+    """The copies of these documents that psage's records do not know.
+
+    Sage is asked only where Productive names one: a few are read one by one, more by a list of
+    their days. `listed` are Sage's invoices, where they were read anyway. What is found to be no
+    copy is told again, but not asked for again that day.
+    """
+    wanted = {
+        one.export_id: one
+        for one in entries
+        if is_sage_id(one.export_id) and not desk.store.copies.at(one.export_id)
+    }
+    untaken = {key: desk.store.facts.today(_no_copy(key)) for key in wanted}
+    left = [NotTaken(wanted[key], (key,), *known) for key, known in untaken.items() if known]
+    copies = list[FoundCopy]()
+    for kind in (INVOICE, CREDIT_NOTE):
+        some = [wanted[key] for key, known in untaken.items() if known is None]
+        some = [one for one in some if one.kind is kind]
+        there = [*listed] if kind is INVOICE else []
+        documents = unknown(desk, [*there, *_read(desk, kind, some, there)])
+        judged = judge(desk, kind, documents, _whole(desk, kind, entries, documents))
+        copies += judged.copies
+        left += judged.left
+        said = {key: [one.message, one.next_step] for one in judged.left for key in one.sage_ids}
+        for one in some:
+            if one.export_id not in {copy.document.id for copy in judged.copies}:
+                desk.store.facts.keep(_no_copy(one.export_id), said.get(one.export_id, []))
+    return Judged(tuple(copies), tuple(left))
+
+
+def _no_copy(sage_id: str) -> str:
+    return f"no copy {sage_id}"
+
+
+def _read(
+    desk: Desk, kind: Kind, entries: Sequence[Entry], there: Sequence[SageDocument]
+) -> list[SageDocument]:
+    """The documents Productive names of these, of those not `there`; and others of their days."""
+    found = {one.id: one for one in there}
+    days = [one.invoiced_on for one in entries if one.invoiced_on]
+    if len([one for one in entries if one.export_id not in found]) > _ONE_BY_ONE and days:
+        of_days = desk.sage.documents(kind, days=(min(days), max(days)))
+        found |= {one.id: one for one in of_days}
+    missing = [one.export_id for one in entries if one.export_id not in found]
+    alone = (desk.sage.document(kind, key) for key in missing[:_ONE_BY_ONE])
+    seen = {one.id for one in there}
+    return [*(one for one in found.values() if one.id not in seen), *filter(None, alone)]
+
+
+def _whole(
+    desk: Desk,
+    kind: Kind,
+    entries: Sequence[Entry],
+    documents: Mapping[str, Sequence[SageDocument]],
+) -> dict[str, Entry]:
+    """The entries of documents by id; of a credit note with what it credits."""
+    if kind is INVOICE:
+        return {one.id: one for one in entries}
+    notes = [one.id for one in entries if one.kind is kind and one.id in documents]
+    return entries_of(desk, notes)
 
 
 # --- whether it fits
@@ -236,8 +304,16 @@ def _left_to_do(one: FoundCopy, *, is_latest: bool) -> frozenset[str]:
     return frozenset(left)
 
 
-def note_marks(desk: Desk, named: Mapping[str, str]) -> None:
-    """Leave no mark to be made where Productive has it by now: `named` is `export_id` by id."""
-    for link in desk.store.copies.unfinished():
-        if "mark" in link.pending and named.get(link.productive_id) == link.sage_id:
-            desk.store.copies.change(link, pending=link.pending - {"mark"})
+def marked_meanwhile(desk: Desk, named: Mapping[str, str]) -> list[Link]:
+    """The copies left to be marked in Productive that are by now; `named` is `export_id` by id."""
+    return [
+        one
+        for one in desk.store.copies.unfinished()
+        if "mark" in one.pending and named.get(one.productive_id) == one.sage_id
+    ]
+
+
+def note_marks(desk: Desk, links: Sequence[Link]) -> None:
+    """Leave no mark to be made of these copies."""
+    for link in links:
+        desk.store.copies.change(link, pending=link.pending - {"mark"})

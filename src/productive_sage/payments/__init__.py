@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from productive_sage import naming
 from productive_sage.basics import INVOICE
 from productive_sage.copying import second_copies
-from productive_sage.copying.elsewhere import note_marks
+from productive_sage.copying.elsewhere import marked_meanwhile, note_marks
 from productive_sage.desk import Desk
 from productive_sage.errors import PaymentSyncOff, Refused
 from productive_sage.payments import elsewhere
@@ -105,7 +105,8 @@ def _planned(
     asked = [one for one in found if one.productive_id in compared]
     balances = _balances(asked, desk, evidence, verdicts)
     if not desk.dry_run:
-        note_marks(desk, {key: one.export_id for key, one in balances.items()})
+        named = {key: one.export_id for key, one in balances.items()}
+        note_marks(desk, marked_meanwhile(desk, named))
     numbered = [_numbered(papers, balances) for papers in found]
     plans: dict[str, PaymentPlan] = {}
     for papers in numbered:

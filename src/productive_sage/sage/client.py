@@ -344,10 +344,17 @@ class SageClient:
         return [parse.document(INVOICE, row) for row in self._calls.rows(INVOICE.path, params)]
 
     @understood
-    def documents(self, kind: Kind, told: OnPage = quietly) -> list[SageDocument]:
-        """Every document of a kind with what settles it, as `invoices`, and when it is due."""
+    def documents(
+        self, kind: Kind, told: OnPage = quietly, *, days: tuple[date, date] | None = None
+    ) -> list[SageDocument]:
+        """Every document of a kind with what settles it, as `invoices`, and when it is due.
+
+        Or those dated from one of two days to the other.
+        """
         fields = _CREDIT_NOTE_FIELDS if kind is CREDIT_NOTE else f"{_INVOICE_FIELDS},due_date"
         params = {"attributes": fields, "show_payments_allocations": "true"}
+        if days:
+            params |= {"from_date": days[0].isoformat(), "to_date": days[1].isoformat()}
         return self._calls.read(kind.path, params, partial(parse.document, kind), told)
 
     @understood
