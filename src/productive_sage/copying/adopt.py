@@ -103,7 +103,7 @@ class Copies:
                 number,
                 desk.sage.business_id,
                 document,
-                credited_sage_id=credited.copy.id if credited else None,
+                credited_sage_id=credited.document.id if credited else None,
                 written=as_made(document),
             )
             if not desk.dry_run:

@@ -202,7 +202,7 @@ class Carrier:
         pending = after.pending(desk, with_pdf=self._order.with_pdf)
         facts = CopyFacts(
             kind=invoice.kind.code,
-            credited_sage_id=plan.credited.copy.id if plan.credited else None,
+            credited_sage_id=plan.credited.document.id if plan.credited else None,
             copy=plan.copy,
             sage_id=plan.link.sage_id if plan.link else "",
             tax_rate_id=draft.tax_rate_id,

@@ -21,7 +21,7 @@ class CreditedCopy:
     """The copy of the invoice a credit note credits."""
 
     link: Link
-    copy: SageDocument
+    document: SageDocument
 
 
 def check_tax(note: Invoice, credited: CreditedCopy, draft: Draft, tax: Tax) -> None:
@@ -33,7 +33,7 @@ def check_tax(note: Invoice, credited: CreditedCopy, draft: Draft, tax: Tax) -> 
     if asked == draft.tax or tax.rate_id == draft.tax_rate_id:
         return
     raise TaxRateInvalid(
-        f"{note.label} credits the whole of {credited.copy.number}, which is "
+        f"{note.label} credits the whole of {credited.document.number}, which is "
         f"{money.said(draft.total, currency)} with {money.said(draft.tax, currency)} tax; with the "
         f"tax asked for it would be {money.said(draft.net + asked, currency)}",
         hint="leave `--tax-rate` and `--no-tax` out: a credit note has the tax of its invoice's "
@@ -44,15 +44,15 @@ def check_tax(note: Invoice, credited: CreditedCopy, draft: Draft, tax: Tax) -> 
 
 def check_whole(note: Invoice, credited: CreditedCopy, draft: Draft) -> None:
     """Raises `partial_credit` where an update would leave something of the copy open."""
-    if draft.total == credited.copy.total:
+    if draft.total == credited.document.total:
         return
     raise Refused(
-        f"{note.label} credits the whole of {credited.copy.number}, which is "
-        f"{money.said(credited.copy.total, draft.currency)}, but as its copy was changed in Sage "
-        f"it is {money.said(draft.total, draft.currency)}",
+        f"{note.label} credits the whole of {credited.document.number}, which is "
+        f"{money.said(credited.document.total, draft.currency)}, but as its copy was changed in "
+        f"Sage it is {money.said(draft.total, draft.currency)}",
         code="partial_credit",
         hint=f"`psage credit-note {note.typed} --update-existing --overwrite` makes it whole again",
-        details={"copy": str(credited.copy.total), "credit_note": str(draft.total)},
+        details={"copy": str(credited.document.total), "credit_note": str(draft.total)},
     )
 
 
@@ -61,7 +61,7 @@ def check_contact(note: Invoice, credited: CreditedCopy, present: SageDocument) 
 
     Before that its allocation has to go, and only documents of one contact can be allocated.
     """
-    copy = credited.copy
+    copy = credited.document
     if present.contact_id == copy.contact_id:
         return
     raise Refused(
@@ -89,8 +89,8 @@ def check_first(desk: Desk, note: Invoice, credited: CreditedCopy) -> SageDocume
             continue
         whose = f"made for Productive credit note {marker[0]}" if marker else "not made by psage"
         raise Refused(
-            f"{credited.copy.number}, the copy of the invoice {note.label} credits, has a credit "
-            f"note in Sage already: {found.number} over "
+            f"{credited.document.number}, the copy of the invoice {note.label} credits, has a "
+            f"credit note in Sage already: {found.number} over "
             f"{money.said(found.total, found.currency)}, {whose}",
             code="already_credited",
             hint=f"look at {found.number} in Sage; if it is wrong, void it there and run this "
@@ -107,17 +107,17 @@ def check_first(desk: Desk, note: Invoice, credited: CreditedCopy) -> SageDocume
 def _others(desk: Desk, note: Invoice, credited: CreditedCopy) -> Iterator[SageDocument]:
     """The living credit notes for a copy, other than those known to be made for `note`."""
     own = {link.sage_id for link in desk.store.copies.of(note.id)}
-    known = {link.sage_id for link in desk.store.copies.crediting(credited.copy.id)}
-    known |= _allocated(desk, credited.copy)
+    known = {link.sage_id for link in desk.store.copies.crediting(credited.document.id)}
+    known |= _allocated(desk, credited.document)
     for sage_id in sorted(known - own):
         document = desk.sage.document(CREDIT_NOTE, sage_id)
         if document and not drafts.gone(document):
             yield document
-    for document in desk.sage.credit_notes(credited.copy.contact_id):
+    for document in desk.sage.credit_notes(credited.document.contact_id):
         marker = markers.in_reference(document.reference)
         if document.id in own | known or drafts.gone(document) or not marker:
             continue
-        is_same_currency = document.currency == credited.copy.currency
+        is_same_currency = document.currency == credited.document.currency
         if marker[0] == note.id or (
             is_same_currency and _is_for(desk, marker[0], credited, document)
         ):
@@ -154,7 +154,7 @@ def _is_for(desk: Desk, productive_id: str, credited: CreditedCopy, found: SageD
         return notes[0].credited.id == credited.link.productive_id
     if notes or productive_id in unreadable:
         return False
-    copy = credited.copy
+    copy = credited.document
     on = found.original_on
     is_elsewhere = any(row.artefact_id not in ("", copy.id) for row in found.settlements or ())
     return not is_elsewhere and found.total == copy.total and on in (None, copy.invoiced_on)

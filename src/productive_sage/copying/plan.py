@@ -197,7 +197,7 @@ class Planner:
         is_made = isinstance(customer, NewCustomer) and not customer.is_planned
         allocated, notices = None, draft.notices
         if plan.credited and present is None:
-            copy = plan.credited.copy
+            copy = plan.credited.document
             allocated = min(allocations.outstanding(copy), draft.total)
             after_it = allocations.Allocated(allocated, draft.total - allocated, copy.number)
             if after_it.rest:
@@ -227,10 +227,10 @@ class Planner:
         """The plan as it is after those before it, which credit and make what they name."""
         invoice, customer = plan.invoice, plan.customer
         if plan.credited:
-            first = self._would_credit.setdefault(plan.credited.copy.id, invoice)
+            first = self._would_credit.setdefault(plan.credited.document.id, invoice)
             if first is not invoice:
                 raise Refused(
-                    f"{invoice.label} credits {plan.credited.copy.number} in Sage, as "
+                    f"{invoice.label} credits {plan.credited.document.number} in Sage, as "
                     f"{first.label} does, and an invoice is credited once",
                     code="already_credited",
                 )
@@ -253,7 +253,7 @@ class Planner:
         """Who is billed; a credit note is for whom its invoice's copy is for."""
         if credited is None:
             return self._customers.find(invoice)
-        copy, wanted = credited.copy, self._order.customer
+        copy, wanted = credited.document, self._order.customer
         billed = self._customers.book.seen(
             invoice, Contact(copy.contact_id, copy.contact_name, currency=copy.currency)
         )
@@ -311,7 +311,7 @@ class Planner:
     ) -> Draft:
         """The whole of the invoice's copy once more; raises where another tax is asked for."""
         draft = drafts.credit_document(
-            note, credited.copy, marker=markers.of_copy(note.id, copy), number=number
+            note, credited.document, marker=markers.of_copy(note.id, copy), number=number
         )
         order = self._order
         if order.no_tax or order.tax_rate is not None:

@@ -194,7 +194,7 @@ def facts(planned: CopyPlan | Found) -> Facts:
         "customer": _customer(planned.customer),
         "sent": {**request, "body": plain(body)},
         "copy": _document(planned.present),
-        "credited copy": _document(planned.credited.copy if planned.credited else None),
+        "credited copy": _document(planned.credited.document if planned.credited else None),
         "warnings": sorted({notice.code for notice in planned.draft.notices}),
     }
 
