@@ -293,6 +293,46 @@ def test_a_rate_that_sage_lost_is_refused_naming_the_tax(
     assert writes(services) == []
 
 
+@pytest.mark.parametrize(("on_subtotal", "code"), [(False, 0), (True, 4)])
+def test_where_sage_computes_the_tax_a_cent_that_would_be_off_is_refused(
+    services: Sandbox, psage: Psage, home: Path, on_subtotal: bool, code: int
+) -> None:
+    services.bookkeeper.move_business("ES")
+    services.taxes_on_subtotal = on_subtotal
+    mapped(home, '[tax.map]\n"21" = "ES_STANDARD"\n')
+    company = services.agency.add_company("Cobre SL", country="Spain")
+    lines = [{"unit_price": "0.12", "tax_percent": 21} for _ in range(4)]
+    bill(services, lines, company_id=company, currency="EUR")
+
+    result = psage(*COPY)
+
+    assert result.code == code
+    if code:
+        assert result.only["error"]["code"] == "tax_not_exact"
+        assert writes(services) == []
+    else:
+        assert has_what_is_owed(services)
+
+
+def test_a_saved_plan_has_the_rates_and_is_refused_where_the_table_is_another(
+    services: Sandbox, psage: Psage, home: Path, tmp_path: Path
+) -> None:
+    mapped(home)
+    bill(services)
+    plan = str(tmp_path / "plan.json")
+    assert psage("copy-invoice", BILL, "--no-pdf", "--plan", plan).code == 0
+    mapped(home, MAP.replace("GB_STANDARD", "Standard"))
+    other = psage("apply", plan, "--yes", "--json")
+    mapped(home)
+
+    result = psage("apply", plan, "--yes", "--json")
+
+    assert (other.code, writes(services, "sage")[:0]) == (4, [])
+    assert result.code == 0
+    assert has_what_is_owed(services)
+    assert psage(*UPDATE).only["action"] == "unchanged"
+
+
 # --- credit notes
 
 
@@ -371,6 +411,9 @@ def test_a_rate_that_the_bookkeeper_changed_stays_and_the_tax_is_said(
 def test_what_stands_for_a_tax_now_rewrites_no_copy(
     copied: Sandbox, psage: Psage, home: Path
 ) -> None:
+    copied.taxes_on_subtotal = True  # now the lines' taxes by themselves are a cent off
+    copied.agency.edit_line(first_line(copied, BILL), unit_price="10.04")
+    assert psage(*UPDATE).code == 0
     copied.bookkeeper.add_tax_rate("GB_OTHER", "OTHER", "Other 20.00%", "20")
     mapped(home, MAP.replace("GB_STANDARD", "GB_OTHER"))
     with closing(sqlite3.connect(home / "default.db")) as db, db:
@@ -422,13 +465,29 @@ def test_without_records_a_copy_follows_the_table_where_its_rates_are_in_it(
 ) -> None:
     forget(home)
     assert psage(*COPY).only["action"] == "adopted"
+    unchanged = psage(*UPDATE).only["action"]
     copied.agency.edit_line(first_line(copied, BILL), description="Other work")
 
     result = psage(*UPDATE, "--overwrite")
 
-    assert result.only["action"] == "updated"
+    assert (unchanged, result.only["action"]) == ("unchanged", "updated")
     assert len({rate for rate, _ in booked(copied)}) == 3
     assert has_what_is_owed(copied)
+
+
+def test_without_records_a_copy_of_one_rate_keeps_it(
+    services: Sandbox, psage: Psage, home: Path
+) -> None:
+    bill(services)
+    assert psage(*COPY, "--no-tax").code == 0
+    forget(home)
+    mapped(home)
+    assert psage(*COPY).only["action"] == "adopted"
+    services.agency.edit_line(first_line(services, BILL), description="Other work")
+
+    assert psage(*UPDATE).only["action"] == "updated"
+
+    assert {rate for rate, _ in booked(services)} == {"GB_NO_TAX"}
 
 
 def test_a_named_rate_makes_a_mapped_copy_one_of_that_rate(copied: Sandbox, psage: Psage) -> None:

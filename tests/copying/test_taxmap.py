@@ -15,7 +15,7 @@ from productive_sage.copying.drafts import sales_document
 from productive_sage.copying.records import Draft
 from productive_sage.errors import Refused
 from productive_sage.productive.records import Address, Company, Invoice, InvoiceLine
-from productive_sage.tax import LineTax, Tax
+from productive_sage.tax import LineTax, Tax, spread
 
 DAY = date(2026, 2, 9)
 
@@ -80,6 +80,12 @@ def test_a_line_without_tax_is_in_no_table_that_does_not_say_so() -> None:
 
 
 # --- to the cent
+
+
+def test_a_line_without_a_rate_never_gets_a_cent() -> None:
+    assert spread([Decimal(0)], CENT, "GBP") is None
+    assert spread([Decimal(0), Decimal("0.004")], CENT, "GBP") == [0, CENT]
+
 
 RATES = {"A": ("20",), "B": ("5",), "C": ("5", "9.975"), "D": ("17.5",), "E": (), "F": ("20",)}
 

@@ -158,10 +158,7 @@ def retaxed(invoice: Invoice, draft: Draft) -> Draft:
     It need not come to Productive's tax where a line has another rate than the one planned.
     """
     rates = {line.tax_rate_id for line in draft.lines if line.net}
-    is_its_rate = rates <= {draft.tax_rate_id}
-    if draft.is_tax_mapped:  # a bookkeeper may have given a line another
-        is_its_rate = draft.tax == draft.mirrored_tax
-    mirrored = draft.mirrored_tax if is_its_rate else None
+    mirrored = draft.mirrored_tax if rates <= {draft.tax_rate_id} else None
     codes = ("tax_not_mirrored", "tax_differs")
     notices = [notice for notice in draft.notices if notice.code not in codes]
     tax = abs(invoice.tax) if invoice.kind is CREDIT_NOTE else invoice.tax

@@ -179,11 +179,12 @@ class Updates:
         """Whether the copy has the rates that stand for its taxes in Productive.
 
         The settings rewrite no copy that was made without them. Where nobody knows how it was made,
-        whether it has no others.
+        several rates say so, if the settings name them all.
         """
-        if written:
+        if written and written.said.document:
             return written.said.document.get("taxes") == versions.MAPPED
-        return self._rates.stand_for({line.tax_rate_id for line in present.lines})
+        rates = {line.tax_rate_id for line in present.lines}
+        return len(rates) > 1 and self._rates.stand_for(rates)
 
     def _is_tax_known(self, written: Written | None, said: Version) -> bool:
         """Whether what Productive charges is no news: said with an earlier write, or not wanted."""
