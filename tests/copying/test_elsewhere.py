@@ -190,8 +190,8 @@ def test_of_two_documents_with_one_marker_none_is_taken(
     elsewhere: Sandbox, psage: Psage, home: Path
 ) -> None:
     unmark(elsewhere, "101")
-    twin = elsewhere.bookkeeper.take_number("HAND-1")
-    elsewhere.bookkeeper.edit_invoice(twin, reference="PRD-101")
+    namesake = elsewhere.bookkeeper.take_number("HAND-1")
+    elsewhere.bookkeeper.edit_invoice(namesake, reference="PRD-101")
 
     result = psage(*SYNC)
 
@@ -215,8 +215,8 @@ def test_of_two_documents_with_one_marker_the_one_productive_names_is_taken_and_
     elsewhere: Sandbox, psage: Psage, home: Path
 ) -> None:
     named = of(elsewhere, "101")["id"]
-    twin = elsewhere.bookkeeper.take_number("HAND-1")
-    elsewhere.bookkeeper.edit_invoice(twin, reference="PRD-101")
+    namesake = elsewhere.bookkeeper.take_number("HAND-1")
+    elsewhere.bookkeeper.edit_invoice(namesake, reference="PRD-101")
 
     result = psage(*SYNC)
 

@@ -435,7 +435,7 @@ def test_what_does_not_fit_is_not_adopted_and_said(book: Book, psage: Psage) -> 
     assert found(result)[key] == {"not_in_records", "customer_differs"}
 
 
-def test_a_twin_takes_the_place_of_a_copy_that_is_void(book: Book, psage: Psage) -> None:
+def test_a_double_takes_the_place_of_a_copy_that_is_void(book: Book, psage: Psage) -> None:
     key = book.invoices.pop()
     own = book.copy_of(key)
     second = book.double(own["id"], own["reference"])

@@ -128,11 +128,11 @@ class Copies:
         try:
             present = self._desk.sage.known(invoice.kind, link.sage_id)
         except NotShown:
-            link, present = self._twin(invoice, link, number=link.sage_number) or (link, None)
+            link, present = self._double(invoice, link, number=link.sage_number) or (link, None)
             if present is None:
                 raise
         if drafts.gone(present):
-            link, present = self._twin(invoice, link) or (link, present)
+            link, present = self._double(invoice, link) or (link, present)
         if present:
             is_wanted = link.waits_for_release or self._takes_drafts
             self._check_booked(invoice, present, is_wanted=is_wanted)
@@ -143,7 +143,7 @@ class Copies:
         if not (is_wanted and document.status == "DRAFT"):
             document.check_booked(f"the copy of {invoice.label}", invoice.typed)
 
-    def _twin(
+    def _double(
         self, invoice: Invoice, link: Link, *, number: str | None = None
     ) -> tuple[Link, SageDocument] | None:
         """The living document with the marker of a copy that is gone, linked in its place.

@@ -89,7 +89,7 @@ def _of_one(
     known = {link.copy for link in desk.store.copies.of(entry.id)}
     copies, left, gone = list[FoundCopy](), list[NotTaken](), list[FoundCopy]()
     for number, same in sorted(by_copy.items()):
-        if number in known:  # a twin of a copy that is known, which is told elsewhere
+        if number in known:  # a double of a copy that is known, which is told elsewhere
             continue
         living = [one for one in same if not drafts.gone(one)]
         # Productive may say which of several it is.
