@@ -170,7 +170,7 @@ class Stopped(BaseException):
     """The process is gone; nothing of it goes on."""
 
 
-LEDGER_WRITES = 32
+LEDGER_WRITES = 21
 _connect = sqlite3.connect
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from productive_sage import http
+from productive_sage.http import Recorder
 from productive_sage.payments.records import PaymentChange, Synced
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sandbox import Sandbox
@@ -818,10 +819,10 @@ def test_of_two_payments_for_one_receipt_the_one_with_the_lower_id_stays(
     receipt = books.bookkeeper.pay(copy, "10.00", "2026-03-01")
     send, note = ProductiveClient.create_payment, f"Sage receipt\npsage {receipt}/{copy}"
 
-    def race(self: ProductiveClient, attributes: Any) -> str:
-        made = "" if first == "the other" else send(self, attributes)
+    def race(self: ProductiveClient, attributes: Any, record: Recorder) -> str:
+        made = "" if first == "the other" else send(self, attributes, record)
         books.agency.add_payment("101", "10.00", "2026-03-01", note)
-        return made or send(self, attributes)
+        return made or send(self, attributes, record)
 
     monkeypatch.setattr(ProductiveClient, "create_payment", race)
 

@@ -43,6 +43,7 @@ from productive_sage.pacing import (
 )
 from productive_sage.sage.calls import _lapsed, words_of
 from productive_sage.sage.client import SageClient
+from tests.harness.history import unrecorded
 
 BASE = "https://sage.test/v3.1"
 HTML = "<!DOCTYPE html><h1>We will be back soon</h1>"
@@ -117,7 +118,7 @@ class Line:
         return self.http.get("/contacts").document
 
     def post(self) -> Any:
-        return self.http.write("POST", "/contacts", BODY).document
+        return self.http.write("POST", "/contacts", BODY, unrecorded).document
 
 
 Connect = Callable[..., Line]
@@ -179,7 +180,7 @@ def status(code: int, document: Any = None, **headers: str) -> httpx.Response:
 def test_an_id_that_is_none_never_becomes_an_address(connect: Connect, id_: str) -> None:
     line = connect(ok())
 
-    for send in (line.http.get, lambda path: line.http.write("DELETE", path, None)):
+    for send in (line.http.get, lambda path: line.http.write("DELETE", path, None, unrecorded)):
         with pytest.raises(ServiceUnavailable, match="is no address") as caught:
             send(f"/contacts/{id_}")
         assert len(caught.value.message) < 200
@@ -309,7 +310,7 @@ def test_a_write_that_may_have_been_done_is_never_repeated(
     line = connect(trouble)
 
     with pytest.raises(OutcomeUnknown, match="may have been done or not"):
-        line.http.write(method, "/contacts", BODY)
+        line.http.write(method, "/contacts", BODY, unrecorded)
 
     assert line.sent == [f"{method} {BASE}/contacts"]
     assert line.time.sleeps == []
@@ -534,7 +535,7 @@ def test_a_request_has_one_deadline_however_slowly_its_answer_drips(
         with pytest.raises(ServiceUnavailable, match="no whole answer in"):
             http.get("/contacts", tries=1)
         with pytest.raises(OutcomeUnknown, match="no whole answer in"):
-            http.write("POST", "/contacts", BODY)
+            http.write("POST", "/contacts", BODY, unrecorded)
         server.shutdown()
 
 
@@ -652,7 +653,7 @@ def test_a_text_of_half_characters_is_not_sent(connect: Connect) -> None:
     line = connect(ok())
 
     with pytest.raises(UsageProblem, match="cannot be sent"):
-        line.http.write("POST", "/contacts", {"name": "\udc80"})
+        line.http.write("POST", "/contacts", {"name": "\udc80"}, unrecorded)
     with pytest.raises(UsageProblem, match="cannot be sent"):
         line.http.get("/contacts", {"search": "\udc80"})
 
@@ -824,7 +825,7 @@ def test_a_dry_run_sends_nothing_but_reads(connect: Connect, method: str) -> Non
 
     assert line.get() == {"id": "1"}
     with pytest.raises(ReadOnlyRun):
-        line.http.write(method, "/contacts", BODY)
+        line.http.write(method, "/contacts", BODY, unrecorded)
     with pytest.raises(ReadOnlyRun):
         line.http.post_form("/upload", {}, file=("a.pdf", b"%PDF", "application/pdf"))
     assert line.sent == [f"GET {BASE}/contacts"]
@@ -850,7 +851,7 @@ def test_a_link_to_another_host_is_not_followed(connect: Connect, address: str) 
     with pytest.raises(ServiceUnavailable, match="pointed to another host"):
         line.http.get(address)
     with pytest.raises(ServiceUnavailable, match="pointed to another host"):
-        line.http.write("POST", address, BODY)
+        line.http.write("POST", address, BODY, unrecorded)
     assert line.sent == []
 
 
@@ -947,7 +948,7 @@ def test_a_file_is_handed_over_as_it_came(connect: Connect) -> None:
 def test_an_answer_without_content_is_an_answer(connect: Connect) -> None:
     line = connect(httpx.Response(204))
 
-    reply = line.http.write("DELETE", "/attachments/1", None)
+    reply = line.http.write("DELETE", "/attachments/1", None, unrecorded)
 
     assert (reply.status, reply.document) == (204, None)
     assert "content-type" not in line.wire.requests[0].headers
@@ -957,7 +958,7 @@ def test_an_answer_without_content_is_an_answer(connect: Connect) -> None:
 def test_a_body_is_sent_as_utf_8_under_its_media_type(connect: Connect) -> None:
     line = connect(ok(), media_type="application/vnd.api+json")
 
-    line.http.write("PATCH", "/invoices/1", BODY)
+    line.http.write("PATCH", "/invoices/1", BODY, unrecorded)
 
     (request,) = line.wire.requests
     assert request.headers["accept"] == "application/vnd.api+json"

@@ -33,6 +33,7 @@ from productive_sage.sandbox import Sandbox
 from productive_sage.signin.oauth import SageTokens
 from productive_sage.signin.vault import Vault
 from tests.harness import days
+from tests.harness.history import unrecorded
 
 waits = days.waits
 REPLIES = Path(__file__).parent.parent / "replies"
@@ -179,7 +180,7 @@ def test_a_refusal_of_sage_gives_its_words_and_its_field(
     answering(name)
 
     with pytest.raises(RefusedBySage) as caught:
-        clients.sage.create(INVOICE, {})
+        clients.sage.create(INVOICE, {}, unrecorded)
 
     assert f"{words} (422)" in caught.value.message
     assert field in caught.value.fields
@@ -212,7 +213,7 @@ def test_a_new_contact_is_read_though_sage_says_little_of_it(
 ) -> None:
     answering("sage-contact-created")
 
-    contact = clients.sage.create_customer(CUSTOMER)
+    contact = clients.sage.create_customer(CUSTOMER, unrecorded)
 
     assert (contact.id, contact.name) == ("14d93840783b11e8990a122c8428e4b2", "Great Example Inc")
     assert (contact.currency, contact.email, contact.country, contact.marker) == ("", "", "", "")
@@ -356,9 +357,9 @@ def test_what_is_no_id_is_never_read_as_one(
             read()
         assert len(caught.value.message) < 300
     for write in (
-        lambda: clients.sage.create_customer(CUSTOMER),
-        lambda: clients.sage.create(INVOICE, a_body(connected)),
-        lambda: clients.sage.allocate({**allocation, "allocated_artefacts": parts}),
+        lambda: clients.sage.create_customer(CUSTOMER, unrecorded),
+        lambda: clients.sage.create(INVOICE, a_body(connected), unrecorded),
+        lambda: clients.sage.allocate({**allocation, "allocated_artefacts": parts}, unrecorded),
     ):
         with pytest.raises(OutcomeUnknown, match="is no id"):
             write()
@@ -378,11 +379,11 @@ def test_an_answer_about_another_record_is_no_answer(clients: Clients, connected
         with pytest.raises(ServiceUnavailable, match="about `other`, not `abc`"):
             read()
     with pytest.raises(OutcomeUnknown, match="productive-company-999"):
-        clients.sage.create_customer(CUSTOMER)
+        clients.sage.create_customer(CUSTOMER, unrecorded)
     with pytest.raises(OutcomeUnknown, match="about `PRD-999`, not `PRD-123`"):
-        clients.sage.create(INVOICE, body)
+        clients.sage.create(INVOICE, body, unrecorded)
     with pytest.raises(OutcomeUnknown, match="about `other`, not `abc`"):
-        clients.sage.update(INVOICE, "abc", body)
+        clients.sage.update(INVOICE, "abc", body, unrecorded)
 
 
 def test_a_customer_without_a_mark_in_reply_is_known_by_its_name(
@@ -393,7 +394,7 @@ def test_a_customer_without_a_mark_in_reply_is_known_by_its_name(
     )
 
     with pytest.raises(OutcomeUnknown, match="about `Another`, not `Great Example Inc`"):
-        clients.sage.create_customer(CUSTOMER)
+        clients.sage.create_customer(CUSTOMER, unrecorded)
 
 
 @pytest.mark.parametrize(
@@ -408,7 +409,7 @@ def test_an_absurd_amount_of_sage_is_no_answer(
     with pytest.raises(ServiceUnavailable, match="amount") as caught:
         clients.sage.document(INVOICE, "abc")
     with pytest.raises(OutcomeUnknown, match="amount"):
-        clients.sage.create(INVOICE, a_body(connected))
+        clients.sage.create(INVOICE, a_body(connected), unrecorded)
 
     assert len(caught.value.message) < 300
 
@@ -463,7 +464,9 @@ def test_what_is_no_id_of_productive_is_never_read_as_one(
         with pytest.raises(ServiceUnavailable, match="is no id"):
             read()
     with pytest.raises(OutcomeUnknown, match="is no id"):
-        clients.productive.create_payment({"invoice_id": 77, "amount": 1, "note": "psage r/i"})
+        clients.productive.create_payment(
+            {"invoice_id": 77, "amount": 1, "note": "psage r/i"}, unrecorded
+        )
 
 
 def test_an_answer_of_productive_about_another_record_is_no_answer(
@@ -487,7 +490,9 @@ def test_an_answer_of_productive_about_another_record_is_no_answer(
     with pytest.raises(ServiceUnavailable, match="`78`, which was not asked for"):
         clients.productive.payments(["77"])
     with pytest.raises(OutcomeUnknown, match="psage other/i"):
-        clients.productive.create_payment({"invoice_id": 77, "amount": 1, "note": "psage r/i"})
+        clients.productive.create_payment(
+            {"invoice_id": 77, "amount": 1, "note": "psage r/i"}, unrecorded
+        )
 
 
 def test_a_pause_without_a_header_is_a_minute(
@@ -534,7 +539,7 @@ def test_a_refusal_of_productive_gives_its_words_and_its_field(
     answering("productive-error")
 
     with pytest.raises(RefusedByProductive, match=r"Invalid Attribute can't be blank") as caught:
-        clients.productive.create_payment({"invoice_id": 77, "amount": 100})
+        clients.productive.create_payment({"invoice_id": 77, "amount": 100}, unrecorded)
 
     assert caught.value.fields == ("data/attributes/paid_on",)
 

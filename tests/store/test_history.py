@@ -1,6 +1,7 @@
 """The audit log: what each write leaves in it, that nothing can be taken out, how it is read."""
 
 import csv
+import inspect
 import io
 import json
 import os
@@ -12,7 +13,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,17 +27,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from productive_sage import history
-from productive_sage.errors import HistoryBroken, PsageError, RefusedBySage, Temporary
+from productive_sage.errors import (
+    HistoryBroken,
+    OutcomeUnknown,
+    PsageError,
+    RefusedBySage,
+    Temporary,
+)
 from productive_sage.http import Http
+from productive_sage.productive.client import ProductiveClient
 from productive_sage.sage.calls import words_of
+from productive_sage.sage.client import SageClient
 from productive_sage.sandbox import Sandbox
-from productive_sage.store import Store, audit, database
+from productive_sage.store import CopyFacts, Store, audit, database
 from productive_sage.store.audit import Event
+from productive_sage.store.customers import CustomerRecords
 from productive_sage.store.events import Events
 from productive_sage.store.intents import Intents
 from productive_sage.terminal import happened, tables
 from tests.conftest import Psage, Result, copies, first_line, writes
 from tests.harness import kills
+from tests.harness.history import append
 from tests.harness.processes import Hold, kill, started
 
 COPY = ("copy-invoice", "123", "--tax-rate", "GB_STANDARD")
@@ -156,6 +167,19 @@ def test_a_credit_note_its_allocation_and_an_update_name_the_credit_note(
     assert removed.figures["currency"] == "GBP"
     assert removed.figures["to"] == copies(services, "111")[0]["id"]
     assert {event.command for event in logged(home)[before:]} == {"credit-note"}
+
+
+def test_a_release_names_the_draft_it_books(services: Sandbox, psage: Psage, home: Path) -> None:
+    psage(*COPY, "--no-pdf", "--draft")
+
+    assert psage("release", "123").code == 0
+
+    (copy,) = copies(services, "123")
+    (released,) = [event for event in logged(home) if event.what.endswith("/release")]
+    assert (released.document, released.number, released.result) == ("123", "INV-2026-023", "done")
+    assert released.path == f"/sales_invoices/{copy['id']}"
+    assert released.answer["number"] == copy["displayed_as"]
+    assert "settle" not in [event.what for event in logged(home)]
 
 
 def test_a_new_a_changed_and_a_removed_payment_name_the_invoice_and_the_amount(
@@ -279,17 +303,18 @@ def test_every_outcome_is_told_with_the_services_words_and_the_request_id(
             "https://sage.test",
             refused=RefusedBySage,
             explain=words_of,
-            on_write=history.recorder(store, pytest.fail),
             sleep=lambda seconds: None,
         )
+        about = store.events.about("123")
         if result != "done" and words != "no id":
             with pytest.raises((PsageError, KeyboardInterrupt)):
-                http.write("POST", "/contacts", {"contact": {"name": "A"}})
+                http.write("POST", "/contacts", {"contact": {"name": "A"}}, about)
         else:
-            http.write("POST", "/contacts", {"contact": {"name": "A"}})
+            http.write("POST", "/contacts", {"contact": {"name": "A"}}, about)
+        store.events.flush()
 
         (event,) = store.events.all()
-        assert store.events.under_way() is None
+        assert store.events.under_way() == []
         assert event.result == result
         assert words in json.dumps(event.answer)
         assert event.path == ("/contacts/A1" if result == "done" else "/contacts")
@@ -445,15 +470,15 @@ class Stopped(BaseException):
 def test_a_run_that_ends_between_the_answer_and_its_record_leaves_no_gap(
     services: Sandbox, psage: Psage, home: Path
 ) -> None:
-    record = Events.record
+    append = Events.append
 
-    def stop(log: Events, events: list[Event]) -> None:
-        if events[0].what == "POST /sales_invoices":
+    def stop(log: Events, event: Event) -> int:
+        if (event.what, event.result) == ("POST /sales_invoices", "done"):
             raise Stopped
-        record(log, events)
+        return append(log, event)
 
     with pytest.MonkeyPatch.context() as day:
-        day.setattr(Events, "record", stop)
+        day.setattr(Events, "append", stop)
         with pytest.raises(Stopped):
             psage(*COPY, "--no-pdf")
 
@@ -470,34 +495,132 @@ def test_a_run_that_ends_between_the_answer_and_its_record_leaves_no_gap(
     assert psage("history", "--verify").code == 0
 
 
-def test_of_two_writes_under_way_at_once_each_gets_its_own_end(tmp_path: Path) -> None:
-    with Store(tmp_path / HOME) as store:
-        first, second = (store.events.about(an_event(n), []) for n in (1, 2))
-        for event in (first, second):
-            store.events.announce(event)
-        store.events.record([replace(second, result="done")])
-        still = store.events.under_way()
+def test_every_write_that_was_never_answered_is_kept_for_the_next_run(tmp_path: Path) -> None:
+    with Store(tmp_path / HOME, by=("ann", "copy-invoice")) as store:
+        for n in (1, 2):
+            store.events.announce(about_to_be(an_event(n)))
+    with Store(tmp_path / HOME, by=("eve", "credit-note")) as store:
+        assert store.events.all() == []
+        assert [event.document for event in store.events.under_way()] == ["101", "102"]
+
         store.events.record_interrupted()
 
-        told = {event.document: event.result for event in store.events.all()}
-    assert still == first
-    assert told == {"102": "done", "101": "unknown"}
+        events = store.events.all()
+        assert store.events.under_way() == []
+        assert store.events.check()[0] == 4
+    assert [(event.document, event.result) for event in events] == [
+        ("101", "unknown"),
+        ("102", "unknown"),
+    ]
+    assert [event.sent for event in events] == [1, 2]
+    assert {(event.who, event.command) for event in events} == {("ann", "copy-invoice")}
+
+
+# --- with what is recorded anyway
+
+
+def test_a_write_that_cannot_be_begun_is_not_told_to_be_sent(tmp_path: Path) -> None:
+    with Store(tmp_path / HOME) as store:
+        for _ in range(2):
+            with suppress(OutcomeUnknown):
+                store.intents.begin("invoice", "123", "b", payload={}, facts=CopyFacts(copy=1))
+
+        (sent,) = store.events.under_way()
+
+    assert (sent.what, sent.document) == ("POST /sales_invoices", "123")
+
+
+def test_an_answer_whose_transaction_fails_goes_with_the_next(
+    services: Sandbox, psage: Psage, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The contact's is the first: it is in the log, though psage has no record of the contact."""
+    monkeypatch.setattr(CustomerRecords, "remember", full)
+
+    assert psage(*COPY).code == 8
+
+    (contact,) = logged(home)
+    assert (contact.what, contact.result) == ("POST /contacts", "done")
+    assert contact.answer["contact"] == "Juniper Street Coffee Ltd"
+    with Store(home / HOME) as store:
+        assert store.intents.count_open() == 1
+        assert store.events.under_way() == []
+
+
+def test_each_of_two_writes_at_once_keeps_its_own_document_and_request_id(tmp_path: Path) -> None:
+    """The second is sent and answered while the first waits for a reply that never comes."""
+
+    def wire(request: httpx.Request) -> httpx.Response:
+        if request.method == "PUT":
+            http.write("DELETE", "/attachments/2", None, store.events.about("2", "INV-2"))
+            raise httpx.ReadError("gone")
+        return httpx.Response(
+            200, stream=httpx.ByteStream(b"{}"), headers={"X-Request-Id": "second"}
+        )
+
+    with (
+        Store(tmp_path / HOME) as store,
+        httpx.Client(transport=httpx.MockTransport(wire)) as pool,
+    ):
+        http = Http(pool, "https://sage.test", refused=RefusedBySage, explain=words_of)
+
+        with pytest.raises(OutcomeUnknown):
+            http.write("PUT", "/sales_invoices/1", {"a": {}}, store.events.about("1", "INV-1"))
+
+    with Store(tmp_path / HOME) as store:
+        told_of = [
+            (event.what, event.document, event.number, event.result, event.request_id, event.sent)
+            for event in store.events.all()
+        ]
+    assert told_of == [
+        ("DELETE /attachments/2", "2", "INV-2", "done", "second", 2),
+        ("PUT /sales_invoices/1", "1", "INV-1", "unknown", "", 1),
+    ]
+
+
+def test_nothing_can_be_written_without_saying_what_it_is_about() -> None:
+    writers = {
+        name
+        for client in (SageClient, ProductiveClient)
+        for name, method in inspect.getmembers(client, inspect.isfunction)
+        if "record" in inspect.signature(method).parameters
+    }
+    for owner, name in [
+        *((SageClient, name) for name in writers if hasattr(SageClient, name)),
+        *((ProductiveClient, name) for name in writers if hasattr(ProductiveClient, name)),
+        (Http, "write"),
+    ]:
+        record = inspect.signature(getattr(owner, name)).parameters["record"]
+        assert record.default is inspect.Parameter.empty, (owner, name)
+    assert writers - {"_change"} == {
+        *("create", "update", "release", "create_customer", "allocate", "delete_allocation"),
+        *("attach", "delete_attachment", "patch_invoice", "upload_pdf"),
+        *("create_payment", "change_payment", "delete_payment"),
+    }
 
 
 # --- the log cannot be written
 
 
-def full(*args: Any) -> None:
+def full(*args: Any, **more: Any) -> None:
     raise Temporary(
         "the store cannot be written: disk is full", code="disk_full", hint="free some space"
     )
 
 
-@pytest.mark.parametrize("step", ["about", "announce", "record"])
+@pytest.mark.parametrize(
+    ("owner", "step"),
+    [(audit, "sent"), (audit, "answered"), (Events, "append")],
+    ids=["sent", "answered", "append"],
+)
 def test_a_log_that_cannot_be_written_stops_nothing_and_is_said_once(
-    services: Sandbox, psage: Psage, home: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    services: Sandbox,
+    psage: Psage,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: Any,
+    step: str,
 ) -> None:
-    monkeypatch.setattr(Events, step, full)
+    monkeypatch.setattr(owner, step, full)
 
     result = psage(*COPY, "--json")
 
@@ -512,16 +635,16 @@ def test_a_log_that_cannot_be_written_stops_nothing_and_is_said_once(
 def test_what_could_not_be_recorded_is_recorded_with_the_next_write(
     services: Sandbox, psage: Psage, home: Path
 ) -> None:
-    record, failures = Events.record, [1, 2]
+    append, failures = Events.append, [1, 2]
 
-    def twice_full(log: Events, events: list[Event]) -> None:
+    def twice_full(log: Events, event: Event) -> int:
         if failures:
             failures.pop()
             full()
-        record(log, events)
+        return append(log, event)
 
     with pytest.MonkeyPatch.context() as day:
-        day.setattr(Events, "record", twice_full)
+        day.setattr(Events, "append", twice_full)
         result = psage(*COPY)
 
     assert result.err.count("warning: the history is not complete") == 1
@@ -536,8 +659,8 @@ def test_a_defect_of_the_log_costs_no_copy(
     def broken(*args: Any) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(audit, "request", broken)
-    monkeypatch.setattr(audit, "answer", broken)
+    monkeypatch.setattr(audit, "sent", broken)
+    monkeypatch.setattr(audit, "answered", broken)
     monkeypatch.setattr(Intents, "_log_end", broken)
 
     result = psage(*COPY)
@@ -571,7 +694,7 @@ def log(tmp_path: Path) -> Path:
     """A log of five records."""
     path = tmp_path / HOME
     with Store(path, by=("ann", "copy-invoice")) as store:
-        store.events.record([an_event(n) for n in range(1, 6)])
+        append(store, [an_event(n) for n in range(1, 6)])
     return path
 
 
@@ -588,6 +711,10 @@ def an_event(n: int) -> Event:
         answer={"id": f"s{n}", "number": f"SI-{n}"},
         request_id=f"r-{n}",
     )
+
+
+def about_to_be(event: Event) -> Event:
+    return replace(event, result="sent", answer={}, request_id="")
 
 
 def tamper(path: Path, *statements: str) -> None:
@@ -625,7 +752,7 @@ def test_an_empty_log_is_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [1, 3, 5])
 @pytest.mark.parametrize("column", audit.COLUMNS)
 def test_a_change_of_any_column_of_any_record_is_found(log: Path, column: str, number: int) -> None:
-    value = "77" if column == "id" else "'x' || substr(" + column + ", 2)"
+    value = "77" if column in ("id", "sent") else "'x' || substr(" + column + ", 2)"
     tamper(log, f"UPDATE event SET {column} = {value} WHERE id = {number}")
 
     record, said = broken(log)
@@ -671,7 +798,7 @@ def test_a_gap_that_was_closed_by_new_numbers_is_found(log: Path) -> None:
 def test_a_cut_off_end_stays_missed_after_new_records(log: Path) -> None:
     tamper(log, "DELETE FROM event WHERE id > 3")
     with Store(log) as store:
-        store.events.record([an_event(6)])
+        append(store, [an_event(6)])
         assert [event.id for event in store.events.all()] == [1, 2, 3, 6]
 
     assert broken(log)[0] == 4
@@ -707,7 +834,7 @@ def test_a_record_somebody_else_appended_is_found(log: Path) -> None:
 
     assert (record, "was not written by psage" in said) == (6, True)
     with Store(log) as store:
-        store.events.record([an_event(7)])
+        append(store, [an_event(7)])
     assert broken(log)[0] == 6
 
 
@@ -742,9 +869,73 @@ def test_a_store_of_an_older_psage_gets_a_log(
             old.cursors.set({"payments until": "x"})
 
     with Store(tmp_path / HOME) as new:
-        new.events.record([an_event(1)])
+        append(new, [an_event(1)])
         assert new.events.check()[0] == 1
         assert new.cursors.get("payments until") == "x"
+
+
+# --- records of a psage that kept one of each write
+
+
+@pytest.fixture
+def older(home: Path) -> Path:
+    """A file of the seventh version: three writes, and a fourth in which psage was killed."""
+    home.mkdir()
+    with closing(sqlite3.connect(home / HOME)) as db:
+        db.executescript((Path(__file__).parent / "records-7.sql").read_text(encoding="utf-8"))
+    return home / HOME
+
+
+def test_older_records_are_shown_as_they_were_and_are_whole(older: Path, psage: Psage) -> None:
+    with closing(sqlite3.connect(older)) as db:
+        db.row_factory = sqlite3.Row
+        before = [dict(row) for row in db.execute("SELECT * FROM event ORDER BY id")]
+
+    looked, checked = psage("history", "--json"), psage("history", "--verify", "--json")
+    with Store(older) as store:  # which brings the file up to date
+        assert store.events.check() == (3, before[-1]["hash"])
+    again, checked_again = psage("history", "--json"), psage("history", "--verify", "--json")
+
+    assert [(one["what"], one["result"]) for one in before] == [
+        ("POST /sales_invoices", "done"),
+        ("PATCH /invoices/123", "done"),
+        ("POST /sales_invoices", "refused"),
+    ]
+    texts = ("figures", "answer")
+    told = [
+        {name: json.dumps(one[name]) if name in texts else one[name] for name in before[0]}
+        for one in shown(looked)
+    ]
+    assert told == before
+    assert {one["sent"] for one in shown(looked)} == {None}
+    assert looked.json["under_way"]["document"] == "125"
+    assert checked.json["records"] == 3
+    assert (again.json, checked_again.json) == (looked.json, checked.json)
+
+
+def test_a_write_an_older_psage_was_killed_in_is_told_and_the_chain_goes_on(
+    older: Path, psage: Psage
+) -> None:
+    with Store(older, by=("eve", "copy-invoice")) as store:
+        store.events.record_interrupted()
+        store.events.announce(about_to_be(an_event(7)))
+        store.events.record_interrupted()
+        *_, killed, last = store.events.all()
+        assert store.events.under_way() == []
+        assert store.events.check()[0] == 6
+
+    assert (killed.document, killed.number, killed.result) == ("125", "INV-9", "unknown")
+    assert (killed.who, killed.figures["net"], killed.sent) == ("ann", "60.00", None)
+    assert (last.document, last.sent) == ("107", 5)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_change_of_an_older_record_is_found(older: Path, number: int) -> None:
+    with Store(older):
+        pass
+    tamper(older, f"UPDATE event SET sent = 1 WHERE id = {number}")
+
+    assert broken(older)[0] == number
 
 
 # --- the command
@@ -824,7 +1015,7 @@ def test_since_is_a_day_of_the_persons_own_calendar(
 ) -> None:
     moments = ["2026-03-01T04:59:59", "2026-03-01T05:00:00", "2026-03-01T23:00:00"]
     with Store(recorded) as store:
-        store.events.record([replace(an_event(9), at=f"{at}.000000+00:00") for at in moments])
+        append(store, [replace(an_event(9), at=f"{at}.000000+00:00") for at in moments])
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
     try:
@@ -858,7 +1049,7 @@ def test_json_comes_by_either_flag_and_carries_all_there_is(recorded: Path, psag
 
 def test_a_write_under_way_is_said_and_shown(recorded: Path, psage: Psage) -> None:
     with Store(recorded, by=("ann", "copy-invoice")) as store:
-        store.events.announce(store.events.about(an_event(6), []))
+        store.events.announce(about_to_be(an_event(6)))
 
     people, script = psage("history"), psage("history", "--json")
 
@@ -971,7 +1162,7 @@ def test_each_kind_of_write_reads_as_what_happened(
 
 def test_only_the_newest_are_shown_to_people_and_that_is_said(recorded: Path, psage: Psage) -> None:
     with Store(recorded) as store:
-        store.events.record([an_event(n) for n in range(6, 303)])
+        append(store, [an_event(n) for n in range(6, 303)])
 
     people = psage("history")
 
@@ -986,7 +1177,7 @@ def test_a_few_of_10_000_records_are_shown_in_a_tenth_of_a_second(
     recorded: Path, psage: Psage
 ) -> None:
     with Store(recorded) as store:
-        store.events.record([an_event(n) for n in range(6, 10_001)])
+        append(store, [an_event(n) for n in range(6, 10_001)])
     psage("history", "--document", "INV-77")
 
     took = []
@@ -1028,7 +1219,8 @@ def test_csv_has_a_head_and_amounts_that_are_numbers(
 
 def test_csv_computes_nothing_and_keeps_negative_amounts(recorded: Path, psage: Psage) -> None:
     with Store(recorded, by=("=cmd()", "@x")) as store:
-        store.events.record(
+        append(
+            store,
             [
                 replace(
                     an_event(6),
@@ -1037,7 +1229,7 @@ def test_csv_computes_nothing_and_keeps_negative_amounts(recorded: Path, psage: 
                     figures={"amount": "-5.00", "net": "-x", "tax_rate": "＝1", "z": "=1;=2"},
                     answer={"words": " +1", "contact": 'A;"=1+1"', "number": "Blåbær"},
                 )
-            ]
+            ],
         )
 
     head, *_, last = as_sheet(psage("history", "--format", "csv"))

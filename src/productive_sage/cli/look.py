@@ -236,7 +236,9 @@ def show_history(
     day = max(date(1970, 1, 1), a_day("--since", since) or date.min)  # all there can be
     first = datetime.combine(day, datetime.min.time()).astimezone()
     home = current.home()
-    records, last, events, under_way = 0, "", [], None
+    records, last = 0, ""
+    events: list[Event] = []
+    under_way: list[Event] = []
     if home.store.exists():
         with Store(home.store, read_only=True) as store:
             if verify:
@@ -284,12 +286,12 @@ def _print_verified(records: int, last: str, form: str) -> None:
     end(show, lambda: {"records": records, "last_hash": last}, as_json=form == "json")
 
 
-def _print_history(events: "Sequence[Event]", under_way: "Event | None", form: str) -> None:
+def _print_history(events: "Sequence[Event]", under_way: "Sequence[Event]", form: str) -> None:
     from productive_sage import history
     from productive_sage.terminal import happened, tables
 
     def content() -> dict[str, Any]:
-        (waits,) = tables.history_as_json([under_way]) if under_way else [None]
+        *_, waits = [None, *tables.history_as_json(under_way)]
         return {"events": tables.history_as_json(events), "under_way": waits}
 
     def show() -> None:
@@ -310,9 +312,11 @@ def _print_history(events: "Sequence[Event]", under_way: "Event | None", form: s
             "`--format csv` prints all"
         )
     if under_way and form != "json":
+        names = " and ".join(f"`{one.what}`" for one in under_way)
+        verb = "is" if len(under_way) == 1 else "are"
         warn(
-            f"`{under_way.what}` is under way just now, or psage was stopped in it; in that case "
-            "the next run records it"
+            f"{names} {verb} under way just now, or psage was stopped in it; in that case the next "
+            "run records it"
         )
 
 

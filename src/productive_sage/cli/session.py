@@ -191,8 +191,7 @@ class Session:
             if opened:
                 return opened[0]
             author = (history.user(), self.command)
-            store = stack.enter_context(Store(home.store, by=author))
-            on_write = history.recorder(store, warn)
+            store = stack.enter_context(Store(home.store, by=author, warn=warn))
             vault = self.vault()
             sign_in = vault.productive()
             pool = stack.enter_context(connect_pool())
@@ -205,7 +204,6 @@ class Session:
                 Token(sign_in.token, sign_in.organization_id),
                 minor_digits=settings.minor_digits,
                 read_only=read_only,
-                on_write=on_write,
             )
             http = sage_http(
                 pool,
@@ -213,7 +211,6 @@ class Session:
                 credentials=tokens,
                 calls_per_second=settings.sage_calls_per_second,
                 read_only=read_only,
-                on_write=on_write,
             )
             folder = Path(settings.pdf_folder or home.folder / "pdf").expanduser()
             sage = SageClient(http, tokens.sign_in.business_id)

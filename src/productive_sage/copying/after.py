@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -27,10 +27,11 @@ from productive_sage.errors import (
     UsageProblem,
 )
 from productive_sage.errors.defects import Defect, defects_told
+from productive_sage.http import Recorder
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.client import PDF_LIMIT
 from productive_sage.sage.records import SageDocument
-from productive_sage.store import Link
+from productive_sage.store import About, Link
 
 _NAME_BYTES = 120
 """Of a number in a file name: a file system takes 255 in all."""
@@ -57,6 +58,8 @@ class Done:
     """What of a credit note is set against its invoice; None where that was not looked at."""
     left: set[str] = field(default_factory=set)
     """What the next run tries again, by its word in `pending`."""
+    handed_over: dict[str, str] = field(default_factory=dict)
+    """What is to be known of the PDF from now on, by its column."""
 
     @property
     def is_left(self) -> bool:
@@ -84,22 +87,48 @@ def finish(
     done = Done(left=set(link.pending))
     if document.is_draft and not link.waits_for_release:
         return done  # what is not booked is no copy yet, so Productive is told nothing
+    steps = _steps(desk, link, invoice, document, done, again=again)
+    left = done.left
+    left -= _done_with(desk, link, invoice, document)
+    todo = _due(left, document, invoice)
+    for name in todo:
+        _step(name, *steps[name], done=done)
+        if name != todo[-1]:
+            _keep(desk, link, done)
+    left -= set(UNTOLD) | (set() if "pdf" in left else {_LAST_TRY})
+    _keep(desk, link, done)
+    return done
+
+
+def _steps(
+    desk: Desk,
+    link: Link,
+    invoice: Invoice | None,
+    document: SageDocument,
+    done: Done,
+    *,
+    again: bool,
+) -> dict[str, tuple[Callable[[], None], str, str]]:
+    """What may be to do, by its word in `pending`, with the notice where that fails."""
+    number = invoice.number if invoice else desk.store.events.number_of(link.productive_id)
+    about = About(link.productive_id, number, document.currency)
+    record = desk.store.events.recorder(about)
 
     def hand_over_pdf() -> None:
         if invoice is None:
             return
         if desk.settings.pdf == "productive":
-            _from_productive(desk, link, invoice, document, again=again, done=done)
+            _from_productive(desk, link, invoice, document, about, again=again, done=done)
         else:
-            _from_sage(desk, link, invoice, document, done=done)
+            _from_sage(desk, link, invoice, document, record, done=done)
 
     def patch(attributes: Mapping[str, object]) -> None:
         if invoice:
-            desk.productive.patch_invoice(invoice.id, attributes)
+            desk.productive.patch_invoice(invoice.id, attributes, record)
 
-    steps: dict[str, tuple[Callable[[], None], str, str]] = {
+    return {
         "allocate": (
-            lambda: _allocate(desk, link, document, done),
+            lambda: _allocate(desk, link, document, record, done),
             "allocation_failed",
             f"{document.number} was not set against the invoice it credits",
         ),
@@ -119,14 +148,6 @@ def finish(
             "the PDF was not handed over",
         ),
     }
-    left = done.left
-    left -= _done_with(desk, link, invoice, document)
-    for name in _due(left, document, invoice):
-        _step(name, *steps[name], done=done)
-        _keep(desk, link, done)
-    left -= set(UNTOLD) | (set() if "pdf" in left else {_LAST_TRY})
-    _keep(desk, link, done)
-    return done
 
 
 def _done_with(desk: Desk, link: Link, invoice: Invoice | None, document: SageDocument) -> set[str]:
@@ -161,8 +182,8 @@ def _is_old(desk: Desk, link: Link, invoice: Invoice | None) -> bool:
     return False
 
 
-def _allocate(desk: Desk, link: Link, document: SageDocument, done: Done) -> None:
-    found = allocations.allocate(desk, link, document)
+def _allocate(desk: Desk, link: Link, document: SageDocument, record: Recorder, done: Done) -> None:
+    found = allocations.allocate(desk, link, document, record)
     done.allocated = found.amount
     if found.rest:
         done.notices.append(rest_on_account(found, document.number, document.currency))
@@ -206,7 +227,7 @@ def _step(name: str, work: Callable[[], None], code: str, what: str, *, done: Do
 def _keep(desk: Desk, link: Link, done: Done) -> None:
     """Record what is left; where that fails the next run does some of it again."""
     try:
-        desk.store.copies.change(link, pending=frozenset(done.left))
+        desk.store.copies.change(link, pending=frozenset(done.left), **done.handed_over)
     except PsageError as error:
         done.notices.append(
             Notice("not_recorded", f"psage's records were not updated: {error.message}")
@@ -219,7 +240,14 @@ def _mark(document: SageDocument) -> dict[str, object]:
 
 
 def _from_productive(
-    desk: Desk, link: Link, invoice: Invoice, document: SageDocument, *, again: bool, done: Done
+    desk: Desk,
+    link: Link,
+    invoice: Invoice,
+    document: SageDocument,
+    about: About,
+    *,
+    again: bool,
+    done: Done,
 ) -> None:
     """Attach Productive's PDF to the Sage document, in place of the one psage attached before."""
     content = _made_in_productive(desk, link, invoice, done)
@@ -236,13 +264,14 @@ def _from_productive(
     mine = f"({markers.of_copy(invoice.id, link.copy)}).pdf"
     there = desk.sage.attachments(link.kind, document) if again else {}
     ours = [attachment for attachment, file in there.items() if file.endswith(mine)]
-    attached, is_linked = desk.sage.attach(link.kind, document, name=name, content=content)
+    record = desk.store.events.recorder(about)
+    attached, is_linked = desk.sage.attach(link.kind, document, record, name=name, content=content)
     if not is_linked:
-        _take_back(desk, link, attached, name, done)
+        _take_back(desk, link, attached, name, about, done)
         return
     for old in {*ours, *filter(None, [link.pdf_attachment_id])} - {attached}:
-        desk.sage.delete_attachment(old)
-    desk.store.copies.change(link, pdf_sha256=digest, pdf_attachment_id=attached)
+        _remove(desk, old, there.get(old, ""), about)
+    done.handed_over = {"pdf_sha256": digest, "pdf_attachment_id": attached}
     done.pdf = PdfResult("productive", name, digest, attached=True)
 
 
@@ -321,7 +350,14 @@ def _named_after(folder: Path, number: str) -> list[Path]:
     )
 
 
-def _take_back(desk: Desk, link: Link, attachment_id: str, name: str, done: Done) -> None:
+def _remove(desk: Desk, attachment_id: str, name: str, about: About) -> None:
+    about = replace(about, removed={"file": name} if name else {})
+    desk.sage.delete_attachment(attachment_id, desk.store.events.recorder(about))
+
+
+def _take_back(
+    desk: Desk, link: Link, attachment_id: str, name: str, about: About, done: Done
+) -> None:
     """Remove the attachment Sage linked to nothing; the next run tries once more, none after it."""
     if _LAST_TRY in link.pending:
         later = "attach it in Sage by hand"
@@ -329,7 +365,7 @@ def _take_back(desk: Desk, link: Link, attachment_id: str, name: str, done: Done
         later = "the next run tries once more"
         done.left |= {"pdf", _LAST_TRY}
     try:
-        desk.sage.delete_attachment(attachment_id)
+        _remove(desk, attachment_id, name, about)
         gone = "it was taken back"
     except PsageError as error:
         gone = f"attachment {attachment_id} could not be taken back ({error.message})"
@@ -338,7 +374,13 @@ def _take_back(desk: Desk, link: Link, attachment_id: str, name: str, done: Done
 
 
 def _from_sage(
-    desk: Desk, link: Link, invoice: Invoice, document: SageDocument, *, done: Done
+    desk: Desk,
+    link: Link,
+    invoice: Invoice,
+    document: SageDocument,
+    record: Recorder,
+    *,
+    done: Done,
 ) -> None:
     """Keep Sage's PDF in the folder and make it the invoice's PDF in Productive.
 
@@ -352,9 +394,9 @@ def _from_sage(
     _save(path, content)
     done.pdf = PdfResult("sage", str(path), digest, attached=False)
     if digest != link.pdf_sha256:
-        attachment = desk.productive.upload_pdf(name=name, content=content)
-        desk.productive.patch_invoice(invoice.id, {"attachment_id": attachment})
-        desk.store.copies.change(link, pdf_sha256=digest)
+        attachment = desk.productive.upload_pdf(record, name=name, content=content)
+        desk.productive.patch_invoice(invoice.id, {"attachment_id": attachment}, record)
+        done.handed_over = {"pdf_sha256": digest}
     done.pdf = PdfResult("sage", str(path), digest, attached=True)
 
 

@@ -5,7 +5,7 @@ more it changes nothing, and Sage refuses more than is open, so a lost answer ca
 """
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from productive_sage import money
@@ -13,8 +13,9 @@ from productive_sage.basics import CREDIT_NOTE, INVOICE, Kind
 from productive_sage.copying import bodies, drafts
 from productive_sage.desk import Desk
 from productive_sage.errors import CopyGone, OutcomeUnknown, ServiceUnavailable
+from productive_sage.http import Recorder
 from productive_sage.sage.records import SageDocument, Settlement
-from productive_sage.store import Link
+from productive_sage.store import CopyIntent, Link
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,18 @@ def locked_because(link: Link, present: SageDocument) -> str | None:
     return drafts.locked_because(present)
 
 
-def allocate(desk: Desk, link: Link, note: SageDocument) -> Allocated:
+def take_back(desk: Desk, intent: CopyIntent, link: Link, settlement: Settlement) -> None:
+    """Remove an allocation of a copy, for its update."""
+    said = {
+        "amount": money.text(abs(settlement.amount)),
+        "to": settlement.artefact_id,
+        "from": link.sage_id,
+    }
+    about = replace(intent.about, removed=said)
+    desk.sage.delete_allocation(settlement.allocation_id, desk.store.events.recorder(about))
+
+
+def allocate(desk: Desk, link: Link, note: SageDocument, record: Recorder) -> Allocated:
     """Allocate what is open of both documents; nothing where that is nothing.
 
     `note` is as Sage has just stated it. Raises CopyGone where one of them was voided or deleted,
@@ -66,11 +78,11 @@ def allocate(desk: Desk, link: Link, note: SageDocument) -> Allocated:
         return Allocated(total(link, note), outstanding(note), invoice.number)
     body = bodies.allocation_body(invoice, note, amount) | {"idempotency_id": uuid.uuid4().hex}
     try:
-        desk.sage.allocate(body)
+        desk.sage.allocate(body, record)
     except OutcomeUnknown:
         found = _read(desk, link.sage_id, CREDIT_NOTE)
         if total(link, found) <= total(link, note):
-            desk.sage.allocate(body)
+            desk.sage.allocate(body, record)
     return Allocated(total(link, note) + amount, outstanding(note) - amount, invoice.number)
 
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from productive_sage.errors import OutcomeUnknown, PsageError, Refused
+from productive_sage.http import Recorder
 from productive_sage.store import ContactFacts, CopyFacts, Intent, Store
 
 _T = TypeVar("_T")
@@ -22,7 +23,7 @@ def deliver(
     store: Store,
     intent: Intent[Any],
     *,
-    send: Callable[[dict[str, Any]], _T],
+    send: Callable[[dict[str, Any], Recorder], _T],
     look: Callable[[], _T | None],
     is_first: bool = True,
 ) -> _T:
@@ -35,12 +36,9 @@ def deliver(
     `is_first` is false where an earlier run may have sent it moments ago: then a no proves nothing,
     since it may be the first try that stands in the way.
     """
-    # An update or release that is sent twice makes nothing new, so it needs no key.
-    is_keyed = intent.kind not in ("update", "release")
-    key = {"idempotency_id": intent.idempotency_id} if is_keyed else {}
-    body = {**intent.payload, **key}
+    body, record = intent.body, store.intents.recorder(intent)
     try:
-        return send(body)
+        return send(body, record)
     except OutcomeUnknown as error:
         first = error
     except PsageError as error:
@@ -54,7 +52,7 @@ def deliver(
         raise
     try:
         found = look()
-        return found if found is not None else send(body)
+        return found if found is not None else send(body, record)
     except PsageError as error:
         raise _unknown(first, error) from error
 

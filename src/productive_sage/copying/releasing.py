@@ -56,7 +56,7 @@ def deliver(
         document = journal.deliver(
             desk.store,
             intent,
-            send=lambda _: desk.sage.release(kind, link.sage_id),
+            send=lambda _, record: desk.sage.release(kind, link.sage_id, record),
             look=look,
             is_first=is_first,
         )

@@ -22,6 +22,7 @@ from productive_sage.errors import (
     ServiceRefused,
     TotalsDiffer,
 )
+from productive_sage.http import Recorder
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import CopyIntent, Link
@@ -140,10 +141,11 @@ def deliver_update(
             raise OutcomeUnknown(f"Sage no longer shows the copy {link.sage_number}")
         latest[0] = found
 
-    def send(body: dict[str, Any]) -> SageDocument:
+    def send(body: dict[str, Any], record: Recorder) -> SageDocument:
         for settlement in allocations.of(link, latest[0]):
-            desk.sage.delete_allocation(settlement.allocation_id)
-        return desk.sage.update(kind, link.sage_id, bodies.update_body(kind, body, latest[0]))
+            allocations.take_back(desk, intent, link, settlement)
+        changed = bodies.update_body(kind, body, latest[0])
+        return desk.sage.update(kind, link.sage_id, changed, record)
 
     if allocations.of(link, present):
         link = replace(link, pending=link.pending | {"allocate"})

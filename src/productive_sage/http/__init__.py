@@ -76,16 +76,12 @@ class Write:
     body: Any
 
 
-OnWrite = Callable[[Write], Callable[[Reply | BaseException, str], None]]
-"""Told of each write before it is sent; what it returns is told what came of it.
+Recorder = Callable[[Write], Callable[[Reply | BaseException, str], None]]
+"""Told of a write before it is sent; what it returns is told what came of it.
 
-That is the reply or what is raised, and the id the service gave the request, or empty.
+That is the reply or what is raised, and the id the service gave the request, or empty. Whoever
+sends the write knows what it is about, and so hands the recorder along.
 """
-
-
-def tell_nobody(_write: Write) -> Callable[[Reply | BaseException, str], None]:
-    """For writes that nobody keeps a record of."""
-    return lambda _outcome, _request_id: None
 
 
 OnPage = Callable[[int, int | None], None]
@@ -116,7 +112,6 @@ class Http:
         limiter: Limiter | None = None,
         media_type: str = "application/json",
         read_only: bool = False,
-        on_write: OnWrite = tell_nobody,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
@@ -131,7 +126,6 @@ class Http:
         self._limiter = limiter or Limiter(())
         self._media_type = media_type
         self._read_only = read_only
-        self._on_write = on_write
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
@@ -156,28 +150,31 @@ class Http:
         """
         return self._send(Call("GET", path, params, accept=accept), tries=tries)
 
-    def write(self, method: str, path: str, body: Any) -> Reply:
-        """Send a JSON body once; `body` None sends none.
+    def write(self, method: str, path: str, body: Any, record: Recorder) -> Reply:
+        """Send a JSON body once, recorded before and after; `body` None sends none.
 
         Raises ServiceRefused for a definite no, OutcomeUnknown where the service may have done it.
         """
         call = Call(method, path)
-        try:
-            if body is not None:
-                call.headers = {"Content-Type": self._media_type}
-                call.content = json.dumps(body, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise self._unsendable(path, error) from error
         # Sage takes one POST at a time to a resource.
         with lanes.alone(f"{self.service} {path}") if method == "POST" else nullcontext():
-            tell = self._on_write(Write(self.service, method, path, body))
+            tell = record(Write(self.service, method, path, body))
             try:
+                if body is not None:
+                    call.headers = {"Content-Type": self._media_type}
+                    call.content = self._encoded(path, body)
                 reply = self._send(call)
             except BaseException as error:
                 tell(error, call.request_id)
                 raise
             tell(reply, call.request_id)
             return reply
+
+    def _encoded(self, path: str, body: Any) -> bytes:
+        try:
+            return json.dumps(body, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise self._unsendable(path, error) from error
 
     def post_form(
         self,

@@ -5,13 +5,15 @@ wrote.
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from productive_sage import markers
+from productive_sage import markers, money
 from productive_sage.basics import OwnPayment
 from productive_sage.desk import Desk
 from productive_sage.errors import OutcomeUnknown, PsageError, ServiceUnavailable
+from productive_sage.http import Recorder
 from productive_sage.payments import shares
 from productive_sage.payments import verdicts as told
 from productive_sage.payments.match import Correction, Surplus
@@ -63,11 +65,28 @@ class Writes:
         payment, own = surplus.payment, surplus.own
         if not self._desk.dry_run:
             # One that is said to be gone is forgotten when the next run does not see it either.
-            if self._desk.productive.delete_payment(payment.id):
+            if self._delete(papers, payment):
                 self._desk.store.payments.forget(own.marker)
             else:
                 self._check_gone(papers, payment)
         self._synced.deleted.append(told.removed(papers, payment, own))
+
+    def _delete(self, papers: Papers, payment: Payment) -> bool:
+        """Remove a payment; False where Productive does not plainly say it is done."""
+        on = "written_off_on" if payment.written_off_on else "paid_on"
+        own = shares.as_mirrored(payment, markers.in_note(payment.note) or "")
+        removed = {
+            "amount": money.text(payment.amount),
+            on: str(payment.written_off_on or payment.paid_on or ""),
+            **({"receipt": own.source_id} if own.marker else {}),
+        }
+        return self._desk.productive.delete_payment(payment.id, self._record_of(papers, removed))
+
+    def _record_of(self, papers: Papers, removed: Mapping[str, Any] | None = None) -> Recorder:
+        """What records a write about a payment of an invoice."""
+        return self._desk.store.events.about(
+            papers.productive_id, papers.number, papers.currency, removed=removed
+        )
 
     def _check_gone(self, papers: Papers, payment: Payment) -> None:
         """Raises ServiceUnavailable where Productive still has what it did not plainly remove."""
@@ -82,7 +101,7 @@ class Writes:
         payment, share = correction.payment, correction.share
         if not self._desk.dry_run:
             values = self._attributes(papers, correction.values)
-            self._desk.productive.change_payment(payment.id, values)
+            self._desk.productive.change_payment(payment.id, values, self._record_of(papers))
             self._desk.store.payments.record(
                 OwnPayment(share.marker, papers.productive_id, payment.id, share.reference)
             )
@@ -106,11 +125,12 @@ class Writes:
             share.marker,
             desk.sage.business_id,
             payload=attributes,
-            facts=PaymentFacts(papers.productive_id),
+            facts=PaymentFacts(papers.productive_id, papers.number, papers.currency),
             at=desk.productive.now(),
         )
         try:
-            payment_id = desk.productive.create_payment(attributes)
+            record = desk.store.intents.recorder(intent)
+            payment_id = desk.productive.create_payment(attributes, record)
         except OutcomeUnknown:
             raise
         except PsageError as error:
@@ -156,8 +176,8 @@ class Writes:
                 if payment.id not in known and int(payment.id) < int(own):
                     self._verdicts.attempt(papers, self._give_way, made.pop(marker), payment)
 
-    def _give_way(self, _papers: Papers, own: str, other: Payment) -> None:
-        self._desk.productive.delete_payment(own)
+    def _give_way(self, papers: Papers, own: str, other: Payment) -> None:
+        self._delete(papers, replace(other, id=own))
         self._desk.store.payments.record(
             shares.as_mirrored(other, markers.in_note(other.note) or "")
         )

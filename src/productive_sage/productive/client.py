@@ -17,7 +17,7 @@ from productive_sage.errors import (
     RefusedByProductive,
     ServiceUnavailable,
 )
-from productive_sage.http import Http, OnPage, OnWrite, quietly, tell_nobody
+from productive_sage.http import Http, OnPage, Recorder, quietly
 from productive_sage.http.documented import ODD, ours, understood
 from productive_sage.http.pool import Pool
 from productive_sage.pacing import Limiter, Window
@@ -66,7 +66,6 @@ class ProductiveClient:
         *,
         minor_digits: Mapping[str, int] | None = None,
         read_only: bool = False,
-        on_write: OnWrite = tell_nobody,
     ) -> None:
 
         # A little longer than Productive's: one call may take longer on its way than another.
@@ -82,7 +81,6 @@ class ProductiveClient:
             credentials=token,
             limiter=limiter,
             media_type=MEDIA_TYPE,
-            on_write=on_write,
             **common,
         )
 
@@ -273,14 +271,16 @@ class ProductiveClient:
 
     # --- writing back
 
-    def patch_invoice(self, invoice_id: str, attributes: Mapping[str, Any]) -> None:
+    def patch_invoice(
+        self, invoice_id: str, attributes: Mapping[str, Any], record: Recorder
+    ) -> None:
         """Change writable attributes of an invoice; only these are sent."""
-        self._change("invoices", invoice_id, attributes)
+        self._change("invoices", invoice_id, attributes, record)
 
-    def _change(self, kind: str, key: str, attributes: Mapping[str, Any]) -> None:
+    def _change(self, kind: str, key: str, attributes: Mapping[str, Any], record: Recorder) -> None:
         """PATCH a record. Raises OutcomeUnknown where the answer is about another one, or none."""
         data = {"type": kind, "id": key, "attributes": dict(attributes)}
-        reply = self._http.write("PATCH", f"/{kind}/{key}", {"data": data})
+        reply = self._http.write("PATCH", f"/{kind}/{key}", {"data": data}, record)
         try:
             if (
                 reply.status != 204
@@ -353,10 +353,10 @@ class ProductiveClient:
                     unreadable[parse.identity_of(row["id"])] = error
         return found, unreadable
 
-    def create_payment(self, attributes: Mapping[str, Any]) -> str:
+    def create_payment(self, attributes: Mapping[str, Any], record: Recorder) -> str:
         """POST /payments and return the id; no key makes it repeatable, so look before a second."""
         data = {"type": "payments", "attributes": dict(attributes)}
-        reply = self._http.write("POST", "/payments", {"data": data})
+        reply = self._http.write("POST", "/payments", {"data": data}, record)
         try:
             made = reply.document["data"]
             note = text_of(made["attributes"].get("note"))
@@ -369,14 +369,16 @@ class ProductiveClient:
                 f"({quoted(str(error), 200)}): it may have been done or not"
             ) from None
 
-    def change_payment(self, payment_id: str, attributes: Mapping[str, Any]) -> None:
+    def change_payment(
+        self, payment_id: str, attributes: Mapping[str, Any], record: Recorder
+    ) -> None:
         """Change writable attributes of a payment; only these are sent."""
-        self._change("payments", payment_id, attributes)
+        self._change("payments", payment_id, attributes, record)
 
-    def delete_payment(self, payment_id: str) -> bool:
+    def delete_payment(self, payment_id: str, record: Recorder) -> bool:
         """Remove a payment psage wrote; False where Productive does not plainly say it is done."""
         try:
-            reply = self._http.write("DELETE", f"/payments/{payment_id}", None)
+            reply = self._http.write("DELETE", f"/payments/{payment_id}", None, record)
         except RefusedByProductive as error:
             if error.status != 404:
                 raise
@@ -402,7 +404,7 @@ class ProductiveClient:
         return self._files.get(there.path, params, accept="application/pdf").body
 
     @understood
-    def upload_pdf(self, *, name: str, content: bytes) -> int:
+    def upload_pdf(self, record: Recorder, *, name: str, content: bytes) -> int:
         """Upload a PDF and return the attachment's id, not linked to anything yet."""
         attributes = {
             "name": name,
@@ -411,7 +413,7 @@ class ProductiveClient:
             "attachable_type": "invoice",
         }
         data: dict[str, Any] = {"type": "attachments", "attributes": attributes}
-        reply = self._http.write("POST", "/attachments", {"data": data})
+        reply = self._http.write("POST", "/attachments", {"data": data}, record)
         made = reply.document["data"]
         policy = {key: str(value) for key, value in made["attributes"]["aws_policy"].items()}
         stored = self._store.post_form("", policy, file=(name, content, "application/pdf"))
@@ -421,7 +423,7 @@ class ProductiveClient:
             "attributes": {"temp_url": stored.headers.get("location", "")},
         }
         path = f"/attachments/{made['id']}"
-        self._http.write("PATCH", path, {"data": data})
+        self._http.write("PATCH", path, {"data": data}, record)
         return int(made["id"])
 
     # --- reading

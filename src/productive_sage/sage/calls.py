@@ -15,7 +15,7 @@ from productive_sage.errors import (
     RefusedBySage,
     ServiceUnavailable,
 )
-from productive_sage.http import Credentials, Http, OnPage, OnWrite, quietly, tell_nobody
+from productive_sage.http import Credentials, Http, OnPage, Recorder, quietly
 from productive_sage.http.answers import Reply
 from productive_sage.http.documented import ODD, ours, reasons
 from productive_sage.http.pool import Pool
@@ -63,7 +63,6 @@ def sage_http(
     credentials: Credentials | None = None,
     calls_per_second: int = 10,
     read_only: bool = False,
-    on_write: OnWrite = tell_nobody,
 ) -> Http:
     """The transport for Sage's API or its token endpoint."""
     return Http(
@@ -75,7 +74,6 @@ def sage_http(
         credentials=credentials,
         limiter=Limiter((Window(calls_per_second, 1.0),)),
         read_only=read_only,
-        on_write=on_write,
     )
 
 
@@ -86,10 +84,10 @@ class Calls:
         self._http = http
         self.business_id = business_id
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, record: Recorder) -> None:
         """DELETE a record; already gone is fine."""
         try:
-            self.checked(self._http.write("DELETE", path, None))
+            self.checked(self._http.write("DELETE", path, None, record))
         except RefusedBySage as error:
             if error.status != 404:
                 raise
@@ -201,10 +199,11 @@ class Calls:
         method: str,
         path: str,
         body: Mapping[str, Any] | None,
+        record: Recorder,
         parse: Callable[[Mapping[str, Any]], _T],
     ) -> _T:
         """Send; an answer of another business, or one that makes no sense, tells nothing."""
-        reply = self._http.write(method, path, body)
+        reply = self._http.write(method, path, body, record)
         try:
             return parse(self.checked(reply).document)
         except (PsageError, *ODD) as error:

@@ -17,7 +17,7 @@ from productive_sage.errors import (
     RefusedBySage,
     ServiceUnavailable,
 )
-from productive_sage.http import Http, OnPage, quietly
+from productive_sage.http import Http, OnPage, Recorder, quietly
 from productive_sage.http.documented import understood
 from productive_sage.sage import parse
 from productive_sage.sage.calls import Calls
@@ -211,7 +211,7 @@ class SageClient:
             )
         return contact
 
-    def create_customer(self, body: Mapping[str, Any]) -> Contact:
+    def create_customer(self, body: Mapping[str, Any], record: Recorder) -> Contact:
         """POST /contacts; see `Http.write` for what is raised."""
 
         def read(row: Mapping[str, Any]) -> Contact:
@@ -221,7 +221,7 @@ class SageClient:
             parse.check_about(sent[1], str(body.get(sent[0]) or ""))
             return contact
 
-        return self._calls.written("POST", "/contacts", {"contact": body}, read)
+        return self._calls.written("POST", "/contacts", {"contact": body}, record, read)
 
     # --- sales invoices and credit notes
 
@@ -294,7 +294,7 @@ class SageClient:
             parse.number(kind, row) for row in self._calls.rows(kind.path, {"attributes": fields})
         }
 
-    def create(self, kind: Kind, body: Mapping[str, Any]) -> SageDocument:
+    def create(self, kind: Kind, body: Mapping[str, Any], record: Recorder) -> SageDocument:
         """POST a document; see `Http.write` for what is raised."""
 
         def read(row: Mapping[str, Any]) -> SageDocument:
@@ -306,9 +306,11 @@ class SageClient:
                 parse.check_about(document.reference, sent)
             return document
 
-        return self._calls.written("POST", kind.path, {kind.field: body}, read)
+        return self._calls.written("POST", kind.path, {kind.field: body}, record, read)
 
-    def update(self, kind: Kind, sage_id: str, body: Mapping[str, Any]) -> SageDocument:
+    def update(
+        self, kind: Kind, sage_id: str, body: Mapping[str, Any], record: Recorder
+    ) -> SageDocument:
         """PUT a document; see `Http.write` for what is raised."""
 
         def read(row: Mapping[str, Any]) -> SageDocument:
@@ -317,9 +319,9 @@ class SageClient:
             return document
 
         path = f"{kind.path}/{identity(sage_id)}"
-        return self._calls.written("PUT", path, {kind.field: body}, read)
+        return self._calls.written("PUT", path, {kind.field: body}, record, read)
 
-    def release(self, kind: Kind, sage_id: str) -> SageDocument:
+    def release(self, kind: Kind, sage_id: str, record: Recorder) -> SageDocument:
         """Book a draft; see `Http.write` for what is raised."""
 
         def read(row: Mapping[str, Any]) -> SageDocument:
@@ -328,7 +330,7 @@ class SageClient:
             return document
 
         path = f"{kind.path}/{identity(sage_id)}/release"
-        return self._calls.written("POST", path, None, read)
+        return self._calls.written("POST", path, None, record, read)
 
     # --- receipts and allocations
 
@@ -379,7 +381,7 @@ class SageClient:
         rows = self._calls.rows(path, {"deleted_since": parse.instant(since)})
         return {identity(row["id"]) for row in rows}
 
-    def allocate(self, body: Mapping[str, Any]) -> None:
+    def allocate(self, body: Mapping[str, Any], record: Recorder) -> None:
         """POST /contact_allocations; see `Http.write` for what is raised."""
 
         def read(row: Mapping[str, Any]) -> None:
@@ -388,11 +390,13 @@ class SageClient:
             if settled is not None and settled != sent:
                 raise ValueError("it is about other documents")
 
-        self._calls.written("POST", "/contact_allocations", {"contact_allocation": body}, read)
+        self._calls.written(
+            "POST", "/contact_allocations", {"contact_allocation": body}, record, read
+        )
 
-    def delete_allocation(self, allocation_id: str) -> None:
+    def delete_allocation(self, allocation_id: str, record: Recorder) -> None:
         """Take an allocation back; already gone is fine."""
-        self._calls.delete(f"/contact_allocations/{allocation_id}")
+        self._calls.delete(f"/contact_allocations/{allocation_id}", record)
 
     # --- PDFs
 
@@ -419,7 +423,7 @@ class SageClient:
         return names
 
     def attach(
-        self, kind: Kind, document: SageDocument, *, name: str, content: bytes
+        self, kind: Kind, document: SageDocument, record: Recorder, *, name: str, content: bytes
     ) -> tuple[str, bool]:
         """Attach a PDF; (the attachment's id, whether it is linked to the document).
 
@@ -442,7 +446,7 @@ class SageClient:
         def send(more: Mapping[str, str]) -> tuple[str, bool]:
             body = {"attachment": {**attachment, **more}}
             return self._calls.written(
-                "POST", "/attachments", body, partial(parse.attached, document)
+                "POST", "/attachments", body, record, partial(parse.attached, document)
             )
 
         try:
@@ -454,6 +458,6 @@ class SageClient:
                 raise
             return send({})
 
-    def delete_attachment(self, attachment_id: str) -> None:
+    def delete_attachment(self, attachment_id: str, record: Recorder) -> None:
         """Remove an attachment psage made; already gone is fine."""
-        self._calls.delete(f"/attachments/{attachment_id}")
+        self._calls.delete(f"/attachments/{attachment_id}", record)

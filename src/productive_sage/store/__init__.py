@@ -4,9 +4,11 @@ A write to a service is first an intent, committed to disk; its end is committed
 it made. The file can be lost: copies are found again in Sage by their markers.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+from productive_sage.store.audit import About
 from productive_sage.store.copies import CopyRecords, Link
 from productive_sage.store.cursors import Cursors
 from productive_sage.store.customers import CustomerRecords
@@ -28,6 +30,7 @@ from productive_sage.store.intents import (
 from productive_sage.store.payments import OwnPayments
 
 __all__ = [
+    "About",
     "AnyIntent",
     "ContactFacts",
     "ContactIntent",
@@ -42,20 +45,32 @@ __all__ = [
 ]
 
 
+def _tell_nobody(_warning: str) -> None:
+    pass
+
+
 class Store:
     """An open store by its subjects, over one connection; used by one thread at a time."""
 
     def __init__(
-        self, path: Path, *, read_only: bool = False, by: tuple[str, str] = ("", "")
+        self,
+        path: Path,
+        *,
+        read_only: bool = False,
+        by: tuple[str, str] = ("", ""),
+        warn: Callable[[str], None] = _tell_nobody,
     ) -> None:
-        """Open as `Database` does; `by` is who runs which command, for the audit log."""
+        """Open as `Database` does; `by` is who runs which command, for the audit log.
+
+        `warn` is told what the log lacks.
+        """
         self.db = Database(path, read_only=read_only)
         self.cursors = Cursors(self.db)
         self.facts = CachedFacts(self.db)
         self.errands = Errands(self.db)
         self.copies = CopyRecords(self.db)
         self.customers = CustomerRecords(self.db)
-        self.events = Events(self.db, self.cursors, by)
+        self.events = Events(self.db, self.cursors, by, warn)
         self.intents = Intents(self.db, self.events, self.copies, self.customers)
         self.payments = OwnPayments(self.db, self.intents)
 
@@ -63,7 +78,10 @@ class Store:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.db.close()
+        try:
+            self.events.flush()
+        finally:
+            self.db.close()
 
     def flaws(self) -> list[str]:
         """What does not fit together: records of copies that are not there."""

@@ -6,13 +6,19 @@ file or a secret. Its hash covers all its fields and the hash of the record befo
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from productive_sage import markers, money
 from productive_sage.basics import KINDS
-from productive_sage.errors import AmountsUnclear, HistoryBroken
+from productive_sage.errors import (
+    AmountsUnclear,
+    HistoryBroken,
+    OutcomeUnknown,
+    PsageError,
+    ServiceRefused,
+)
 from productive_sage.text import clean, quoted
 
 
@@ -41,11 +47,15 @@ class Event:
     figures: Mapping[str, Any] = field(default_factory=dict)
     """What was sent, or of a removal what was removed; amounts as text in major units."""
     result: str = ""
-    """`done`, `refused` by the service, `not_done` (it was not asked, or asked to wait or to sign
-    in), `unknown`, or `lapsed` for one that never arrived."""
+    """`sent` for one that is about to be sent; else what came of it: `done`, `refused` by the
+    service, `not_done` (it was not asked, or asked to wait or to sign in), `unknown`, or `lapsed`
+    for one that never arrived."""
     answer: Mapping[str, Any] = field(default_factory=dict)
     """What came back: id, number and amounts, or `words`."""
     request_id: str = ""
+    sent: int | None = None
+    """Of what came of a write: the id of the record that it was about to be sent. None in the
+    records of a psage that kept one record of each write."""
     previous: str = ""
     hash: str = ""
 
@@ -88,7 +98,10 @@ def _mapping(text: str) -> dict[str, Any]:
 def _digest(columns: Mapping[str, Any]) -> str:
     import hashlib  # takes 4 ms, and `status` needs none
 
-    covered = {name: value for name, value in columns.items() if name != "hash"}
+    # A column that came later is empty in older records, and was not there when they were sealed.
+    covered = {
+        name: value for name, value in columns.items() if name != "hash" and value is not None
+    }
     text = json.dumps(covered, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -152,29 +165,40 @@ _NAMES = {
 """What of a body is told as it is, and how the log calls it."""
 
 
-def request(service: str, method: str, path: str, body: Any) -> tuple[Event, list[str]]:
-    """What a request says of itself, and where else to look for the document it is about.
+RELEASE = "/release"
+"""Ends the path of a request that changes the record before it."""
 
-    The latter are paths of records, the likeliest first.
-    """
-    content = _content(body)
-    note = _payment_marker(content)
-    place = path.removesuffix("/release")
-    event = Event(
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a write is about, as whoever sends it knows."""
+
+    document: str = ""
+    """The Productive id of an invoice or credit note; empty for a customer."""
+    number: str = ""
+    """Its number in Productive."""
+    currency: str = ""
+    """Of its amounts."""
+    removed: Mapping[str, Any] = field(default_factory=dict)
+    """The figures of what a removal removes."""
+
+
+def sent(service: str, method: str, path: str, content: Mapping[str, Any], about: About) -> Event:
+    """A write that is about to be sent; `content` is the record in its body."""
+    key = content.get("idempotency_id") or (_payment_marker(content) if method == "POST" else "")
+    return Event(
         service=service,
         what=f"{method} {path}",
-        document=_document(service, path, content),
-        path=place,
-        key=str(content.get("idempotency_id") or (note if method == "POST" else "")),
-        figures=figures(content),
+        document=about.document,
+        number=about.number,
+        path=path.removesuffix(RELEASE),
+        key=str(key),
+        figures=in_currency({**figures(content), **about.removed}, about.currency),
+        result="sent",
     )
-    settled = sorted(content.get("allocated_artefacts") or [], key=_amount)
-    elsewhere = [one["artefact_id"] for one in settled]  # a credit note's amount is negative
-    kinds = [kind.path for kind in KINDS.values()]
-    return event, [place, *(f"{kind}/{one}" for one in elsewhere for kind in kinds)]
 
 
-def _content(body: Any) -> Mapping[str, Any]:
+def content_of(body: Any) -> Mapping[str, Any]:
     """The record in a body: Sage's has its name around it, Productive's is JSON:API."""
     if not body:
         return {}
@@ -188,20 +212,6 @@ def _content(body: Any) -> Mapping[str, Any]:
 def _payment_marker(content: Mapping[str, Any]) -> str:
     """What marks a payment as psage's; imported here, since to read the log needs none of it."""
     return markers.in_note(str(content.get("note") or "")) or ""
-
-
-def _document(service: str, path: str, content: Mapping[str, Any]) -> str:
-    if service == "productive":
-        if path.startswith("/invoices/"):
-            return path.split("/")[2]
-        if content.get("invoice_id"):
-            return str(content["invoice_id"])
-    # A contact's name is no place for a marker; a file's in Productive is.
-    texts = ("name",) if service == "productive" else ("reference", "file_name")
-    for name in texts:
-        if marker := markers.in_reference(str(content.get(name) or "")):
-            return marker[0]
-    return ""
 
 
 def figures(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -259,6 +269,44 @@ def _amount(artefact: Mapping[str, Any]) -> Decimal:
 # --- what comes back
 
 
+class Answer(Protocol):
+    """A usable answer of a service."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+
+    @property
+    def document(self) -> Any:
+        """The parsed JSON."""
+
+
+def answered(event: Event, outcome: Answer | BaseException, request_id: str) -> Event:
+    """What came of a write: the answer, or what was raised."""
+    path, result = event.path, "done"
+    if isinstance(outcome, BaseException):
+        result, said = _failure(outcome)
+    else:
+        said = answer(outcome.document)
+        if event.what.startswith(("POST ", "PUT ")) and not said:
+            result, said = "unknown", {"words": f"the answer ({outcome.status}) names no id"}
+        elif event.what.startswith("POST ") and not event.what.endswith(RELEASE):
+            path = f"{path}/{said['id']}"
+    return replace(event, path=path, result=result, answer=said, request_id=request_id)
+
+
+def _failure(error: BaseException) -> tuple[str, dict[str, Any]]:
+    """Whether a write that failed may have been done, and why it failed."""
+    if isinstance(error, ServiceRefused):
+        return "refused", {"words": error.words[:_WORDS_LIMIT]}
+    if isinstance(error, PsageError):
+        result = "unknown" if isinstance(error, OutcomeUnknown) else "not_done"
+        return result, {"words": error.message[:_WORDS_LIMIT]}
+    if isinstance(error, KeyboardInterrupt):
+        return "unknown", {"words": "psage was interrupted before the answer"}
+    return "unknown", {"words": f"psage met something it does not expect ({type(error).__name__})"}
+
+
 def answer(document: Any) -> dict[str, Any]:
     """Id, number, customer and amounts of what a service says it made; empty without an id.
 
@@ -280,7 +328,7 @@ def answer(document: Any) -> dict[str, Any]:
     return told if "id" in told else {}
 
 
-_SUMS, _MOST = ("net", "tax", "total"), 200
+_SUMS, _MOST, _WORDS_LIMIT = ("net", "tax", "total"), 200, 500
 
 
 def _within(document: Any, name: str) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ cut is just what must not happen.
 
 import sqlite3
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -137,6 +137,11 @@ MIGRATIONS = (
     """
     ALTER TABLE customer ADD COLUMN is_agreed INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    ALTER TABLE event ADD COLUMN sent INTEGER;
+    CREATE INDEX event_sent ON event (sent) WHERE sent IS NOT NULL;
+    CREATE INDEX event_awaited ON event (id) WHERE result = 'sent';
+    """,
 )
 
 KEPT_COPIES = 5
@@ -196,6 +201,8 @@ class Database:
         not there to be read.
         """
         self.path = path
+        self.at_begin: Callable[[], None] = _nothing
+        self.at_commit: Callable[[], None] = _nothing
         with _spoken(path):
             if read_only:
                 self.connection = _opened_to_read(path)
@@ -256,19 +263,37 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, all of it on disk or none; inside another it joins that."""
+        """One transaction, all of it on disk or none; inside another it joins that.
+
+        `at_begin` adds to each what waited for one; `at_commit` is told that it is on disk.
+        """
         if self.is_writing():
             yield self.connection
             return
         with _spoken(self.path):
             self.connection.execute("BEGIN IMMEDIATE")
             try:
+                self.at_begin()
                 yield self.connection
                 self.connection.execute("COMMIT")
             except BaseException:
                 if self.is_writing():
                     self.connection.execute("ROLLBACK")
                 raise
+        self.at_commit()
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """Part of a transaction that is undone alone where it fails; what is raised goes on."""
+        self.connection.execute("SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            if self.is_writing():
+                self.connection.execute("ROLLBACK TO part")
+                self.connection.execute("RELEASE part")
+            raise
+        self.connection.execute("RELEASE part")
 
     def is_writing(self) -> bool:
         """Whether a transaction is under way."""
@@ -377,6 +402,10 @@ def _statements(migration: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
+
+
+def _nothing() -> None:
+    pass
 
 
 def now() -> datetime:

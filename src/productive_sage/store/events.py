@@ -1,124 +1,165 @@
-"""The audit log: every write psage sent, each record tied to the one before.
+"""The audit log: every write psage sends, each record tied to the one before.
 
-What is recorded of a write goes beside the work, in transactions of its own, which may fail.
+Of a write two records are kept: that it is about to be sent, before its first byte, and what came
+of it. Both go with what is recorded anyway: the first with the intent, where there is one, the
+second with the next transaction, mostly the one that ends the intent. A process that is killed
+between them leaves the first, and the next run says so.
+
+The log stands beside the work. What cannot be recorded is said, and changes nothing about the write
+itself.
 """
 
 import json
-from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import asdict, replace
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from productive_sage import markers
+from productive_sage.errors import PsageError
 from productive_sage.redaction import redacted
 from productive_sage.store import audit
-from productive_sage.store.audit import Event
+from productive_sage.store.audit import About, Event
 from productive_sage.store.cursors import Cursors
 from productive_sage.store.database import Database, as_text, now
 
+if TYPE_CHECKING:  # reading the log needs no HTTP
+    from productive_sage.http import Recorder, Write
+
+log = logging.getLogger("psage.history")
+
 _COLUMNS = ", ".join(audit.COLUMNS)
-_LAST, _UNDER_WAY = "history", "history under way"
-"""Cursors: number and hash of the last event; those whose answer is still awaited, as JSON."""
+_LAST = "history"
+"""A cursor: number and hash of the last event."""
+_UNDER_WAY = "history under way"
+"""A cursor of a psage that kept one record of each write: those without an answer, as JSON."""
 
 
 class Events:
-    """The log of a profile; `by` is who runs which command."""
+    """The log of a profile; `by` is who runs which command, `warn` is told once of trouble."""
 
-    def __init__(self, db: Database, cursors: Cursors, by: tuple[str, str]) -> None:
+    def __init__(
+        self, db: Database, cursors: Cursors, by: tuple[str, str], warn: Callable[[str], None]
+    ) -> None:
         self._db = db
         self._cursors = cursors
         self._who, self._command = by
+        self._warn = warn
+        self._has_warned = False
+        self._answered: list[Event] = []
+        """What came of writes and is not on disk yet: it goes with the next transaction."""
+        self._written = 0
+        """So many of them are in the transaction under way."""
+        db.at_begin, db.at_commit = self._write_answers, self._forget_written
 
     # --- what is recorded of a write
 
-    def about(self, event: Event, paths: Sequence[str]) -> Event:
-        """Add the time, the author, and what the store knows: document, number and currency.
+    def about(
+        self,
+        document: str = "",
+        number: str = "",
+        currency: str = "",
+        *,
+        removed: Mapping[str, Any] | None = None,
+    ) -> "Recorder":
+        """What records a write, or several, about a document (see `audit.About`)."""
+        return self.recorder(About(document, number, currency, removed or {}))
 
-        `paths` are of records the request names, the likeliest first. A removal gets the figures of
-        what is removed, as far as the log holds them.
-        """
-        found = (self._document_of(event.service, path) for path in paths)
-        document = event.document or next(filter(None, found), "")
-        number, currency = self.known_of(document)
-        said = dict(event.figures)
-        if event.what.startswith("DELETE "):
-            for row in self._db.rows(
-                "SELECT figures FROM event WHERE path = ? AND service = ? AND result = 'done' "
-                "ORDER BY id",
-                event.path,
-                event.service,
-            ):
-                said |= json.loads(row["figures"])
-        said = audit.in_currency(said, currency)
-        return self._signed(replace(event, document=document, number=number, figures=said))
+    def recorder(self, about: About, announced: Event | None = None) -> "Recorder":
+        """As `about`; `announced` is what is recorded of the first of them already."""
+        begun = [announced] if announced else []
 
-    def _document_of(self, service: str, path: str) -> str:
-        """The Productive id of the document that a record of a service belongs to."""
-        table, _, key = path.removeprefix("/").partition("/")
-        linked = {
-            "attachments": "SELECT productive_id FROM link WHERE pdf_attachment_id = ?",
-            "payments": "SELECT productive_id FROM mirrored WHERE payment_id = ?",
-        }.get(table, "SELECT productive_id FROM link WHERE sage_id = ?")
-        logged = "SELECT document FROM event WHERE path = ? AND service = ? AND document <> ''"
-        rows = self._db.rows(linked, key) or self._db.rows(logged, path, service)
-        return str(rows[0][0]) if rows else ""
+        def began(write: "Write") -> Callable[[Any, str], None]:
+            what = f"{write.method} {write.path}"
+            if begun and begun[0].what == what:
+                event = begun.pop()
+            else:
+                event = Event(service=write.service.lower(), what=what, path=write.path)
+                with self.beside(what):
+                    content = audit.content_of(write.body)
+                    event = audit.sent(event.service, write.method, write.path, content, about)
+                event = self.announce(event)
 
-    def known_of(self, document: str) -> tuple[str, str]:
-        """(number, currency) of a document when it was last copied; empty where it was not."""
-        rows = self._db.rows(
-            "SELECT context FROM intent WHERE source_id = ? ORDER BY id DESC LIMIT 1", document
-        )
-        known = json.loads(rows[0]["context"]) if rows else {}
-        return str(known.get("number", "")), str(known.get("currency", ""))
+            def ended(outcome: Any, request_id: str) -> None:
+                with self.beside(what):
+                    self._answered.append(audit.answered(event, outcome, request_id))
 
-    def number_of(self, document: str) -> str:
-        """The number of a document in Productive when it was last copied, or empty."""
-        return self.known_of(document)[0]
+            return ended
 
-    def announce(self, event: Event) -> None:
-        """Commit that a write is about to be sent.
+        return began
 
-        Where psage is stopped before the answer is recorded, the next run finds it here.
-        """
-        with self._db.write():
-            self._await([*self._awaited(), event])
+    def announce(self, event: Event) -> Event:
+        """Record that a write is about to be sent; the event, to be told what came of it."""
+        event, number = self._signed(event), None
+        with self.beside(event.what), self._db.write():
+            number = self.append(event)
+        return replace(event, sent=number)
 
-    def record(self, events: Sequence[Event]) -> None:
-        """Append events to the log; what was announced of them is under way no more."""
-        with self._db.write():
-            answered = {(event.at, event.what) for event in events}
-            left = self._awaited()
-            self._await([one for one in left if (one.at, one.what) not in answered])
-            for event in events:
+    def flush(self) -> None:
+        """Put on disk what waits for the next transaction, since none comes any more."""
+        if self._answered:
+            with self.beside(self._answered[0].what), self._db.write():
+                pass
+
+    def _write_answers(self) -> None:
+        self._written = 0
+        for event in self._answered:
+            before = self._written
+            with self.beside(event.what):
                 self.append(event)
+                self._written += 1
+            if self._written == before:
+                break  # the next transaction tries again
+
+    def _forget_written(self) -> None:
+        del self._answered[: self._written]
+        self._written = 0
+
+    @contextmanager
+    def beside(self, what: str) -> Iterator[None]:
+        """Whatever goes wrong with the log in here, the work goes on."""
+        is_part = self._db.is_writing()
+        try:
+            with self._db.part() if is_part else nullcontext():
+                yield
+        except Exception as error:  # a defect of the log must not undo a write
+            if is_part and not self._db.is_writing():
+                raise  # all of the transaction is gone
+            why = error.message if isinstance(error, PsageError) else "a defect of psage"
+            log.exception("%s", what)
+            if not self._has_warned:
+                self._has_warned = True
+                self._warn(f"the history is not complete: `{what}` is not recorded in it: {why}")
 
     def record_interrupted(self) -> None:
-        """Append the writes an earlier run was stopped in; for who holds the run lock alone."""
-        if left := self._awaited():
-            with self._db.write():
-                self._await([])
-                words = "psage was stopped before it recorded the answer"
-                for event in left:
-                    self.append(replace(event, result="unknown", answer={"words": words}))
+        """Say of what an earlier run was stopped in that its outcome is unknown.
 
-    def under_way(self) -> Event | None:
-        """A write whose answer is not recorded: of a run just now, or of one that was stopped."""
-        return next(iter(self._awaited()), None)
-
-    def _awaited(self) -> list[Event]:
-        """In a batch several documents are written at once."""
-        announced = json.loads(self._cursors.get(_UNDER_WAY) or "[]")
-        if isinstance(announced, dict):  # as an older psage wrote the only one
-            announced = [announced]
-        return [Event(**one) for one in announced]
-
-    def _await(self, events: Sequence[Event]) -> None:
-        if events:
-            self._cursors.set({_UNDER_WAY: json.dumps([asdict(one) for one in events])})
-        else:
+        For who holds the run lock alone: else it may be of a run just now.
+        """
+        left = self.under_way()
+        if not left:
+            return
+        said = {"words": "psage was stopped before it recorded the answer"}
+        with self._db.write():
+            for event in left:
+                self.append(replace(event, sent=event.id or None, result="unknown", answer=said))
             self._db.run("DELETE FROM mark WHERE name = ?", _UNDER_WAY)
 
-    def append(self, event: Event) -> None:
+    def under_way(self) -> list[Event]:
+        """The writes without a recorded outcome: of a run just now, or of one that was stopped."""
+        announced = json.loads(self._cursors.get(_UNDER_WAY) or "[]")
+        if isinstance(announced, dict):
+            announced = [announced]  # when one at a time was under way
+        rows = self._db.rows(
+            f"SELECT {_COLUMNS} FROM event WHERE result = 'sent' AND NOT EXISTS "
+            "(SELECT 1 FROM event AS outcome WHERE outcome.sent = event.id) ORDER BY id"
+        )
+        sent = [audit.opened(dict(row)) for row in rows]
+        return [*(Event(**one) for one in announced), *sent]
+
+    def append(self, event: Event) -> int:
         """Tie an event to the last one, by the note of that: what is cut off stays missed."""
         noted, previous = self._noted_end() or (0, "")
         last = int(self._db.rows("SELECT coalesce(max(id), 0) FROM event")[0][0])
@@ -128,6 +169,7 @@ class Events:
         places = ", ".join("?" * len(columns))
         self._db.run(f"INSERT INTO event ({_COLUMNS}) VALUES ({places})", *columns.values())
         self._cursors.set({_LAST: f"{columns['id']} {columns['hash']}"})
+        return int(columns["id"])
 
     def _signed(self, event: Event) -> Event:
         if event.at:
@@ -154,16 +196,27 @@ class Events:
             )
         )
 
+    def number_of(self, document: str) -> str:
+        """The number of a document in Productive when it was last copied, or empty."""
+        rows = self._db.rows(
+            "SELECT context FROM intent WHERE source_id = ? ORDER BY id DESC LIMIT 1", document
+        )
+        known = json.loads(rows[0]["context"]) if rows else {}
+        return str(known.get("number", ""))
+
     # --- how it is read
 
     def all(
         self, *, document: str = "", since: datetime | None = None, newest: int = -1
     ) -> list[Event]:
-        """The log, oldest first: what was sent since an instant, the `newest` of it at most.
+        """What came of each write, oldest first: those sent since an instant, the `newest` at most.
 
         `document` is a Productive id or number, a marker, or an id or number in Sage.
         """
-        condition, values = "at >= ?", [as_text(since.astimezone(UTC)) if since else ""]
+        condition, values = (
+            "result <> 'sent' AND at >= ?",
+            [as_text(since.astimezone(UTC)) if since else ""],
+        )
         if document:
             called = self._called(document)
             condition += f" AND document IN ({', '.join('?' * len(called))})"
@@ -191,7 +244,7 @@ class Events:
         return [name, *(row[0] for row in rows), *([marker[0]] if marker else [])]
 
     def check(self) -> tuple[int, str]:
-        """How many events there are, all as psage wrote them, and the hash of the last.
+        """How many records there are, all as psage wrote them, and the hash of the last.
 
         Raises HistoryBroken naming the first that is not.
         """

@@ -2,24 +2,24 @@
 
 import itertools
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from productive_sage import markers
 from productive_sage.basics import INVOICE, KINDS, Contact, Kind
 from productive_sage.errors import OutcomeUnknown, StoreConflict
 from productive_sage.redaction import redacted
 from productive_sage.store import audit
-from productive_sage.store.audit import Event
+from productive_sage.store.audit import About, Event
 from productive_sage.store.copies import CopyRecords, Link
 from productive_sage.store.customers import CustomerRecords
 from productive_sage.store.database import Database, as_text, now
 from productive_sage.store.events import Events
 
-log = logging.getLogger("psage.store")
+if TYPE_CHECKING:  # reading the records needs no HTTP
+    from productive_sage.http import Recorder
 
 State = Literal["done", "refused", "lapsed"]
 """How a write ended: it made something, the service said no, or it never arrived."""
@@ -75,9 +75,11 @@ class ContactFacts:
 
 @dataclass(frozen=True, slots=True)
 class PaymentFacts:
-    """On which invoice in Productive a payment is made."""
+    """On which invoice in Productive a payment is made; an older psage knew its id alone."""
 
     productive_id: str
+    number: str = ""
+    currency: str = ""
 
 
 _F = TypeVar("_F", CopyFacts, ContactFacts, PaymentFacts)
@@ -106,6 +108,37 @@ class Intent(Generic[_F]):
         """What is created or updated."""
         return KINDS[self.facts.kind] if isinstance(self.facts, CopyFacts) else INVOICE
 
+    @property
+    def about(self) -> About:
+        """What the log tells that it is about; a customer is about no document."""
+        facts = self.facts
+        if isinstance(facts, CopyFacts):
+            return About(self.source_id, facts.number, facts.currency)
+        if isinstance(facts, PaymentFacts):
+            return About(facts.productive_id, facts.number, facts.currency)
+        return About()
+
+    @property
+    def is_change(self) -> bool:
+        """Whether it makes nothing new."""
+        return self.kind in ("update", "release")
+
+    @property
+    def path(self) -> str:
+        """Of what it changes, or of the list that it adds to."""
+        if isinstance(self.facts, PaymentFacts):
+            return "/payments"
+        if isinstance(self.facts, ContactFacts):
+            return "/contacts"
+        place = self.document_kind.path
+        return f"{place}/{self.facts.sage_id}" if self.is_change else place
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What is sent; a payment has no key, and a change needs none: twice does nothing new."""
+        is_keyed = not (self.is_change or self.kind == "payment")
+        return {**self.payload, **({"idempotency_id": self.idempotency_id} if is_keyed else {})}
+
 
 CopyIntent = Intent[CopyFacts]
 ContactIntent = Intent[ContactFacts]
@@ -123,6 +156,8 @@ class Intents:
         self._events = events
         self._copies = copies
         self._customers = customers
+        self._announced: dict[int, Event] = {}
+        """By intent: what the log has of it before it is sent for the first time."""
 
     def begin(
         self,
@@ -136,7 +171,8 @@ class Intents:
     ) -> Intent[_F]:
         """Commit that a write is about to be sent, `at` the service's time where that is known.
 
-        Raises OutcomeUnknown where one of the same kind for the same source is still open.
+        So does the log, but for an update: another write may have to go before it. Raises
+        OutcomeUnknown where one of the same kind for the same source is still open.
         """
         key, began_at = self._key(kind, business_id, payload), now()
         sent_at = at or began_at
@@ -154,12 +190,27 @@ class Intents:
                     json.dumps({**asdict(facts), "sent_at": as_text(sent_at)}),
                     as_text(began_at),
                 )
+                intent = replace(intent, id=number)
+                self._announced.pop(number, None)  # of one that was not committed
+                if kind != "update":
+                    self._announce(intent)
         except StoreConflict:
             raise OutcomeUnknown(
                 f"an earlier write for `{source_id}` is still without an answer",
                 hint="run the command again: it finishes that first",
             ) from None
-        return replace(intent, id=number)
+        return intent
+
+    def _announce(self, intent: Intent[Any]) -> None:
+        service = "productive" if isinstance(intent.facts, PaymentFacts) else "sage"
+        path = intent.path + (audit.RELEASE if intent.kind == "release" else "")
+        with self._events.beside(f"POST {path}"):
+            event = audit.sent(service, "POST", path, intent.body, intent.about)
+            self._announced[intent.id] = self._events.announce(event)
+
+    def recorder(self, intent: Intent[Any]) -> "Recorder":
+        """What records each time that an intent is sent."""
+        return self._events.recorder(intent.about, self._announced.pop(intent.id, None))
 
     def _key(self, kind: str, business_id: str, payload: Mapping[str, Any]) -> str:
         """What makes a write repeatable: the same on every machine that would send the same.
@@ -337,12 +388,8 @@ class Intents:
                 as_text(now()),
                 intent.id,
             )
-            try:
+            with self._events.beside("settle"):
                 self._log_end(intent, state, path, answer or {"words": words})
-            except Exception:  # what the log lacks must not undo what is known of a write
-                if not self._db.is_writing():
-                    raise
-                log.exception("intent %s", intent.id)
 
     def _log_end(
         self, intent: Intent[Any], state: State, path: str, answer: Mapping[str, str]
@@ -351,28 +398,24 @@ class Intents:
 
         So it is after a lost answer, and where psage was stopped before it recorded one.
         """
-        facts, document = intent.facts, intent.source_id
-        key, column, value = intent.idempotency_id, "key", intent.idempotency_id
-        place = intent.document_kind.path
-        if isinstance(facts, PaymentFacts):
-            key = value = intent.source_id
-            document, place = facts.productive_id, "/payments"
-        elif isinstance(facts, ContactFacts):
-            document, place = "", "/contacts"
-        elif intent.kind in ("update", "release"):  # no key, but they tell what they change
-            key, column, value = "", "path", f"{place}/{facts.sage_id}"
+        is_payment, about = isinstance(intent.facts, PaymentFacts), intent.about
+        key, column = intent.idempotency_id, "key"
+        if is_payment:
+            key = intent.source_id
+        elif intent.is_change:  # no key, but it tells what it changes
+            key, column = "", "path"
+        value = key or intent.path
         if self._events.has_end(column, value, since=intent.began_at, made=path, state=state):
             return
-        number, currency = self._events.known_of(document)
         self._events.append(
             Event(
-                service="productive" if isinstance(facts, PaymentFacts) else "sage",
+                service="productive" if is_payment else "sage",
                 what="settle",
-                document=document,
-                number=number,
-                path=path or place,
+                document=about.document,
+                number=about.number,
+                path=path or intent.path,
                 key=key,
-                figures=audit.in_currency(audit.figures(intent.payload), currency),
+                figures=audit.in_currency(audit.figures(intent.payload), about.currency),
                 result=state,
                 answer=answer,
             )
