@@ -246,8 +246,8 @@ def _rate(settings: "Settings", names: _Names, _: _Names) -> Iterator[str]:
 
 def _mapped_taxes(settings: "Settings", names: _Names, _: _Names) -> Iterator[str]:
     for key, rate in settings.tax_map.items():
-        what = f"Productive's tax {key} is" if key.lower() not in ("", "none") else "No tax is"
-        yield f"{what} {names.get(f'tax.map.{key}', rate)} in Sage."
+        what = "without tax" if key.lower() in ("", "none") else f"with Productive's tax {key}"
+        yield f"Lines {what} go with {names.get(f'tax.map.{key}', rate)} in Sage."
 
 
 def _abroad(settings: "Settings", _names: _Names, _: _Names) -> Iterator[str]:

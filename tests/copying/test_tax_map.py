@@ -1,5 +1,6 @@
 """Taxes line by line: the rate that stands for each line's tax in Productive (`[tax.map]`)."""
 
+import random
 import sqlite3
 from contextlib import closing
 from decimal import Decimal
@@ -499,6 +500,59 @@ def test_a_named_rate_makes_a_mapped_copy_one_of_that_rate(copied: Sandbox, psag
     assert again.only["action"] == "unchanged"
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_both_sides_change_the_tax_is_productives_where_its_rates_are(
+    copied: Sandbox, psage: Psage, seed: int
+) -> None:
+    dice = random.Random(seed)
+    copied.taxes_on_subtotal = bool(seed % 2)
+    stands_for = {20: "GB_STANDARD", 5: "GB_LOWER", None: "GB_NO_TAX"}
+    charged: list[int | None] = [20, 5, None, 20]
+    theirs = dict[int, str]()
+    for _ in range(4):
+        before = list(charged)
+        for _ in range(dice.randrange(1, 4)):
+            n = dice.randrange(len(charged))
+            key, percent = f"{BILL}{n + 1:03d}", dice.choice([20, 5, None])
+            match dice.randrange(4):
+                case 0:
+                    copied.agency.edit_line(key, unit_price=f"{dice.randrange(999)}.{n}7")
+                case 1:
+                    copied.agency.edit_line(key, tax_percent=percent)
+                    charged[n] = percent
+                case 2:
+                    price = f"{dice.randrange(99)}.13"
+                    copied.agency.add_line(BILL, unit_price=price, tax_percent=percent)
+                    charged.append(percent)
+                case _ if n < len(before):
+                    theirs[n] = dice.choice(["GB_ZERO", "GB_LOWER", "GB_STANDARD"])
+                    sage_id = copies(copied, BILL)[0]["id"]
+                    copied.bookkeeper.edit_invoice(sage_id, line=n, tax_rate_id=theirs[n])
+        result = psage(*UPDATE)
+        if result.code == 7:
+            result, theirs = psage(*UPDATE, "--overwrite"), {}
+
+        ours = [stands_for[one] for one in charged]
+        found = [rate for rate, _ in booked(copied)]
+        assert result.code == 0, result.out
+        assert found == [theirs.get(n, rate) for n, rate in enumerate(ours)]
+        if found == ours:
+            assert has_what_is_owed(copied)
+
+
+def test_it_takes_no_call_more(services: Sandbox, psage: Psage, home: Path) -> None:
+    mapped(home)
+    bill(services, id="899", number="INV-899")
+    bill(services)
+    assert psage("copy-invoice", "899", "--no-pdf").code == 0
+    services.clear_calls()
+
+    assert psage(*COPY).code == 0
+
+    calls = [f"{call.method} {call.path}" for call in services.calls("sage")]
+    assert calls == ["GET /sales_invoices", "POST /sales_invoices"]
+
+
 # --- the setting
 
 
@@ -564,8 +618,8 @@ def test_it_is_told_in_sentences(services: Sandbox, psage: Psage, home: Path) ->
     words = " ".join(psage("configure", "--show").out.split())
     keys = psage("configure", "--show", "--verbose").out
 
-    assert "Productive's tax VAT 20% is Standard 20.00% in Sage." in words
-    assert "No tax is No VAT in Sage." in words
+    assert "Lines with Productive's tax VAT 20% go with Standard 20.00% in Sage." in words
+    assert "Lines without tax go with No VAT in Sage." in words
     assert "for its tax in Productive" in words
     assert "tax.map.VAT 20%" in keys
 

@@ -151,8 +151,7 @@ class Agency:
                 "discount": _decimal(line["discount"]) if line.get("discount") else None,
                 "position": position,
                 # Often null although tax is charged: the relation is what counts.
-                "tax_name": "VAT" if named else None,
-                "tax_value": sum(_parts(line["tax_percent"])) if named else None,
+                **_named(line["tax_percent"] if named else None),
                 "currency": currency,
             },
             "rel": {
@@ -211,6 +210,8 @@ class Agency:
             for name, value in fields.items():
                 if name == "tax_percent":
                     line["rel"]["tax_rate"] = self._tax_rate(value)
+                    if line["attributes"]["tax_name"]:
+                        line["attributes"] |= _named(value)
                 elif name in {"service_type_id", "service_id"}:
                     line["rel"][name.removesuffix("_id")] = _text(value)
                 elif name in _MONEY_LIKE and value is not None:
@@ -332,6 +333,15 @@ class Agency:
     def make_token_read_only(self, read_only: bool = True) -> None:  # noqa: FBT001, FBT002
         """Let the token read only, or write again."""
         self._switches.productive_read_only = read_only
+
+
+def _named(percent: object) -> Record:
+    """What a line itself says of its tax."""
+    is_none = percent is None
+    return {
+        "tax_name": None if is_none else "VAT",
+        "tax_value": None if is_none else sum(_parts(percent)),
+    }
 
 
 def _parts(percent: object) -> list[Decimal]:
