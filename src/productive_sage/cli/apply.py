@@ -13,6 +13,7 @@ from productive_sage.cli import batches
 from productive_sage.cli.common import DryRun, Json, Stopped, exclude, output
 from productive_sage.cli.session import current
 from productive_sage.errors import UsageProblem
+from productive_sage.terminal import asking
 
 if TYPE_CHECKING:
     from productive_sage.copying import Agree
@@ -91,6 +92,9 @@ def _apply(
     kind, agree = saved.order.kind, cast("Agree", _agreed)
     if report:
         reports.check(report)
+    if not as_json and not current.quiet:
+        when = f"{saved.made_at.astimezone():%Y-%m-%d %H:%M}"
+        asking.say(f"The plan was made on {when} by {saved.made_by}")
     if not (yes or dry_run):
         agree = batches.agreement(kind, [*outcomes], what="a plan is carried out")
 

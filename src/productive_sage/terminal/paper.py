@@ -65,7 +65,8 @@ svg text { fill: var(--soft); font-size: 11px; }
 .sign { display: grid; grid-template-columns: 1fr 1fr; gap: 2rem; margin-top: 3rem;
   break-inside: avoid; }
 .sign div { border-top: 1px solid var(--soft); padding-top: .3rem; color: var(--soft); }
-tr { break-inside: avoid; }
+tr, .kept { break-inside: avoid; }
+.about { break-after: avoid; }
 @page { size: A4; margin: 16mm 13mm 18mm;
   @bottom-left { content: "FOOTER"; font: 8pt sans-serif; color: #5a666b; }
   @bottom-right { content: counter(page) " / " counter(pages); font: 8pt sans-serif;

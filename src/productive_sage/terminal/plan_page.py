@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 
 _ACTIONS = {"would_create": "to be copied", "would_update": "to be updated"}
 _AMOUNTS = ("Net", "Tax", "Total")
+_SHORT = 12
+"""A document of so many lines is kept together on paper."""
 
 
 def html(saved: "SavedPlan") -> str:
     """The whole page."""
     made_on = f"{saved.made_at.astimezone():%Y-%m-%d %H:%M}"
     parts = [*_head(saved, made_on), *_totals(saved), *_answers(saved), *_refused(saved)]
-    parts += [*_documents(saved), *paper.blanks("Agreed by", "Date")]
+    parts += [*_overview(saved), *paper.blanks("Agreed by", "Date"), *_documents(saved)]
     return paper.sheet(f"Plan of {made_on}", "psage plan", parts)
 
 
@@ -48,7 +50,7 @@ def _totals(saved: "SavedPlan") -> Iterator[str]:
     for one in _planned(saved):
         if one.currency and one.action in _ACTIONS:
             before = sums.get(one.currency, [money.ZERO] * 3)
-            own = [n or money.ZERO for n in (one.net, one.tax, one.total)]
+            own = [n or money.ZERO for n in _sums(one)]
             sums[one.currency] = [a + b for a, b in zip(before, own, strict=True)]
     if not sums:
         return
@@ -81,11 +83,34 @@ def _refused(saved: "SavedPlan") -> Iterator[str]:
         yield "</ul>"
 
 
+def _overview(saved: "SavedPlan") -> Iterator[str]:
+    """A row a document, so that what is signed stands on few pages."""
+    yield "<table class=all><thead><tr><th>Document</th><th>Customer</th><th>Date</th>"
+    yield f"{_numbers(_AMOUNTS)}<th></th></tr></thead><tbody>"
+    for one in _planned(saved):
+        draft, customer = planned.draft_of(one), one.customer
+        name = f"{customer.name}{' (new)' if customer.created else ''}" if customer else ""
+        words = (name, draft.invoiced_on if draft else "")
+        yield f"<tr><td class=d>{text(one.number or one.productive_id)}</td>"
+        yield "".join(f"<td>{text(word)}</td>" for word in words)
+        amounts = (separated(n, one.currency or "") if n is not None else "" for n in _sums(one))
+        yield "".join(f"<td class=n>{text(amount)}</td>" for amount in amounts)
+        yield f"<td>{text(one.currency or '')}</td></tr>"
+    yield "</tbody></table>"
+
+
+def _sums(one: "Outcome") -> tuple[Decimal | None, ...]:
+    return one.net, one.tax, one.total
+
+
 def _documents(saved: "SavedPlan") -> Iterator[str]:
     for one in _planned(saved):
         draft = planned.draft_of(one)
-        yield f"<section><h2>{text(one.label)}: {text(_ACTIONS.get(one.action, one.action))}</h2>"
-        yield f"<p>{text(_about(one, draft))}</p>"
+        is_short = draft is None or len(draft.lines) <= _SHORT
+        name = f"{one.kind.name.capitalize()} {one.number or one.productive_id}"
+        yield f"<section{' class=kept' if is_short else ''}>"
+        yield f"<h2>{text(name)}: {text(_ACTIONS.get(one.action, one.action))}</h2>"
+        yield f"<p class=about>{text(_about(one, draft))}</p>"
         for notice in one.notices:
             yield f"<p class=code>{prose(notice.message)}</p>"
         for change in one.changes:
@@ -115,7 +140,8 @@ def _lines(draft: "Draft", names: dict[str, str]) -> Iterator[str]:
     sums = (draft.net, draft.tax)
     cells = "".join(f"<td class=n>{text(separated(n, draft.currency))}</td>" for n in sums)
     total = f"{separated(draft.total, draft.currency)} {draft.currency}"
-    yield f"<tr class=sum><td colspan=3></td>{cells}<td class=n colspan=2>{text(total)}</td></tr>"
+    last = f"<td class=n colspan=2><b>{text(total)}</b></td>"
+    yield f"<tr class=sum><td colspan=3></td>{cells}{last}</tr>"
     yield "</tbody></table>"
 
 
