@@ -321,6 +321,23 @@ def test_a_copy_made_elsewhere_meanwhile_is_linked_or_told(
     assert len(copies(services, "101")) == 1
 
 
+@pytest.mark.parametrize("what", ["customer", "date"])
+def test_a_copy_made_meanwhile_for_another_customer_or_day_is_told(
+    services: Sandbox, psage: Psage, plan: Run, apply: Run, what: str
+) -> None:
+    plan("copy-invoice", "101", *PLAIN)
+    other = services.bookkeeper.add_contact("Quay Holdings", reference="QUAY")
+    customer = ("--customer", other) if what == "customer" else ()
+    if what == "date":
+        services.agency.edit_invoice(101, invoiced_on="2026-01-16")
+    assert psage("copy-invoice", "101", *PLAIN, *customer).code == 0
+
+    result = apply()
+
+    assert (result.code, result.json["error"]["code"]) == (4, "plan_changed")
+    assert f"{what} of SI-1" in result.json["error"]["message"]
+
+
 @pytest.mark.parametrize("what", ["void", "paid less"])
 def test_a_copy_made_by_the_plan_and_changed_since_is_told(
     services: Sandbox, plan: Run, apply: Run, what: str
@@ -413,6 +430,50 @@ def test_a_known_customer_that_changed_in_sage_is_named(
     assert (result.code, error["code"]) == (4, "plan_changed")
     assert field in [one["field"] for one in error["details"]["changes"]] or not field
     assert writes(services) == []
+
+
+def test_what_changed_before_the_plan_is_in_the_plan(
+    services: Sandbox, psage: Psage, plan: Run, apply: Run
+) -> None:
+    assert psage("copy-invoice", "101", *RATE).code == 0  # the facts of the day are known
+    customer = services.bookkeeper.contact_id("Northwind Traders Ltd")
+    services.bookkeeper.rename_contact(customer, "Northwind plc")
+
+    planned = plan("copy-invoice", "--id", another(services), *RATE)
+
+    assert planned.only["customer"]["name"] == "Northwind plc"
+    assert apply().code == 0
+
+
+def test_a_warning_that_the_plan_did_not_have_refuses_the_document(
+    services: Sandbox, plan: Run, apply: Run
+) -> None:
+    plan("copy-invoice", "101", *PLAIN)
+    services.bookkeeper.lock_period("2026-01-15")  # the day of the invoice itself
+
+    result = apply()
+
+    (change,) = result.json["error"]["details"]["changes"]
+    assert (change["where"], change["now"]) == ("what is warned of", "date_at_lock")
+    assert writes(services) == []
+
+
+def test_a_customer_that_goes_while_the_plan_is_carried_out_is_replaced_by_no_other(
+    services: Sandbox, plan: Run, apply: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert plan("copy-invoice", "101", *PLAIN).code == 0
+
+    def late(_told: object) -> None:
+        customer = services.bookkeeper.contact_id("Northwind Traders Ltd")
+        services.bookkeeper.delete_contact(customer)
+
+    monkeypatch.setattr("productive_sage.cli.apply._agreed", late)
+
+    result = apply()
+
+    assert result.code == 4
+    assert copies(services, "101") == []
+    assert "POST /contacts" not in writes(services)
 
 
 # --- updates
