@@ -620,6 +620,24 @@ def test_what_was_answered_holds_for_whoever_applies_the_plan(
     assert f"Who is billed in Sage for {name}?" in shown.out
 
 
+@pytest.mark.parametrize("beside", [(), ("999999",)])
+def test_a_known_customer_may_be_another_for_one_document(
+    services: Sandbox, psage: Psage, answers: list[str], file: Path, beside: tuple[str, ...]
+) -> None:
+    other = services.bookkeeper.add_contact("Quay Holdings", reference="QUAY")
+    assert psage("--no-input", "copy-invoice", "101", *PLAIN, "--customer", "NORTH001").code == 0
+    answers += ["s", "Quay", "1", "1", "2"] if not beside else ["2"]  # alone, it is asked anyway
+    keys = ("--id", another(services), *beside)
+    planned = psage("copy-invoice", *keys, "--no-pdf", "--plan", str(file), "--json")
+
+    result = psage("apply", str(file), "--yes", "--json")
+
+    assert answers == []
+    assert result.code == planned.code == (6 if beside else 0)
+    (billed,) = [one["customer"]["id"] for one in result.results if one["customer"]]
+    assert (billed == other) is not bool(beside)
+
+
 def test_answers_hold_after_half_of_the_plan_was_carried_out(
     services: Sandbox, psage: Psage, answers: list[str], file: Path
 ) -> None:

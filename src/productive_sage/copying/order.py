@@ -68,8 +68,8 @@ class CopyOrder:
 
     @property
     def is_alone(self) -> bool:
-        """Whether one document is asked for, and everything about it can be asked."""
-        return len(self.documents()) == 1 and not self.is_saved
+        """Whether one document is asked for; a saved plan goes by what was asked for then."""
+        return (self.count or len(self.documents())) == 1
 
     @property
     def leaves_open(self) -> bool:
