@@ -538,6 +538,23 @@ def test_a_new_copy_is_made_once(services: Sandbox, psage: Psage, plan: Run, app
     assert sorted(row["reference"] for row in copies(services, "101")) == ["PRD-101", "PRD-101-2"]
 
 
+@pytest.mark.parametrize("released", [False, True])
+def test_drafts_that_a_plan_leaves_for_review_are_made_once(
+    services: Sandbox, psage: Psage, plan: Run, apply: Run, *, released: bool
+) -> None:
+    planned = plan("copy-invoice", "101", "--draft", *PLAIN)
+    first = apply()
+    assert sent(services) == planned.only["would_send"]
+    if released:
+        assert psage("release", "101").code == 0
+
+    again = apply()
+
+    assert [first.only["action"], again.only["action"]] == ["created", "unchanged"]
+    assert writes(services) == []
+    assert (copies(services, "101")[0]["status"]["id"] == "DRAFT") is not released
+
+
 # --- new customers
 
 

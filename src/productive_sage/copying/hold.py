@@ -162,7 +162,9 @@ class Hold:
             differ = {} if present.id == wanted else {"copy": (wanted, present.id)}
         else:
             draft: Draft = (document.told.planned or {})["draft"]
-            differ = drafts.differences(drafts.expectation(draft), present)
+            is_draft = draft.is_unbooked and present.is_draft  # or it was released since
+            expected = {**drafts.expectation(draft), "is_draft": is_draft}
+            differ = drafts.differences(expected, present)
             billed = saved["customer"].get("id", present.contact_id)
             if billed != present.contact_id:
                 differ["customer"] = (saved["customer"]["name"], present.contact_name)
