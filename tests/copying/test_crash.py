@@ -57,6 +57,21 @@ UPDATE_CALLS = (
     "POST /attachments",
     "DELETE /attachments/*",
 )
+DRAFT = (*CREATE, "--draft")
+DRAFT_CALLS = (*CREATE_CALLS[:15], *CREATE_CALLS[17:])
+"""Its PDF waits for the release."""
+RELEASE = ("release", "--id", "123")
+RELEASE_CALLS = (
+    "GET /sales_invoices",
+    "GET /invoices",
+    "GET /line_items",
+    "GET /sales_invoices/*",
+    "POST /sales_invoices/*/release",
+    "GET /attachments/files/*",
+    "GET /attachments",
+    "GET /attachments",
+    "POST /attachments",
+)
 KEYED = ("POST /contacts", "POST /sales_invoices")
 """What Sage does once for a key, while it remembers the key."""
 BATCH = ("copy-invoice", "--id", "123", "124", "125", "--tax-rate", "GB_STANDARD")
@@ -216,6 +231,79 @@ def test_a_pdf_that_changes_once_more_after_a_crash_is_attached(
 
     assert psage(*UPDATE).code == 0
     assert outcome(changed, home) == once(changed)
+
+
+# --- a draft, and its release
+
+
+@pytest.fixture
+def drafted(fresh: Sandbox, psage: Psage) -> Sandbox:
+    """Invoice 123 is a draft in Sage."""
+    assert psage(*DRAFT).code == 0
+    fresh.clear_calls()
+    return fresh
+
+
+def test_a_draft_and_its_release_make_just_the_requests_they_are_killed_at(
+    fresh: Sandbox, home: Path
+) -> None:
+    assert run(*DRAFT).code == 0
+    assert_made(fresh, DRAFT_CALLS)
+    fresh.clear_calls()
+
+    assert run(*RELEASE).code == 0
+    assert_made(fresh, RELEASE_CALLS)
+    assert outcome(fresh, home) == once(fresh)
+
+
+@pytest.mark.parametrize(("nth", "call", "when"), places(DRAFT_CALLS))
+def test_a_draft_killed_anywhere_is_made_once_and_can_be_released(
+    fresh: Sandbox, home: Path, psage: Psage, nth: int, call: str, when: str
+) -> None:
+    kill_at(fresh, nth, call, when, *DRAFT)
+
+    assert psage(*DRAFT).code == (4 if nth == len(DRAFT_CALLS) else 0)
+    (copy,) = copies(fresh, "123")
+    assert copy["status"]["id"] == "DRAFT"
+    assert fresh.productive.invoices["123"]["export_id"] == copy["id"]
+    assert psage(*RELEASE).code == 0
+    assert outcome(fresh, home) == once(fresh)
+
+
+@pytest.mark.parametrize("is_lost", [False, True], ids=["", "store lost"])
+@pytest.mark.parametrize(("nth", "call", "when"), places(RELEASE_CALLS))
+def test_a_release_killed_anywhere_is_completed_by_the_next_run(
+    drafted: Sandbox,
+    home: Path,
+    psage: Psage,
+    nth: int,
+    call: str,
+    when: str,
+    *,
+    is_lost: bool,
+) -> None:
+    kill_at(drafted, nth, call, when, *RELEASE)
+    if is_lost:
+        forget(home)
+
+    assert psage(*RELEASE).code == 0
+    found, wanted = outcome(drafted, home), once(drafted)
+    if is_lost:  # a copy that was found is not known to want a PDF
+        del found["PDFs"], wanted["PDFs"]
+    (copy,) = copies(drafted, "123")
+    assert copy["status"]["id"] == "UNPAID"
+    assert found == wanted
+
+
+@pytest.mark.parametrize("kind", LOST)
+def test_a_release_whose_reply_is_lost_is_not_sent_twice(
+    drafted: Sandbox, home: Path, psage: Psage, kind: str
+) -> None:
+    lose_reply(drafted, "POST /sales_invoices/*/release", kind)
+
+    assert psage(*RELEASE).code == 0
+    assert len([one for one in drafted.calls("sage", "POST") if "release" in one.path]) == 1
+    assert outcome(drafted, home) == once(drafted)
 
 
 # --- a dry run between

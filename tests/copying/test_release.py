@@ -399,6 +399,18 @@ def test_a_sync_claims_nothing_of_a_draft_and_asks_nothing_for_it(
     assert "psage release INV-2026-024" in json.dumps(said)
 
 
+def test_a_draft_that_stands_twice_in_sage_is_said(services: Sandbox, psage: Psage) -> None:
+    psage("configure", "--sync-payments", "--sync-payments-from", "2026-01-01")
+    psage(*DRAFT)
+    other = services.bookkeeper.enter_draft("PRD-124", amount="912.00")
+
+    result = psage("sync-payments", "--json")
+
+    said = {one["code"]: json.dumps(one) for one in result.json["skipped"]}
+    assert "copied_twice" in said
+    assert other in said["copied_twice"]
+
+
 def test_a_sync_brings_payments_of_what_was_released_in_sage(
     services: Sandbox, psage: Psage, home: Path
 ) -> None:

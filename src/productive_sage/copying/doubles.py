@@ -101,12 +101,10 @@ def alike(document: SageDocument, others: Sequence[SageDocument]) -> list[SageDo
 def said_twice(label: str, same: Sequence[SageDocument]) -> TotalsDiffer:
     """The error about several living copies of one document, the first made first."""
     first, *later = same
-    numbers, surplus = (
-        " and ".join(one.number for one in documents) for documents in (same, later)
-    )
+    numbers, surplus = (" and ".join(map(_called, documents)) for documents in (same, later))
     said = f"{label} is in Sage {len(same)} times: {numbers} carry `{first.reference}`"
     hint = (
-        f"void {surplus} in Sage, where they were made later, and keep {first.number}; a receipt "
+        f"void {surplus} in Sage, where they were made later, and keep {_called(first)}; a receipt "
         f"of {surplus} belongs on {first.number}"
     )
     if len({one.contact_id for one in same}) > 1:
@@ -118,6 +116,11 @@ def said_twice(label: str, same: Sequence[SageDocument]) -> TotalsDiffer:
         hint=hint,
         details={"keep": first.id, "void": [one.id for one in later]},
     )
+
+
+def _called(document: SageDocument) -> str:
+    """A number that tells it from others; all drafts have one."""
+    return f"{document.number} (id {document.id})" if document.is_draft else document.number
 
 
 def _judged(outcome: Outcome, same: Sequence[SageDocument]) -> Outcome:

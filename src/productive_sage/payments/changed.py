@@ -69,7 +69,11 @@ class Changed:
             doubles = elsewhere.doubled(self._desk, self._evidence)
             elsewhere.say_doubled_customers(self._desk, self._synced, self._reach.cursor or _EVER)
             asked |= doubles.keys() | {one.facts.productive_id for one in intents}
-            found = [one for one in self._opened(asked) if not self._is_draft(one.link)]
+            found = [
+                one
+                for one in self._opened(asked)
+                if not self._is_draft(one.link) or one.productive_id in doubles
+            ]
         self._read_missing(found)
         return self._with_payments(
             [
