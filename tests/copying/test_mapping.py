@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from productive_sage import markers, richtext
 from productive_sage.basics import INVOICE, Contact
-from productive_sage.copying import bodies, drafts, matching, versions
+from productive_sage.copying import bodies, drafts, matching, merge, versions
 from productive_sage.copying.records import Draft
 from productive_sage.errors import AmountsUnclear
 from productive_sage.productive.records import Address, Company, Invoice, InvoiceLine
@@ -455,15 +455,19 @@ def test_another_number_than_the_one_sent_differs() -> None:
 
 
 def test_an_update_keeps_line_ids_and_a_reference_people_added_to() -> None:
-    body = bodies.document_body(plan(an_invoice(a_line("60.00"), a_line("40.00"))), "C")
+    """`merge` has put into the draft what people added."""
+    draft = plan(an_invoice(a_line("60.00"), a_line("40.00")))
+    present = a_document(reference="PO 5 PRD-123")
+    said = versions.said_by(draft, "C", company="1", country="GB", charged=Decimal(20))
+    merged = merge.merge(draft, said, present, None, percent=lambda _: Decimal(20)).draft
 
-    put = bodies.update_body(INVOICE, body, a_document(reference="PO 5 PRD-123"))
+    put = bodies.update_body(INVOICE, bodies.document_body(merged, "C"), present)
 
+    body = bodies.document_body(draft, "C")
+    edited = bodies.update_body(INVOICE, body, a_document(reference="edited"))
     assert [line.get("id") for line in put["invoice_lines"]] == ["L0", None]
     assert "reference" not in put
-    assert (
-        bodies.update_body(INVOICE, body, a_document(reference="edited"))["reference"] == "PRD-123"
-    )
+    assert edited["reference"] == "PRD-123"
 
 
 def test_an_unchanged_source_says_the_same_however_its_numbers_are_written() -> None:
