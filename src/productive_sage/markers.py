@@ -11,13 +11,13 @@ _IN_GUID = re.compile(r"productive-company-(\d+)(?:-[A-Z]{3})?")
 _IN_NOTE = re.compile(r"psage (\w+)/(\w+)( discount)?")
 
 
-def of_copy(invoice_id: str, copy: int) -> str:
+def of_copy(invoice_id: str, copy_number: int) -> str:
     """The reference of a copy: `PRD-123`, the second copy `PRD-123-2`."""
-    return f"PRD-{invoice_id}" if copy == 1 else f"PRD-{invoice_id}-{copy}"
+    return f"PRD-{invoice_id}" if copy_number == 1 else f"PRD-{invoice_id}-{copy_number}"
 
 
 def in_reference(reference: str) -> tuple[str, int] | None:
-    """(Productive id, copy) if the reference holds a marker, else None.
+    """(Productive id, copy number) if the reference holds a marker, else None.
 
     People add to references, before and behind; of several markers the last counts.
     """

@@ -112,7 +112,7 @@ def _leave_to_the_latest(desk: Desk, known: set[str]) -> None:
     """Leave nothing to do for Productive of a copy that has a later one."""
     for link in [one for one in desk.store.copies.each() if one.sage_id not in known]:
         latest = desk.store.copies.latest(link.productive_id)
-        if latest and latest.copy > link.copy:
+        if latest and latest.copy_number > link.copy_number:
             desk.store.copies.change(link, pending=link.pending - {"mark"})
 
 

@@ -90,7 +90,7 @@ def look(
     if check and any(one.export_id or desk.store.copies.latest(one.id) for one in entries):
         listed = desk.sage.invoices()
     found = elsewhere.named(desk, entries, listed)
-    copies = {one.entry.id: one for one in sorted(found.copies, key=lambda one: one.copy)}
+    copies = {one.entry.id: one for one in sorted(found.copies, key=lambda one: one.copy_number)}
     rows = [_row(desk, one, waiting.get(one.id, ""), copies.get(one.id)) for one in entries]
     if check and selection.state == DRAFT_IN_SAGE:  # those that are none any more are left out
         rows = _checked(desk, [row for row in rows if row.state == DRAFT_IN_SAGE], listed)
@@ -129,7 +129,7 @@ def _row(desk: Desk, entry: Entry, waits_for: str, found: FoundCopy | None) -> R
     link = desk.store.copies.latest(entry.id)
     sage_id, sage_number = (link.sage_id, link.sage_number) if link else ("", "")
     is_draft = bool(link and link.waits_for_release)
-    if found and not (link and link.copy > found.copy):
+    if found and not (link and link.copy_number > found.copy_number):
         sage_id, sage_number = found.document.id, found.document.number
         is_draft = found.document.is_draft
     state = COPIED if sage_id else NOT_COPIED if entry.is_finalised else DRAFT

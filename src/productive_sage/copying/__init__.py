@@ -353,7 +353,7 @@ class _Run:
         if link is None:
             link = self.copies.adopt(invoice)
             if link is None:
-                return self._planner.create(invoice, copy=1)
+                return self._planner.create(invoice, copy_number=1)
             if wanted is None:
                 return Found(invoice, link)
         known = known or link
@@ -376,7 +376,7 @@ class _Run:
             newer = self.copies.adopt(invoice) or link
             if newer.sage_id != known.sage_id:
                 raise copied_elsewhere(invoice, newer)
-            return self._planner.create(invoice, copy=link.copy + 1)
+            return self._planner.create(invoice, copy_number=link.copy_number + 1)
         present = living_copy(self._desk, invoice, link, present)
         return self._updates.plan(invoice, link, present, overwrite=self._order.overwrite)
 
@@ -417,7 +417,11 @@ class _Run:
             code="already_copied",
             hint=f"`psage {invoice.kind.command} {invoice.typed} --update-existing` brings that up "
             "to date, `--create-new` makes another copy",
-            details={"sage_id": link.sage_id, "sage_number": link.sage_number, "copy": link.copy},
+            details={
+                "sage_id": link.sage_id,
+                "sage_number": link.sage_number,
+                "copy": link.copy_number,
+            },
         )
 
     def _told(self, plan: Planned) -> Outcome:
@@ -437,5 +441,5 @@ def _waits(invoice: Invoice, link: Link) -> Refused:
         code="already_copied",
         hint=f"`psage release {invoice.typed}` books it; `psage {invoice.kind.command} "
         f"{invoice.typed} --update-existing` brings the draft up to date",
-        details={"sage_id": link.sage_id, "sage_number": None, "copy": link.copy},
+        details={"sage_id": link.sage_id, "sage_number": None, "copy": link.copy_number},
     )

@@ -73,7 +73,7 @@ class Copies:
         """
         desk = self._desk
         links = desk.store.copies.of(invoice.id)
-        known, own = {link.copy for link in links}, {link.sage_id for link in links}
+        known, own = {link.copy_number for link in links}, {link.sage_id for link in links}
         seen = self._seen
         if seen is None or known or invoice.kind is not self._kind:
             seen = _copies(desk, invoice.kind, markers.of_copy(invoice.id, 1))
@@ -150,7 +150,7 @@ class Copies:
 
         With a number, only the document that has it.
         """
-        desk, wanted = self._desk, (invoice.id, link.copy)
+        desk, wanted = self._desk, (invoice.id, link.copy_number)
         found = [
             document
             for sage_id, reference in desk.sage.with_marker(invoice.kind, markers.of_copy(*wanted))
@@ -262,10 +262,14 @@ def copied_elsewhere(invoice: Invoice, link: Link) -> Refused:
     """The refusal of one more copy, where the last was made by another machine."""
     return Refused(
         f"Sage holds another copy of {invoice.label} that was not made by this profile: "
-        f"`{markers.of_copy(invoice.id, link.copy)}`; it is linked now",
+        f"`{markers.of_copy(invoice.id, link.copy_number)}`; it is linked now",
         code="already_copied",
         hint="look at it in Sage; run the command again if you want one more",
-        details={"sage_id": link.sage_id, "sage_number": link.sage_number, "copy": link.copy},
+        details={
+            "sage_id": link.sage_id,
+            "sage_number": link.sage_number,
+            "copy": link.copy_number,
+        },
     )
 
 

@@ -178,7 +178,7 @@ def _is_old(desk: Desk, link: Link, invoice: Invoice | None) -> bool:
         return False
     with suppress(PsageError):  # what cannot be read is no later copy
         if found := doubles.made_elsewhere(desk, link.kind, invoice):
-            return found[0] > link.copy and not drafts.gone(found[1])
+            return found[0] > link.copy_number and not drafts.gone(found[1])
     return False
 
 
@@ -254,14 +254,16 @@ def _from_productive(
     if content is None:
         return
     digest = hashlib.sha256(content).hexdigest()
-    name = _file_name(invoice.number or document.number, markers.of_copy(invoice.id, link.copy))
+    name = _file_name(
+        invoice.number or document.number, markers.of_copy(invoice.id, link.copy_number)
+    )
     done.pdf = PdfResult("productive", name, digest, attached=True)
     if digest == link.pdf_sha256:
         return
     done.pdf = PdfResult("productive", name, digest, attached=False)
     # An attachment has no key that makes it repeatable, and its content cannot be told from the
     # list: where an earlier try may have got half-way, attach afresh and remove all of ours.
-    mine = f"({markers.of_copy(invoice.id, link.copy)}).pdf"
+    mine = f"({markers.of_copy(invoice.id, link.copy_number)}).pdf"
     there = desk.sage.attachments(link.kind, document) if again else {}
     ours = [attachment for attachment, file in there.items() if file.endswith(mine)]
     record = desk.store.events.recorder(about)
@@ -389,7 +391,7 @@ def _from_sage(
     content = desk.sage.pdf(link.kind, document.id)
     _check(content)
     digest = hashlib.sha256(content).hexdigest()
-    name = _file_name(document.number, markers.of_copy(invoice.id, link.copy))
+    name = _file_name(document.number, markers.of_copy(invoice.id, link.copy_number))
     path = desk.pdf_folder / name
     _save(path, content)
     done.pdf = PdfResult("sage", str(path), digest, attached=False)

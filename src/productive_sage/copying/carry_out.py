@@ -77,7 +77,7 @@ class Carrier:
                 missing = self._customers.forget_missing(invoice) if may_be_another else None
                 if missing is None:
                     raise
-                made = self._make(self._planner.create(invoice, plan.copy))
+                made = self._make(self._planner.create(invoice, plan.copy_number))
         outcome = made if isinstance(made, Outcome) else self._follow(*made)
         if missing is None:
             return outcome
@@ -152,7 +152,7 @@ class Carrier:
             return None
         invoice = replace(plan.invoice, export_id=named)
         link = self._copies.adopt(invoice)
-        if link is None or (plan.copy == 1 and self._order.again != "new"):
+        if link is None or (plan.copy_number == 1 and self._order.again != "new"):
             return self._adopted(invoice, link) if link else None
         raise copied_elsewhere(invoice, link)
 
@@ -203,7 +203,7 @@ class Carrier:
         facts = CopyFacts(
             kind=invoice.kind.code,
             credited_sage_id=plan.credited.document.id if plan.credited else None,
-            copy=plan.copy,
+            copy=plan.copy_number,
             sage_id=plan.link.sage_id if plan.link else "",
             tax_rate_id=draft.tax_rate_id,
             said=asdict(plan.said_of(contact)),

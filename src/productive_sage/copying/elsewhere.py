@@ -86,7 +86,7 @@ def _of_one(
             continue  # somebody's own, until psage is asked to make a draft or to release it
         marker = markers.in_reference(document.reference)
         by_copy.setdefault(marker[1] if marker else 1, []).append(document)
-    known = {link.copy for link in desk.store.copies.of(entry.id)}
+    known = {link.copy_number for link in desk.store.copies.of(entry.id)}
     copies, left, gone = list[FoundCopy](), list[NotTaken](), list[FoundCopy]()
     for number, same in sorted(by_copy.items()):
         if number in known:  # a double of a copy that is known, which is told elsewhere
@@ -102,10 +102,12 @@ def _of_one(
             copies.append(FoundCopy(entry, number, likely[0]))
         else:
             gone += [FoundCopy(entry, number, one) for one in same]
-    latest = max([one.copy for one in copies] + [*known], default=0)
+    latest = max([one.copy_number for one in copies] + [*known], default=0)
     # A voided copy is known as an earlier one, but never taken for the one that counts.
-    copies += [one for one in gone if one.copy < latest and len(by_copy[one.copy]) == 1]
-    left += [_void(one) for one in gone if one.copy > latest and _is_named(one)]
+    copies += [
+        one for one in gone if one.copy_number < latest and len(by_copy[one.copy_number]) == 1
+    ]
+    left += [_void(one) for one in gone if one.copy_number > latest and _is_named(one)]
     return Judged(tuple(copies), tuple(left))
 
 
@@ -268,11 +270,11 @@ def record(desk: Desk, copies: Sequence[FoundCopy]) -> list[FoundCopy]:
     store, done = desk.store, list[FoundCopy]()
     latest: dict[str, int] = {}
     for one in copies:
-        latest[one.entry.id] = max(one.copy, latest.get(one.entry.id, 0))
+        latest[one.entry.id] = max(one.copy_number, latest.get(one.entry.id, 0))
     with store.db.write():
-        for one in sorted(copies, key=lambda one: (one.entry.kind is CREDIT_NOTE, one.copy)):
-            known = {link.copy for link in store.copies.of(one.entry.id)}
-            if one.copy in known or store.copies.at(one.document.id):
+        for one in sorted(copies, key=lambda one: (one.entry.kind is CREDIT_NOTE, one.copy_number)):
+            known = {link.copy_number for link in store.copies.of(one.entry.id)}
+            if one.copy_number in known or store.copies.at(one.document.id):
                 continue
             credited = store.copies.latest(one.entry.credits) if one.entry.credits else None
             if one.entry.kind is CREDIT_NOTE and credited is None:
@@ -280,13 +282,13 @@ def record(desk: Desk, copies: Sequence[FoundCopy]) -> list[FoundCopy]:
             link = Link.found(
                 one.entry.kind,
                 one.entry.id,
-                one.copy,
+                one.copy_number,
                 desk.sage.business_id,
                 one.document,
                 credited_sage_id=credited.sage_id if credited else None,
                 written=None,
             )
-            is_latest = one.copy == max(latest[one.entry.id], *known, 0)
+            is_latest = one.copy_number == max(latest[one.entry.id], *known, 0)
             store.copies.adopt(replace(link, pending=_left_to_do(one, is_latest=is_latest)))
             done.append(one)
     return done

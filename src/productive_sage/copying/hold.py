@@ -125,7 +125,7 @@ class Hold:
         """The copy that was to be made, where psage knows of it by now."""
         links = self._desk.store.copies.of(invoice.id)
         if saved["action"] == CREATE:
-            return next((link for link in links if link.copy == saved["which copy"]), None)
+            return next((link for link in links if link.copy_number == saved["which copy"]), None)
         if saved["action"] == ADOPT:
             wanted = saved["copy"]["id"]
             return next((link for link in links if link.sage_id == wanted), None)

@@ -46,7 +46,7 @@ class CopyPlan:
     draft: Draft
     customer: Contact | NewCustomer
     """Who is billed; a new one is made first."""
-    copy: int
+    copy_number: int
     said: Version
     """What Productive says now, which the next update compares with."""
     credited: CreditedCopy | None = None
@@ -134,7 +134,7 @@ class Planner:
         self._would_credit: dict[str, Invoice] = {}
         self._would_make: dict[tuple[str, str], Invoice] = {}
 
-    def create(self, invoice: Invoice, copy: int) -> CopyPlan:
+    def create(self, invoice: Invoice, copy_number: int) -> CopyPlan:
         """Plan a new copy. Raises a Refused where it cannot be one; nothing is left behind."""
         desk = self._desk
         credited = self._copies.credited(invoice)
@@ -148,10 +148,10 @@ class Planner:
         number = invoice.number if owns_number else None
         if credited:
             customer = self.customer(invoice, credited)
-            draft = self.credit_draft(invoice, credited, copy, number=number)
+            draft = self.credit_draft(invoice, credited, copy_number, number=number)
         else:
             customer, tax = self._billing(invoice)
-            draft = self.draft(invoice, tax, copy, number=number)
+            draft = self.draft(invoice, tax, copy_number, number=number)
         country, is_new = self.country(invoice, customer), isinstance(customer, NewCustomer)
         draft = self.addressed(draft, invoice, customer)
         draft = replace(draft, is_unbooked=self._order.leaves_drafts(desk.settings))
@@ -161,7 +161,7 @@ class Planner:
         self.numbers.give(invoice, draft)
         company, charged = invoice.company.id, invoice.tax
         said = versions.said_by(draft, "", company=company, country=country, charged=charged)
-        return CopyPlan(invoice, draft, customer, copy, said, credited, unseen=unseen)
+        return CopyPlan(invoice, draft, customer, copy_number, said, credited, unseen=unseen)
 
     def _billing(self, invoice: Invoice) -> tuple[Contact | NewCustomer, Tax]:
         """Who is billed and with which tax; a person at the terminal may change their mind."""
@@ -280,12 +280,12 @@ class Planner:
         address = self._customers.address(invoice, customer)
         return replace(draft, address=address, notices=(*said, *draft.notices))
 
-    def draft(self, invoice: Invoice, tax: Tax, copy: int, *, number: str | None) -> Draft:
+    def draft(self, invoice: Invoice, tax: Tax, copy_number: int, *, number: str | None) -> Draft:
         """The Sage invoice, to the cent."""
         draft = drafts.sales_document(
             invoice,
             tax=tax,
-            marker=markers.of_copy(invoice.id, copy),
+            marker=markers.of_copy(invoice.id, copy_number),
             default_ledger_account=self._desk.settings.default_ledger_account,
             items=self._desk.items(invoice),
             number=number,
@@ -307,11 +307,11 @@ class Planner:
         )
 
     def credit_draft(
-        self, note: Invoice, credited: CreditedCopy, copy: int, *, number: str | None
+        self, note: Invoice, credited: CreditedCopy, copy_number: int, *, number: str | None
     ) -> Draft:
         """The whole of the invoice's copy once more; raises where another tax is asked for."""
         draft = drafts.credit_document(
-            note, credited.document, marker=markers.of_copy(note.id, copy), number=number
+            note, credited.document, marker=markers.of_copy(note.id, copy_number), number=number
         )
         order = self._order
         if order.no_tax or order.tax_rate is not None:

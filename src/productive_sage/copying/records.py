@@ -159,7 +159,7 @@ class FoundCopy:
     """A copy that psage's records do not know."""
 
     entry: Entry
-    copy: int
+    copy_number: int
     document: SageDocument
 
 

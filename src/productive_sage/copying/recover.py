@@ -55,7 +55,7 @@ def recovered(desk: Desk, *, asked: Callable[[str, str], bool]) -> Iterator[Outc
 
     Raises only what stops every document: no sign-in, no network.
     """
-    unfinished = {(link.productive_id, link.copy) for link in desk.store.copies.unfinished()}
+    unfinished = {(link.productive_id, link.copy_number) for link in desk.store.copies.unfinished()}
     for contact in desk.store.intents.open_contacts():
         _recover_contact(desk, contact)
     for intent in desk.store.intents.open_copies():
@@ -65,7 +65,7 @@ def recovered(desk: Desk, *, asked: Callable[[str, str], bool]) -> Iterator[Outc
             yield outcome
     waiting = _still_drafts(desk)
     for link in desk.store.copies.unfinished():
-        if link.sage_id in waiting or (link.productive_id, link.copy) not in unfinished:
+        if link.sage_id in waiting or (link.productive_id, link.copy_number) not in unfinished:
             continue
         if outcome := _complete(desk, link):
             yield _within_reason(desk, link, outcome)
@@ -181,7 +181,7 @@ def _may_go(desk: Desk, intent: CopyIntent, invoice: Invoice) -> bool:
 
 def _recover_update(desk: Desk, intent: CopyIntent, invoice: Invoice | None) -> Outcome | None:
     links = desk.store.copies.of(intent.source_id)
-    link = next((i for i in links if i.copy == intent.facts.copy), None)
+    link = next((i for i in links if i.copy_number == intent.facts.copy), None)
     present = desk.sage.known(intent.document_kind, intent.facts.sage_id)
     is_changeable = present and present.status != "VOID"
     if present and present.is_draft:

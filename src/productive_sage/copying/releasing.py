@@ -21,7 +21,7 @@ def begin(desk: Desk, invoice: Invoice, link: Link, present: SageDocument) -> Co
     written = Written.from_text(link.written) if link.written else None
     number = written.said.document.get("number") if written and link.number_sent else None
     facts = CopyFacts(
-        copy=link.copy,
+        copy=link.copy_number,
         number=invoice.number,
         currency=present.currency,
         kind=link.kind.code,

@@ -190,7 +190,7 @@ def facts(planned: CopyPlan | Found) -> Facts:
     action = CREATE if planned.link is None else LEAVE if planned.is_idle else UPDATE
     return {
         "action": action,
-        "which copy": planned.copy,
+        "which copy": planned.copy_number,
         "customer": _customer(planned.customer),
         "sent": {**request, "body": plain(body)},
         "copy": _document(planned.present),

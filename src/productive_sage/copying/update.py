@@ -107,7 +107,7 @@ class Updates:
             invoice,
             draft,
             customer,
-            link.copy,
+            link.copy_number,
             said,
             link=link,
             present=present,
@@ -159,11 +159,11 @@ class Updates:
         owns_number = link.number_sent and self._desk.settings.numbering == "productive"
         number = (invoice.number or None) if owns_number else None
         if credited:
-            return self._planner.credit_draft(invoice, credited, link.copy, number=number)
+            return self._planner.credit_draft(invoice, credited, link.copy_number, number=number)
         country = self._planner.country(invoice, customer)
         if self._rates.maps and (overwrite or self._is_mapped(present, written)):
             tax = self._rates.mapped(invoice, country)
-            return self._planner.draft(invoice, tax, link.copy, number=number)
+            return self._planner.draft(invoice, tax, link.copy_number, number=number)
         kept = self._kept_rate(invoice, link, present, written)
         before = written.said.document.get("country") if written else None
         is_for_same = isinstance(customer, Contact) and customer.id == present.contact_id
@@ -173,7 +173,7 @@ class Updates:
         if before and country and self._rates.differ(before, country):
             kept = None  # on the country hangs the tax
         tax = self._rates.tax(invoice, country, kept=kept)
-        return self._planner.draft(invoice, tax, link.copy, number=number)
+        return self._planner.draft(invoice, tax, link.copy_number, number=number)
 
     def _is_mapped(self, present: SageDocument, written: Written | None) -> bool:
         """Whether the copy has the rates that stand for its taxes in Productive.

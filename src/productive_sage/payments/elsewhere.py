@@ -88,7 +88,7 @@ def doubled(desk: Desk, evidence: Evidence) -> dict[str, list[SageDocument]]:
     for one in store.errands.findings():
         link = store.copies.latest(one.productive_id) if one.code == "copied_twice" else None
         if link:
-            marker = markers.of_copy(link.productive_id, link.copy)
+            marker = markers.of_copy(link.productive_id, link.copy_number)
             ids = {sage_id for sage_id, _ in desk.sage.with_marker(INVOICE, marker)}
             ids -= evidence.documents.keys()
             found += filter(None, map(evidence.witness, ids))

@@ -26,7 +26,7 @@ def pair_up(
     documents = {one.id: one for one in booked}
     owner = {one.sage_id: one.productive_id for one in copies}
     records: dict[str, list[Copied]] = {}
-    for record in sorted(copies, key=lambda one: one.copy):
+    for record in sorted(copies, key=lambda one: one.copy_number):
         records.setdefault(record.productive_id, []).append(record)
     found: dict[str, list[Booked]] = {}
     for one in booked:
@@ -57,7 +57,7 @@ def _pair(
 
     def rank(one: Booked) -> tuple[bool, bool, bool, bool, int, float]:
         record, marker = known.get(one.id), one.marker
-        copy = record.copy if record else marker[1] if marker else 0
+        copy = record.copy_number if record else marker[1] if marker else 0
         made = one.document.made_at or _NEVER
         is_known, is_owed = record is not None, not one.is_credited
         return (not one.is_void, one.is_booked, is_known, is_owed, copy, -made.timestamp())

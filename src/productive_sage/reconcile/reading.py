@@ -243,7 +243,7 @@ def _copied(link: Link) -> Copied:
             held = _facts(link.kind, written.held, None)
     return Copied(
         link.productive_id,
-        link.copy,
+        link.copy_number,
         link.kind,
         link.sage_id,
         link.sage_number,

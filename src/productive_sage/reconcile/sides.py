@@ -110,7 +110,7 @@ class Copied:
     """psage's record of a copy."""
 
     productive_id: str
-    copy: int
+    copy_number: int
     kind: Kind
     sage_id: str
     sage_number: str

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from productive_sage.sage.records import SageDocument
 
 _COLUMNS = (
-    "id, productive_id, copy, business_id, sage_id, sage_number, tax_rate_id, number_sent, "
-    "written, pending, pdf_sha256, pdf_attachment_id, kind, credited_sage_id"
+    "id, productive_id, copy AS copy_number, business_id, sage_id, sage_number, tax_rate_id, "
+    "number_sent, written, pending, pdf_sha256, pdf_attachment_id, kind, credited_sage_id"
 )
 
 
@@ -23,7 +23,8 @@ class Link:
 
     id: int
     productive_id: str
-    copy: int
+    copy_number: int
+    """1 for the first copy of a document."""
     business_id: str
     sage_id: str
     sage_number: str
@@ -52,7 +53,7 @@ class Link:
         cls,
         kind: Kind,
         productive_id: str,
-        copy: int,
+        copy_number: int,
         business_id: str,
         document: "SageDocument",
         *,
@@ -63,7 +64,7 @@ class Link:
         return cls(
             id=0,
             productive_id=productive_id,
-            copy=copy,
+            copy_number=copy_number,
             business_id=business_id,
             sage_id=document.id,
             sage_number=document.number,
@@ -165,7 +166,7 @@ class CopyRecords:
         """Record a copy found in Sage by its marker (see `Link.found`)."""
         return self.record(
             productive_id=link.productive_id,
-            copy=link.copy,
+            copy=link.copy_number,
             business_id=link.business_id,
             sage_id=link.sage_id,
             sage_number=link.sage_number,
@@ -194,7 +195,7 @@ class CopyRecords:
                 columns["copied_at"] = as_text(now())
                 names, places = ", ".join(columns), ", ".join("?" * len(columns))
                 self._db.run(f"INSERT INTO link ({names}) VALUES ({places})", *columns.values())
-        return next(one for one in self.of(productive_id) if one.copy == copy)
+        return next(one for one in self.of(productive_id) if one.copy_number == copy)
 
     def change(self, link: Link, **columns: Any) -> None:
         """Set columns of a link; `pending` as a set."""

@@ -330,7 +330,9 @@ class Intents:
             changed = {"sage_number": sage_number, "tax_rate_id": tax_rate_id, "written": written}
             self._copies.change(link, **changed, pending=pending)
             self._remember_billed(intent)
-        return next(i for i in self._copies.of(link.productive_id) if i.copy == link.copy)
+        return next(
+            i for i in self._copies.of(link.productive_id) if i.copy_number == link.copy_number
+        )
 
     def finish_release(
         self, intent: CopyIntent, link: Link, *, sage_number: str, pending: frozenset[str]
