@@ -75,6 +75,8 @@ def test_a_draft_is_told_with_the_way_into_the_books(services: Sandbox, psage: P
     assert "draft" in plan.out
     assert "SI-DRAFT" not in result.out
     assert "`psage release INV-2026-024`" in result.out
+    assert "INV-2026-024 → draft " in psage("reconcile").out
+    assert "draft of an invoice created" in psage("history").out
 
 
 @pytest.mark.parametrize("flags", [("--draft", "--booked"), ("--draft", "--update-existing")])

@@ -44,7 +44,7 @@ def findings(
         if pair.is_due_in_books:
             yield _without_copy(pair, records, name, invoice)
     elif pair.booked.document.is_draft:
-        yield _draft(pair, pair.booked, name)
+        yield _draft(pair, name)
     else:
         yield from _of_copy(pair, pair.booked, records, name)
 
@@ -163,10 +163,10 @@ def _before_a_credit_note(pair: Pair, invoice: Pair | None) -> str:
     return ""
 
 
-def _draft(pair: Pair, booked: Booked, name: str) -> BookFinding:
+def _draft(pair: Pair, name: str) -> BookFinding:
     return BookFinding(
         "draft_not_released",
-        f"its copy is a draft in Sage, `{booked.document.number}`, and so in no book",
+        "its copy is a draft in Sage, and so in no book",
         (both(pair),),
         f"psage release {name}",
         "look at it in Sage first, or delete it there",

@@ -156,6 +156,13 @@ class Pair:
         return self.billed.number if self.billed else ""
 
     @property
+    def copy_number(self) -> str:
+        """Sage's, `draft` for one that is no document yet; empty where there is no copy."""
+        if self.booked:
+            return "draft" if self.booked.document.is_draft else self.booked.document.number
+        return self.copied.sage_number if self.copied else ""
+
+    @property
     def currency(self) -> str:
         """Productive's, else that of the copy."""
         if self.billed:

@@ -87,6 +87,8 @@ def _told(event: Event, kind: str, noun: str, done: str) -> str:
         return f"number {said['number']} given in Productive"
     if kind in ("attachments", "contact_allocations") and done == "created":
         return "set against its invoice" if kind != "attachments" else f"PDF attached in {service}"
+    if kind in ("sales_invoices", "sales_credit_notes") and number.endswith("DRAFT"):
+        number = f"draft of {'an' if noun[0] in 'aeiou' else 'a'} {noun}"
     named = {
         "sales_invoices": number,
         "sales_credit_notes": number,
@@ -98,7 +100,8 @@ def _told(event: Event, kind: str, noun: str, done: str) -> str:
 
 def _amount(event: Event) -> str:
     """The one amount that tells a write from others, and its currency."""
-    said, currency = event.figures, str(event.figures.get("currency") or "")
+    said = event.figures
+    currency = str(said.get("currency") or event.answer.get("currency") or "")
     value = said.get("total") or said.get("amount") or event.answer.get("total") or ""
     try:
         shown = separated(Decimal(str(value)), currency) if value else ""

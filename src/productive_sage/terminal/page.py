@@ -177,9 +177,7 @@ def _finding(pair: "Pair", one: "BookFinding", *, is_first: bool) -> Iterator[st
 
 
 def _document(pair: "Pair") -> str:
-    there = pair.booked.document.number if pair.booked else ""
-    there = there or (pair.copied.sage_number if pair.copied else "")
-    names = [pair.number or pair.productive_id, there]
+    names = [pair.number or pair.productive_id, pair.copy_number]
     first = " &rarr; ".join(f"<span class=d>{text(one)}</span>" for one in names if one)
     about = f"{text(pair.customer)}<br>{text(pair.on or '')} {text(pair.currency)}"
     return f"<b>{first}</b><br><span class=soft>{about}</span>"
@@ -209,7 +207,7 @@ def _documents(found: "Reconciled") -> Iterator[str]:
 
 def _line(row: "ComparedPair") -> str:
     pair = row.pair
-    there = text(pair.booked.document.number if pair.booked else "")
+    there = text(pair.copy_number)
     name, day = text(pair.number or pair.productive_id), text(pair.on or "")
     cells = [f"<td class=d>{name}<br><span class=soft>{there}</span></td>"]
     cells.append(f"<td>{text(pair.customer)}<br><span class=soft>{day}</span></td>")

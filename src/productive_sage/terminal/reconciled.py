@@ -94,8 +94,7 @@ def spoken(code: str) -> str:
 
 def title(pair: "Pair") -> str:
     """A document's own number and that of its copy."""
-    there = pair.booked.document.number if pair.booked else ""
-    there = there or (pair.copied.sage_number if pair.copied else "")
+    there = pair.copy_number
     name = pair.number or ("" if pair.billed is None and there else pair.productive_id)
     return " → ".join(filter(None, (fit(name), fit(there))))
 
