@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from productive_sage.cli import batches
-from productive_sage.cli.common import DryRun, Json, Stopped, exclude, output
+from productive_sage.cli.common import DryRun, Json, Stopped, end, exclude
 from productive_sage.cli.session import current
 from productive_sage.errors import UsageProblem
 from productive_sage.terminal import asking
@@ -59,18 +59,16 @@ def apply(
 
 
 def _show(saved: "SavedPlan", file: Path, form: Form) -> None:
-    from productive_sage.terminal import planned, render, tables
+    from productive_sage.terminal import planned, tables
 
     if form == "html" and sys.stdout.isatty():
         raise UsageProblem(
             "a page is for a browser, not for a terminal",
             hint=f"put it into a file: `psage apply {file} --show --format html > plan.html`",
         )
-    with output():
-        if form == "json":
-            content = planned.as_json(saved)
-            render.document("apply", current.profile, exit_code=0, dry_run=True, **content)
-        elif form == "csv":
+
+    def shown() -> None:
+        if form == "csv":
             tables.sheet(planned.SHEET, planned.sheet(saved))
         elif form == "html":
             from productive_sage.terminal import plan_page
@@ -78,6 +76,8 @@ def _show(saved: "SavedPlan", file: Path, form: Form) -> None:
             print(plan_page.html(saved))
         else:
             planned.show(saved, verbose=current.verbose)
+
+    end(shown, lambda: planned.as_json(saved), as_json=form == "json", dry_run=True)
 
 
 def _apply(
