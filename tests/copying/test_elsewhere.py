@@ -417,6 +417,24 @@ def test_while_another_run_is_at_work_a_list_shows_what_it_found_and_records_not
     assert known(home) == {}
 
 
+# --- both books side by side
+
+
+def test_a_reconciliation_says_how_many_copies_were_made_elsewhere_and_records_none(
+    elsewhere: Sandbox, psage: Psage, home: Path
+) -> None:
+    plain = psage("reconcile", "--json")
+    before = known(home)
+    adopting = psage("reconcile", "--adopt", "--json")
+
+    (notice,) = plain.json["warnings"]
+    assert notice["code"] == "copied_elsewhere"
+    assert notice["message"].startswith("3 copies made elsewhere are not in psage's records")
+    assert before == {}
+    assert adopting.json["warnings"] == []
+    assert known(home).keys() == {*INVOICES}
+
+
 # --- what is known then is as good as the record of who made it
 
 

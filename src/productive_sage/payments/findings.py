@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
-from productive_sage import money
+from productive_sage import markers, money
 from productive_sage.basics import Finding
 from productive_sage.payments import shares
 from productive_sage.payments.records import ReceiptShare
@@ -166,11 +166,14 @@ def growth_held(grown: Decimal, document: SageDocument, parts: Sequence[Payment]
 
 def receipt_held(share: ReceiptShare, document: SageDocument, same: Sequence[Payment]) -> Finding:
     """A receipt is not copied, since people may have entered it."""
+    step = either(same)
+    if any(markers.in_note(one.note) == share.marker for one in same):
+        step = f"if psage on another computer wrote {ids(same)}, run the sync there; else {step}"
     return Finding(
         "paid_in_productive",
         f"the receipt of {money.said(share.amount, document.currency)} on {share.on} in "
         f"Sage is not copied, since {ids(same)} may be the same",
-        either(same),
+        step,
     )
 
 

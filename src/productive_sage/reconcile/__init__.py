@@ -64,7 +64,21 @@ def reconcile(desk: Desk, time: Time, *, adopt: bool = False) -> Reconciled:
         sync=Sync(settings.sync_payments, settings.sync_payments_from),
     )
     unreadable = [one for one in sides.unreadable if time.holds(one.on)]
+    if not adopt:
+        sides.notices += _made_elsewhere(compared)
     return Reconciled(time, compared, unreadable, sides.notices, adopted)
+
+
+def _made_elsewhere(compared: Compared) -> list[Notice]:
+    """How many copies psage's records do not know, in a sentence, where there are any."""
+    count = sum(
+        one.code == "not_in_records" and pair.billed is not None for pair, one in compared.found()
+    )
+    if not count:
+        return []
+    said = "1 copy made elsewhere is" if count == 1 else f"{count} copies made elsewhere are"
+    step = "`psage reconcile --adopt` records what fits"
+    return [Notice("copied_elsewhere", f"{said} not in psage's records; {step}")]
 
 
 def _adopt(desk: Desk, sides: Sides, time: Time) -> list[str]:
