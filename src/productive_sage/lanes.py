@@ -23,6 +23,9 @@ GRACE_S = 5.0
 _GLANCE_S = 0.2
 """How often an interrupt is looked for: not every system wakes a thread that waits for a lock."""
 
+_HANDOVER_S = 0.1
+"""No place takes longer to begin."""
+
 
 class Stopped(BaseException):
     """What has not been sent yet is not sent any more."""
@@ -78,6 +81,8 @@ class Lanes:
         self._check = check
         self._moved = threading.Condition(threading.Lock())
         self.taken: set[str] = set()
+        self.given = 0
+        """How often one of them has begun to wait for a service."""
         self.is_stopped = False
 
     @property
@@ -90,6 +95,8 @@ class Lanes:
     def give_way(self) -> None:
         """Let another compute."""
         self._check()
+        self.given += 1
+        self._moved.notify_all()
         self._moved.release()
 
     def go_on(self) -> None:
@@ -121,29 +128,32 @@ class Lanes:
         One at a time needs no thread, and is done in this one. After an interrupt nothing begins
         any more, what is sent has a moment to end, what ended is given, and then it is raised.
         """
-        if min(at_once, len(works)) < 2 or _mine.lanes:
+        if min(at_once, len(works)) < 2:
             for work in works:
                 yield work()
             return
-        run = _Works(self, works)
+        if _mine.lanes:  # one of them has several things to wait for
+            yield from _Works(_mine.lanes, works).results(at_once)
+            return
+        run = _Works(self, works, is_whole=True)
         with interrupts.held_back():
             self._moved.acquire()
             _mine.lanes = self
             try:
-                run.start(at_once)
-                yield from run.results()
-            except interrupts.Twice:
-                run.grace_s = 0.0
-                raise
+                yield from run.results(at_once)
             finally:
-                try:
-                    run.end()
-                finally:
-                    _mine.lanes = None
-                    if not run.under_way:
-                        self._moved.release()
-                    # Else the lock is kept for good: what still waits for its answer is left as a
-                    # killed process leaves it, and touches no records that are closed by then.
+                _mine.lanes = None
+                if not run.under_way:
+                    self._moved.release()
+                # Else the lock is kept for good: what still waits for its answer is left as a
+                # killed process leaves it, and touches no records that are closed by then.
+
+
+def gathered(
+    works: Sequence[Callable[[], _T]], *, at_once: int = 8, check: Callable[[], None] = lambda: None
+) -> list[_T]:
+    """What several reads give, in their order; they wait for their answers together."""
+    return list(Lanes(check).run(works, at_once=at_once))
 
 
 class Turns:
@@ -153,6 +163,7 @@ class Turns:
         self._lanes = lanes
         self._first = 0
         self._had = set[int]()
+        self._waiting = set[int]()
 
     def has_had(self, place: int) -> bool:
         """Whether a place, and all before it, had their turn."""
@@ -176,35 +187,69 @@ class Turns:
     @contextmanager
     def of(self, place: int) -> Iterator[None]:
         """Have the turn of a place; raises as `wait_for`."""
-        self.wait_for(place)
+        self._waiting.add(place)
+        try:
+            self.wait_for(place)
+        finally:
+            self._waiting.discard(place)
         try:
             yield
         finally:
             self.give_up(place)
+            self._let_next_begin()
+
+    def _let_next_begin(self) -> None:
+        """Leave the next place to it before anything else is done: the service waits for it."""
+        lanes, given = self._lanes, self._lanes.given
+        if self._first in self._waiting:
+            lanes.wait_until(lambda: lanes.given > given or lanes.is_stopped, _HANDOVER_S)
 
 
 class _Works(Generic[_T]):
-    """The works of one run, and what came of them."""
+    """The works of one run, or what one of them has to wait for, and what came of them."""
 
-    def __init__(self, lanes: Lanes, works: Sequence[Callable[[], _T]]) -> None:
+    def __init__(
+        self, lanes: Lanes, works: Sequence[Callable[[], _T]], *, is_whole: bool = False
+    ) -> None:
         self._lanes = lanes
         self._works = works
+        self._is_whole = is_whole
         self._next = 0
         self._results: dict[int, _T] = {}
         self._errors: list[BaseException] = []
+        self._is_stopped = False
+        self._grace_s = GRACE_S if is_whole else None
         self.under_way = 0
-        self.grace_s = GRACE_S
 
-    def start(self, threads: int) -> None:
-        for _ in range(min(threads, len(self._works))):
-            self.under_way += 1
-            threading.Thread(target=self._go, daemon=True).start()
+    def results(self, at_once: int) -> Iterator[_T]:
+        """The results in order, less those of what was stopped; raises what a work raised."""
+        try:
+            for _ in range(min(at_once, len(self._works))):
+                self.under_way += 1
+                threading.Thread(target=self._go, daemon=True).start()
+            for n in range(len(self._works)):
+                while not self._is_there(n) and not (self._is_whole and interrupts.came()):
+                    self._lanes.wait_until(partial(self._is_there, n), _GLANCE_S)
+                if n not in self._results:
+                    self._end()
+                if n in self._results:
+                    yield self._results.pop(n)
+            for error in self._errors:
+                raise error
+        except interrupts.Twice:
+            self._grace_s = 0.0
+            raise
+        finally:
+            self._end()
+
+    def _is_there(self, n: int) -> bool:
+        return n in self._results or self._is_stopped
 
     def _go(self) -> None:
         """Take the next work until there is none: what each thread does."""
         lanes = _mine.lanes = self._lanes
         lanes.go_on()
-        while self._next < len(self._works) and not lanes.is_stopped:
+        while self._next < len(self._works) and not self._is_stopped:
             n, self._next = self._next, self._next + 1
             try:
                 self._results[n] = self._works[n]()
@@ -212,30 +257,18 @@ class _Works(Generic[_T]):
                 pass
             except BaseException as error:  # noqa: BLE001 -- raised where the results are awaited
                 self._errors.append(error)
-                lanes.stop()
+                self._stop()
             lanes.tell()
         self.under_way -= 1
-        lanes.tell()
         lanes.give_way()
 
-    def results(self) -> Iterator[_T]:
-        """The results in order, less those of what was stopped; raises what a work raised."""
-        lanes = self._lanes
-        for n in range(len(self._works)):
-            while n not in self._results and not (lanes.is_stopped or interrupts.came()):
-                lanes.wait_until(partial(self._is_there, n), _GLANCE_S)
-            if n not in self._results:
-                self.end()
-            if n in self._results:
-                yield self._results.pop(n)
-        for error in self._errors:
-            raise error
+    def _stop(self) -> None:
+        self._is_stopped = True
+        if self._is_whole:
+            self._lanes.stop()
 
-    def _is_there(self, n: int) -> bool:
-        return n in self._results or self._lanes.is_stopped
-
-    def end(self) -> None:
+    def _end(self) -> None:
         """Begin nothing more, and wait a moment for what is under way."""
-        self._lanes.stop()
-        self._lanes.wait_until(lambda: not self.under_way, self.grace_s)
-        self.grace_s = 0.0
+        self._stop()
+        self._lanes.wait_until(lambda: not self.under_way, self._grace_s)
+        self._grace_s = 0.0

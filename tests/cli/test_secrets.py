@@ -33,7 +33,7 @@ from productive_sage.signin.vault import ProductiveSignIn, SageSignIn, Vault
 from productive_sage.terminal import asking
 from tests.conftest import MemoryKeyring, Psage, Result, consent, copies
 from tests.harness.browser import at_a_desk
-from tests.harness.days import after_the_first_mark, edit_a_line, own_log
+from tests.harness.days import after_the_first_copy, edit_a_line, own_log
 
 COPY = ("copy-invoice", "123", "--tax-rate", "GB_STANDARD")
 BATCH = ("copy-invoice", "123", "124", "125", "--tax-rate", "GB_STANDARD")
@@ -542,7 +542,7 @@ def test_no_failing_renewal_shows_a_secret(
 def test_a_sign_in_revoked_in_the_middle_shows_no_secret(
     signed_in: Sandbox, watched: Psage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    after_the_first_mark(signed_in, monkeypatch, signed_in.sign_in.clear)
+    after_the_first_copy(signed_in, monkeypatch, signed_in.sign_in.clear)
 
     result = watched(*BATCH, "--json")
 

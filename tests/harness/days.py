@@ -54,17 +54,17 @@ def edit_a_line(sandbox: Sandbox) -> None:
     sandbox.agency.edit_line(first_line(sandbox, "123"), quantity="12")
 
 
-def after_the_first_mark(
+def after_the_first_copy(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]
 ) -> None:
-    """Act once, after the first invoice of a batch was marked as copied in Productive."""
-    handle = sandbox.productive.handle
+    """Act once, after the first invoice of a batch was made in Sage; the second waits for that."""
+    handle = sandbox.sage.handle
     todo = [act]
 
     def watched(request: Any) -> Any:
         reply = handle(request)
-        if request.method == "PATCH" and todo:
+        if (request.method, request.path) == ("POST", "/sales_invoices") and todo:
             todo.pop()()
         return reply
 
-    monkeypatch.setattr(sandbox.productive, "handle", watched)
+    monkeypatch.setattr(sandbox.sage, "handle", watched)

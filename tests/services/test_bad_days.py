@@ -27,7 +27,7 @@ from productive_sage.http import pool
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, Result, copies, writes
 from tests.harness import days
-from tests.harness.days import after_the_first_mark, edit_a_line
+from tests.harness.days import after_the_first_copy, edit_a_line
 
 waits, psage = days.waits, days.psage
 
@@ -618,7 +618,7 @@ def test_sage_refusing_the_new_token_too_is_the_end_of_it(
 def test_a_sign_in_revoked_in_the_middle_of_a_batch_ends_it(
     services: Sandbox, run: Psage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    after_the_first_mark(services, monkeypatch, services.sign_in.clear)
+    after_the_first_copy(services, monkeypatch, services.sign_in.clear)
 
     result = run(*BATCH)
 
@@ -645,7 +645,7 @@ def test_a_sign_in_revoked_before_the_batch_needs_a_new_one(services: Sandbox, r
 def test_a_token_that_expires_in_the_middle_of_a_batch_is_renewed(
     services: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    after_the_first_mark(services, monkeypatch, lambda: services.advance(400))
+    after_the_first_copy(services, monkeypatch, lambda: services.advance(400))
 
     result = assert_good_again(psage, services, *BATCH)
 
@@ -845,7 +845,7 @@ def test_a_network_that_dies_in_the_middle_of_a_batch_fails_the_rest_alike(
     cable = Cable()
     with pytest.MonkeyPatch.context() as day:
         day.setattr(pool, "connect_pool", lambda: httpx.Client(transport=cable))
-        after_the_first_mark(services, day, cable.pull)
+        after_the_first_copy(services, day, cable.pull)
         result = run(*BATCH)
 
     assert result.code == 6

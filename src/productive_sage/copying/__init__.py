@@ -6,14 +6,13 @@ means either kind here, since Productive keeps both in one list. Nothing is prin
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from productive_sage import naming
+from productive_sage import lanes, naming
 from productive_sage.basics import CREDIT_NOTE, INVOICE, Notice
 from productive_sage.copying import after, crediting, doubles, drafts, earlier, second_copies, send
 from productive_sage.copying.adopt import Copies, Found, copied_elsewhere, living_copy
@@ -26,6 +25,7 @@ from productive_sage.copying.rates import Rates
 from productive_sage.copying.records import Outcome
 from productive_sage.copying.recover import SEARCH_LAG, recovered
 from productive_sage.copying.send import shown
+from productive_sage.copying.together import Planned, Together
 from productive_sage.copying.update import Updates
 from productive_sage.desk import Desk
 from productive_sage.errors import (
@@ -36,22 +36,11 @@ from productive_sage.errors import (
     UsageProblem,
 )
 from productive_sage.errors.defects import defects_told
-from productive_sage.lanes import Lanes, Stopped, Turns
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
 
 _P = TypeVar("_P")
-Planned = CopyPlan | Found | Outcome
-"""What is to be done about a document; an outcome where that is nothing."""
-
-
-_AT_ONCE = 12
-"""So many documents are under way together: while one is sent, others are followed up or planned.
-"""
-_AHEAD = 2
-"""So many places before its turn a document is looked at for the last time."""
-
 Agree = Callable[[Sequence[Outcome]], None]
 """Told what would become of each document, before any is sent; raises where a person says no."""
 Check = Callable[[Invoice, Callable[[], Planned]], Planned]
@@ -70,8 +59,8 @@ def copy(
     The settings are checked by then (`CopyOrder.check`). Raises what no document can get past:
     `different_business`, a missing sign-in, a dead network.
     """
-    began, made, is_stopped = time.monotonic(), list[Outcome](), False
-    for outcome in _copy(order, desk, agree, check):
+    made, is_stopped, since = list[Outcome](), False, doubles.SinceThen(desk, SEARCH_LAG)
+    for outcome in _copy(order, desk, agree, check, since):
         is_stopped |= outcome.error is not None and outcome.error.stops_batch
         is_new = outcome.action in ("created", "adopted", "differs") or earlier.is_new(outcome)
         kept = outcome
@@ -81,8 +70,7 @@ def copy(
         yield kept
     is_alone = order.is_alone and order.kind is INVOICE  # it has looked for itself
     if made and not is_stopped and (not is_alone or any(map(earlier.is_new, made))):
-        taken = timedelta(seconds=time.monotonic() - began)
-        yield from doubles.of_run(desk, made, desk.sage.now() - taken - SEARCH_LAG)
+        yield from doubles.of_run(desk, made, since)
 
 
 def last_words(outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -92,7 +80,11 @@ def last_words(outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 
 def _copy(
-    order: CopyOrder, desk: Desk, agree: Agree | None, check: Check | None
+    order: CopyOrder,
+    desk: Desk,
+    agree: Agree | None,
+    check: Check | None,
+    since: doubles.SinceThen,
 ) -> Iterator[Outcome]:
     if order.pdf and len(order.documents()) > 1:
         raise UsageProblem(
@@ -113,137 +105,31 @@ def _copy(
                 held[outcome.productive_id] = earlier.both(first, outcome) if first else outcome
             else:
                 yield outcome
-        yield from _copy_each(order, desk, held, agree, check)
+        run = _Run(order, desk, check)
+        yield from _copy_each(run, held, agree, since)
     except (PsageError, KeyboardInterrupt):
         yield from held.values()  # what was recovered is said, whatever else fails
         raise
 
 
 def _copy_each(
-    order: CopyOrder,
-    desk: Desk,
-    held: dict[str, Outcome],
-    agree: Agree | None,
-    check: Check | None,
+    run: "_Run", held: dict[str, Outcome], agree: Agree | None, since: doubles.SinceThen
 ) -> Iterator[Outcome]:
     """One outcome for each invoice asked for; takes out of `held` what it has said."""
-    read_at = time.monotonic()
-    asked = list(sources(order, desk))
+    order, desk, asked = run.order, run.desk, run.read()
     invoices = [source for source in asked if isinstance(source, Invoice)]
     if order.customer is not None and len({invoice.company.id for invoice in invoices}) > 1:
         raise UsageProblem(
             "`--customer` names one customer, but these invoices are of several companies",
             hint="copy the invoices of one company at a time",
         )
-    run = _Run(order, desk, Looks(desk, invoices, read_at=read_at), check)
-    run.copies.look_for([invoice.id for invoice in invoices])
     plans = run.plan_all(asked, agree) if agree else {}
     # Whoever is asked about one document sees it through before the next.
     is_asking = desk.ask is not None and not (agree or order.is_saved)
-    batch = _Together(run, asked, plans, held)
-    works = [partial(batch.outcome, place) for place in range(len(asked))]
-    yield from batch.lanes.run(works, at_once=1 if desk.dry_run or is_asking else _AT_ONCE)
+    batch = Together(run, asked, plans, held)
+    yield from batch.outcomes(since, one_by_one=desk.dry_run or is_asking)
     yield from list(held.values())  # Productive no longer shows these
     held.clear()
-
-
-class _Together:
-    """The documents of a run, each under way by itself: planned and sent in the order asked for."""
-
-    def __init__(
-        self,
-        run: "_Run",
-        asked: Sequence[Invoice | Outcome],
-        plans: Mapping[str, Planned],
-        held: dict[str, Outcome],
-    ) -> None:
-        self.lanes = Lanes(run.desk.store.db.check_idle)
-        self._run = run
-        self._asked = asked
-        self._plans = plans
-        self._held = held
-        self._planning, self._sending = Turns(self.lanes), Turns(self.lanes)
-        self._stopped_by: PsageError | None = None
-        self._unknown = (
-            {intent.source_id for intent in run.desk.store.intents.open_copies()}
-            if run.desk.dry_run
-            else set[str]()
-        )
-        self._after = _dependencies(asked)
-
-    def outcome(self, place: int) -> Outcome:
-        """What becomes of the document at a place of what is asked for."""
-        source = self._asked[place]
-        try:
-            if isinstance(source, Outcome):
-                return source
-            return self._outcome(place, source)
-        finally:
-            self._planning.give_up(place)
-            self._sending.give_up(place)
-
-    def _outcome(self, place: int, source: Invoice) -> Outcome:
-        order, before = self._run.order, self._held.pop(source.id, None)
-        is_as_asked = before is not None and earlier.is_as_asked(order, before)
-        if before and is_as_asked and (before.error or not earlier.is_new(before)):
-            return before
-        # What an earlier run had begun may be of another day: it is held against today's.
-        again = "update" if is_as_asked else order.again
-        try:
-            outcome = self._copied(place, source, again)
-        except Stopped:
-            if self._stopped_by is None:
-                raise
-            outcome = _not_tried(source, self._stopped_by)
-        if outcome.error and outcome.error.stops_batch:
-            self._stopped_by = self._stopped_by or outcome.error
-        if source.id in self._unknown:
-            said = "an earlier write for it has no answer yet; a real run finds out first"
-            notices = (*outcome.notices, Notice("open_write", said))
-            outcome = replace(outcome, notices=notices)
-        return earlier.both(before, outcome) if before else outcome
-
-    def _copied(self, place: int, source: Invoice, again: str | None) -> Outcome:
-        with self._planning.of(place):
-            for other in self._after[place]:
-                self._sending.wait_for(other + 1)
-            self._check_goes_on()
-            plan = self._plans.get(source.id) or self._run.plan(source, again)
-        if self.lanes.is_shared:
-            self._sending.wait_for(place - _AHEAD)
-            self._run.look(source, plan)
-        return self._run.carry_out(source, plan, partial(self._turn, place))
-
-    @contextmanager
-    def _turn(self, place: int) -> Iterator[None]:
-        with self._sending.of(place):
-            self._check_goes_on()
-            yield
-
-    def _check_goes_on(self) -> None:
-        if self._stopped_by:
-            raise Stopped
-
-
-def _dependencies(asked: Sequence[Invoice | Outcome]) -> list[set[int]]:
-    """For each document those before it that its plan has to know the end of.
-
-    They are about the same invoice: it is named twice, or has two credit notes.
-    """
-    found, by_invoice = list[set[int]](), dict[str, set[int]]()
-    for place, source in enumerate(asked):
-        about = set[str]()
-        if isinstance(source, Invoice):
-            about = {source.id} | ({source.credited.id} if source.credited else set())
-        found.append({other for one in about for other in by_invoice.get(one, ())})
-        for one in about:
-            by_invoice.setdefault(one, set()).add(place)
-    return found
-
-
-def _not_tried(invoice: Invoice, stopped_by: PsageError) -> Outcome:
-    error = stopped_by.reworded(f"{invoice.label} was not tried: {stopped_by.message}")
-    return Outcome("failed", invoice.id, number=invoice.number, error=error, kind=invoice.kind)
 
 
 def verdict(outcomes: Sequence[Outcome]) -> int:
@@ -257,17 +143,23 @@ def verdict(outcomes: Sequence[Outcome]) -> int:
     return min(failures or codes, default=0)
 
 
+def _if_possible(read: Callable[[], object]) -> None:
+    """Read ahead; what cannot be read now is read again where it is needed, and said there."""
+    with suppress(PsageError):
+        read()
+
+
 # --- one document
 
 
 class _Run:
     """One run: each document is held against its copy, planned, and the plan is carried out."""
 
-    def __init__(self, order: CopyOrder, desk: Desk, looks: Looks, check: Check | None) -> None:
+    def __init__(self, order: CopyOrder, desk: Desk, check: Check | None) -> None:
         self.order = self._order = order
         self.desk = self._desk = desk
-        self._looks = looks
         self._check = check
+        self._looks = Looks(desk)
         self._customers = Customers(
             desk,
             wanted=order.customer,
@@ -279,10 +171,27 @@ class _Run:
         count = order.count or len(order.documents())
         rates = Rates(desk, wanted=order.tax_rate, no_tax=order.no_tax, count=count)
         takes_drafts = order.leaves_drafts(desk.settings)
-        self.copies = Copies(desk, order.kind, self._customers, takes_drafts=takes_drafts)
-        self._planner = Planner(order, desk, self._customers, rates, self.copies)
-        self._updates = Updates(order, desk, self._customers, rates, self.copies, self._planner)
-        self._carrier = Carrier(order, desk, self._customers, self.copies, self._planner, looks)
+        self._copies = Copies(desk, order.kind, self._customers, takes_drafts=takes_drafts)
+        self._planner = Planner(order, desk, self._customers, rates, self._copies)
+        self._updates = Updates(order, desk, self._customers, rates, self._copies, self._planner)
+        self._carrier = Carrier(
+            order, desk, self._customers, self._copies, self._planner, self._looks
+        )
+
+    def read(self) -> list[Invoice | Outcome]:
+        """The documents asked for; of a batch also what its first plan would have to wait for."""
+        order, desk, read_at = self._order, self._desk, time.monotonic()
+        reads: list[Callable[[], Any]] = [partial(list, sources(order, desk))]
+        if len(order.documents()) > 1 and desk.ask is None:
+            ids = [name.id for name in order.documents() if name.id]
+            reads.append(partial(self._copies.look_for, ids))
+            reads += [partial(_if_possible, one) for one in (desk.books, desk.sales_accounts)]
+        asked: list[Invoice | Outcome]
+        asked, *_ = lanes.gathered(reads, check=desk.store.db.check_idle)
+        invoices = [source for source in asked if isinstance(source, Invoice)]
+        self._copies.look_for([invoice.id for invoice in invoices])
+        self._looks.know(invoices, read_at=read_at)
+        return asked
 
     def plan_all(self, asked: Sequence[Invoice | Outcome], agree: Agree) -> dict[str, Planned]:
         """Plan every document, and have that agreed to."""
@@ -348,16 +257,16 @@ class _Run:
             )
         known, link = (
             self._desk.store.copies.latest(invoice.id),
-            self.copies.latest(invoice, wanted),
+            self._copies.latest(invoice, wanted),
         )
         if link is None:
-            link = self.copies.adopt(invoice)
+            link = self._copies.adopt(invoice)
             if link is None:
                 return self._planner.create(invoice, copy_number=1)
             if wanted is None:
                 return Found(invoice, link)
         known = known or link
-        link, present = self.copies.present(invoice, link)
+        link, present = self._copies.present(invoice, link)
         again = wanted or self._again(invoice, link, present)
         if again == "leave":
             return Outcome(
@@ -373,7 +282,7 @@ class _Run:
                 present.check_booked(f"the copy of {invoice.label}", invoice.typed)
             if invoice.kind is CREDIT_NOTE and present and not drafts.gone(present):
                 raise crediting.still_credited(invoice, present)
-            newer = self.copies.adopt(invoice) or link
+            newer = self._copies.adopt(invoice) or link
             if newer.sage_id != known.sage_id:
                 raise copied_elsewhere(invoice, newer)
             return self._planner.create(invoice, copy_number=link.copy_number + 1)

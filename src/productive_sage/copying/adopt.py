@@ -48,7 +48,9 @@ class Copies:
         self._seen: dict[str, list[tuple[int, str]]] | None = None
 
     def look_for(self, invoice_ids: Sequence[str]) -> None:
-        """In a large batch, read all markers at once instead of searching for each."""
+        """In a large batch, read all markers at once, and once, instead of searching for each."""
+        if self._seen is not None:
+            return
         unknown = [key for key in invoice_ids if not self._desk.store.copies.of(key)]
         if len(unknown) > _SINGLE_SEARCHES:
             self._seen = _copies(self._desk, self._kind, "PRD-")

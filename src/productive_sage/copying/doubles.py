@@ -5,10 +5,11 @@ twice. Where Sage does not honour a key, or the two sent different bodies, it ho
 are named, and which of them to void is the same on every machine.
 """
 
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from productive_sage import markers
 from productive_sage.basics import Contact, Kind, Notice
@@ -63,16 +64,41 @@ def checked(
     return _judged(outcome, alike(document, same))
 
 
-def of_run(desk: Desk, made: Sequence[Outcome], since: datetime) -> Iterator[Outcome]:
+class SinceThen:
+    """What Sage holds of a kind since a run began, or `earlier`, read once."""
+
+    def __init__(self, desk: Desk, earlier: timedelta) -> None:
+        self._desk = desk
+        self._earlier = earlier
+        self._began = time.monotonic()
+        self._documents: dict[str, list[SageDocument]] = {}
+
+    @property
+    def at(self) -> datetime:
+        """Since when, by Sage's clock."""
+        return (
+            self._desk.sage.now()
+            - timedelta(seconds=time.monotonic() - self._began)
+            - self._earlier
+        )
+
+    def documents(self, kind: Kind) -> list[SageDocument]:
+        """The list; read ahead, what follows the last copies happens meanwhile."""
+        if kind.code not in self._documents:
+            self._documents[kind.code] = self._desk.sage.marked_since(kind, self.at)
+        return self._documents[kind.code]
+
+
+def of_run(desk: Desk, made: Sequence[Outcome], since: SinceThen) -> Iterator[Outcome]:
     """Those of the copies made since that stand twice in Sage, once more and with an error.
 
     One list of each kind and, where customers were made, one of contacts.
     """
     try:
         kinds = {outcome.kind for outcome in made}
-        documents = [one for kind in kinds for one in desk.sage.marked_since(kind, since)]
+        documents = [one for kind in kinds for one in since.documents(kind)]
         is_new = any(outcome.customer and outcome.customer.created for outcome in made)
-        contacts = desk.sage.customers(since) if is_new else []
+        contacts = desk.sage.customers(since.at) if is_new else []
     except PsageError as error:
         said = (
             "whether another machine made the same copies just now could not be seen: "

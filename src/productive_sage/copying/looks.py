@@ -22,18 +22,15 @@ _AT_ONCE = 10
 class Looks:
     """What Productive says of the documents of a run, in their order; of one alone at each look."""
 
-    def __init__(
-        self,
-        desk: Desk,
-        invoices: Sequence[Invoice],
-        *,
-        read_at: float,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """`read_at` is when the invoices were read, by the clock."""
+    def __init__(self, desk: Desk, clock: Callable[[], float] = time.monotonic) -> None:
         self._desk = desk
-        self._ids = [invoice.id for invoice in invoices]
         self._clock = clock
+        self._ids: list[str] = []
+        self._seen: dict[str, tuple[float, str | None]] = {}
+
+    def know(self, invoices: Sequence[Invoice], *, read_at: float) -> None:
+        """Take the documents of the run, as they were read at a time of the clock."""
+        self._ids = [invoice.id for invoice in invoices]
         self._seen = {invoice.id: (read_at, invoice.export_id) for invoice in invoices}
 
     def prepare(self, invoice_id: str) -> None:
@@ -47,14 +44,19 @@ class Looks:
         return self._named(invoice_id, OLD_S)
 
     def _named(self, invoice_id: str, age_s: float) -> str | None:
-        with lanes.alone("the last look"):
-            at, named = self._seen[invoice_id]
-            if self._clock() - at <= age_s:
-                return named
-            place = self._ids.index(invoice_id)
-            some = self._ids[place : place + _AT_ONCE]
-            now, found = self._clock(), self._desk.productive.export_ids(some)
-            self._seen |= {key: (now, found[key]) for key in some if key in found}
-            if invoice_id in found:
-                return found[invoice_id]
-        return self._desk.productive.export_id(invoice_id)  # which says why it is not shown
+        if not self._is_seen(invoice_id, age_s):
+            with lanes.alone("the last look"):
+                if not self._is_seen(invoice_id, age_s):
+                    self._look(invoice_id)
+        return self._seen[invoice_id][1]
+
+    def _is_seen(self, invoice_id: str, age_s: float) -> bool:
+        return self._clock() - self._seen[invoice_id][0] <= age_s
+
+    def _look(self, invoice_id: str) -> None:
+        place = self._ids.index(invoice_id)
+        some, now = self._ids[place : place + _AT_ONCE], self._clock()
+        found = self._desk.productive.export_ids(some)
+        if invoice_id not in found:  # which says why it is not shown
+            found[invoice_id] = self._desk.productive.export_id(invoice_id)
+        self._seen |= {key: (now, found[key]) for key in some if key in found}

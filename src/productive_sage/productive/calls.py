@@ -52,9 +52,11 @@ class Token:
         return f"Token(organization_id={self.organization_id!r})"
 
 
-def rows(
-    http: Http, path: str, params: Mapping[str, str]
-) -> Iterator[tuple[dict[str, Any], parse.Included]]:
+RowOfPage = tuple[dict[str, Any], parse.Included]
+"""A row of a list, with the records that its page included."""
+
+
+def rows(http: Http, path: str, params: Mapping[str, str]) -> Iterator[RowOfPage]:
     """Every row, each with the records its page included.
 
     By cursor; where the answer counts pages and links none, by number.

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from productive_sage import lanes
 from productive_sage.errors import (
     AmountsUnclear,
     OutcomeUnknown,
@@ -29,6 +31,8 @@ from productive_sage.settings import Endpoints
 from productive_sage.text import day, quoted, text_of
 
 _IDS_A_CALL = 50
+_A_FEW = 10
+"""So many reads are not worth asking for together: where the first fails the next is left out."""
 _LISTED = {"include": "company,parent_invoice"}
 
 
@@ -129,13 +133,7 @@ class ProductiveClient:
 
         What Productive does not have, or does not show to this token, is in neither.
         """
-        rows: list[tuple[dict[str, Any], parse.Included]] = []
-        for some in _chunks(ids):
-            rows += self._asked(some, "/invoices", "filter[id]", **_INVOICE_READ)
-        for number in numbers:
-            rows += calls.rows(self._http, "/invoices", {**_INVOICE_READ, "filter[number]": number})
-        once = {parse.identity_of(row["id"]): (row, included) for row, included in rows}
-        lines = self._lines([*once])
+        once, lines = self._rows_with_lines(ids, numbers)
         found: list[Invoice] = []
         unreadable: dict[str, PsageError] = {}
         for row, included in once.values():
@@ -155,6 +153,38 @@ class ProductiveClient:
                 )
                 unreadable |= dict.fromkeys(parse.names(row), odd)
         return found, unreadable
+
+    def _rows_with_lines(
+        self, ids: Sequence[str], numbers: Sequence[str]
+    ) -> tuple[dict[str, calls.RowOfPage], dict[str, list[calls.RowOfPage]]]:
+        """Invoices and the lines of each, both by invoice id; of many ids both at the same time."""
+        chunks = [*_chunks(ids)]
+        reads = [
+            self._asked(some, "/invoices", "filter[id]", **_INVOICE_READ) for some in chunks
+        ] + [
+            calls.rows(self._http, "/invoices", {**_INVOICE_READ, "filter[number]": number})
+            for number in numbers
+        ]
+        ahead = chunks if len(chunks) > 1 else []
+        reads += [self._line_rows(some) for some in ahead]
+        pages: list[list[calls.RowOfPage]] = lanes.gathered(
+            [partial(list, read) for read in reads],
+            at_once=8 if ahead or len(numbers) > _A_FEW else 1,
+        )
+        of_invoices = len(reads) - len(ahead)
+        once = {
+            parse.identity_of(row["id"]): (row, included)
+            for page in pages[:of_invoices]
+            for row, included in page
+        }
+        asked = {key for some in ahead for key in some}
+        rest = [key for key in once if key not in asked]
+        lines = dict[str, list[calls.RowOfPage]]()
+        for page in (*pages[of_invoices:], self._line_rows(rest)):
+            for row, included in page:
+                if invoice := parse.related(row, "invoice", included):
+                    lines.setdefault(parse.identity_of(invoice["id"]), []).append((row, included))
+        return once, lines
 
     @understood
     def entries(
@@ -430,7 +460,7 @@ class ProductiveClient:
 
     def _asked(
         self, ids: Sequence[str], path: str, by: str, **params: str
-    ) -> Iterator[tuple[dict[str, Any], parse.Included]]:
+    ) -> Iterator[calls.RowOfPage]:
         """The rows of a list that is asked for by ids, and for nothing else."""
         for row, included in calls.rows(self._http, path, {by: ",".join(ids), **params}):
             found = (
@@ -442,19 +472,10 @@ class ProductiveClient:
                 raise ValueError(f"the list {path} holds `{found}`, which was not asked for")
             yield row, included
 
-    def _lines(
-        self, invoice_ids: Sequence[str]
-    ) -> dict[str, list[tuple[dict[str, Any], parse.Included]]]:
-        lines: dict[str, list[tuple[dict[str, Any], parse.Included]]] = {}
+    def _line_rows(self, invoice_ids: Sequence[str]) -> Iterator[calls.RowOfPage]:
         for some in _chunks(invoice_ids):
             include = "invoice,service,service_type,tax_rate"
-            for row, included in self._asked(
-                some, "/line_items", "filter[invoice_id]", include=include
-            ):
-                invoice = parse.related(row, "invoice", included)
-                if invoice:
-                    lines.setdefault(parse.identity_of(invoice["id"]), []).append((row, included))
-        return lines
+            yield from self._asked(some, "/line_items", "filter[invoice_id]", include=include)
 
 
 _INVOICE_READ = {"include": "company,bill_to,attachment,parent_invoice"}

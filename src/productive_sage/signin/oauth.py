@@ -256,8 +256,13 @@ class SageTokens:
         self._http = http
         self._clock = clock
         self.sign_in = vault.sage()
-        self.has_ended = False
+        self._ended: tuple[str, str] | None = None
+        """The refresh token that Sage no longer takes, and why."""
+
+    @property
+    def has_ended(self) -> bool:
         """Whether Sage no longer renews it, so that only signing in again helps."""
+        return self._ended is not None
 
     def headers(self) -> dict[str, str]:
         """A token with some life left, renewed before if need be."""
@@ -293,12 +298,14 @@ class SageTokens:
             self.sign_in = stored
             if self.sign_in.access_token != refused and self._is_fresh():
                 return
+            if self._ended and self._ended[0] == stored.refresh_token:  # another document asked
+                raise SignInExpired("Sage", self._ended[1])
             # The old token is used up by asking: until the new one is stored, nobody interrupts.
             with interrupts.held_back():
                 try:
                     renewed = self._renewed(self.sign_in)
-                except SignInExpired:
-                    self.has_ended = True
+                except SignInExpired as error:
+                    self._ended = stored.refresh_token, error.why
                     raise
                 self._vault.save(renewed, patience=12)
                 self.sign_in = renewed
