@@ -43,7 +43,10 @@ SCENE = {
     "refusal": ("copy-invoice", "INV-2026-023"),
     "register": ("list", "--month", "2026-02"),
     "status": ("status",),
-    "history": ("history",),
+    # Of one document each: in what order those of a batch are told is not the same every time.
+    "history": ("history", "--document", "INV-2026-001"),
+    "history-large": ("history", "--document", "INV-2026-005"),
+    "history-refused": ("history", "--document", "INV-2026-004"),
     "settings": ("configure", "--show"),
     "doctor": ("doctor",),
 }

@@ -22,7 +22,9 @@ WHOLE = {
     "copy": ("INV-2026-005", "SI-3", "40,821.79", "8,164.38", "48,986.17", "53,608.90"),
     "refusal": ("INV-2026-023", "SI-1"),
     "register": ("INV-2026-025", "389.99", "-2,130.00", "2,492.73", "8,298.08", "2026-02-23"),
-    "history": ("INV-2026-001", "SI-2"),
+    "history": ("INV-2026-001", "SI-2", "2,130.00"),
+    "history-large": ("INV-2026-005", "SI-3", "48,986.17"),
+    "history-refused": ("INV-2026-004", "497.43"),
     "status": ("Harbour", "4200"),
 }
 """Numbers, amounts and dates that stand whole on a screen, however narrow it is."""
