@@ -747,6 +747,46 @@ def test_a_credit_note_is_refused_where_the_invoice_was_paid_since(
     assert writes(services) == []
 
 
+CREDITED: dict[str, tuple[Callable[[Sandbox], object], str]] = {
+    "void": (lambda s: s.bookkeeper.void(the_copy(s, "111")), "voided"),
+    "deleted": (lambda s: s.bookkeeper.delete_invoice(the_copy(s, "111")), "deleted"),
+    "edited": (
+        lambda s: s.bookkeeper.edit_invoice(the_copy(s, "111"), description="Mine"),
+        "description",
+    ),
+    "number": (lambda s: s.agency.edit_invoice(110, number="CN-9"), "number"),
+    "line": (
+        lambda s: s.agency.edit_line(first_line(s, "110"), description="Other"),
+        "line 1 description",
+    ),
+    "date": (lambda s: s.agency.edit_invoice(110, invoiced_on="2026-03-09"), "date"),
+    "customer": (
+        lambda s: s.bookkeeper.rename_contact(
+            str(s.sage.invoices[the_copy(s, "111")]["contact"]["id"]), "Another Ltd"
+        ),
+        "customer",
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CREDITED)
+def test_a_credit_note_is_refused_where_it_or_what_it_credits_changed(
+    services: Sandbox, psage: Psage, plan: Run, apply: Run, change: str
+) -> None:
+    happens, words = CREDITED[change]
+    assert psage("copy-invoice", "111", *RATE).code == 0
+    plan("credit-note", "--id", "110", "--no-pdf")
+    happens(services)
+
+    result = apply()
+
+    error = result.json["error"]
+    assert (result.code, error["code"]) == (4, "plan_changed")
+    assert words in error["message"]
+    assert writes(services) == []
+    assert services.sage.credit_notes == {}
+
+
 # --- the file
 
 
