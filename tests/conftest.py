@@ -62,6 +62,7 @@ SAMPLED = {
     "test_keyring_crowd.py": 3,
     "test_night_shift.py": 5,
     "test_pdf.py": 3,
+    "test_plans.py": 3,
     "test_replies.py": 2,
     "test_sandbox.py": 3,
     "test_screens.py": 2,
