@@ -44,7 +44,7 @@ def commands() -> list[str]:
 
 
 def test_every_command_of_the_readme_runs_in_its_order(
-    offline: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
+    offline: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import threading
     import urllib.request
@@ -63,6 +63,7 @@ def test_every_command_of_the_readme_runs_in_its_order(
         "productive_sage.setup.businesses.chosen", lambda of, *_: of("").businesses()[0]
     )
 
+    monkeypatch.chdir(tmp_path)  # a plan is a file of the person's
     done = {command: psage(*shlex.split(command)[1:]) for command in commands()}
 
     assert len(done) >= 14
