@@ -1,12 +1,13 @@
 """What a use case works with: the settings, the memory, both services and somebody to ask."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from productive_sage import countries, names
-from productive_sage.basics import Contact
+from productive_sage.basics import Contact, Kind
 from productive_sage.errors import ItemInvalid, Refused, RefusedBySage
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.productive.records import Invoice
@@ -45,6 +46,8 @@ class Ask(Protocol):
 
 Step = Callable[[str, int, int], None]
 """Told how far a task is: what, how many of how many."""
+_OVERLAP = timedelta(hours=1)
+"""What is new is asked for from so long before the last look on: clocks and lists lag."""
 HandedPdf = Callable[[Invoice], bytes | None]
 """The PDF that a person hands over for a document, or None."""
 
@@ -63,6 +66,8 @@ class Desk:
     dry_run: bool = False
     handed_pdf: HandedPdf = lambda _invoice: None
     step: Step = lambda _task, _done, _total: None
+    fresh: set[str] = field(default_factory=set)
+    """The facts that this run has read, so that `anew` reads them once however many ask."""
 
     def check_business(self) -> None:
         """Raises `different_business` where the store's links belong to another business."""
@@ -78,7 +83,7 @@ class Desk:
     def books(self, *, anew: bool = False) -> Books:
         """Country, currencies, open period and VAT of the business, read today or `anew`."""
         key = f"business {self.sage.business_id}"
-        if (known := self.store.facts.today(key)) and not anew:
+        if known := self._known(key, anew=anew):
             return Books(**known)
         books = self.sage.books()
         self.store.facts.keep(key, asdict(books))
@@ -96,7 +101,7 @@ class Desk:
 
     def sales_accounts(self, *, anew: bool = False) -> set[str]:
         """The ids of the ledger accounts a line can be booked to, read today or `anew`."""
-        known = None if anew else self.store.facts.today(f"sales accounts {self.sage.business_id}")
+        known = self._known(f"sales accounts {self.sage.business_id}", anew=anew)
         if known is None:
             known = [one.id for one in self.ledger_accounts() if one.is_for_sales]
         return set(known)
@@ -104,7 +109,7 @@ class Desk:
     def tax_rates(self, *, anew: bool = False) -> list[TaxRate]:
         """The tax rates of the business, read today or `anew`."""
         key = f"{TAX_RATES} {self.sage.business_id}"
-        known = None if anew else self.store.facts.today(key)
+        known = self._known(key, anew=anew)
         if known is None:
             known = [rate.as_row() for rate in self.sage.tax_rates()]
             self.store.facts.keep(key, known)
@@ -124,7 +129,7 @@ class Desk:
     def currencies(self, *, anew: bool = False) -> set[str]:
         """The currencies Sage knows, read today or `anew`; none where it does not say."""
         key = f"currencies {self.sage.business_id}"
-        known = None if anew else self.store.facts.today(key)
+        known = self._known(key, anew=anew)
         if known is None:
             try:
                 known = sorted(self.sage.currencies())
@@ -133,9 +138,33 @@ class Desk:
             self.store.facts.keep(key, known)
         return set(known)
 
+    def numbers(self, kind: Kind, *, anew: bool = False) -> set[str]:
+        """The numbers of Sage's documents, void ones too.
+
+        Read once in a run: what is new since the last time, or `anew` the whole list.
+        """
+        key, at = f"numbers {kind.code} {self.sage.business_id}", self.sage.now()
+        is_read = bool(self.fresh & {key, f"{key} since"})
+        known = self._known(key, anew=anew)
+        if known and is_read:
+            return set(known["numbers"])
+        self.fresh.add(f"{key} since")
+        since = datetime.fromisoformat(known["until"]) - _OVERLAP if known else None
+        found = self.sage.numbers(kind, since) | set(known["numbers"] if known else ())
+        self.store.facts.keep(key, {"until": at.isoformat(), "numbers": sorted(found)})
+        return found
+
     def doubt_facts(self) -> None:
         """Read everything anew the next time: Sage contradicts what was kept for the day."""
         self.store.facts.doubt()
+        self.fresh.clear()
+
+    def _known(self, key: str, *, anew: bool) -> Any:
+        """A fact of today, or `anew` of this run; None for one that is to be read now."""
+        known = None if anew and key not in self.fresh else self.store.facts.today(key)
+        if known is None:
+            self.fresh.add(key)
+        return known
 
     def country_code(self, written: str) -> str:
         """The two-letter code of a country as a person wrote it; empty where nobody knows it."""
@@ -193,10 +222,14 @@ class Desk:
     def _item_today(self, reference: str) -> Item | None:
         """As read today; one that is not active is read anew, in case it was mended."""
         key = f"item {self.sage.business_id} {reference.replace(':', ' ', 1)}"
-        if known := self.store.facts.today(key):
+        known = self.store.facts.today(key)
+        if known and (known["is_active"] or key in self.fresh):
             return Item(**known)
+        if key in self.fresh:
+            return None
+        self.fresh.add(key)
         item = self.read_item(reference)
-        if item and item.is_active:
+        if item:
             self.store.facts.keep(key, asdict(item))
         return item
 

@@ -435,9 +435,12 @@ def _settings_in_words(settings: Settings, names: Mapping[str, str]) -> str:
         return names.get(key) or str(getattr(settings, key))
 
     account, rate = named("default_ledger_account"), named("default_tax_rate")
+    taxes = f"tax {rate}" if rate else "no default tax"
+    if settings.tax_map:
+        taxes = "taxes line by line"
     parts = [
         f"sales to {account}" if account else "no default ledger account",
-        f"tax {rate}" if rate else "no default tax",
+        taxes,
         f"{_count(len(settings.items), 'service type')} linked to an item",
         f"numbers by {settings.numbering.capitalize()}",
         f"PDF by {settings.pdf.capitalize()}",

@@ -1,6 +1,7 @@
 """What is known before anything is sent: every kind of it, alone, in a dry run and in a batch."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -223,7 +224,82 @@ def test_the_numbers_of_a_batch_are_read_once(services: Sandbox, psage: Psage, h
     assert psage(*HOW["batch"]).code == 0
 
     asked = [call.query.get("attributes") for call in services.calls("sage")]
-    assert asked.count(["invoice_number,invoice_number_prefix"]) == 1
+    assert asked.count(NUMBERS) == 1
+
+
+NUMBERS = ["invoice_number,invoice_number_prefix"]
+
+
+def test_a_later_run_reads_the_numbers_that_are_new(
+    services: Sandbox, psage: Psage, home: Path
+) -> None:
+    bill(services)
+    setting(home, PRODUCTIVE_NUMBERS)
+    assert psage(*HOW["dry"]).code == 0
+    services.bookkeeper.take_number("INV-900")
+    services.clear_calls()
+
+    refused(psage(*HOW["dry"]), "number_taken")
+
+    asked = [one.query for one in services.calls("sage") if one.query.get("attributes") == NUMBERS]
+    assert ["updated_or_created_since" in query for query in asked] == [True, False]
+
+
+def test_a_number_that_was_given_up_in_sage_is_free_at_once(
+    services: Sandbox, psage: Psage, home: Path
+) -> None:
+    bill(services)
+    setting(home, PRODUCTIVE_NUMBERS)
+    other = services.bookkeeper.take_number("INV-900")
+    refused(psage(*HOW["dry"]), "number_taken")
+    services.bookkeeper.edit_invoice(other, number="ANOTHER")
+    services.sage.books().content["numbers"]["sales_invoices"].remove("INV-900")
+
+    assert psage(*HOW["real"]).code == 0
+
+
+@pytest.mark.parametrize(
+    ("arrange", "most"),
+    [
+        pytest.param(_lock("2026-03-01"), 2, id="locked period"),
+        pytest.param(_account_hidden, 1, id="account hidden"),
+        pytest.param(_item_inactive, 1, id="item hidden"),
+        pytest.param(_item_gone, 1, id="item gone"),
+        pytest.param(_one_currency, 2, id="no foreign currency"),
+        pytest.param(_strange_currency, 1, id="no such currency"),
+        pytest.param(_taken, 2, id="number taken"),
+    ],
+)
+def test_however_many_are_refused_each_list_is_read_once(
+    services: Sandbox, psage: Psage, home: Path, arrange: Arrange, most: int
+) -> None:
+    arrange(services, home)
+    row = services.productive.table("invoices")[BILL]
+    said = row["attributes"]
+    kind = services.productive.table("line_items")[f"{BILL}001"]["rel"]["service_type"]
+    line = {"unit_price": "100.00", "service_type_id": kind}
+    for _ in range(11):
+        services.agency.add_invoice(
+            company_id=row["rel"]["company"],
+            number=said["number"],
+            currency=said["currency"],
+            invoiced_on=said["invoiced_on"],
+            lines=[line],
+        )
+    psage(*HOW["plan"])  # so that some is known of earlier today
+    services.clear_calls()
+
+    result = psage(*HOW["plan"])
+
+    reads = Counter(
+        call.path
+        for call in services.calls("sage")
+        if "reference" not in str(call.query) and call.path != "/contacts"
+    )
+    assert len(result.results) == 12
+    assert len({one["error"]["message"][-12:] for one in result.results}) == 1
+    assert set(reads.values()) <= set(range(most + 1)), reads
+    assert writes(services) == []
 
 
 # --- what may be refused is a warning, and Sage decides

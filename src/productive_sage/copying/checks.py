@@ -158,7 +158,6 @@ class Numbers:
         """For a run of one document (`is_alone`) or several."""
         self._desk = desk
         self._is_alone = is_alone
-        self._taken: dict[Kind, set[str]] = {}
         self._given: dict[tuple[Kind, str], Invoice] = {}
 
     def check(
@@ -166,8 +165,8 @@ class Numbers:
     ) -> None:
         """Raises `number_taken`: a number cannot be used again, not even after a void.
 
-        To read all of Sage's is dear, and done once at most: for a batch, a dry run, and before a
-        customer is made. One document alone Sage itself refuses, which leaves nothing behind.
+        To read all of Sage's is dear, so they are for a batch, a dry run, and before a customer is
+        made. One document alone Sage itself refuses, which leaves nothing behind.
         """
         number, kind, desk = draft.number, draft.kind, self._desk
         if number is None:
@@ -179,18 +178,13 @@ class Numbers:
         if first.id != invoice.id:
             raise _given_twice(number, first)
         reads_all = is_new_customer or desk.dry_run or not self._is_alone
-        if reads_all and number in self._of_sage(kind):
+        if reads_all and number in desk.numbers(kind) and number in desk.numbers(kind, anew=True):
             raise number_taken(number, None)
 
     def give(self, invoice: Invoice, draft: Draft) -> None:
         """Take the number for a document of this run, whose plan is whole."""
         if draft.number is not None:
             self._given.setdefault((draft.kind, draft.number), invoice)
-
-    def _of_sage(self, kind: Kind) -> set[str]:
-        if kind not in self._taken:
-            self._taken[kind] = self._desk.sage.numbers(kind)
-        return self._taken[kind]
 
 
 def _given_twice(number: str, first: Invoice) -> Refused:

@@ -287,12 +287,12 @@ class SageClient:
         ]
 
     @understood
-    def numbers(self, kind: Kind) -> set[str]:
-        """The numbers that documents of a kind have, void ones too."""
-        fields = f"{kind.number},{kind.number}_prefix"
-        return {
-            parse.number(kind, row) for row in self._calls.rows(kind.path, {"attributes": fields})
-        }
+    def numbers(self, kind: Kind, since: datetime | None = None) -> set[str]:
+        """The numbers of all documents of a kind, void ones too, or of those changed since."""
+        params = {"attributes": f"{kind.number},{kind.number}_prefix"}
+        if since:
+            params["updated_or_created_since"] = parse.instant(since)
+        return {parse.number(kind, row) for row in self._calls.rows(kind.path, params)}
 
     def create(self, kind: Kind, body: Mapping[str, Any], record: Recorder) -> SageDocument:
         """POST a document; see `Http.write` for what is raised."""
