@@ -14,7 +14,8 @@ from typing import Any
 from productive_sage import files
 from productive_sage.errors import ConfigInvalid, HomeUnusable, PsageError, Temporary, UsageProblem
 from productive_sage.naming import did_you_mean
-from productive_sage.settings import SETTINGS, Endpoints, Settings, address_fault
+from productive_sage.settings import SETTINGS, Endpoints, Settings
+from productive_sage.settings.allowed import address_fault
 from productive_sage.text import clean
 
 ENDPOINT_VARIABLES = {

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from productive_sage.settings import SETTINGS, Endpoints, Setting, Settings, told
+from productive_sage.settings import SETTINGS, Endpoints, Settings, told
+from productive_sage.settings.declared import Setting
 from tests.conftest import Psage
 
 EXAMPLE = Path(__file__).parent.parent.parent / "config.example.toml"

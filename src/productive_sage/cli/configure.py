@@ -12,7 +12,8 @@ import typer
 
 from productive_sage.cli.session import current
 from productive_sage.errors import Interrupted, PsageError
-from productive_sage.settings import SETTINGS, Flag, Setting, told
+from productive_sage.settings import SETTINGS, told
+from productive_sage.settings.declared import Flag, Setting
 from productive_sage.terminal import asking
 
 if TYPE_CHECKING:

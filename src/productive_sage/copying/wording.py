@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from productive_sage.productive.records import Invoice
 from productive_sage.richtext import plain_text
-from productive_sage.settings import PLACEHOLDERS
+from productive_sage.settings.allowed import PLACEHOLDERS
 from productive_sage.text import one_line
 
 REFERENCE_LIMIT = 25

@@ -12,7 +12,8 @@ from productive_sage.desk import Desk
 from productive_sage.errors import InputNeeded, PsageError, Refused, TaxRateInvalid, UsageProblem
 from productive_sage.naming import did_you_mean
 from productive_sage.sage.client import ITEM_LISTS
-from productive_sage.settings import SETTINGS, Endpoints, Setting, Settings
+from productive_sage.settings import SETTINGS, Endpoints, Settings
+from productive_sage.settings.declared import Setting
 from productive_sage.setup.choices import (
     Changes,
     Option,

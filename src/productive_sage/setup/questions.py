@@ -11,7 +11,8 @@ from productive_sage import tax
 from productive_sage.basics import Notice
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError, Refused, Temporary
-from productive_sage.settings import SETTINGS, Setting, Settings, Word
+from productive_sage.settings import SETTINGS, Settings
+from productive_sage.settings.declared import Setting, Word
 from productive_sage.setup.choices import (
     Key,
     Option,
