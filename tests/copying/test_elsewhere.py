@@ -224,6 +224,28 @@ def test_of_two_documents_with_one_marker_the_one_productive_names_is_taken_and_
     assert "copied_twice" in {one["code"] for one in result.json["skipped"]}
 
 
+@pytest.mark.parametrize("is_void", [True, False])
+def test_the_record_of_a_copy_that_was_voided_gives_way_to_the_one_productive_names(
+    elsewhere: Sandbox, psage: Psage, home: Path, is_void: bool
+) -> None:
+    """As where two machines had made it, and a person voided the one that is known here."""
+    assert psage(*SYNC).code == 0
+    first = of(elsewhere, "101")["id"]
+    double = elsewhere.bookkeeper.take_number("HAND-1")
+    elsewhere.bookkeeper.edit_invoice(double, reference="PRD-101")
+    elsewhere.agency.edit_invoice("101", export_id=double)
+    if is_void:
+        elsewhere.bookkeeper.void(first)
+    elsewhere.bookkeeper.pay(double, "5.00", "2026-03-02")
+
+    result = psage(*SYNC)
+
+    assert known(home)["101"] == [double if is_void else first]
+    assert len(result.json["adopted"]) == len(result.json["created"]) == int(is_void)
+    codes = {one["code"] for one in result.json["skipped"]}
+    assert ("copied_twice" in codes, "copy_gone" in codes) == (not is_void, False)
+
+
 def test_a_voided_copy_is_said_and_not_taken_for_a_living_one(
     elsewhere: Sandbox, psage: Psage, home: Path
 ) -> None:

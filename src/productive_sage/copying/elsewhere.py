@@ -14,7 +14,7 @@ from productive_sage.copying import drafts, matching
 from productive_sage.copying.address_book import AddressBook
 from productive_sage.copying.records import FoundCopy, NotTaken
 from productive_sage.desk import Desk
-from productive_sage.errors import RefusedBySage
+from productive_sage.errors import NotShown, RefusedBySage
 from productive_sage.productive.records import Address, Entry
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
@@ -86,12 +86,13 @@ def _of_one(
             continue  # somebody's own, until psage is asked to make a draft or to release it
         marker = markers.in_reference(document.reference)
         by_copy.setdefault(marker[1] if marker else 1, []).append(document)
-    known = {link.copy_number for link in desk.store.copies.of(entry.id)}
+    known = {link.copy_number: link for link in desk.store.copies.of(entry.id)}
     copies, left, gone = list[FoundCopy](), list[NotTaken](), list[FoundCopy]()
     for number, same in sorted(by_copy.items()):
-        if number in known:  # a double of a copy that is known, which is told elsewhere
-            continue
         living = [one for one in same if not drafts.gone(one)]
+        if number in known:  # a double of a copy that is there too is told elsewhere
+            copies += _instead(desk, entry, known[number], living)
+            continue
         # Productive may say which of several it is.
         likely = [one for one in living if one.id == entry.export_id] or living
         if len(likely) > 1:
@@ -109,6 +110,21 @@ def _of_one(
     ]
     left += [_void(one) for one in gone if one.copy_number > latest and _is_named(one)]
     return Judged(tuple(copies), tuple(left))
+
+
+def _instead(
+    desk: Desk, entry: Entry, link: Link, living: Sequence[SageDocument]
+) -> list[FoundCopy]:
+    """The document that Productive names now, where the one on record is gone from Sage."""
+    named = [one for one in living if one.id == entry.export_id]
+    if not named or named[0].currency != entry.currency:
+        return []
+    try:
+        is_gone = drafts.gone(desk.sage.known(link.kind, link.sage_id))
+    except NotShown:
+        return []
+    found = FoundCopy(entry, link.copy_number, named[0], replaces=link.sage_id)
+    return [found] if is_gone else []
 
 
 def _is_named(one: FoundCopy) -> bool:
@@ -273,25 +289,51 @@ def record(desk: Desk, copies: Sequence[FoundCopy]) -> list[FoundCopy]:
         latest[one.entry.id] = max(one.copy_number, latest.get(one.entry.id, 0))
     with store.db.write():
         for one in sorted(copies, key=lambda one: (one.entry.kind is CREDIT_NOTE, one.copy_number)):
-            known = {link.copy_number for link in store.copies.of(one.entry.id)}
-            if one.copy_number in known or store.copies.at(one.document.id):
-                continue
-            credited = store.copies.latest(one.entry.credits) if one.entry.credits else None
-            if one.entry.kind is CREDIT_NOTE and credited is None:
-                continue
-            link = Link.found(
-                one.entry.kind,
-                one.entry.id,
-                one.copy_number,
-                desk.sage.business_id,
-                one.document,
-                credited_sage_id=credited.sage_id if credited else None,
-                written=None,
-            )
+            known = {link.copy_number: link for link in store.copies.of(one.entry.id)}
             is_latest = one.copy_number == max(latest[one.entry.id], *known, 0)
-            store.copies.adopt(replace(link, pending=_left_to_do(one, is_latest=is_latest)))
-            done.append(one)
+            pending = _left_to_do(one, is_latest=is_latest)
+            if store.copies.at(one.document.id):
+                continue
+            if there := known.get(one.copy_number):
+                is_done = _replace(desk, there, one, pending)
+            else:
+                is_done = _add(desk, one, pending)
+            if is_done:
+                done.append(one)
     return done
+
+
+def _add(desk: Desk, one: FoundCopy, pending: frozenset[str]) -> bool:
+    """Whether a copy could be recorded."""
+    copies = desk.store.copies
+    credited = copies.latest(one.entry.credits) if one.entry.credits else None
+    if one.entry.kind is CREDIT_NOTE and credited is None:
+        return False
+    link = Link.found(
+        one.entry.kind,
+        one.entry.id,
+        one.copy_number,
+        desk.sage.business_id,
+        one.document,
+        credited_sage_id=credited.sage_id if credited else None,
+        written=None,
+    )
+    copies.adopt(replace(link, pending=pending))
+    return True
+
+
+def _replace(desk: Desk, link: Link, one: FoundCopy, pending: frozenset[str]) -> bool:
+    """Whether a record was turned to the document that took the place of one that is gone."""
+    if link.sage_id != one.replaces:
+        return False
+    desk.store.copies.change(
+        link,
+        sage_id=one.document.id,
+        sage_number=one.document.number,
+        written=None,
+        pending=pending,
+    )
+    return True
 
 
 def _left_to_do(one: FoundCopy, *, is_latest: bool) -> frozenset[str]:

@@ -161,6 +161,8 @@ class FoundCopy:
     entry: Entry
     copy_number: int
     document: SageDocument
+    replaces: str = ""
+    """The Sage id on record of a document that is gone, whose place this one takes."""
 
 
 @dataclass(frozen=True, slots=True)
