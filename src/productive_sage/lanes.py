@@ -27,7 +27,7 @@ _HANDOVER_S = 0.1
 """No place takes longer to begin."""
 
 
-class Stopped(BaseException):
+class CalledOff(BaseException):
     """What has not been sent yet is not sent any more."""
 
 
@@ -116,7 +116,7 @@ class Lanes:
         return self._moved.wait_for(is_so, left_s)
 
     def stop(self) -> None:
-        """Let nothing more begin: whoever waits for a turn is `Stopped`."""
+        """Let nothing more begin: whoever waits for a turn is `CalledOff`."""
         self.is_stopped = True
         self.tell()
 
@@ -170,11 +170,11 @@ class Turns:
         return self._first > place
 
     def wait_for(self, place: int) -> None:
-        """Wait until a place is the next; raises Stopped where nothing begins any more."""
+        """Wait until a place is the next; raises CalledOff where nothing begins any more."""
         lanes = self._lanes
         lanes.wait_until(lambda: self._first >= place or lanes.is_stopped)
         if lanes.is_stopped:
-            raise Stopped
+            raise CalledOff
 
     def give_up(self, place: int) -> None:
         """Have had a turn, or want none."""
@@ -253,7 +253,7 @@ class _Works(Generic[_T]):
             n, self._next = self._next, self._next + 1
             try:
                 self._results[n] = self._works[n]()
-            except Stopped:
+            except CalledOff:
                 pass
             except BaseException as error:  # noqa: BLE001 -- raised where the results are awaited
                 self._errors.append(error)

@@ -22,7 +22,7 @@ import pytest
 
 from productive_sage import cli, copying
 from productive_sage.http import Http
-from productive_sage.http.verdicts import Verdicts
+from productive_sage.http.verdicts import Judge
 from productive_sage.productive.calls import Token
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sage.client import SageClient
@@ -692,7 +692,7 @@ def _stumble(*args: Any, **kwargs: Any) -> Any:
         (ProductiveClient, "pdf"),
         (Token, "headers"),
         (Http, "_address"),
-        (Verdicts, "judge"),
+        (Judge, "judge"),
         (oauth.SageTokens, "headers"),
         (oauth.SageTokens, "_renewed"),
         (Vault, "save"),

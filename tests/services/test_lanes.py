@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from productive_sage import interrupts, lanes
-from productive_sage.lanes import Lanes, Stopped, Turns
+from productive_sage.lanes import CalledOff, Lanes, Turns
 
 AT_ONCE = 4
 PATIENCE_S = 20
@@ -165,7 +165,7 @@ def test_who_waits_for_a_turn_is_stopped_by_an_interrupt() -> None:
         try:
             with turns.of(1):
                 ends.append("sent too")
-        except Stopped:
+        except CalledOff:
             ends.append("stopped")
             raise
 

@@ -41,7 +41,7 @@ class PlannedDocument:
 
 
 @dataclass(frozen=True, slots=True)
-class Connected:
+class Party:
     """A set of books: the organisation in Productive, or the business in Sage."""
 
     id: str
@@ -63,8 +63,8 @@ class SavedPlan:
     """By Sage's clock."""
     made_by: str
     profile: str
-    productive: Connected
-    sage: Connected
+    productive: Party
+    sage: Party
     settings: Facts
     books: Facts
     order: CopyOrder
@@ -110,8 +110,8 @@ class Recorder:
             made_at=made_at,
             made_by=by,
             profile=profile,
-            productive=Connected(desk.productive.organization_id, names.get("Productive", "")),
-            sage=Connected(desk.sage.business_id, names.get("Sage", "")),
+            productive=Party(desk.productive.organization_id, names.get("Productive", "")),
+            sage=Party(desk.sage.business_id, names.get("Sage", "")),
             settings=settings_of(desk.settings),
             books=books,
             order=order_of(self.order, documents, made_at),
@@ -253,8 +253,8 @@ def from_json(content: Mapping[str, Any]) -> SavedPlan:
         made_at=made_at,
         made_by=content["made_by"],
         profile=content["profile"],
-        productive=value_of(Connected, content["productive"]),
-        sage=value_of(Connected, content["sage"]),
+        productive=value_of(Party, content["productive"]),
+        sage=value_of(Party, content["sage"]),
         settings=content["settings"],
         books=content["books"],
         order=order_of(asked, documents, made_at),

@@ -19,7 +19,7 @@ from productive_sage.copying.plan import CopyPlan
 from productive_sage.copying.records import Outcome
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError
-from productive_sage.lanes import Lanes, Stopped, Turns
+from productive_sage.lanes import CalledOff, Lanes, Turns
 from productive_sage.productive.records import Invoice
 
 Planned = CopyPlan | Found | Outcome
@@ -107,7 +107,7 @@ class Together:
         again = "update" if is_as_asked else order.again
         try:
             outcome = self._copied(place, source, again)
-        except Stopped:
+        except CalledOff:
             if self._stopped_by is None:
                 raise
             outcome = _not_tried(source, self._stopped_by)
@@ -154,7 +154,7 @@ class Together:
 
     def _check_goes_on(self) -> None:
         if self._stopped_by:
-            raise Stopped
+            raise CalledOff
 
 
 def _dependencies(asked: Sequence[Invoice | Outcome]) -> list[set[int]]:

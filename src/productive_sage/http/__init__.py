@@ -31,7 +31,7 @@ from productive_sage.errors import (
 from productive_sage.http.answers import Answer, Reply
 from productive_sage.http.documented import ours
 from productive_sage.http.pool import DEADLINE_S, NO_ADDRESS, Pool, unusable_address, within
-from productive_sage.http.verdicts import Call, TryAgain, Unauthorised, Verdicts
+from productive_sage.http.verdicts import Call, Judge, TryAgain, Unauthorised
 from productive_sage.pacing import MAX_ATTEMPTS, Limiter, backoff_s, is_affordable
 from productive_sage.text import quoted
 
@@ -120,7 +120,7 @@ class Http:
         self.base_url = base_url.rstrip("/")
         self.service = refused.service
         self._pool = pool
-        self._verdicts = Verdicts(refused, explain, lapsed)
+        self._judge = Judge(refused, explain, lapsed)
         self._has_lapsed = False
         self._credentials = credentials or NoCredentials()
         self._limiter = limiter or Limiter(())
@@ -255,13 +255,13 @@ class Http:
         try:
             answer = within(DEADLINE_S, exchange)
         except httpx.RequestError as error:
-            raise self._verdicts.lost(call, error) from error
+            raise self._judge.lost(call, error) from error
         except NO_ADDRESS as error:
             raise self._unsendable(call.path, error) from error
         if answer.date:
             self._ahead = answer.date - datetime.now(UTC)
         call.request_id = answer.request_id
-        failure = self._verdicts.judge(call, answer)
+        failure = self._judge.judge(call, answer)
         if failure is not None:
             raise failure
         document = None if call.accept or answer.status == 204 else answer.document

@@ -81,7 +81,7 @@ class Unauthorised(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdicts:
+class Judge:
     """How one service's answers are judged."""
 
     refused: type[ServiceRefused]
