@@ -476,6 +476,42 @@ def test_a_customer_that_goes_while_the_plan_is_carried_out_is_replaced_by_no_ot
     assert "POST /contacts" not in writes(services)
 
 
+MAP = '[tax.map]\n"VAT 20%" = "GB_STANDARD"\n"5" = "Lower Rate 5.00%"\n'
+
+
+def test_taxes_line_by_line_and_words_of_a_template_are_of_the_plan(
+    services: Sandbox, plan: Run, apply: Run, home: Path
+) -> None:
+    with (home / "default.toml").open("a") as settings:
+        settings.write(f'reference = "{{number}} {{purchase_order}}"\n{MAP}')
+    services.agency.edit_line(first_line(services, "101"), tax_percent=5)
+    services.agency.edit_invoice(101, purchase_order_number="PO-7")
+    planned = plan("copy-invoice", "101", "--no-pdf")
+
+    first = apply()
+    made, again = sent(services), apply()
+
+    assert (first.code, again.code) == (0, 0)
+    assert made == planned.only["would_send"]
+    lines = made[0]["body"]["sales_invoice"]["invoice_lines"]
+    assert len({line["tax_rate_id"] for line in lines}) == 2
+
+
+def test_another_map_of_taxes_refuses_the_whole_plan(
+    services: Sandbox, plan: Run, apply: Run, home: Path
+) -> None:
+    settings = home / "default.toml"
+    settings.write_text(settings.read_text() + MAP)
+    plan("copy-invoice", "101", "--no-pdf")
+    settings.write_text(settings.read_text().replace("GB_STANDARD", "GB_LOWER"))
+
+    result = apply()
+
+    assert (result.code, result.json["error"]["code"]) == (4, "plan_changed")
+    assert "tax map" in result.json["error"]["message"]
+    assert writes(services) == []
+
+
 # --- updates
 
 
