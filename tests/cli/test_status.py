@@ -16,7 +16,7 @@ from productive_sage.errors import HomeUnusable
 from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.signin.vault import Vault
 from productive_sage.store import Store, database
-from productive_sage.store.intents import ContactFacts, PaymentFacts
+from productive_sage.store.begun import ContactFacts, PaymentFacts
 from tests.conftest import A_COPY, MemoryKeyring, Psage, consent, copies, writes
 from tests.harness import days
 

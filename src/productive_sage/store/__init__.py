@@ -9,6 +9,16 @@ from pathlib import Path
 from typing import Self
 
 from productive_sage.store.audit import About
+from productive_sage.store.begun import (
+    AnyIntent,
+    ContactFacts,
+    ContactIntent,
+    CopyFacts,
+    CopyIntent,
+    Intent,
+    PaymentFacts,
+    PaymentIntent,
+)
 from productive_sage.store.copies import CopyRecords, Link
 from productive_sage.store.cursors import Cursors
 from productive_sage.store.customers import CustomerRecords
@@ -16,17 +26,7 @@ from productive_sage.store.database import Database
 from productive_sage.store.errands import Errands, Waiting
 from productive_sage.store.events import Events
 from productive_sage.store.facts import CachedFacts
-from productive_sage.store.intents import (
-    AnyIntent,
-    ContactFacts,
-    ContactIntent,
-    CopyFacts,
-    CopyIntent,
-    Intent,
-    Intents,
-    PaymentFacts,
-    PaymentIntent,
-)
+from productive_sage.store.intents import Intents
 from productive_sage.store.payments import OwnPayments
 
 __all__ = [

@@ -1,8 +1,9 @@
 """The payments in Productive that psage wrote."""
 
 from productive_sage.basics import OwnPayment
+from productive_sage.store.begun import PaymentIntent
 from productive_sage.store.database import Database
-from productive_sage.store.intents import Intents, PaymentIntent
+from productive_sage.store.intents import Intents
 
 
 class OwnPayments:
