@@ -73,8 +73,8 @@ def _would_learn(copies: Sequence[FoundCopy]) -> str:
     said = "copies made elsewhere are" if len(names) > 1 else "copy made elsewhere is"
     listed = ", ".join(names[:_NAMED]) + more
     return (
-        f"{len(names)} {said} not in psage's records: {listed}; a real run records that first, and "
-        "brings the payments"
+        f"{len(names)} {said} not in psage's records: {listed}; a real run records "
+        f"{'them' if len(names) > 1 else 'it'} first, and brings the payments"
     )
 
 
