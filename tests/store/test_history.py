@@ -34,7 +34,7 @@ from productive_sage.errors import (
     RefusedBySage,
     Temporary,
 )
-from productive_sage.http import Http
+from productive_sage.http import Http, Recorder
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sage.calls import words_of
 from productive_sage.sage.client import SageClient
@@ -214,6 +214,41 @@ def test_an_amount_of_a_currency_without_hundredths_stays_as_productive_counts_i
     assert audit.in_currency(sent, "GBP")["amount"] == "120.50"
     assert audit.in_currency(sent, "JPY") == sent | {"currency": "JPY"}
     assert audit.in_currency(sent, "") == {"paid_on": PAID_ON, "amount_minor": 12050}
+
+
+def test_a_pdf_that_is_replaced_is_told_by_its_name(
+    services: Sandbox, psage: Psage, home: Path
+) -> None:
+    psage(*COPY)
+    services.agency.set_pdf("123", b"%PDF-1.4 changed")
+
+    psage("copy-invoice", "123", "--update-existing")
+
+    removed = logged(home)[-1]
+    assert removed.what.startswith("DELETE /attachments/")
+    assert (removed.document, removed.number, removed.result) == ("123", "INV-2026-023", "done")
+    assert removed.figures == {"file": "INV-2026-023 (PRD-123).pdf"}
+
+
+def test_of_two_machines_payments_the_one_that_gives_way_is_told_with_its_amount(
+    synced: Sandbox, psage: Psage, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, source = ProductiveClient.create_payment, receipt(synced)
+    note = f"Sage receipt\npsage {source}/{copies(synced, '123')[0]['id']}"
+
+    def race(self: ProductiveClient, attributes: Any, record: Recorder) -> str:
+        synced.agency.add_payment("123", "120.50", PAID_ON, note)
+        return send(self, attributes, record)
+
+    monkeypatch.setattr(ProductiveClient, "create_payment", race)
+
+    assert psage("sync-payments").code == 0
+
+    made, removed = logged(home)[-2:]
+    assert (made.what, removed.what) == ("POST /payments", f"DELETE {made.path}")
+    assert (removed.document, removed.number) == ("123", "INV-2026-023")
+    assert removed.figures == made.figures
+    assert removed.figures["receipt"] == source
 
 
 def test_pdfs_made_by_sage_are_told_by_name_and_belong_to_the_invoice(
