@@ -120,6 +120,9 @@ def test_release_books_it_and_does_what_waited(drafted: Sandbox, psage: Psage, h
     assert pending(home) == set()
     told = psage("history", "--document", "124").out
     assert f"{copy['displayed_as']} released" in told
+    assert "draft created" in told
+    assert "760.00 GBP" in told.splitlines()[-2] + told.splitlines()[-1]
+    assert "SI-DRAFT" not in told
 
 
 def test_released_once_more_nothing_is_sent(drafted: Sandbox, psage: Psage) -> None:
@@ -356,6 +359,7 @@ def test_list_and_status_show_what_waits(drafted: Sandbox, psage: Psage) -> None
 
     rows = psage("list", "--drafts", "--json").json["documents"]
     (errand,) = psage("status", "--json").json["waiting"]
+    assert "draft in Sage (" not in psage("list", "--drafts", "--check").out
     uncopied = psage("list", "--not-copied", "--json").json["documents"]
 
     assert [(one["number"], one["state"], one["sage_number"]) for one in rows] == [

@@ -243,7 +243,8 @@ def _state(row: "RegisterRow", *, is_checked: bool) -> str:
     """What became of a document, and what its copy is in Sage where that was asked."""
     from productive_sage import register as registers
 
-    asked = f" ({registers.sage_state(row)} in Sage)" if is_checked and row.sage_id else ""
+    there = f"{registers.sage_state(row)} in Sage"
+    asked = f" ({there})" if is_checked and row.sage_id and there != row.state else ""
     return f"{row.state}{asked}"
 
 
