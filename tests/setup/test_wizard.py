@@ -41,6 +41,7 @@ CHANGES = (
     "4010",
     *("DESIGN", "develop", "1", ""),  # service types: by code, searched for, none
     "lower rate 5.00%",
+    "",  # booked
     "",
 )
 """Answers to all there is, a slip among them, and Enter at the end."""
@@ -222,7 +223,7 @@ def test_enter_keeps_everything_and_writes_nothing(
     file.write_text(file.read_text().replace('colour = "red"', "#"))
     before = file.read_bytes()
     with terminal(home, "configure", columns=columns) as person:
-        person.type(*[""] * 11)
+        person.type(*[""] * 12)
 
         assert person.end() == 0
     assert file.read_bytes() == before
@@ -239,7 +240,7 @@ def test_a_long_list_is_searched_by_name_and_by_code(
         person.type("", "", "", "")
         person.type("nothing like it", "client", "client 3", "5")
         person.type("nix", "e", "s")
-        person.type("rate", "2", "n")
+        person.type("rate", "2", "", "n")
 
         assert person.end() == 0
     assert not (home / "default.toml").exists()
@@ -253,8 +254,8 @@ def test_going_back_leads_to_the_question_before_with_the_answer_as_it_is_now(
         person.type("2", "2", "yes", "2026-03-01", "b", "2026-04-01", "2")
         person.type("4000", "b", "4900", "s")
         person.type("b", "-", "s")  # from the tax rate to the service type that was skipped
-        person.type("1", "b", "2")  # from the summary to the tax rate
-        person.type("y")
+        person.type("1", "", "b", "b", "2")  # from the summary to the tax rate
+        person.type("", "y")
 
         assert person.end() == 0
     assert settings(home) == Settings(
@@ -273,9 +274,9 @@ def test_going_back_leads_to_the_question_before_with_the_answer_as_it_is_now(
 
 def test_all_the_way_back_and_to_another_end(books: Sandbox, home: Path) -> None:
     with terminal(home, "configure") as person:
-        person.type("1", "yes", "2", "yes", "2026-03-01", "2", "4000", "s", "1")
-        person.type(*["b"] * 9)  # at the first question it is a text like any other
-        person.type("b", "2", "1", "no", "", "s", "")
+        person.type("1", "yes", "2", "yes", "2026-03-01", "2", "4000", "s", "1", "")
+        person.type(*["b"] * 10)  # at the first question it is a text like any other
+        person.type("b", "2", "1", "no", "", "s", "", "")
         person.type("y")
 
         assert person.end() == 0
@@ -361,7 +362,7 @@ JPY = 0
 def test_what_cannot_be_read_is_asked_again(books: Sandbox, home: Path) -> None:
     with terminal(home, "configure") as person:
         person.press(b"\xff\xfe\r")
-        person.type("\x1b[2J1", "9" * 300, "", "", "", "", "4010", "s", "", "n")
+        person.type("\x1b[2J1", "9" * 300, "", "", "", "", "4010", "s", "", "", "n")
 
         assert person.end() == 0
     assert "That could not be read: type it again" in person.screen
@@ -375,8 +376,8 @@ def test_nobody_is_locked_out_while_a_person_thinks(file: Path, home: Path) -> N
         person.type("2")
         person.wait()
         meanwhile = run("configure", "--pdf", "productive", "--json")
-        person.type("", "no", "", "s", "", "y")
-        person.type("", "", "", "", "s", "", "y")
+        person.type("", "no", "", "s", "", "", "y")
+        person.type("", "", "", "", "s", "", "", "y")
 
         assert person.end() == 0
     assert meanwhile.code == 0
@@ -390,7 +391,7 @@ def test_nobody_is_locked_out_while_a_person_thinks(file: Path, home: Path) -> N
 
 def test_a_run_at_the_wrong_moment_costs_no_answer(file: Path, home: Path) -> None:
     with terminal(home, "configure") as person:
-        person.type("2", *[""] * 5, "s", "")
+        person.type("2", *[""] * 5, "s", "", "")
         person.wait()
         with filelock.FileLock(home / "default.lock"):
             person.type("y")
@@ -406,7 +407,7 @@ def test_a_run_at_the_wrong_moment_costs_no_answer(file: Path, home: Path) -> No
 def test_a_mistake_made_meanwhile_is_told_and_costs_no_answer(file: Path, home: Path) -> None:
     good = file.read_text()
     with terminal(home, "configure") as person:
-        person.type("2", *[""] * 5, "s", "")
+        person.type("2", *[""] * 5, "s", "", "")
         person.wait()
         file.write_text(good.replace('"sage"', '"sagge"'))
         person.type("y")
@@ -591,7 +592,7 @@ def test_the_settings_that_only_the_walk_asked_for_have_flags(
 def test_a_date_is_checked_at_once(
     services: Sandbox, psage: Psage, answers: list[str], home: Path, typed: str
 ) -> None:
-    answers += ["", "", "", "y", typed, "2026-01-31", "", "", "s", "", ""]
+    answers += ["", "", "", "y", typed, "2026-01-31", "", "", "s", "", "", ""]
 
     result = psage("configure")
 
@@ -602,7 +603,7 @@ def test_a_date_is_checked_at_once(
 
 
 def test_the_first_day_has_no_default(services: Sandbox, psage: Psage, answers: list[str]) -> None:
-    answers += ["", "", "", "y", "", "-", "2026-01-31", "", "", "s", "", "n"]
+    answers += ["", "", "", "y", "", "-", "2026-01-31", "", "", "s", "", "", "n"]
 
     result = psage("configure")
 
@@ -660,7 +661,7 @@ def test_a_search_that_fails_costs_no_answer(
 ) -> None:
     psage("configure", "--map-item", "Design=DESIGN")
     services.fault("status", path="/services", status=status, times=10 if status == 503 else 2)
-    answers += ["2", "", "", "", "DEV", "s", "", "y"]
+    answers += ["2", "", "", "", "DEV", "s", "", "", "y"]
 
     result = psage("configure")
 
@@ -709,7 +710,7 @@ def test_ctrl_c_after_the_write_does_not_deny_it(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(session, "_warn_of_the_end", interrupted)
-    answers += ["2", "", "", "", "s", "", "y"]
+    answers += ["2", "", "", "", "s", "", "", "y"]
 
     result = psage("configure")
 
@@ -725,7 +726,7 @@ def test_an_account_that_is_not_for_sales_cannot_be_kept(
     connected: Sandbox, psage: Psage, answers: list[str], home: Path, store: str
 ) -> None:
     (home / "default.toml").write_text(filled(connected, store))
-    answers += ["", "", "", "", "", "-", "7500", "4010", "s", "", "y"]
+    answers += ["", "", "", "", "", "-", "7500", "4010", "s", "", "", "y"]
 
     result = psage("configure")
 
@@ -754,7 +755,7 @@ def test_a_link_to_what_is_gone_or_not_active_is_pointed_out(
     path = home / "default.toml"
     links = '[items]\n11 = "service:gone"\n12 = "service:{OLD}"\n13 = "service:{DEV}"\n'
     path.write_text(path.read_text() + filled(services, links))
-    answers += [*[""] * 5, "", "OLD", "-", "printed", "1", "", "y"]
+    answers += [*[""] * 5, "", "OLD", "-", "printed", "1", "", "", "y"]
 
     result = psage("configure")
 
@@ -782,7 +783,7 @@ def test_a_tax_rate_that_ended_is_not_offered_and_the_default_can_be_removed(
     assert (refused.code, "not valid today" in refused.err) == (4, True)
     with (home / "default.toml").open("a") as file:
         file.write('default_tax_rate = "GB_REDUCED_2020"\n')
-    answers += [*[""] * 5, "s", "reduced", "-", "y"]
+    answers += [*[""] * 5, "s", "reduced", "-", "", "y"]
 
     result = psage("configure")
 
@@ -799,7 +800,7 @@ def test_several_of_one_name_are_listed_and_not_guessed(
     table = connected.sage.books().table("ledger_accounts")
     namesake = {**table[connected.bookkeeper.ledger_account_id(4900)], "id": "f" * 32}
     table["f" * 32] = namesake | {"nominal_code": 4950}
-    answers += ["", "", "", "", "OTHER INCOME", "2", "s", "", "y"]
+    answers += ["", "", "", "", "OTHER INCOME", "2", "s", "", "", "y"]
 
     result = psage("configure")
 
@@ -814,7 +815,7 @@ def test_service_types_of_one_name_are_told_apart_and_odd_names_stay_on_their_li
     types = services.productive.table("service_types")
     types["11"]["attributes"]["name"] = types["12"]["attributes"]["name"] = "De\nsign\x1b[2J"
     types["13"]["attributes"]["name"] = ""
-    answers += [""] * 9
+    answers += [""] * 10
 
     result = psage("configure")
 
@@ -827,12 +828,12 @@ def test_without_service_types_there_is_a_step_less(
     services: Sandbox, psage: Psage, answers: list[str]
 ) -> None:
     services.productive.table("service_types").clear()
-    answers += [""] * 6
+    answers += [""] * 7
 
     result = psage("configure")
 
     assert answers == []
-    assert "Step 5 of 5: Default tax rate" in result.err
+    assert "Step 5 of 6: Default tax rate" in result.err
 
 
 def test_a_link_of_a_service_type_no_longer_in_use_stays_and_can_be_removed_by_its_id(
@@ -840,7 +841,7 @@ def test_a_link_of_a_service_type_no_longer_in_use_stays_and_can_be_removed_by_i
 ) -> None:
     path = home / "default.toml"
     path.write_text(path.read_text() + '[items]\n14 = "service:old"\n')
-    answers += ["2", "", "", "", "s", "", ""]
+    answers += ["2", "", "", "", "s", "", "", ""]
 
     kept = psage("configure")
     link = settings(home).items["14"]
@@ -860,7 +861,7 @@ def test_changing_who_numbers_is_warned_about_where_it_is_chosen_and_at_the_end(
     file.write_text(file.read_text().replace('colour = "red"', "#"))
     assert run("copy-invoice", "123", "--no-tax", "--no-pdf").code == 0
     with terminal(home, "configure", columns=columns) as person:
-        person.type("2", *[""] * 5, "s", "", "n")
+        person.type("2", *[""] * 5, "s", "", "", "n")
 
         assert person.end() == 0
     person.assert_golden("numbering")
@@ -886,7 +887,7 @@ def test_changing_who_numbers_says_what_it_means_for_what_is_copied(
     answers += ["1"]  # who is billed
     assert psage("copy-invoice", "123", "124", "--no-tax", "--no-pdf").code == 0
     numbers = [row["invoice_number"] for row in copies(services, "123")]
-    answers += [after, *[""] * (4 if after == "sage" else 3), "s", "", "n"]
+    answers += [after, *[""] * (4 if after == "sage" else 3), "s", "", "", "n"]
 
     asked = psage("configure")
     by_flag = psage("configure", "--numbering", after)

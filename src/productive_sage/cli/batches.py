@@ -42,7 +42,8 @@ def agreement(kind: "Kind", known: "Sequence[Outcome]", *, what: str) -> "Agree"
         sent = [one for one in told if one.action.startswith("would_")]
         if sent:
             documents = render.counted(len(sent), kind.name)
-            asking.confirm(f"Copy {documents} into Sage?", yes=False, can_ask=True)
+            how = ", as drafts" if any(one.is_draft for one in sent) else ""
+            asking.confirm(f"Copy {documents} into Sage{how}?", yes=False, can_ask=True)
 
     return agree
 

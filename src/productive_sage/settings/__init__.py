@@ -53,6 +53,12 @@ class Settings:
             Word("draft", "drafts", "somebody reviews them, and `psage release` books them"),
         ),
         flag=Flag("--copies", "HOW", "Whether new copies are booked in Sage"),
+        asked=Asked(
+            "copies",
+            "New copies",
+            "Whether a copy is in Sage's books at once; `--draft` and `--booked` say it for one "
+            "run.",
+        ),
         told=("Copies", sentences.copies),
     )
     write_number_back: bool = setting(

@@ -97,7 +97,7 @@ def read_facts(desk: Desk, *, copied: int, today: date) -> ServiceFacts:
     )
 
 
-_TOPICS = ("numbering", "pdf", "payments", "ledger", "items", "tax")
+_TOPICS = ("numbering", "pdf", "payments", "ledger", "items", "tax", "copies")
 """The steps of the walk; another follows."""
 
 
