@@ -149,7 +149,6 @@ _NAMES = {
     "paid_on": "paid_on",
     "written_off_on": "written_off_on",
     "reference": "reference",
-    "status_id": "status",
     "currency_id": "currency",
     "invoice_number": "number",
     "credit_note_number": "number",

@@ -79,8 +79,6 @@ def _told(event: Event, kind: str, noun: str, done: str) -> str:
     """What was done, by the name people know it by."""
     said, service = event.figures, event.service.capitalize()
     number = str(event.answer.get("number") or "")
-    if said.get("status") == "DRAFT":  # all drafts have one number
-        number = "draft"
     who = event.answer.get("contact") or said.get("name") or ""
     if kind == "invoices" and said.get("exported"):
         also = f", with the number {said['number']}" if said.get("number") else ""
