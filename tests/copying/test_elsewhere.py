@@ -289,6 +289,20 @@ def test_a_draft_and_a_marker_of_nobodys_invoice_are_left_alone(
     assert known(home).keys() == {"123"}
 
 
+@pytest.mark.parametrize("typed", ["PRD-0101", "PRD-0", f"PRD-{'9' * 19}"])
+def test_productive_is_not_asked_for_what_is_no_id_of_its_own(
+    elsewhere: Sandbox, psage: Psage, home: Path, typed: str
+) -> None:
+    of(elsewhere, "101")["reference"] = typed
+
+    result = psage(*SYNC)
+
+    asked = [call.query.get("filter[id]", [""])[0] for call in elsewhere.calls("productive")]
+    assert result.code == 0
+    assert not any(typed.removeprefix("PRD-") in ids.split(",") for ids in asked)
+    assert known(home).keys() == {"105", "123"}
+
+
 def test_a_document_that_was_sent_from_here_and_never_answered_for_is_left_to_the_next_copy(
     services: Sandbox, psage: Psage, home: Path
 ) -> None:

@@ -5,6 +5,7 @@ customer, currency and net are the invoice's. Lists that are read anyway tell bo
 fit, or is one of several, is said and left.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,8 @@ from productive_sage.store import Link
 from productive_sage.text import is_sage_id
 
 CODE = "not_adopted"
+_ID = re.compile(r"[1-9]\d{0,17}")
+"""As Productive writes its ids: what somebody typed otherwise may not stop a night."""
 _ONE_BY_ONE = 10
 """So many documents are read one by one; more are looked for in a list."""
 _LISTED_ABOVE = 400
@@ -43,7 +46,9 @@ def unknown(desk: Desk, documents: Iterable[SageDocument]) -> dict[str, list[Sag
     found: dict[str, list[SageDocument]] = {}
     for one in documents:
         marker = markers.in_reference(one.reference)
-        if marker and one.status != "PRO_FORMA" and not desk.store.copies.at(one.id):
+        if not marker or not _ID.fullmatch(marker[0]) or one.status == "PRO_FORMA":
+            continue
+        if not desk.store.copies.at(one.id):
             found.setdefault(marker[0], []).append(one)
     return found
 
