@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from productive_sage.settings import SETTINGS, Endpoints, Settings, told
-from productive_sage.settings.declared import Setting
+from productive_sage.settings.declared import Setting, setting
 from tests.conftest import Psage
 
 EXAMPLE = Path(__file__).parent.parent.parent / "config.example.toml"
@@ -95,3 +95,8 @@ def test_every_field_is_declared() -> None:
     assert {
         one.asked.only_if[0] for one in SETTINGS.values() if one.asked and one.asked.only_if
     } <= {*SETTINGS}
+
+
+def test_only_a_table_stands_within_another() -> None:
+    with pytest.raises(TypeError, match="only a table"):
+        setting("other", default="", told="notes", path=("export", "spell"))

@@ -345,14 +345,14 @@ def _save(order: "CopyOrder", desk: "Desk", path: Path, outcomes: "list[Outcome]
     """Plan, and save that; raises what no document got past, since that makes no plan."""
     from productive_sage import __version__, history
     from productive_sage.copying import plan_file
-    from productive_sage.copying.saved import Recorder
+    from productive_sage.copying.saved import PlanKeeper
 
-    recorder = Recorder(order, desk)
-    batches.run(recorder.order, recorder.desk, outcomes, check=recorder)
+    keeper = PlanKeeper(order, desk)
+    batches.run(keeper.order, keeper.desk, outcomes, check=keeper)
     for one in outcomes:
         if one.error and one.error.stops_batch:
             raise one.error
-    made = recorder.saved(outcomes, history.user(), version=__version__, profile=current.profile)
+    made = keeper.saved(outcomes, history.user(), version=__version__, profile=current.profile)
     plan_file.write(path, made)
 
 

@@ -14,7 +14,15 @@ from typing import Any, TypeVar
 
 from productive_sage import lanes, naming
 from productive_sage.basics import CREDIT_NOTE, INVOICE, Notice
-from productive_sage.copying import after, crediting, doubles, drafts, earlier, second_copies, send
+from productive_sage.copying import (
+    after,
+    crediting,
+    doubles,
+    drafts,
+    earlier,
+    results,
+    second_copies,
+)
 from productive_sage.copying.adopt import Copies, Found, copied_elsewhere, living_copy
 from productive_sage.copying.carry_out import Carrier, Turn
 from productive_sage.copying.customers import Customers
@@ -24,7 +32,7 @@ from productive_sage.copying.plan import CopyPlan, Planner
 from productive_sage.copying.rates import Rates
 from productive_sage.copying.records import Outcome
 from productive_sage.copying.recover import SEARCH_LAG, recovered
-from productive_sage.copying.send import shown
+from productive_sage.copying.results import shown
 from productive_sage.copying.together import Planned, Together
 from productive_sage.copying.update import Updates
 from productive_sage.desk import Desk
@@ -156,8 +164,8 @@ class _Run:
     """One run: each document is held against its copy, planned, and the plan is carried out."""
 
     def __init__(self, order: CopyOrder, desk: Desk, check: Check | None) -> None:
-        self.order = self._order = order
-        self.desk = self._desk = desk
+        self.order = order
+        self.desk = desk
         self._check = check
         self._looks = Looks(desk)
         self._customers = Customers(
@@ -180,7 +188,7 @@ class _Run:
 
     def read(self) -> list[Invoice | Outcome]:
         """The documents asked for; of a batch also what its first plan would have to wait for."""
-        order, desk, read_at = self._order, self._desk, time.monotonic()
+        order, desk, read_at = self.order, self.desk, time.monotonic()
         reads: list[Callable[[], Any]] = [partial(list, sources(order, desk))]
         if len(order.documents()) > 1 and desk.ask is None:
             ids = [name.id for name in order.documents() if name.id]
@@ -197,11 +205,11 @@ class _Run:
         """Plan every document, and have that agreed to."""
         plans, told = dict[str, Planned](), list[Outcome]()
         for n, source in enumerate(asked):
-            self._desk.step("Planning", n, len(asked))
+            self.desk.step("Planning", n, len(asked))
             if isinstance(source, Outcome):
                 told.append(source)
                 continue
-            plan = self.plan(source, self._order.again)
+            plan = self.plan(source, self.order.again)
             said = self._guarded(source, partial(self._told, plan))
             # Refused as it is after the plans before it: a second credit note for an invoice, say.
             plans[source.id] = said if said.action in ("refused", "failed") else plan
@@ -245,7 +253,7 @@ class _Run:
             with defects_told(f"invoice {invoice.id}", f"with {invoice.label}"):
                 return step()
         except PsageError as error:
-            return send.failed(invoice.kind, invoice.id, invoice.number, error)
+            return results.failed(invoice.kind, invoice.id, invoice.number, error)
 
     def _planned(self, invoice: Invoice, wanted: str | None) -> Planned:
         self._check_kind(invoice)
@@ -256,7 +264,7 @@ class _Run:
                 hint="finalise it in Productive first",
             )
         known, link = (
-            self._desk.store.copies.latest(invoice.id),
+            self.desk.store.copies.latest(invoice.id),
             self._copies.latest(invoice, wanted),
         )
         if link is None:
@@ -275,7 +283,7 @@ class _Run:
                 number=invoice.number,
                 **shown(present),
                 kind=invoice.kind,
-                allocated=send.allocated(link, present, after.Done()) if present else None,
+                allocated=results.allocated(link, present, after.Done()) if present else None,
             )
         if again == "new":
             if present:
@@ -286,11 +294,11 @@ class _Run:
             if newer.sage_id != known.sage_id:
                 raise copied_elsewhere(invoice, newer)
             return self._planner.create(invoice, copy_number=link.copy_number + 1)
-        present = living_copy(self._desk, invoice, link, present)
-        return self._updates.plan(invoice, link, present, overwrite=self._order.overwrite)
+        present = living_copy(self.desk, invoice, link, present)
+        return self._updates.plan(invoice, link, present, overwrite=self.order.overwrite)
 
     def _check_kind(self, invoice: Invoice) -> None:
-        if invoice.kind is self._order.kind:
+        if invoice.kind is self.order.kind:
             return
         if invoice.kind is CREDIT_NOTE:
             raise Refused(
@@ -307,19 +315,19 @@ class _Run:
     def _again(self, invoice: Invoice, link: Link, present: SageDocument | None) -> str:
         """What to do about an invoice that has a copy: update, new or leave."""
         gone = drafts.gone(present)
-        if self._desk.ask:
+        if self.desk.ask:
             if gone:
                 question = f"The copy of {invoice.label} was {gone} in Sage."
                 answers = ["leave it so", "create a new copy"]
-                return ("leave", "new")[self._desk.ask(question, answers, None)]
+                return ("leave", "new")[self.desk.ask(question, answers, None)]
             if present and present.is_draft:
                 question = f"{invoice.label} is in Sage already, as a draft."
                 answers = ["update the draft", "leave it"]
-                return ("update", "leave")[self._desk.ask(question, answers, None)]
+                return ("update", "leave")[self.desk.ask(question, answers, None)]
             question = f"{invoice.label} was copied to Sage as {link.sage_number} already."
             answers = ["update the copy", "create a new one", "leave it"]
-            return ("update", "new", "leave")[self._desk.ask(question, answers, None)]
-        if living_copy(self._desk, invoice, link, present).is_draft:
+            return ("update", "new", "leave")[self.desk.ask(question, answers, None)]
+        if living_copy(self.desk, invoice, link, present).is_draft:
             raise _waits(invoice, link)
         raise Refused(
             f"{invoice.label} was copied to Sage already, as {link.sage_number}",

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 
 from productive_sage.basics import INVOICE, Contact, Notice
-from productive_sage.copying import after, crediting, doubles, drafts, send, versions
+from productive_sage.copying import after, crediting, doubles, drafts, results, send, versions
 from productive_sage.copying.adopt import Copies, Found, copied_elsewhere, living_copy
 from productive_sage.copying.contacts import NewCustomer
 from productive_sage.copying.customers import Customers
@@ -13,7 +13,7 @@ from productive_sage.copying.looks import Looks
 from productive_sage.copying.order import CopyOrder
 from productive_sage.copying.plan import CopyPlan, Planner
 from productive_sage.copying.records import CustomerResult, Outcome
-from productive_sage.copying.send import shown
+from productive_sage.copying.results import shown
 from productive_sage.copying.versions import Written
 from productive_sage.desk import Desk
 from productive_sage.errors import RefusedBySage, TotalsDiffer
@@ -176,7 +176,7 @@ class Carrier:
                 *done.notices,
             ),
             kind=invoice.kind,
-            allocated=send.allocated(link, present, done),
+            allocated=results.allocated(link, present, done),
         )
         net = invoice.net if invoice.kind is INVOICE else -invoice.net
         if present.net == net and present.currency == invoice.currency:
@@ -236,7 +236,7 @@ class Carrier:
         contact_id = document.contact_id or str(intent.payload["contact_id"])
         name = document.contact_name or intent.facts.contact_name
         is_made = self._customers.made(plan.invoice) is not None
-        return send.conclude(
+        return results.conclude(
             self._desk,
             action,
             intent,

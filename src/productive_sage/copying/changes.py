@@ -10,7 +10,7 @@ from productive_sage.copying.contacts import NewCustomer
 from productive_sage.copying.crediting import CreditedCopy
 from productive_sage.copying.merge import Change, Merged
 from productive_sage.copying.records import Draft, FieldChange, Outcome
-from productive_sage.copying.send import shown
+from productive_sage.copying.results import shown
 from productive_sage.desk import Desk
 from productive_sage.errors import Refused, TaxRateInvalid, TotalsDiffer
 from productive_sage.productive.records import Invoice

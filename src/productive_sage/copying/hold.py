@@ -10,6 +10,7 @@ from productive_sage.copying import drafts
 from productive_sage.copying.adopt import Found
 from productive_sage.copying.plan import CopyPlan
 from productive_sage.copying.records import Draft, Outcome
+from productive_sage.copying.results import shown
 from productive_sage.copying.saved import (
     ADOPT,
     CREATE,
@@ -25,7 +26,6 @@ from productive_sage.copying.saved import (
     settings_of,
     source,
 )
-from productive_sage.copying.send import shown
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError, Refused
 from productive_sage.productive.records import Invoice

@@ -17,7 +17,7 @@ from productive_sage.copying import (
     crediting,
     drafts,
     matching,
-    send,
+    results,
     versions,
     wording,
 )
@@ -84,11 +84,11 @@ class CopyPlan:
             "unchanged",
             self.invoice.id,
             number=self.invoice.number,
-            **send.shown(present),
+            **results.shown(present),
             pdf=done.pdf,
             notices=(*draft.notices, *done.notices),
             kind=self.invoice.kind,
-            allocated=send.allocated(link, present, done) if link and present else None,
+            allocated=results.allocated(link, present, done) if link and present else None,
         )
         due = draft.mirrored_tax
         if due in (None, draft.tax):

@@ -17,7 +17,8 @@ from productive_sage.copying import (
     contacts,
     doubles,
     drafts,
-    releasing,
+    release_write,
+    results,
     send,
     versions,
 )
@@ -98,7 +99,7 @@ def _attempt(desk: Desk, intent: CopyIntent, asked: Callable[[str, str], bool]) 
             invoice = found[0] if found else None
             if intent.kind == "release":
                 age = _age(desk, intent)
-                outcome = releasing.recover(
+                outcome = release_write.recover(
                     desk,
                     intent,
                     invoice,
@@ -117,7 +118,7 @@ def _attempt(desk: Desk, intent: CopyIntent, asked: Callable[[str, str], bool]) 
             raise
         if isinstance(error, Defect):
             error = OutcomeUnknown(error.message, hint=error.hint)
-        outcome = send.failed(intent.document_kind, intent.source_id, number, error)
+        outcome = results.failed(intent.document_kind, intent.source_id, number, error)
     new = "create-new" if intent.facts.asked_new else "create"
     kind = intent.kind if intent.kind in ("update", "release") else new
     return replace(outcome, recovered=kind) if outcome else None
@@ -160,7 +161,7 @@ def _recover_create(desk: Desk, intent: CopyIntent, invoice: Invoice | None) -> 
             "it can no longer be sent as it was, and Sage does not show its copy yet",
             hint="run the command again in a few minutes",
         )
-    return send.conclude(
+    return results.conclude(
         desk, "created", intent, link, document, invoice=invoice, notices=[_RECOVERED]
     )
 
@@ -214,7 +215,7 @@ def _recover_update(desk: Desk, intent: CopyIntent, invoice: Invoice | None) -> 
         )
     else:
         link, document = send.deliver_update(desk, intent, link, present)
-    return send.conclude(
+    return results.conclude(
         desk, "updated", intent, link, document, invoice=invoice, notices=[_RECOVERED]
     )
 
@@ -297,7 +298,7 @@ def _completed(desk: Desk, link: Link) -> Outcome | None:
         untold.removesuffix("-new") if untold else "unchanged",
         link.productive_id,
         number=invoice.number,
-        **send.shown(document),
+        **results.shown(document),
         pdf=done.pdf,
         notices=(
             *([_released(document)] if is_released else []),
@@ -305,7 +306,7 @@ def _completed(desk: Desk, link: Link) -> Outcome | None:
             *done.notices,
         ),
         kind=link.kind,
-        allocated=send.allocated(link, document, done),
+        allocated=results.allocated(link, document, done),
         recovered=after.UNTOLD[untold] if untold else "" if done.is_left else "rest",
     )
 

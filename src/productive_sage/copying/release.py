@@ -10,7 +10,7 @@ from functools import partial
 
 from productive_sage import money, naming
 from productive_sage.basics import CREDIT_NOTE, INVOICE, Notice
-from productive_sage.copying import Agree, after, releasing, send
+from productive_sage.copying import Agree, after, release_write, results
 from productive_sage.copying.adopt import Copies, living_copy
 from productive_sage.copying.customers import Customers
 from productive_sage.copying.order import CopyOrder, sources
@@ -77,7 +77,7 @@ def release(order: ReleaseOrder, desk: Desk, agree: Agree | None = None) -> Iter
         elif one.id not in done:
             if stopped_by:
                 said = f"{one.label} was not tried: {stopped_by.message}"
-                outcome = releasing.failed(one, stopped_by.reworded(said))
+                outcome = release_write.failed(one, stopped_by.reworded(said))
             else:
                 outcome = run.told(one) if desk.dry_run else run.booked(one)
             if outcome.error and outcome.error.stops_batch:
@@ -126,9 +126,9 @@ class _Run:
             outcome = replace(outcome, pdf=done.pdf, notices=tuple(done.notices))
             return _is_booked(outcome, present)
         self._check(invoice, present, is_planned=False)
-        intent = releasing.begin(desk, invoice, link, present)
-        link, document = releasing.deliver(desk, intent, link)
-        return releasing.concluded(desk, intent, link, document, invoice)
+        intent = release_write.begin(desk, invoice, link, present)
+        link, document = release_write.deliver(desk, intent, link)
+        return release_write.concluded(desk, intent, link, document, invoice)
 
     def _draft(self, invoice: Invoice) -> tuple[Link, SageDocument]:
         """The latest copy, as it is in Sage; one that another machine made is linked first."""
@@ -172,7 +172,7 @@ def _guarded(invoice: Invoice, step: "partial[Outcome]") -> Outcome:
         with defects_told(f"invoice {invoice.id}", f"with {invoice.label}"):
             return step()
     except PsageError as error:
-        return releasing.failed(invoice, error)
+        return release_write.failed(invoice, error)
 
 
 def _of(invoice: Invoice, present: SageDocument) -> Outcome:
@@ -180,7 +180,7 @@ def _of(invoice: Invoice, present: SageDocument) -> Outcome:
         "unchanged",
         invoice.id,
         number=invoice.number,
-        **send.shown(present),
+        **results.shown(present),
         kind=invoice.kind,
     )
 

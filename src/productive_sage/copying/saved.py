@@ -79,7 +79,7 @@ class SavedPlan:
         return [one.told for one in self.documents]
 
 
-class Recorder:
+class PlanKeeper:
     """Keeps what is planned for each document of a run, and what a person answers meanwhile."""
 
     def __init__(self, order: CopyOrder, desk: Desk) -> None:

@@ -17,7 +17,6 @@ from productive_sage.copying.elsewhere import marked_meanwhile, note_marks
 from productive_sage.desk import Desk
 from productive_sage.errors import PaymentSyncOff, Refused
 from productive_sage.payments import elsewhere
-from productive_sage.payments.apply import Writes
 from productive_sage.payments.changed import Changed
 from productive_sage.payments.compare import Comparison
 from productive_sage.payments.evidence import Evidence
@@ -27,6 +26,7 @@ from productive_sage.payments.papers import Papers
 from productive_sage.payments.plan import PaymentPlan, Proofs, decide, undecided
 from productive_sage.payments.records import Synced
 from productive_sage.payments.verdicts import Verdicts, nothing_copied
+from productive_sage.payments.writes import Writes
 from productive_sage.productive.records import Balance
 from productive_sage.settings import Settings
 

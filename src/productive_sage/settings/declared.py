@@ -102,7 +102,12 @@ def setting(
     asked: Asked | None = None,
     path: tuple[str, ...] = (),
 ) -> Any:
-    """A field of `Settings`; a `default` that is a class is that of a table."""
+    """A field of `Settings`; a `default` that is a class is that of a table.
+
+    `path` is where a table stands that is not at the top; every other setting stands there.
+    """
+    if path and not isinstance(default, type):
+        raise TypeError("only a table may stand within another: leave `path` out")
     declared = {
         "holds": holds,
         "check": check or allowed.one_of(words),

@@ -61,8 +61,10 @@ def _what(event: Event) -> str:
     method, _, path = event.what.partition(" ")
     kind = (path or event.path).strip("/").partition("/")[0]
     noun = _NOUNS.get(kind, kind.removesuffix("s").replace("_", " "))
-    done = "released" if path.endswith("/release") else _DONE.get(method, "created")
+    done = "released" if path.endswith("/release") else _DONE.get(method, "")
     late = ", as was found out later" if method == "settle" else ""
+    # Found out later is the intent's end, which names no method: what makes nothing new has no key.
+    done = done or ("created" if event.key else "changed")
     if event.result == "done":
         return f"{_told(event, kind, noun, done)}{late}"
     subject = f"{sign('✗', 'x')} {noun}"

@@ -6,7 +6,7 @@ Sage takes no key for it, and needs none: a document that is booked is no draft 
 from collections.abc import Sequence
 
 from productive_sage.basics import Notice
-from productive_sage.copying import drafts, journal, send
+from productive_sage.copying import drafts, journal, results
 from productive_sage.copying.records import Outcome
 from productive_sage.copying.versions import Written
 from productive_sage.desk import Desk
@@ -94,7 +94,9 @@ def concluded(
     notices: Sequence[Notice] = (),
 ) -> Outcome:
     """Check that it is booked as it stood there, and do what waited for that."""
-    return send.conclude(desk, "released", intent, link, document, invoice=invoice, notices=notices)
+    return results.conclude(
+        desk, "released", intent, link, document, invoice=invoice, notices=notices
+    )
 
 
 def recover(
@@ -125,4 +127,4 @@ def recover(
 
 def failed(invoice: Invoice, error: PsageError) -> Outcome:
     """The outcome of a draft that was not booked."""
-    return send.failed(invoice.kind, invoice.id, invoice.number, error)
+    return results.failed(invoice.kind, invoice.id, invoice.number, error)
