@@ -59,10 +59,12 @@ MOST_CALLS = 20
 
 
 @contextmanager
-def deadly(sandbox: Sandbox, rng: random.Random) -> Iterator[Callable[[Run], None]]:
+def deadly(
+    sandbox: Sandbox, rng: random.Random, most: int = MOST_CALLS
+) -> Iterator[Callable[[Run], None]]:
     """Kill a run, once it is known, at one of its requests: before, after, or a moment later."""
     desk: Any = sandbox._desk
-    serve, nth, when = desk.serve, rng.randint(1, MOST_CALLS), rng.choice(("before", "after", ""))
+    serve, nth, when = desk.serve, rng.randint(1, most), rng.choice(("before", "after", ""))
     later_s, lock, seen = rng.random() * 0.03, threading.Lock(), 0
     victim: list[Run] = []
     is_known = threading.Event()

@@ -59,9 +59,11 @@ def run(
     from productive_sage import copying
     from productive_sage.terminal import render
 
+    made = copying.copy(order, desk, agree, check)
     if order.keys:
-        made = copying.copy(order, desk, agree, check)
         render.collect(made, outcomes, total=len(order.keys))
+    else:  # an earlier run may have left something to do all the same
+        outcomes += made
 
 
 def end(

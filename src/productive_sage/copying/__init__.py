@@ -131,7 +131,7 @@ def _copy_each(
             "`--customer` names one customer, but these invoices are of several companies",
             hint="copy the invoices of one company at a time",
         )
-    plans = run.plan_all(asked, agree) if agree else {}
+    plans = run.plan_all(asked, agree) if agree and asked else {}
     # Whoever is asked about one document sees it through before the next.
     is_asking = desk.ask is not None and not (agree or order.is_saved)
     batch = Together(run, asked, plans, held)
