@@ -25,6 +25,8 @@ bench: .venv/tools
 	$(BIN)/python scripts/house.py
 	$(BIN)/python scripts/startup.py
 	$(BIN)/python scripts/reconcile.py
+	$(BIN)/python scripts/batch.py
+	$(BIN)/python scripts/batch.py --count 300 --mode "Productive's PDFs"
 	$(BIN)/python -m pytest -m bench -n 0
 
 test: .venv/tools

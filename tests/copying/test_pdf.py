@@ -46,6 +46,23 @@ def sage_makes_pdfs(services: Sandbox, home: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_the_mark_goes_along_with_sages_pdf_or_by_itself_where_that_is_refused(
+    services: Sandbox, psage: Psage, sage_makes_pdfs: Path, is_refused: bool
+) -> None:
+    if is_refused:
+        services.fault("status", service="productive", method="PATCH", path="/invoices", status=422)
+
+    result = psage("copy-invoice", "123", "--json").only
+
+    invoice = services.productive.invoices["123"]
+    assert (invoice["exported"], invoice["export_id"]) == (True, result["sage_id"])
+    assert result["pdf"]["attached"] is True
+    changes = services.calls("productive", "PATCH", "/invoices")
+    assert [call.status for call in changes] == ([422, 200, 200] if is_refused else [200])
+    assert [one["code"] for one in result["warnings"]] == ["tax_not_mirrored"]
+
+
 def test_productives_pdf_is_attached_once(services: Sandbox, psage: Psage) -> None:
     result = psage("copy-invoice", "123", "--json")
 

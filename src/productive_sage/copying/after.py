@@ -22,6 +22,7 @@ from productive_sage.errors import (
     CopyGone,
     PsageError,
     Refused,
+    RefusedByProductive,
     RefusedBySage,
     ServiceUnavailable,
     UsageProblem,
@@ -90,8 +91,10 @@ def finish(
     steps = _steps(desk, link, invoice, document, done, again=again)
     left = done.left
     left -= _done_with(desk, link, invoice, document)
-    todo = _due(left, document, invoice)
+    todo = _due(desk, left, document, invoice)
     for name in todo:
+        if name not in left:
+            continue  # done along with another
         _step(name, *steps[name], done=done)
         if name != todo[-1]:
             _keep(desk, link, done)
@@ -163,9 +166,12 @@ def _done_with(desk: Desk, link: Link, invoice: Invoice | None, document: SageDo
     return words
 
 
-def _due(left: set[str], document: SageDocument, invoice: Invoice | None) -> list[str]:
-    """What can be done now, in its order."""
-    order = ("mark",) if document.is_draft else ("allocate", "mark", "number", "pdf")
+def _due(desk: Desk, left: set[str], document: SageDocument, invoice: Invoice | None) -> list[str]:
+    """What can be done now, in its order: Sage's PDF takes the mark along (see `_from_sage`)."""
+    of_invoice = (
+        ("pdf", "mark", "number") if desk.settings.pdf == "sage" else ("mark", "number", "pdf")
+    )
+    order = ("mark",) if document.is_draft else ("allocate", *of_invoice)
     return [name for name in order if name in left and (invoice or name == "allocate")]
 
 
@@ -386,7 +392,8 @@ def _from_sage(
 ) -> None:
     """Keep Sage's PDF in the folder and make it the invoice's PDF in Productive.
 
-    Done once more it changes nothing.
+    Done once more it changes nothing. The mark goes along with it, or a batch would meet
+    Productive's limits: 100 calls in 10 seconds are three for each of Sage's POSTs.
     """
     content = desk.sage.pdf(link.kind, document.id)
     _check(content)
@@ -397,9 +404,30 @@ def _from_sage(
     done.pdf = PdfResult("sage", str(path), digest, attached=False)
     if digest != link.pdf_sha256:
         attachment = desk.productive.upload_pdf(record, name=name, content=content)
-        desk.productive.patch_invoice(invoice.id, {"attachment_id": attachment}, record)
+        _link_pdf(desk, invoice, document, attachment, record, done=done)
         done.handed_over = {"pdf_sha256": digest}
     done.pdf = PdfResult("sage", str(path), digest, attached=True)
+
+
+def _link_pdf(
+    desk: Desk,
+    invoice: Invoice,
+    document: SageDocument,
+    attachment: int,
+    record: Recorder,
+    *,
+    done: Done,
+) -> None:
+    """Make an attachment the invoice's PDF, with the mark where due; without, if refused."""
+    own, mark = {"attachment_id": attachment}, _mark(document) if "mark" in done.left else {}
+    try:
+        desk.productive.patch_invoice(invoice.id, {**mark, **own}, record)
+    except RefusedByProductive:
+        if not mark:
+            raise
+        desk.productive.patch_invoice(invoice.id, own, record)
+    else:
+        done.left.discard("mark")
 
 
 def _check(content: bytes) -> None:
