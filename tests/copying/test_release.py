@@ -231,7 +231,6 @@ def test_sages_refusal_of_a_release_is_shown_with_a_way_out(drafted: Sandbox, ps
 
 def test_a_yes_that_leaves_it_a_draft_is_not_believed(drafted: Sandbox, psage: Psage) -> None:
     key = only_copy(drafted)["id"]
-    drafted.sage.books().table("sales_invoices")[key]["keeps"] = True
     for path in (f"/sales_invoices/{key}/release", f"/sales_invoices/{key}"):
         body = {"at": ["status", "id"], "json": '"DRAFT"'}
         drafted.fault("field", path=path, body=body, times=9)
@@ -239,7 +238,16 @@ def test_a_yes_that_leaves_it_a_draft_is_not_believed(drafted: Sandbox, psage: P
     result = psage("release", "124", "--json")
 
     assert (result.code, result.only["error"]["code"]) == (4, "copy_is_draft")
-    assert "still" not in psage("status").err
+
+
+def test_an_answer_that_says_what_it_was_is_looked_up(drafted: Sandbox, psage: Psage) -> None:
+    path = f"/sales_invoices/{only_copy(drafted)['id']}/release"
+    drafted.fault("field", path=path, body={"at": ["status", "id"], "json": '"DRAFT"'})
+
+    result = psage("release", "124", "--json")
+
+    assert (result.code, result.only["action"]) == (0, "released")
+    assert result.only["sage_number"] == only_copy(drafted)["displayed_as"]
 
 
 # --- a lost answer
@@ -549,6 +557,19 @@ def test_rebuilt_records_know_the_draft(drafted: Sandbox, psage: Psage, home: Pa
 
     assert "release" in pending(home)
     assert psage("release", "--all", "--yes", "--json").only["action"] == "released"
+
+
+def test_rebuilt_records_know_that_a_draft_is_to_be_allocated(
+    services: Sandbox, psage: Psage, home: Path
+) -> None:
+    psage("copy-invoice", "111")
+    psage("credit-note", "110", "--draft")
+    forget(home)
+    assert psage("rebuild", "--yes").code == 0
+
+    result = psage("release", "110", "--json")
+
+    assert (result.only["action"], result.only["allocated"]) == ("released", "1775.00")
 
 
 def test_a_draft_somebody_entered_is_taken_by_release_alone(
