@@ -44,7 +44,7 @@ def total(link: Link, note: SageDocument) -> Decimal:
 
 
 def locked_because(link: Link, present: SageDocument) -> str | None:
-    """As `mapping.locked_because`, but what psage can take back and allocate again locks nothing.
+    """As `drafts.locked_because`, but what psage can take back and allocate again locks nothing.
 
     Whether a closed period locks the document as well is not to be seen then: Sage says.
     """

@@ -31,7 +31,7 @@ class Customers:
         """`wanted` names the contact to bill; `remember` keeps it for later invoices.
 
         Of a document that `is_alone` a person is asked even where the customer is known.
-        `new_since`: as `Order` has it.
+        `new_since`: as `CopyOrder` has it.
         """
         self._desk = desk
         self._wanted = wanted
@@ -95,7 +95,7 @@ class Customers:
     def _linked(self, invoice: Invoice, *, only_unused: bool = False) -> Contact | None:
         """The contact billed until now, unless it has become another company's by what Sage says.
 
-        What a person agreed to stays. `only_unused`: as `Store.customer` has it.
+        What a person agreed to stays. `only_unused`: as `customers.of` of the store has it.
         """
         desk, key = self._desk, (invoice.company.id, invoice.currency)
         linked = desk.store.customers.of(*key, desk.sage.business_id, only_unused=only_unused)

@@ -1,7 +1,8 @@
 """What earlier runs left open: writes whose outcome nobody learned, and what follows a copy.
 
-A write is looked for by its marker first. Found: recorded. Not found: sent again with the same key
-while Sage surely remembers it; an older one never arrived, and is closed.
+A new document or customer is looked for by its marker first. Found: recorded. Not found: sent again
+with the same key while Sage surely remembers it; an older one never arrived, and is closed. A
+change has neither: what Sage holds says whether it arrived, and only a young one is sent again.
 """
 
 import logging

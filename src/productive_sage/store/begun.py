@@ -11,7 +11,7 @@ from productive_sage.store.audit import About
 
 @dataclass(frozen=True, slots=True)
 class CopyFacts:
-    """What is known of a copy or an update when it is begun, beside the body that is sent.
+    """What is known of a copy or a change when it is begun, beside the body that is sent.
 
     An older psage may have left some of it out.
     """
@@ -34,7 +34,7 @@ class CopyFacts:
     number_sent: bool = False
     kind: str = INVOICE.code
     sage_id: str = ""
-    """The copy that an update changes."""
+    """The copy that an update changes, or a release books."""
     before: Mapping[str, Any] | None = None
     """What an update found in Sage, as a `versions.Version`."""
     theirs: Sequence[tuple[str, str, str]] = ()

@@ -1,9 +1,9 @@
 """The audit log: every write psage sends, each record tied to the one before.
 
 Of a write two records are kept: that it is about to be sent, before its first byte, and what came
-of it. Both go with what is recorded anyway: the first with the intent, where there is one, the
-second with the next transaction, mostly the one that ends the intent. A process that is killed
-between them leaves the first, and the next run says so.
+of it. Both go with what is recorded anyway: the first with the intent, where there is one (but for
+an update), the second with the next transaction, mostly the one that ends the intent. A process
+that is killed between them leaves the first, and the next run that writes says so.
 
 The log stands beside the work. What cannot be recorded is said, and changes nothing about the write
 itself.

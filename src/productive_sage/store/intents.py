@@ -134,7 +134,7 @@ class Intents:
         return int(rows[0][0])
 
     def open_copies(self) -> list[CopyIntent]:
-        """The copies and updates whose end nobody knows, oldest first."""
+        """The copies, updates and releases whose end nobody knows, oldest first."""
         return self._open("kind NOT IN ('contact', 'payment')", CopyFacts)
 
     def open_contacts(self) -> list[ContactIntent]:
