@@ -83,6 +83,8 @@ class Lanes:
         self.taken: set[str] = set()
         self.given = 0
         """How often one of them has begun to wait for a service."""
+        self.watched = 0
+        """How many wait for that: to wake all of them each time would cost a third of the work."""
         self.is_stopped = False
 
     @property
@@ -96,7 +98,8 @@ class Lanes:
         """Let another compute."""
         self._check()
         self.given += 1
-        self._moved.notify_all()
+        if self.watched:
+            self._moved.notify_all()
         self._moved.release()
 
     def go_on(self) -> None:
@@ -202,7 +205,9 @@ class Turns:
         """Leave the next place to it before anything else is done: the service waits for it."""
         lanes, given = self._lanes, self._lanes.given
         if self._first in self._waiting:
+            lanes.watched += 1
             lanes.wait_until(lambda: lanes.given > given or lanes.is_stopped, _HANDOVER_S)
+            lanes.watched -= 1
 
 
 class _Works(Generic[_T]):
@@ -260,6 +265,7 @@ class _Works(Generic[_T]):
                 self._stop()
             lanes.tell()
         self.under_way -= 1
+        lanes.tell()
         lanes.give_way()
 
     def _stop(self) -> None:
