@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from productive_sage.copying import after
-from productive_sage.copying.after import _file_name
+from productive_sage.copying.pdf_files import file_name
 from productive_sage.sandbox import PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.store import Store
 from tests.conftest import Psage, Result, copies, writes
@@ -585,11 +585,11 @@ def test_a_folder_that_cannot_be_written_is_a_warning(
 
 @pytest.mark.parametrize("number", ["N" * 5000, "\u20ac/\u00fc" * 900, "../../etc/passwd", ""])
 def test_the_name_of_a_pdf_fits_every_file_system(number: str) -> None:
-    name = _file_name(number, "PRD-123-2")
+    name = file_name(number, "PRD-123-2")
 
     assert len(name.encode()) <= 150
     assert name.endswith("(PRD-123-2).pdf")
-    assert "/" not in name + _file_name("7", "PRD-../../x")
+    assert "/" not in name + file_name("7", "PRD-../../x")
 
 
 def test_a_pdf_with_an_endless_number_is_kept_at_once(

@@ -95,7 +95,7 @@ class _Without:
 
     def handed_pdf(self) -> bytes | None:
         """The content of `--pdf-file`, read before anything is sent."""
-        from productive_sage.copying.after import read_pdf
+        from productive_sage.copying.pdf_files import read_pdf
 
         if self.pdf_file is None:
             return None

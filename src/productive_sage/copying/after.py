@@ -5,17 +5,14 @@ stays `pending` in the store, and the next run does it.
 """
 
 import hashlib
-import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from pathlib import Path
 
-from productive_sage import files, markers, money
+from productive_sage import markers, money
 from productive_sage.basics import Notice
-from productive_sage.config import storage_error
-from productive_sage.copying import allocations, doubles, drafts
+from productive_sage.copying import allocations, doubles, drafts, pdf_files
 from productive_sage.copying.records import PdfResult
 from productive_sage.desk import Desk
 from productive_sage.errors import (
@@ -24,18 +21,13 @@ from productive_sage.errors import (
     Refused,
     RefusedByProductive,
     RefusedBySage,
-    ServiceUnavailable,
     UsageProblem,
 )
 from productive_sage.errors.defects import Defect, defects_told
 from productive_sage.http import Recorder
 from productive_sage.productive.records import Invoice
-from productive_sage.sage.client import PDF_LIMIT
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import About, Link
-
-_NAME_BYTES = 120
-"""Of a number in a file name: a file system takes 255 in all."""
 
 UNTOLD = {
     "created": "create",
@@ -260,7 +252,7 @@ def _from_productive(
     if content is None:
         return
     digest = hashlib.sha256(content).hexdigest()
-    name = _file_name(
+    name = pdf_files.file_name(
         invoice.number or document.number, markers.of_copy(invoice.id, link.copy_number)
     )
     done.pdf = PdfResult("productive", name, digest, attached=True)
@@ -289,11 +281,11 @@ def _made_in_productive(desk: Desk, link: Link, invoice: Invoice, done: Done) ->
         return content
     if invoice.pdf_url:
         content = desk.productive.pdf(invoice.pdf_url)
-        _check(content)
+        pdf_files.check(content)
         return content
-    files = _named_after(desk.pdf_folder, invoice.number)
+    files = pdf_files.named_after(desk.pdf_folder, invoice.number)
     if len(files) == 1:
-        return read_pdf(files[0])
+        return pdf_files.read_pdf(files[0])
     if files:
         names = ", ".join(f"`{file.name}`" for file in files)
         said = f"several files in `{desk.pdf_folder}` are named after it, so none is attached"
@@ -308,54 +300,6 @@ def _made_in_productive(desk: Desk, link: Link, invoice: Invoice, done: Done) ->
             )
         )
     return None
-
-
-def read_pdf(path: Path) -> bytes:
-    """The content of a PDF file. Raises UsageProblem where Sage could not take it."""
-    try:
-        if not path.is_file():
-            raise UsageProblem(
-                f"there is no file `{path}`",
-                hint="look at the name, or drag the file into the terminal to have it typed",
-            )
-        size = path.stat().st_size
-        content = path.read_bytes() if size <= PDF_LIMIT else b""
-    except OSError as error:
-        raise UsageProblem(f"`{path}` cannot be read: {error.strerror}") from error
-    if size > PDF_LIMIT:
-        raise UsageProblem(
-            f"`{path}` has {size} bytes, and Sage takes {PDF_LIMIT} at most",
-            hint="make it smaller, or leave it out with `--no-pdf`",
-        )
-    if not content.startswith(b"%PDF"):
-        raise UsageProblem(
-            f"`{path}` is not a PDF",
-            hint="name the PDF file itself, as it was saved from Productive",
-        )
-    return content
-
-
-def _named_after(folder: Path, number: str) -> list[Path]:
-    """The PDF files of a folder whose name holds a document's number as a word of its own.
-
-    `INV-2` is not in `INV-21`, `INV-2-1` or `UK-INV-2`, which are other numbers, but in
-    `Acme_INV-2.pdf` and `invoice-INV-2.pdf`. A sign that no file can have in its name, such as the
-    one in `2026/7`, may be another there. What psage keeps there itself is Sage's.
-    """
-    if not number:
-        return []
-    inner = r"[\W_]+".join(map(re.escape, re.split(r"[^\w.+-]+", number)))
-    before = r"(?:(?<![^\W_])(?<![.+-])|(?<=\binvoice-)|(?<=\bcredit-note-))"
-    word = re.compile(rf"{before}{inner}(?![^\W_]|[.+-]+[^\W_])", re.IGNORECASE)
-    try:
-        files = [one for one in folder.iterdir() if one.suffix.lower() == ".pdf"]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise storage_error(error, folder) from error
-    return sorted(
-        one for one in files if word.search(one.stem) and not re.search(r"\(PRD-.+\)$", one.stem)
-    )
 
 
 def _remove(desk: Desk, attachment_id: str, name: str, about: About) -> None:
@@ -396,11 +340,11 @@ def _from_sage(
     Productive's limits: 100 calls in 10 seconds are three for each of Sage's POSTs.
     """
     content = desk.sage.pdf(link.kind, document.id)
-    _check(content)
+    pdf_files.check(content)
     digest = hashlib.sha256(content).hexdigest()
-    name = _file_name(document.number, markers.of_copy(invoice.id, link.copy_number))
+    name = pdf_files.file_name(document.number, markers.of_copy(invoice.id, link.copy_number))
     path = desk.pdf_folder / name
-    _save(path, content)
+    pdf_files.save(path, content)
     done.pdf = PdfResult("sage", str(path), digest, attached=False)
     if digest != link.pdf_sha256:
         attachment = desk.productive.upload_pdf(record, name=name, content=content)
@@ -428,25 +372,3 @@ def _link_pdf(
         desk.productive.patch_invoice(invoice.id, own, record)
     else:
         done.left.discard("mark")
-
-
-def _check(content: bytes) -> None:
-    if not content.startswith(b"%PDF"):
-        raise ServiceUnavailable("what arrived is not a PDF")
-    if len(content) > PDF_LIMIT:
-        raise Refused(f"it has {len(content)} bytes, and Sage takes {PDF_LIMIT} at most")
-
-
-def _file_name(number: str, marker: str) -> str:
-    """A name that is safe on every system and tells psage's own file: `INV-7 (PRD-123).pdf`."""
-    safe, mark = (re.sub(r"[^\w.+-]+", "-", word).strip(".-") for word in (number, marker))
-    short = safe.encode()[:_NAME_BYTES].decode(errors="ignore")
-    return f"{short} ({mark}).pdf".strip()
-
-
-def _save(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        files.put(path, content)
-    except OSError as error:
-        raise storage_error(error, path) from error
