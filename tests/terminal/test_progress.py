@@ -79,6 +79,8 @@ def test_a_batch_counts_its_documents(services: Sandbox, psage: Psage, person: N
 
     for n in range(4):
         assert f"Copying: {n} of 3" in shown
+    assert "Copying: 1 of 3, 1,775.00 GBP" in shown
+    assert "Copying: 3 of 3, 4,612.27 GBP" in shown
 
 
 def test_a_sync_and_a_check_of_the_register_count_what_they_look_at(

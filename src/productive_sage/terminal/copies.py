@@ -21,6 +21,7 @@ from productive_sage.terminal.render import (
     fit_all,
     fits,
     fitted,
+    in_all,
     is_one_screen,
     line,
     out,
@@ -347,11 +348,7 @@ def _print_more(outcome: "Outcome", *, dry_run: bool) -> None:
 def _closing(outcomes: "Sequence[Outcome]") -> str:
     """What became of a batch, and what the documents that are in Sage by it come to."""
     actions = Counter(outcome.action for outcome in outcomes)
-    sums: dict[str, Decimal] = {}
-    for outcome in outcomes:
-        if outcome.error is None and outcome.total is not None and outcome.currency:
-            sums[outcome.currency] = sums.get(outcome.currency, money.ZERO) + outcome.total
-    amounts = " + ".join(f"{separated(sum_, name)} {name}" for name, sum_ in sums.items())
+    amounts = in_all(outcomes)
     said = ", ".join(f"{actions[one]} {word}" for one, word in _WORDS.items() if actions[one])
     return f"{said}{f': {amounts}' if amounts else ''}"
 

@@ -40,10 +40,11 @@ def say(words: str) -> None:
     _line.is_shown = True
 
 
-def step(task: str, done: int, total: int) -> None:
-    """How far a task is: `Copying: 3 of 12, about 20 s left`; one of a single step needs none.
+def step(task: str, done: int, total: int, amount: str = "") -> None:
+    """How far a task is: `Copying: 3 of 12, 1,240.00 GBP, about 20 s left`.
 
-    A `total` of 0 is one that nobody knows.
+    One of a single step needs none. A `total` of 0 is one that nobody knows; `amount` is what has
+    been done so far, in words.
     """
     if not _line.is_wanted or total == 1:
         return
@@ -54,7 +55,8 @@ def step(task: str, done: int, total: int) -> None:
     if task != _line.task:
         _line.task, _line.began = task, now
     done = min(done, total)
-    say(f"{task}: {done} of {total}{_left(now - _line.began, done, total)}")
+    so_far = f", {amount}" if amount else ""
+    say(f"{task}: {done} of {total}{so_far}{_left(now - _line.began, done, total)}")
 
 
 def _left(taken_s: float, done: int, total: int) -> str:
