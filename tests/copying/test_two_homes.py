@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from productive_sage import http
+from productive_sage.copying.looks import OLD_S
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, Result, copies, forget, writes
 from tests.harness import days
@@ -188,13 +190,18 @@ def overtaken(
     quick: tuple[Machine, tuple[str, ...]],
     *,
     at: str,
+    held_s: float = 0.0,
 ) -> tuple[Result, Result]:
-    """What became of two runs, the second of which happens whole before a request of the first."""
+    """What became of two runs, the second of which happens whole before a request of the first.
+
+    That request is held for so many seconds after the second has ended.
+    """
     method, path = at.split()
     with Hold(sandbox, when="before", method=method, path=path) as hold:
         run = slow[0].start(*slow[1])
         hold.reached(run)
         other = quick[0].run(*quick[1])
+        time.sleep(held_s)
         hold.let_go()
         return run.end(), other
 
@@ -208,9 +215,22 @@ def living(sandbox: Sandbox, *productive_ids: str) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("ids", [("101",), ("101", "112"), ("112", "101")])
+@pytest.mark.parametrize(
+    ("ids", "at", "held_s"),
+    [
+        (("101",), "GET /invoices/101", 0.0),
+        # Of a batch each last look serves several documents, and holds for a few seconds.
+        (("101", "112"), "GET /sales_invoices", OLD_S),
+        (("112", "101"), "GET /sales_invoices", OLD_S),
+        (("112", "101"), "POST /sales_invoices", OLD_S),
+    ],
+)
 def test_what_another_machine_copied_meanwhile_is_adopted(
-    sandbox: Sandbox, machines: tuple[Machine, Machine], ids: tuple[str, ...]
+    sandbox: Sandbox,
+    machines: tuple[Machine, Machine],
+    ids: tuple[str, ...],
+    at: str,
+    held_s: float,
 ) -> None:
     """Productive names its copy before any search in Sage shows it."""
     sandbox.remember_idempotency = False
@@ -220,7 +240,8 @@ def test_what_another_machine_copied_meanwhile_is_adopted(
         sandbox,
         (slow, ("copy-invoice", *ids, *COPY)),
         (quick, ("copy-invoice", "101", *COPY)),
-        at="GET /invoices/101",
+        at=at,
+        held_s=held_s,
     )
 
     assert (result.code, other.code) == (0, 0)

@@ -56,20 +56,24 @@ _WORDS = {
 
 
 def as_json(outcomes: "Sequence[Outcome]") -> dict[str, Any]:
-    """The `results`, `summary` and, on failure, `error` of the public contract."""
+    """The `results`, `summary` and, on failure, `error` of the public contract.
+
+    Of a command that releases drafts the summary counts these too.
+    """
     actions = [outcome.action for outcome in outcomes]
     content: dict[str, Any] = {
         "results": [_copy_as_json(outcome) for outcome in outcomes],
         "summary": {
             "created": sum(map(actions.count, ("created", "would_create"))),
             "updated": sum(map(actions.count, ("updated", "would_update"))),
-            "released": sum(map(actions.count, ("released", "would_release"))),
             "unchanged": sum(map(actions.count, ("unchanged", "adopted"))),
             "refused": actions.count("refused"),
             "failed": sum(map(actions.count, ("failed", "unknown", "differs"))),
         },
         "warnings": _of_the_run(outcomes),
     }
+    if released := sum(map(actions.count, ("released", "would_release"))):
+        content["summary"]["released"] = released
     errors = [outcome.error for outcome in outcomes if outcome.error]
     if errors:
         content["error"] = as_one(errors, len(outcomes)).as_json()
