@@ -248,7 +248,8 @@ def a_period(
     month: str | None, since: str | None, until: str | None
 ) -> tuple[date | None, date | None]:
     """The first and the last day that are chosen; None where that side is open."""
-    exclude("--month", month is not None, "--since or --until", bool(since or until))
+    exclude("--month", month is not None, "--since", since is not None)
+    exclude("--month", month is not None, "--until", until is not None)
     return _month(month) if month else _time(since, until)
 
 

@@ -84,5 +84,5 @@ def _invalid(said: str) -> PsageError:
     return PsageError(
         said,
         code="plan_invalid",
-        hint="make one with `psage copy-invoice … --plan FILE`, and leave the file as it is",
+        hint="make one with `--plan FILE` (copy-invoice, credit-note), and leave the file as it is",
     )
