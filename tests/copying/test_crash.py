@@ -439,6 +439,7 @@ def test_an_interrupted_batch_keeps_what_is_finished_and_the_next_run_does_the_r
     assert outcome(fresh, home) == once(fresh)
 
 
+@pytest.mark.torture
 def test_an_interrupted_batch_still_answers_with_one_json_document(fresh: Sandbox) -> None:
     second_posting = Hold(fresh, 2, method="POST", path="/sales_invoices", when="after")
     with second_posting as hold, started(*BATCH, "--json") as process:

@@ -68,6 +68,7 @@ def play(sandbox: Sandbox, machine: Machine, seed: int, kind: str, _before: byte
     assert oracle.left_open(machine.store) == (0, 0)
 
 
+@pytest.mark.torture
 def test_a_plan_killed_while_it_is_applied_is_carried_out_once(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
