@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from productive_sage import lanes, naming
 from productive_sage.basics import CREDIT_NOTE, INVOICE, Notice
@@ -43,12 +43,10 @@ from productive_sage.errors import (
     TotalsDiffer,
     UsageProblem,
 )
-from productive_sage.errors.defects import defects_told
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
 
-_P = TypeVar("_P")
 Agree = Callable[[Sequence[Outcome]], None]
 """Told what would become of each document, before any is sent; raises where a person says no."""
 Check = Callable[[Invoice, Callable[[], Planned]], Planned]
@@ -210,7 +208,7 @@ class _Run:
                 told.append(source)
                 continue
             plan = self.plan(source, self.order.again)
-            said = self._guarded(source, partial(self._told, plan))
+            said = results.guarded(source, partial(self._told, plan))
             # Refused as it is after the plans before it: a second credit note for an invoice, say.
             plans[source.id] = said if said.action in ("refused", "failed") else plan
             told.append(said)
@@ -222,9 +220,9 @@ class _Run:
 
         The outcome itself where there is nothing to do, or where it cannot be done.
         """
-        step = partial(self._guarded, invoice, partial(self._planned, invoice, again))
+        step = partial(results.guarded, invoice, partial(self._planned, invoice, again))
         return (
-            self._guarded(invoice, partial(self._check, invoice, step)) if self._check else step()
+            results.guarded(invoice, partial(self._check, invoice, step)) if self._check else step()
         )
 
     def look(self, invoice: Invoice, plan: Planned) -> None:
@@ -237,7 +235,7 @@ class _Run:
         """Do what is planned, or in a dry run say it; whatever goes wrong is in the outcome."""
         if isinstance(plan, Outcome):
             return plan
-        outcome = self._guarded(invoice, partial(self._carrier.carry_out, plan, turn))
+        outcome = results.guarded(invoice, partial(self._carrier.carry_out, plan, turn))
         if outcome.sage_id or not outcome.error:
             return outcome
         made = self._customers.made(invoice)
@@ -246,14 +244,6 @@ class _Run:
         said = f"the customer `{made.name}` was made in Sage before that; the next try bills it"
         notices = (*outcome.notices, Notice("customer_made", said))
         return replace(outcome, customer=made, notices=notices)
-
-    def _guarded(self, invoice: Invoice, step: Callable[[], _P]) -> _P | Outcome:
-        """What a step gives, or the outcome of a document that did not get through it."""
-        try:
-            with defects_told(f"invoice {invoice.id}", f"with {invoice.label}"):
-                return step()
-        except PsageError as error:
-            return results.failed(invoice.kind, invoice.id, invoice.number, error)
 
     def _planned(self, invoice: Invoice, wanted: str | None) -> Planned:
         self._check_kind(invoice)

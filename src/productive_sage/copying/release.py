@@ -18,7 +18,6 @@ from productive_sage.copying.records import Outcome
 from productive_sage.copying.recover import recovered
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError, Refused
-from productive_sage.errors.defects import defects_told
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
@@ -77,7 +76,7 @@ def release(order: ReleaseOrder, desk: Desk, agree: Agree | None = None) -> Iter
         elif one.id not in done:
             if stopped_by:
                 said = f"{one.label} was not tried: {stopped_by.message}"
-                outcome = release_write.failed(one, stopped_by.reworded(said))
+                outcome = results.failed(one.kind, one.id, one.number, stopped_by.reworded(said))
             else:
                 outcome = run.told(one) if desk.dry_run else run.booked(one)
             if outcome.error and outcome.error.stops_batch:
@@ -102,11 +101,11 @@ class _Run:
 
     def told(self, invoice: Invoice) -> Outcome:
         """What would become of a document."""
-        return _guarded(invoice, partial(self._told, invoice))
+        return results.guarded(invoice, partial(self._told, invoice))
 
     def booked(self, invoice: Invoice) -> Outcome:
         """Book its draft; whatever goes wrong is in the outcome."""
-        return _guarded(invoice, partial(self._booked, invoice))
+        return results.guarded(invoice, partial(self._booked, invoice))
 
     def _told(self, invoice: Invoice) -> Outcome:
         link, present = self._draft(invoice)
@@ -165,14 +164,6 @@ class _Run:
         credited = invoice.credited
         if not (is_planned and credited and credited.id in self._asked):
             self._copies[INVOICE].credited(invoice)  # raises CopyIsDraft where it is not booked
-
-
-def _guarded(invoice: Invoice, step: "partial[Outcome]") -> Outcome:
-    try:
-        with defects_told(f"invoice {invoice.id}", f"with {invoice.label}"):
-            return step()
-    except PsageError as error:
-        return release_write.failed(invoice, error)
 
 
 def _of(invoice: Invoice, present: SageDocument) -> Outcome:

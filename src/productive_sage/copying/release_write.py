@@ -10,7 +10,7 @@ from productive_sage.copying import drafts, journal, results
 from productive_sage.copying.records import Outcome
 from productive_sage.copying.versions import Written
 from productive_sage.desk import Desk
-from productive_sage.errors import PsageError, RefusedBySage
+from productive_sage.errors import RefusedBySage
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import CopyFacts, CopyIntent, Link
@@ -123,8 +123,3 @@ def recover(
     else:
         link = record(desk, intent, link, present)
     return concluded(desk, intent, link, present, invoice, [notice])
-
-
-def failed(invoice: Invoice, error: PsageError) -> Outcome:
-    """The outcome of a draft that was not booked."""
-    return results.failed(invoice.kind, invoice.id, invoice.number, error)

@@ -1,9 +1,9 @@
 """What became of a document: refused, or in Sage, followed up and held against its plan."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from productive_sage.basics import Kind, Notice
 from productive_sage.copying import after, allocations, drafts
@@ -16,9 +16,12 @@ from productive_sage.errors import (
     ServiceRefused,
     TotalsDiffer,
 )
+from productive_sage.errors.defects import defects_told
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import CopyIntent, Link
+
+_T = TypeVar("_T")
 
 
 def failed(kind: Kind, productive_id: str, number: str, error: PsageError) -> Outcome:
@@ -33,6 +36,15 @@ def failed(kind: Kind, productive_id: str, number: str, error: PsageError) -> Ou
     else:
         action = "refused" if isinstance(error, Refused) else "failed"
     return Outcome(action, productive_id, number=number, error=error, kind=kind)
+
+
+def guarded(invoice: Invoice, step: Callable[[], _T]) -> _T | Outcome:
+    """What a step gives, or the outcome of a document that did not get through it."""
+    try:
+        with defects_told(f"invoice {invoice.id}", f"with {invoice.label}"):
+            return step()
+    except PsageError as error:
+        return failed(invoice.kind, invoice.id, invoice.number, error)
 
 
 def conclude(
