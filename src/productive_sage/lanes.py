@@ -168,10 +168,6 @@ class Turns:
         self._had = set[int]()
         self._waiting = set[int]()
 
-    def has_had(self, place: int) -> bool:
-        """Whether a place, and all before it, had their turn."""
-        return self._first > place
-
     def wait_for(self, place: int) -> None:
         """Wait until a place is the next; raises CalledOff where nothing begins any more."""
         lanes = self._lanes

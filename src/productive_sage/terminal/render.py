@@ -230,14 +230,18 @@ def collect(outcomes: "Iterable[Outcome]", into: "list[Outcome]", *, total: int)
     `into` holds what is finished even where the run is interrupted.
     """
     progress.step("Copying", 0, total)
+    sums: dict[str, Decimal] = {}
     for outcome in outcomes:
         into.append(outcome)
-        progress.step("Copying", len(into), total, in_all(into))
+        progress.step("Copying", len(into), total, in_all((outcome,), sums))
 
 
-def in_all(outcomes: "Iterable[Outcome]") -> str:
-    """What the documents that went well come to: `1,015.02 EUR + 6,397.56 GBP`."""
-    sums: dict[str, Decimal] = {}
+def in_all(outcomes: "Iterable[Outcome]", sums: dict[str, Decimal] | None = None) -> str:
+    """What the documents that went well come to: `1,015.02 EUR + 6,397.56 GBP`.
+
+    `sums` are those of documents before, by currency, to which these are added.
+    """
+    sums = {} if sums is None else sums
     for one in outcomes:
         if one.error is None and one.total is not None and one.currency:
             sums[one.currency] = sums.get(one.currency, Decimal(0)) + one.total
