@@ -627,7 +627,9 @@ def test_a_sign_in_revoked_in_the_middle_of_a_batch_ends_it(
     assert renewals(services) == 1
     assert renewals_refused(services)
     refused = [call for call in services.calls("sage") if call.status == 401]
-    assert len(refused) == 1
+    # What the next document asked may have been under way when the first was refused.
+    asked = {(call.method, call.path, str(call.query)) for call in refused}
+    assert len(refused) == len(asked) <= 2
     assert_each_told(result, {"124", "125"}, "sign_in_expired", "psage connect sage")
 
 
