@@ -18,8 +18,6 @@ from productive_sage import interrupts
 
 _T = TypeVar("_T")
 
-GRACE_S = 5.0
-"""So long what is under way may take to end after an interrupt."""
 _GLANCE_S = 0.2
 """How often an interrupt is looked for: not every system wakes a thread that waits for a lock."""
 
@@ -75,9 +73,13 @@ def alone(what: str) -> Iterator[None]:
 
 
 class Lanes:
-    """A run of several threads; `check` raises where this is no moment to let others compute."""
+    """A run of several threads; `check` raises where this is no moment to let others compute.
 
-    def __init__(self, check: Callable[[], None] = lambda: None) -> None:
+    `grace_s` is how long what is under way may take to end after an interrupt.
+    """
+
+    def __init__(self, check: Callable[[], None] = lambda: None, *, grace_s: float = 5.0) -> None:
+        self.grace_s = grace_s
         self._check = check
         self._moved = threading.Condition(threading.Lock())
         self.taken: set[str] = set()
@@ -219,7 +221,7 @@ class _Works(Generic[_T]):
         self._results: dict[int, _T] = {}
         self._errors: list[BaseException] = []
         self._is_stopped = False
-        self._grace_s = GRACE_S if is_whole else None
+        self._grace_s = lanes.grace_s if is_whole else None
         self.under_way = 0
 
     def results(self, at_once: int) -> Iterator[_T]:

@@ -206,7 +206,7 @@ def test_what_is_read_is_the_same_as_ever(shared: Sandbox) -> None:
 def test_what_stopped_a_command_is_told_before_what_failed_by_then(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    current.begin()
+    current.begin(None)
     with common.Stopped() as stopped:
         raise Refused("stopped", code="not_found")
 

@@ -18,9 +18,6 @@ from productive_sage.signin.vault import Vault
 from productive_sage.store import Store, database
 from productive_sage.store.begun import ContactFacts, PaymentFacts
 from tests.conftest import A_COPY, MemoryKeyring, Psage, consent, copies, writes
-from tests.harness import days
-
-waits = days.waits
 
 COPY = ("copy-invoice", "123", "--no-tax")
 SYNC = ("--sync-payments", "--sync-payments-from", "2026-01-01")

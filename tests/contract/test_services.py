@@ -8,6 +8,7 @@ used, only reads are sent, and the recording is kept in `tests/contract/cassette
 import os
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import vcr
 
 from productive_sage import config
 from productive_sage.basics import INVOICE
-from productive_sage.http.pool import connect_pool
+from productive_sage.http.pool import Pool, connect_pool
 from productive_sage.productive.calls import Token
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sage.calls import sage_http
@@ -26,6 +27,7 @@ from productive_sage.sandbox import Sandbox
 from productive_sage.settings import Endpoints
 from productive_sage.signin.oauth import SageTokens
 from productive_sage.signin.vault import Vault
+from productive_sage.timing import Timing
 
 CASSETTES = Path(__file__).parent / "cassettes"
 _SECRET_HEADERS = ("authorization", "x-auth-token", "x-organization-id", "x-business", "cookie")
@@ -56,8 +58,7 @@ RECORDER = vcr.VCR(
 class Services:
     """Both clients, reading only."""
 
-    def __init__(self, vault: Vault, endpoints: Endpoints) -> None:
-        pool = connect_pool()
+    def __init__(self, vault: Vault, endpoints: Endpoints, pool: Pool) -> None:
         sign_in = vault.productive()
         tokens = SageTokens(vault, sage_http(pool, endpoints.sage_token))
         self.productive = ProductiveClient(
@@ -67,7 +68,6 @@ class Services:
             sage_http(pool, endpoints.sage_api, credentials=tokens, read_only=True),
             tokens.sign_in.business_id,
         )
-        self.pool = pool
 
 
 @pytest.fixture(params=["sandbox", "recording", "live"])
@@ -79,20 +79,17 @@ def services(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service
         request.getfixturevalue("connected")
     folder = Path(os.environ.get("PSAGE_HOME") or typer.get_app_dir("psage"))
     settings, _ = config.load(folder / "default.toml", os.environ)
-    opened = Services(Vault("default"), settings.endpoints)
     name = re.sub(r"\W+", "-", request.node.originalname)
     cassette = (CASSETTES if live else tmp_path) / f"{name}.yaml"
-    if request.param == "recording":
-        with RECORDER.use_cassette(str(cassette), record_mode="all"):
-            request.function(opened)
-        with RECORDER.use_cassette(str(cassette), record_mode="none"):
-            yield opened
-    elif live:
-        with RECORDER.use_cassette(str(cassette), record_mode="all"):
-            yield opened
-    else:
+    with connect_pool(Timing()) as pool, ExitStack() as recorded:
+        opened = Services(Vault("default"), settings.endpoints, pool)
+        if request.param == "recording":
+            with RECORDER.use_cassette(str(cassette), record_mode="all"):
+                request.function(opened)
+            recorded.enter_context(RECORDER.use_cassette(str(cassette), record_mode="none"))
+        elif live:
+            recorded.enter_context(RECORDER.use_cassette(str(cassette), record_mode="all"))
         yield opened
-    opened.pool.close()
 
 
 def test_the_business_has_a_country_and_a_base_currency(services: Services) -> None:
@@ -143,16 +140,18 @@ def test_service_types_have_names(services: Services) -> None:
 
 def test_a_recording_holds_no_secret(connected: Sandbox, tmp_path: Path) -> None:
     settings, _ = config.load(tmp_path / "none.toml", os.environ)
-    opened = Services(Vault("default"), settings.endpoints)
     cassette = tmp_path / "all.yaml"
 
-    with RECORDER.use_cassette(str(cassette), record_mode="all"):
+    with (
+        connect_pool(Timing()) as pool,
+        RECORDER.use_cassette(str(cassette), record_mode="all"),
+    ):
+        opened = Services(Vault("default"), settings.endpoints, pool)
         opened.sage.customers()
         opened.productive.invoices(ids=["123"])
         (invoice,), _ = opened.productive.invoices(ids=["101"])
         opened.productive.pdf(str(invoice.pdf_url))
 
-    opened.pool.close()
     sign_in = Vault("default").sage()
     text = cassette.read_text()
     assert "scrubbed" in text

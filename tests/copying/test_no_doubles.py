@@ -19,9 +19,6 @@ from productive_sage.sage.client import SageClient
 from productive_sage.sandbox import Sandbox
 from productive_sage.signin.vault import Vault
 from tests.conftest import Psage, copies, first_line, forget, writes
-from tests.harness import days
-
-waits = days.waits
 
 
 def lose_the_answer_twice(sandbox: Sandbox, path: str = "/sales_invoices") -> None:

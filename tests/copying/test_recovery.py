@@ -10,10 +10,7 @@ import pytest
 
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, copies, first_line, forget, writes
-from tests.harness import days
 from tests.harness.fast import Machine
-
-waits = days.waits
 
 PLAIN = ("--no-tax", "--no-pdf", "--json")
 COPY = ("copy-invoice", "101", *PLAIN)

@@ -4,21 +4,18 @@ import copy
 import json
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from productive_sage import http
 from productive_sage.copying.looks import OLD_S
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, Result, copies, forget, writes
-from tests.harness import days
 from tests.harness.fast import Machine
 from tests.harness.processes import Hold
-
-waits = days.waits
 
 
 @pytest.mark.parametrize("kind", [3, None, "2", "1", True, 1.5, [], {}])
@@ -95,18 +92,14 @@ def test_records_that_lack_the_latest_copy_are_mended_before_an_update(
 
 
 def test_a_clock_set_a_day_ahead_makes_no_second_copy(
-    services: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
+    services: Sandbox, psage: Psage, handed_in: dict[str, Any]
 ) -> None:
     services.search_lag_s = services.list_lag_s = 3600
     services.fault("cut_after", method="POST", path="/sales_invoices", times=2)
     lost = psage("copy-invoice", "101", "--no-tax", "--no-pdf")
 
-    class Ahead(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return datetime.now(UTC) + timedelta(days=1, minutes=5)
-
-    monkeypatch.setattr(http, "datetime", Ahead)
+    ahead = timedelta(days=1, minutes=5)
+    handed_in["timing"] = replace(handed_in["timing"], utc=lambda: datetime.now(UTC) + ahead)
     result = psage("copy-invoice", "101", "--no-tax", "--no-pdf", "--json")
 
     assert lost.code == 8

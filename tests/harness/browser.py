@@ -42,7 +42,6 @@ def browser_of(monkeypatch: pytest.MonkeyPatch) -> Browser:
             return pages
 
         monkeypatch.setattr("webbrowser.open", opened)
-        monkeypatch.setattr("productive_sage.setup.connect._WAIT_S", 30)
         at_a_desk(monkeypatch)
         return seen
 

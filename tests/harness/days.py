@@ -1,6 +1,5 @@
 """Days on which nobody sleeps, or somebody meddles."""
 
-import itertools
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -8,20 +7,8 @@ from typing import Any
 
 import pytest
 
-from productive_sage.http import Http
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, Result, first_line
-
-
-@pytest.fixture(autouse=True)
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Nobody sleeps; each pause is written down, and the clock is never in the way."""
-    slept: list[float] = []
-    ticks = itertools.count()
-    defaults: Any = Http.__init__.__kwdefaults__
-    monkeypatch.setitem(defaults, "sleep", slept.append)
-    monkeypatch.setitem(defaults, "clock", lambda: float(next(ticks)))
-    return slept
 
 
 @contextmanager

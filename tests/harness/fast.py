@@ -18,18 +18,17 @@ from contextlib import suppress
 from functools import cache
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
-from typing import Any
 
 import keyring
 import pytest
 
 import productive_sage
 from productive_sage import cli
-from productive_sage.http import Http
 from productive_sage.sandbox import ORGANIZATION_ID, PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.sandbox.keyring import SandboxKeyring
 from productive_sage.sandbox.run import environment
 from productive_sage.signin.vault import ProductiveSignIn, Vault
+from productive_sage.timing import Timing
 from tests.conftest import Result, sage_sign_in
 
 HURRY = 50
@@ -53,12 +52,10 @@ def _main(args: tuple[str, ...], environment: dict[str, str], folder: Path) -> N
     os.environ.update(environment)
     keyring.core._keyring_backend = None  # the one named by the environment
     ssl.create_default_context = lambda *args, **kwargs: _CONTEXT
-    defaults: Any = Http.__init__.__kwdefaults__
-    defaults["sleep"] = lambda seconds: time.sleep(seconds / HURRY)
     out = io.TextIOWrapper((folder / "out").open("wb", buffering=0), "utf-8", write_through=True)
     err = io.TextIOWrapper((folder / "err").open("wb", buffering=0), "utf-8", write_through=True)
     sys.stdout, sys.stderr = out, err
-    os._exit(cli.main(list(args)))
+    os._exit(cli.main(list(args), Timing(sleep=lambda seconds: time.sleep(seconds / HURRY))))
 
 
 class Run:

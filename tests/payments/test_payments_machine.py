@@ -556,8 +556,8 @@ def _marker(row: dict[str, Any]) -> str | None:
 
 
 @pytest.fixture
-def pool() -> Iterator[Pool]:
-    with connect_pool() as opened:
+def pool(handed_in: dict[str, Any]) -> Iterator[Pool]:
+    with connect_pool(handed_in["timing"]) as opened:
         yield opened
 
 

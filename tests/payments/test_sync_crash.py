@@ -17,7 +17,7 @@ import pytest
 
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, forget, writes
-from tests.harness import days, kills, payments
+from tests.harness import kills, payments
 from tests.harness.kills import LOST, assert_made, kill_at, places, writes_of
 from tests.harness.payments import (
     COPY,
@@ -35,7 +35,6 @@ from tests.harness.payments import (
 )
 from tests.harness.processes import Hold, end, kill, run, started
 
-waits = days.waits
 shared, fresh, hasty = kills.shared, kills.fresh, payments.hasty
 
 CALLS = (

@@ -16,7 +16,7 @@ from productive_sage.sandbox.books import Books
 from productive_sage.sandbox.server import Call
 from productive_sage.store.intents import Intents
 from tests.conftest import Psage, Result, writes
-from tests.harness import days, payments
+from tests.harness import payments
 from tests.harness.payments import (
     SYNC,
     Payments,
@@ -32,9 +32,6 @@ from tests.harness.payments import (
 )
 
 hasty = payments.hasty
-
-
-waits = days.waits
 
 
 # --- what must be so, by the sandbox's own books

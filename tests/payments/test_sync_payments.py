@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -9,19 +10,15 @@ from typing import Any
 
 import pytest
 
-from productive_sage import http
 from productive_sage.http import Recorder
 from productive_sage.payments.records import PaymentChange, Synced
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sandbox import Sandbox
 from productive_sage.sandbox.books import Books
 from productive_sage.sandbox.run import act
-from productive_sage.store import Store, database
+from productive_sage.store import Store
 from productive_sage.terminal import synced
 from tests.conftest import Psage, Result, copies, forget, writes
-from tests.harness import days
-
-waits = days.waits
 
 ON = ("configure", "--sync-payments", "--sync-payments-from", "2026-01-01")
 FULL = ("sync-payments", "--full", "--json")
@@ -738,20 +735,13 @@ def test_a_payment_that_broke_off_is_not_sent_again_while_it_may_still_arrive(
 
 
 def test_the_age_of_a_payment_is_told_by_productives_clock(
-    books: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
+    books: Sandbox, psage: Psage, handed_in: dict[str, Any]
 ) -> None:
     books.bookkeeper.pay(copy_of(books, "101"), "10.00", "2026-03-01")
     books.fault("cut_late", service="productive", method="POST", path="/payments", seconds=100)
     assert psage("sync-payments").code == 8
-    real = datetime.now
-
-    class ADayAhead(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return real(tz) + timedelta(days=1)
-
-    for module in (http, database):
-        monkeypatch.setattr(module, "datetime", ADayAhead)
+    ahead = timedelta(days=1)
+    handed_in["timing"] = replace(handed_in["timing"], utc=lambda: datetime.now(UTC) + ahead)
 
     assert psage("sync-payments").code == 8
     books.advance(101)

@@ -16,7 +16,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,12 @@ import pytest
 
 from productive_sage.http import pool
 from productive_sage.sandbox import Sandbox
+from productive_sage.timing import Timing
 from tests.conftest import Psage, Result, copies, writes
 from tests.harness import days
 from tests.harness.days import after_the_first_copy, edit_a_line
 
-waits, psage = days.waits, days.psage
+psage = days.psage
 
 
 COPY = ("copy-invoice", "123", "--tax-rate", "GB_STANDARD", "--no-pdf")
@@ -203,9 +206,9 @@ def test_a_proxy_for_the_outside_does_not_stand_before_this_machine(
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pool that waits a tenth of a second."""
-    monkeypatch.setattr(pool, "connect_pool", lambda: httpx.Client(timeout=0.1))
+def impatient(handed_in: dict[str, Any]) -> None:
+    """No answer is waited for longer than a tenth of a second."""
+    handed_in["timing"] = replace(handed_in["timing"], answer_s=0.1)
 
 
 def test_a_slow_read_is_tried_again(services: Sandbox, psage: Psage, impatient: None) -> None:
@@ -841,12 +844,19 @@ def test_one_defect_does_not_stop_the_others(
     assert "nobody foresaw this" in (home / "logs" / "psage.log").read_text()
 
 
+@contextmanager
+def on_cable(cable: Cable, timing: Timing) -> Iterator[pool.Pool]:
+    """As `connect_pool`."""
+    with httpx.Client(transport=cable) as client:
+        yield pool.Pool(client, timing)
+
+
 def test_a_network_that_dies_in_the_middle_of_a_batch_fails_the_rest_alike(
     services: Sandbox, run: Psage, psage: Psage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cable = Cable()
     with pytest.MonkeyPatch.context() as day:
-        day.setattr(pool, "connect_pool", lambda: httpx.Client(transport=cable))
+        day.setattr(pool, "connect_pool", partial(on_cable, cable))
         after_the_first_copy(services, day, cable.pull)
         result = run(*BATCH)
 

@@ -17,7 +17,6 @@ from tests.conftest import MemoryKeyring, Psage, copies, writes
 from tests.harness import days, payments
 from tests.harness.fuzz import MUTATIONS, SCENARIOS, Browser, Stage, cases, without_wire
 
-waits = days.waits
 psage, hasty = days.psage, payments.hasty
 
 FEW, MANY = 24, 800

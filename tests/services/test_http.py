@@ -17,7 +17,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from productive_sage import http as transport
 from productive_sage.errors import (
     ConfigInvalid,
     NetworkDown,
@@ -32,7 +31,7 @@ from productive_sage.errors import (
     UsageProblem,
 )
 from productive_sage.http import Http, answers
-from productive_sage.http.pool import answer_of, connect_pool
+from productive_sage.http.pool import Pool, answer_of, connect_pool
 from productive_sage.pacing import (
     BUDGET_S,
     MAX_ATTEMPTS,
@@ -43,6 +42,7 @@ from productive_sage.pacing import (
 )
 from productive_sage.sage.calls import _lapsed, words_of
 from productive_sage.sage.client import SageClient
+from productive_sage.timing import Timing
 from tests.harness.history import unrecorded
 
 BASE = "https://sage.test/v3.1"
@@ -127,27 +127,25 @@ Connect = Callable[..., Line]
 @pytest.fixture
 def connect() -> Iterator[Connect]:
     """Make a line that answers as listed."""
-    pools: list[httpx.Client] = []
+    clients: list[httpx.Client] = []
 
     def make(*answers: Answer, renewable: bool = True, jitter: float = 1.0, **more: Any) -> Line:
         wire, time, tokens = Wire(list(answers)), Time(), Tokens(renewable)
-        pools.append(httpx.Client(transport=httpx.MockTransport(wire)))
+        clients.append(httpx.Client(transport=httpx.MockTransport(wire)))
+        timing = Timing(clock=lambda: time.now, sleep=time.sleep, jitter=lambda: jitter)
         http = Http(
-            pools[-1],
+            Pool(clients[-1], timing),
             BASE,
             refused=RefusedBySage,
             explain=words_of,
             credentials=tokens,
-            clock=lambda: time.now,
-            sleep=time.sleep,
-            jitter=lambda: jitter,
             **more,
         )
         return Line(http, wire, time, tokens)
 
     yield make
-    for pool in pools:
-        pool.close()
+    for client in clients:
+        client.close()
 
 
 def ok(document: Any = None) -> httpx.Response:
@@ -516,11 +514,10 @@ class Drip(socketserver.BaseRequestHandler):
 def test_a_request_has_one_deadline_however_slowly_its_answer_drips(
     monkeypatch: pytest.MonkeyPatch, head: bytes
 ) -> None:
-    monkeypatch.setattr(transport, "DEADLINE_S", 0.2)
     monkeypatch.setattr(Drip, "head", head)
     with (
         socketserver.ThreadingTCPServer(("127.0.0.1", 0), Drip) as server,
-        connect_pool() as pool,
+        connect_pool(Timing(sleep=lambda seconds: None, deadline_s=0.2)) as pool,
     ):
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -529,7 +526,6 @@ def test_a_request_has_one_deadline_however_slowly_its_answer_drips(
             f"http://127.0.0.1:{server.server_address[1]}",
             refused=RefusedBySage,
             explain=words_of,
-            sleep=lambda seconds: None,
         )
 
         with pytest.raises(ServiceUnavailable, match="no whole answer in"):
@@ -625,7 +621,7 @@ def test_an_environment_that_cannot_be_used_is_named(
     monkeypatch.setenv(variable, value)
 
     with pytest.raises(ConfigInvalid, match=variable) as caught:
-        connect_pool()
+        connect_pool(Timing()).__enter__()
 
     assert caught.value.exit_code == 2
     assert "s3cret" not in f"{caught.value.message} {caught.value.hint}"
@@ -633,7 +629,7 @@ def test_an_environment_that_cannot_be_used_is_named(
 
 @pytest.mark.parametrize("address", ["https://sage..test", f"https://{'x' * 70}.test"])
 def test_an_address_nobody_can_reach_is_a_setting_to_correct(address: str) -> None:
-    with connect_pool() as pool:
+    with connect_pool(Timing()) as pool:
         http = Http(pool, address, refused=RefusedBySage, explain=words_of)
 
         with pytest.raises(ConfigInvalid, match="cannot be used"):
@@ -898,9 +894,9 @@ def test_a_redirect_is_neither_followed_nor_tried_again(
 
 
 def test_the_shared_pool_follows_no_redirect_and_has_a_time_limit() -> None:
-    with connect_pool() as pool:
-        assert not pool.follow_redirects
-        assert pool.timeout == httpx.Timeout(30.0, connect=10.0)
+    with connect_pool(Timing()) as pool:
+        assert not pool.client.follow_redirects
+        assert pool.client.timeout == httpx.Timeout(30.0, connect=10.0)
 
 
 # --- what goes out and comes in
@@ -926,8 +922,8 @@ def test_numbers_with_a_point_become_decimal_and_never_float(connect: Connect) -
 @given(number=st.decimals(allow_nan=False, allow_infinity=False, min_value=-1, max_value=10**12))
 def test_every_amount_arrives_exactly(number: Decimal) -> None:
     wire = Wire([httpx.Response(200, content=b'{"net": %s}' % f"{number:f}".encode())])
-    with httpx.Client(transport=httpx.MockTransport(wire)) as pool:
-        http = Http(pool, BASE, refused=RefusedBySage, explain=words_of)
+    with httpx.Client(transport=httpx.MockTransport(wire)) as client:
+        http = Http(Pool(client, Timing()), BASE, refused=RefusedBySage, explain=words_of)
         net = http.get("/sales_invoices/1").document["net"]
 
     assert Decimal(net) == number

@@ -176,11 +176,9 @@ def test_who_waits_for_a_turn_is_stopped_by_an_interrupt() -> None:
 
 
 @pytest.mark.parametrize("presses", [1, 2])
-def test_what_gets_no_answer_is_left_behind_and_never_computes_again(
-    monkeypatch: pytest.MonkeyPatch, presses: int
-) -> None:
-    monkeypatch.setattr(lanes, "GRACE_S", 0.05 if presses == 1 else PATIENCE_S)
-    many, answer, went_on = Lanes(), threading.Event(), list[str]()
+def test_what_gets_no_answer_is_left_behind_and_never_computes_again(presses: int) -> None:
+    many = Lanes(grace_s=0.05 if presses == 1 else PATIENCE_S)
+    answer, went_on = threading.Event(), list[str]()
 
     def lost(is_first: bool) -> None:
         if is_first:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,10 +33,8 @@ from productive_sage.sage.client import RECEIPTS, SageClient
 from productive_sage.sandbox import Sandbox
 from productive_sage.signin.oauth import SageTokens
 from productive_sage.signin.vault import Vault
-from tests.harness import days
 from tests.harness.history import unrecorded
 
-waits = days.waits
 REPLIES = Path(__file__).parent.parent / "replies"
 EVER = 1000
 
@@ -49,18 +48,18 @@ class Clients:
 
 
 @pytest.fixture
-def clients(connected: Sandbox, tmp_path: Path) -> Iterator[Clients]:
+def clients(connected: Sandbox, tmp_path: Path, handed_in: dict[str, Any]) -> Iterator[Clients]:
     endpoints = config.load(tmp_path / "none.toml", os.environ)[0].endpoints
-    pool, vault = connect_pool(), Vault("default")
-    tokens = SageTokens(vault, sage_http(pool, endpoints.sage_token))
-    sign_in = vault.productive()
-    yield Clients(
-        SageClient(
-            sage_http(pool, endpoints.sage_api, credentials=tokens), tokens.sign_in.business_id
-        ),
-        ProductiveClient(pool, endpoints, Token(sign_in.token, sign_in.organization_id)),
-    )
-    pool.close()
+    vault = Vault("default")
+    with connect_pool(handed_in["timing"]) as pool:
+        tokens = SageTokens(vault, sage_http(pool, endpoints.sage_token))
+        sign_in = vault.productive()
+        yield Clients(
+            SageClient(
+                sage_http(pool, endpoints.sage_api, credentials=tokens), tokens.sign_in.business_id
+            ),
+            ProductiveClient(pool, endpoints, Token(sign_in.token, sign_in.organization_id)),
+        )
 
 
 @pytest.fixture

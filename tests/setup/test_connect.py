@@ -11,6 +11,7 @@ import time
 import webbrowser
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pytest
@@ -401,10 +402,10 @@ def test_nobody_signing_in_ends_after_the_time_limit(
     secret: None,
     port: int,
     browser: Browser,
-    monkeypatch: pytest.MonkeyPatch,
+    handed_in: dict[str, Any],
 ) -> None:
     browser()
-    monkeypatch.setattr("productive_sage.setup.connect._WAIT_S", 0.2)
+    handed_in["timing"] = replace(handed_in["timing"], sign_in_s=0.2)
 
     result = psage("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port))
 
@@ -458,10 +459,10 @@ def test_an_answer_of_another_sign_in_is_counted_where_no_other_comes(
     secret: None,
     port: int,
     browser: Browser,
-    monkeypatch: pytest.MonkeyPatch,
+    handed_in: dict[str, Any],
 ) -> None:
     pages = browser(lambda _: f"http://127.0.0.1:{port}/callback?code=stolen&state=guessed")
-    monkeypatch.setattr("productive_sage.setup.connect._WAIT_S", 1.5)
+    handed_in["timing"] = replace(handed_in["timing"], sign_in_s=1.5)
 
     result = psage("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port))
 
@@ -572,6 +573,7 @@ def test_where_no_browser_opens_the_address_is_there_to_be_opened_by_hand(
     psage: Psage,
     secret: None,
     port: int,
+    handed_in: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
     is_broken: bool,
 ) -> None:
@@ -581,7 +583,7 @@ def test_where_no_browser_opens_the_address_is_there_to_be_opened_by_hand(
         return False
 
     monkeypatch.setattr("webbrowser.open", fail)
-    monkeypatch.setattr("productive_sage.setup.connect._WAIT_S", 1)
+    handed_in["timing"] = replace(handed_in["timing"], sign_in_s=1)
     at_a_desk(monkeypatch)
 
     result = psage("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port))
@@ -601,6 +603,7 @@ def test_a_browser_nobody_would_see_is_not_opened(
     psage: Psage,
     secret: None,
     port: int,
+    handed_in: dict[str, Any],
     browser: Browser,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
@@ -608,7 +611,7 @@ def test_a_browser_nobody_would_see_is_not_opened(
     words: str,
 ) -> None:
     pages = browser(allow)
-    monkeypatch.setattr("productive_sage.setup.connect._WAIT_S", 0.3)
+    handed_in["timing"] = replace(handed_in["timing"], sign_in_s=0.3)
     for other in ("WAYLAND_DISPLAY", "BROWSER"):
         monkeypatch.delenv(other, raising=False)
     monkeypatch.setenv(name, value)
@@ -968,9 +971,9 @@ def test_a_sign_in_that_has_ended_is_not_taken_for_connected(
 
 
 def test_naming_the_client_id_again_asks_for_its_secret_again(
-    connected: Sandbox, psage: Psage, port: int, monkeypatch: pytest.MonkeyPatch
+    connected: Sandbox, psage: Psage, port: int, handed_in: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr("productive_sage.setup.connect._WAIT_S", 0.2)
+    handed_in["timing"] = replace(handed_in["timing"], sign_in_s=0.2)
 
     result = psage("connect", "sage", "--client-id", CLIENT_ID, "--port", str(port))
 

@@ -28,9 +28,7 @@ from productive_sage.signin.vault import ProductiveSignIn, Vault
 from productive_sage.store import PaymentFacts, Store
 from productive_sage.store.database import MIGRATIONS
 from tests.conftest import A_COPY, MemoryKeyring, Psage, Result, writes
-from tests.harness import days
 
-waits = days.waits
 NAMES = (
     *("python", "home", "ledger", "settings", "keyring"),
     *("network_to_productive", "network_to_sage", "clock", "productive", "rights_in_productive"),
@@ -376,7 +374,7 @@ def test_a_broken_keyring_fails_once_and_the_rest_is_still_tried(
 
 
 def test_a_keyring_that_never_answers_is_waited_for_once(
-    well: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
+    well: Sandbox, psage: Psage, handed_in: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
 
@@ -385,9 +383,7 @@ def test_a_keyring_that_never_answers_is_waited_for_once(
         time.sleep(60)
 
     monkeypatch.setattr(MemoryKeyring, "get_password", silent)
-    monkeypatch.setattr(
-        "productive_sage.cli.session.Session.vault", lambda self: Vault("default", timeout_s=0.2)
-    )
+    handed_in["timing"] = replace(handed_in["timing"], keyring_s=0.2)
 
     result = examined(psage)
 

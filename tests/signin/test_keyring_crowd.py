@@ -154,14 +154,13 @@ def test_a_file_that_is_a_link_stays_one(file: Path, offline: Sandbox, tmp_path:
 
 
 def test_who_keeps_the_keyring_to_itself_is_waited_for_no_longer_than_a_minute(
-    file: Path, offline: Sandbox, monkeypatch: pytest.MonkeyPatch
+    file: Path, offline: Sandbox
 ) -> None:
     sign_in(offline, "one")
-    monkeypatch.setattr("productive_sage.signin.vault._LOCK_S", 0.2)
     taken = filelock.FileLock(f"{file}.lock", mode=0o600)
 
     with taken, pytest.raises(Locked, match="has kept the keyring to itself") as caught:
-        Vault("two").productive()
+        Vault("two", turn_s=0.2).productive()
 
     assert caught.value.exit_code == 5
     assert "unlock the keyring" in str(caught.value.hint)
@@ -172,7 +171,6 @@ def test_who_waits_goes_on_where_the_keyring_is_passed_on(
     file: Path, offline: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sign_in(offline, "one")
-    monkeypatch.setattr("productive_sage.signin.vault._LOCK_S", 1.5)
     taken = filelock.FileLock(f"{file}.lock", mode=0o600, thread_local=False)
     go_on, turns = Vault._go_on, itertools.count()
 

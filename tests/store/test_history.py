@@ -35,6 +35,7 @@ from productive_sage.errors import (
     Temporary,
 )
 from productive_sage.http import Http, Recorder
+from productive_sage.http.pool import Pool
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sage.calls import words_of
 from productive_sage.sage.client import SageClient
@@ -45,6 +46,7 @@ from productive_sage.store.customers import CustomerRecords
 from productive_sage.store.events import Events
 from productive_sage.store.intents import Intents
 from productive_sage.terminal import happened, tables
+from productive_sage.timing import Timing
 from tests.conftest import Psage, Result, copies, first_line, writes
 from tests.harness import kills
 from tests.harness.history import append
@@ -331,14 +333,13 @@ def test_every_outcome_is_told_with_the_services_words_and_the_request_id(
 
     with (
         Store(tmp_path / HOME) as store,
-        httpx.Client(transport=httpx.MockTransport(wire)) as pool,
+        httpx.Client(transport=httpx.MockTransport(wire)) as client,
     ):
         http = Http(
-            pool,
+            Pool(client, Timing(sleep=lambda seconds: None)),
             "https://sage.test",
             refused=RefusedBySage,
             explain=words_of,
-            sleep=lambda seconds: None,
         )
         about = store.events.about("123")
         if result != "done" and words != "no id":
@@ -594,8 +595,9 @@ def test_each_of_two_writes_at_once_keeps_its_own_document_and_request_id(tmp_pa
 
     with (
         Store(tmp_path / HOME) as store,
-        httpx.Client(transport=httpx.MockTransport(wire)) as pool,
+        httpx.Client(transport=httpx.MockTransport(wire)) as client,
     ):
+        pool = Pool(client, Timing())
         http = Http(pool, "https://sage.test", refused=RefusedBySage, explain=words_of)
 
         with pytest.raises(OutcomeUnknown):

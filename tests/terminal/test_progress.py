@@ -3,8 +3,6 @@
 import io
 import re
 import sys
-import time
-from collections.abc import Callable
 
 import pytest
 
@@ -20,14 +18,6 @@ def person(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     """Somebody looks at stderr."""
     monkeypatch.setattr(type(sys.stderr), "isatty", lambda stream: stream is sys.stderr)
     monkeypatch.setenv("TERM", "xterm")
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """The seconds that pass."""
-    now = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    return lambda seconds: now.__setitem__(0, now[0] + seconds)
 
 
 COMMANDS = [
@@ -94,12 +84,13 @@ def test_a_sync_and_a_check_of_the_register_count_what_they_look_at(
 
 
 def test_the_time_left_is_told_once_it_can_be_told(
-    person: None, clock: Callable[[float], None], capsys: pytest.CaptureFixture[str]
+    person: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    progress.begin("Reading ...")
+    now = 0.0
+    progress.begin("Reading ...", clock=lambda: now)
     for done in range(4):
         progress.step("Copying", done, 10)
-        clock(1.5)
+        now += 1.5
     progress.step("Copying", 5, 1000)
     progress.end()
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -34,6 +34,9 @@ from productive_sage.cli.session import current
 from productive_sage.errors import Interrupted, PsageError, UsageProblem
 from productive_sage.errors.defects import Defect
 from productive_sage.terminal import progress
+
+if TYPE_CHECKING:
+    from productive_sage.timing import Timing
 
 app = commandline.App(
     name="psage",
@@ -152,10 +155,13 @@ for _group, _commands in _COMMANDS.items():
 # --- the boundary
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; no error passes beyond this function."""
+def main(argv: Sequence[str] | None = None, timing: "Timing | None" = None) -> int:
+    """Run one command and return its exit code; no error passes beyond this function.
+
+    `timing` is how time goes in it, where that is not as everywhere.
+    """
     args = _as_meant(sys.argv[1:] if argv is None else argv)
-    current.begin()
+    current.begin(timing)
     redaction.forget()
     redaction.keep_environment(os.environ)
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):

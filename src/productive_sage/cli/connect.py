@@ -71,7 +71,6 @@ def connect(
     """
     from dataclasses import asdict
 
-    from productive_sage.http.pool import connect_pool
     from productive_sage.setup import connect as connection
     from productive_sage.store import Store
 
@@ -111,8 +110,15 @@ def connect(
     )
     home = current.home()
     endpoints = current.settings(home).endpoints
-    with connect_pool() as pool, Store(home.store) as store, ExitStack() as aside:
-        place = connection.Place(current.vault(), pool, endpoints, store, _browser(port, aside))
+    with current.connections() as pool, Store(home.store) as store, ExitStack() as aside:
+        place = connection.Place(
+            current.vault(),
+            pool,
+            endpoints,
+            store,
+            _browser(port, aside),
+            current.timing.sign_in_s,
+        )
         with stopped:
             for connected in connection.connect(order, place, current.person()):
                 aside.close()
@@ -206,7 +212,6 @@ def disconnect(
     """
     from dataclasses import asdict
 
-    from productive_sage.http.pool import connect_pool
     from productive_sage.setup import disconnect as signing_out
     from productive_sage.setup.connect import SERVICES
     from productive_sage.terminal import render
@@ -235,7 +240,7 @@ def disconnect(
         )
     notices: list[Notice] = []
     removed: list[Path] = []
-    with current.run_lock(home), connect_pool() as pool:
+    with current.run_lock(home), current.connections() as pool:
         for name in stored:
             notices += signing_out.disconnect(name, vault, pool, endpoints)
             _forget(home, name.capitalize())

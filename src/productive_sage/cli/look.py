@@ -371,7 +371,6 @@ def status(
 def _answers(profile: str) -> "dict[str, PsageError | None]":
     """What both services say to a profile's sign-ins; nothing where its settings are wrong."""
     from productive_sage import config
-    from productive_sage.http.pool import connect_pool
     from productive_sage.setup import doctor
 
     home = current.home_as_it_is(profile)
@@ -379,7 +378,7 @@ def _answers(profile: str) -> "dict[str, PsageError | None]":
         settings, _ = config.load(home.config, os.environ)
     except PsageError:
         return {}  # which is said with the rest
-    with connect_pool() as pool:
+    with current.connections() as pool:
         return doctor.ask(home, current.vault(profile), pool, settings)
 
 
@@ -395,7 +394,6 @@ def doctor(
 
     Example: psage doctor --cron
     """
-    from productive_sage.http.pool import connect_pool
     from productive_sage.setup import doctor as doctors
     from productive_sage.terminal import render, tables
 
@@ -405,7 +403,7 @@ def doctor(
     with ExitStack() as stack:
         pool: Pool | PsageError
         try:
-            pool = stack.enter_context(connect_pool())
+            pool = stack.enter_context(current.connections())
         except PsageError as error:  # which is told among the rest
             pool = error
         for check in doctors.examine(home, current.vault(), pool, os.environ, with_cron=cron):

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -21,10 +21,12 @@ from productive_sage.terminal import asking, progress
 if TYPE_CHECKING:
     from productive_sage.config import Home
     from productive_sage.desk import Ask, Desk
+    from productive_sage.http.pool import Pool
     from productive_sage.settings import Settings
     from productive_sage.signin.oauth import SageTokens
     from productive_sage.signin.vault import ProductiveSignIn, Vault
     from productive_sage.store import Store
+    from productive_sage.timing import Timing
 
 _SHORT_S = 7 * 86_400
 """A sign-in that ends sooner is warned about."""
@@ -42,11 +44,26 @@ class Session:
     command: str = ""
     has_answered: bool = False
     """Whether the result, or with `--json` the document, is out."""
+    handed_in: "Timing | None" = None
 
-    def begin(self) -> None:
+    def begin(self, timing: "Timing | None") -> None:
         """Forget the run before: one process may have several."""
         for one in fields(self):
             setattr(self, one.name, one.default)
+        self.handed_in = timing
+
+    @property
+    def timing(self) -> "Timing":
+        """How time goes: as everywhere, unless whoever began the run handed in something else."""
+        from productive_sage.timing import Timing
+
+        return self.handed_in or Timing()
+
+    def connections(self) -> "AbstractContextManager[Pool]":
+        """The connections to both services."""
+        from productive_sage.http.pool import connect_pool
+
+        return connect_pool(self.timing)
 
     @property
     def can_ask(self) -> bool:
@@ -102,8 +119,9 @@ class Session:
         """The keyring's entries of a profile, of the run's own where none is named."""
         from productive_sage.signin.vault import Vault
 
-        # Somebody at a terminal may have to type the keyring's password.
-        return Vault(profile or self.profile, timeout_s=120.0 if self.can_ask else 10.0)
+        timing = self.timing
+        timeout_s = timing.unlocking_s if self.can_ask else timing.keyring_s
+        return Vault(profile or self.profile, timeout_s=timeout_s)
 
     def ask(self) -> "Ask | None":
         """How a use case asks; None where nobody can answer."""
@@ -180,7 +198,6 @@ class Session:
         def opener() -> "Desk":
             from productive_sage import history
             from productive_sage.desk import Desk
-            from productive_sage.http.pool import connect_pool
             from productive_sage.productive.calls import Token
             from productive_sage.productive.client import ProductiveClient
             from productive_sage.sage.calls import sage_http
@@ -191,10 +208,12 @@ class Session:
             if opened:
                 return opened[0]
             author = (history.user(), self.command)
-            store = stack.enter_context(Store(home.store, by=author, warn=warn))
+            store = stack.enter_context(
+                Store(home.store, by=author, warn=warn, now=self.timing.utc)
+            )
             vault = self.vault()
             sign_in = vault.productive()
-            pool = stack.enter_context(connect_pool())
+            pool = stack.enter_context(self.connections())
             tokens = SageTokens(vault, sage_http(pool, settings.endpoints.sage_token))
             stack.callback(_warn_of_the_end, tokens)
             stack.callback(_remember, store, sign_in, tokens)

@@ -7,13 +7,11 @@ caller to find out by looking, so it becomes `OutcomeUnknown`.
 
 import json
 import logging
-import random
 import re
-import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -30,7 +28,7 @@ from productive_sage.errors import (
 )
 from productive_sage.http.answers import Answer, Reply
 from productive_sage.http.documented import ours
-from productive_sage.http.pool import DEADLINE_S, NO_ADDRESS, Pool, unusable_address, within
+from productive_sage.http.pool import NO_ADDRESS, Pool, unusable_address, within
 from productive_sage.http.verdicts import Call, Judge, TryAgain, Unauthorised
 from productive_sage.pacing import MAX_ATTEMPTS, Limiter, backoff_s, is_affordable
 from productive_sage.text import quoted
@@ -100,7 +98,7 @@ def never_lapsed(_words: str, _body: str) -> PsageError | None:
 class Http:
     """One service at one address, with its credentials, pace and way of saying no."""
 
-    def __init__(  # noqa: PLR0913 -- what a test has in its hands as well
+    def __init__(
         self,
         pool: Pool,
         base_url: str,
@@ -112,9 +110,6 @@ class Http:
         limiter: Limiter | None = None,
         media_type: str = "application/json",
         read_only: bool = False,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-        jitter: Callable[[], float] = random.random,
     ) -> None:
         """`lapsed` gives the error of a 401, of its words and body, that no sign-in mends."""
         self.base_url = base_url.rstrip("/")
@@ -126,15 +121,13 @@ class Http:
         self._limiter = limiter or Limiter(())
         self._media_type = media_type
         self._read_only = read_only
-        self._clock = clock
-        self._sleep = sleep
-        self._jitter = jitter
+        self._timing = pool.timing
         self._ahead = timedelta(0)
         self._paused_until = 0.0
 
     def now(self) -> datetime:
         """The service's time, by its last answer; this machine's before the first."""
-        return datetime.now(UTC) + self._ahead
+        return self._timing.utc() + self._ahead
 
     def get(
         self,
@@ -201,7 +194,8 @@ class Http:
         if self._read_only and call.writes:
             raise ReadOnlyRun(f"a dry run tried to send {call.method} {call.path}")
         call.what = f"{call.method} {call.path or urlsplit(self.base_url).path}"
-        attempt, waited_s, renewed, began = 0, 0.0, False, self._clock()
+        timing = self._timing
+        attempt, waited_s, renewed, began = 0, 0.0, False, timing.clock()
         while True:
             attempt += 1
             try:
@@ -220,7 +214,7 @@ class Http:
                 # A pause that was asked for counts without the time the answers took, or a whole
                 # minute would never fit.
                 if failure.after_s is None:
-                    wait_s, spent_s = backoff_s(attempt, self._jitter), self._clock() - began
+                    wait_s, spent_s = backoff_s(attempt, timing.jitter), timing.clock() - began
                 else:
                     wait_s, spent_s = failure.after_s, waited_s
                 waited_s += wait_s
@@ -228,7 +222,7 @@ class Http:
                     raise failure.final from None
                 log.info("%s: %s; again in %.1f s", self.service, failure, wait_s)
                 if failure.after_s is not None:
-                    self._paused_until = max(self._paused_until, self._clock() + wait_s)
+                    self._paused_until = max(self._paused_until, timing.clock() + wait_s)
                 self._rest(wait_s)
 
     def _once(self, call: Call) -> Reply:
@@ -241,7 +235,7 @@ class Http:
         files = {"file": call.file} if call.file else None
 
         def exchange() -> Answer:
-            with self._pool.stream(
+            with self._pool.client.stream(
                 call.method,
                 address,
                 params=call.params,
@@ -253,13 +247,13 @@ class Http:
                 return Answer.of(answer)
 
         try:
-            answer = within(DEADLINE_S, exchange)
+            answer = within(self._timing.deadline_s, exchange)
         except httpx.RequestError as error:
             raise self._judge.lost(call, error) from error
         except NO_ADDRESS as error:
             raise self._unsendable(call.path, error) from error
         if answer.date:
-            self._ahead = answer.date - datetime.now(UTC)
+            self._ahead = answer.date - self._timing.utc()
         call.request_id = answer.request_id
         failure = self._judge.judge(call, answer)
         if failure is not None:
@@ -300,12 +294,12 @@ class Http:
 
     def _pace(self) -> None:
         """Wait for a place within the limits, in the order in which documents ask for one."""
-        if lanes.is_shared() and (left_s := self._paused_until - self._clock()) > 0:
+        if lanes.is_shared() and (left_s := self._paused_until - self._timing.clock()) > 0:
             self._rest(left_s)  # another document was told to wait
-        wait_s = self._limiter.book(self._clock())
+        wait_s = self._limiter.book(self._timing.clock())
         if wait_s > 0:
             self._rest(wait_s)
 
     def _rest(self, seconds: float) -> None:
         with lanes.waiting():
-            self._sleep(seconds)
+            self._timing.sleep(seconds)

@@ -5,7 +5,9 @@ import os
 import queue
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
@@ -14,25 +16,29 @@ import httpx
 from productive_sage import lanes
 from productive_sage.errors import ConfigInvalid, NetworkDown
 from productive_sage.text import quoted
-
-Pool = httpx.Client
-"""The connections both services share."""
+from productive_sage.timing import Timing
 
 NO_ADDRESS = (httpx.InvalidURL, UnicodeError, OverflowError)
-DEADLINE_S = 120.0
-"""A request and all of its answer take no longer, however slowly they come."""
-
 _T = TypeVar("_T")
 
 
-def connect_pool() -> Pool:
-    """Open the connection pool both services share: its TLS context is the expensive part.
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The connections both services share, and how time goes for what is sent over them."""
+
+    client: httpx.Client
+    timing: Timing
+
+
+@contextmanager
+def connect_pool(timing: Timing) -> Iterator[Pool]:
+    """Open the connections both services share: their TLS context is the expensive part.
 
     Raises ConfigInvalid where the environment names certificates or a proxy that cannot be used.
     """
     try:
-        return httpx.Client(
-            timeout=httpx.Timeout(30.0, connect=10.0),
+        client = httpx.Client(
+            timeout=httpx.Timeout(timing.answer_s, connect=min(timing.answer_s, 10.0)),
             follow_redirects=False,
             # What psage unpacks itself, within its limit.
             headers={"Accept-Encoding": "gzip, deflate"},
@@ -43,6 +49,8 @@ def connect_pool() -> Pool:
         raise _unusable("the certificates", "SSL_CERT_FILE", "SSL_CERT_DIR") from error
     except (ValueError, ImportError, httpx.InvalidURL) as error:
         raise _unusable("the proxy", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY") from error
+    with client:
+        yield Pool(client, timing)
 
 
 def _unusable(what: str, *names: str) -> ConfigInvalid:
@@ -69,11 +77,11 @@ def answer_of(pool: Pool, origin: str) -> Mapping[str, str]:
     """
 
     def headers() -> Mapping[str, str]:
-        with pool.stream("GET", f"{origin}/", timeout=10) as answer:
+        with pool.client.stream("GET", f"{origin}/", timeout=10) as answer:
             return answer.headers
 
     try:
-        return within(DEADLINE_S, headers)
+        return within(pool.timing.deadline_s, headers)
     except httpx.RequestError as error:
         hint = "check the network connection, and the proxy if there is one"
         if isinstance(root(error), ssl.SSLError):

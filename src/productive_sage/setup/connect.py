@@ -33,7 +33,6 @@ from productive_sage.signin.vault import ProductiveSignIn, SageSignIn, Vault
 from productive_sage.store import Store
 
 SERVICES = ("productive", "sage")
-_WAIT_S = 300
 _ORGANIZATION = "organization"
 """The cursor in the store: whose Productive ids the links hold."""
 
@@ -86,6 +85,8 @@ class Place:
     endpoints: Endpoints
     store: Store
     open_browser: Callable[[str], None]
+    wait_s: float
+    """So long somebody may take with the browser."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +314,7 @@ def _sage(order: SignInOrder, place: Place, person: SignInPerson) -> Connected:
 
         _show(request, order, place, person)
         if listener:
-            sign_in = listener.wait(request, redeem, _WAIT_S)
+            sign_in = listener.wait(request, redeem, place.wait_s)
         else:
             sign_in = redeem(oauth.code_from(person.line("That address"), request))
     try:
@@ -364,7 +365,8 @@ def _show(request: oauth.Request, order: SignInOrder, place: Place, person: Sign
     elif order.opens_browser:
         place.open_browser(request.url)
     if not order.pastes:
-        person.say(f"Waiting for Sage's answer, at most {_WAIT_S // 60} minutes; Ctrl-C ends it.")
+        minutes = int(place.wait_s // 60)
+        person.say(f"Waiting for Sage's answer, at most {minutes} minutes; Ctrl-C ends it.")
 
 
 def _with_business(

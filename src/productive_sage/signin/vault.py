@@ -41,8 +41,6 @@ _CHUNK = 1200 if sys.platform == "win32" else 16_000
 _USER = "psage"
 _WORDS_LIMIT = 200
 """Of what a keyring says where it fails."""
-_LOCK_S = 60
-"""Longer than any other process needs for its turn, unless it waits for somebody."""
 _RENEWAL_S = 180
 """The same for a renewal, which is two turns at the keyring and one at Sage."""
 _BUSY_S = 120
@@ -95,9 +93,11 @@ class SageSignIn:
 class Vault:
     """The secrets of one profile; every call has a time limit."""
 
-    def __init__(self, profile: str, *, timeout_s: float = 10.0) -> None:
+    def __init__(self, profile: str, *, timeout_s: float = 10.0, turn_s: float = 60.0) -> None:
+        """`turn_s` is longer than any other process takes, unless it waits for somebody."""
         self._profile = profile
         self._timeout_s = timeout_s
+        self._turn_s = turn_s
         self._beat = 0.0
         """When the keyring was last asked for an entry, or the lock for its turn."""
         self._left_behind: list[threading.Thread] = []
@@ -300,7 +300,7 @@ class Vault:
 
         def run() -> None:
             try:
-                with self._turn(_LOCK_S * patience):
+                with self._turn(self._turn_s * patience):
                     results.append((work(), None))
             except Exception as error:  # noqa: BLE001 -- back ends raise whatever they like
                 results.append((None, error))

@@ -5,6 +5,7 @@ it made. The file can be lost: copies are found again in Sage by their markers.
 """
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -22,7 +23,7 @@ from productive_sage.store.begun import (
 from productive_sage.store.copies import CopyRecords, Link
 from productive_sage.store.cursors import Cursors
 from productive_sage.store.customers import CustomerRecords
-from productive_sage.store.database import Database
+from productive_sage.store.database import Database, utc_now
 from productive_sage.store.errands import Errands, Waiting
 from productive_sage.store.events import Events
 from productive_sage.store.facts import CachedFacts
@@ -59,12 +60,13 @@ class Store:
         read_only: bool = False,
         by: tuple[str, str] = ("", ""),
         warn: Callable[[str], None] = _tell_nobody,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         """Open as `Database` does; `by` is who runs which command, for the audit log.
 
         `warn` is told what the log lacks.
         """
-        self.db = Database(path, read_only=read_only)
+        self.db = Database(path, read_only=read_only, now=now)
         self.cursors = Cursors(self.db)
         self.facts = CachedFacts(self.db)
         self.errands = Errands(self.db)

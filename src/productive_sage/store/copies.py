@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from productive_sage.basics import KINDS, Kind
-from productive_sage.store.database import Database, Row, as_text, now
+from productive_sage.store.database import Database, Row, as_text
 
 if TYPE_CHECKING:
     from productive_sage.sage.records import SageDocument
@@ -192,7 +192,7 @@ class CopyRecords:
             if same:  # adopted by its marker in the meantime
                 self._change(same[0]["id"], columns)
             else:
-                columns["copied_at"] = as_text(now())
+                columns["copied_at"] = as_text(self._db.now())
                 names, places = ", ".join(columns), ", ".join("?" * len(columns))
                 self._db.run(f"INSERT INTO link ({names}) VALUES ({places})", *columns.values())
         return next(one for one in self.of(productive_id) if one.copy_number == copy)

@@ -190,17 +190,25 @@ def _storage_error(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> Psa
     )
 
 
+def utc_now() -> datetime:
+    """The time of this machine."""
+    return datetime.now(UTC)
+
+
 class Database:
     """An open file; used by one thread at a time (see `lanes`)."""
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, read_only: bool = False, now: Callable[[], datetime] = utc_now
+    ) -> None:
         """Open, and bring the file up to date, saving the old one beside it first.
 
         `read_only` makes and changes nothing: a file of an older psage is brought up to date in
         memory. Raises HomeUnusable where the file is damaged, unwritable or of a newer psage, or is
-        not there to be read.
+        not there to be read. `now` is the time of this machine, UTC.
         """
         self.path = path
+        self.now = now
         self.at_begin: Callable[[], None] = _nothing
         self.at_commit: Callable[[], None] = _nothing
         with _spoken(path):
@@ -406,11 +414,6 @@ def _statements(migration: str) -> Iterator[str]:
 
 def _nothing() -> None:
     pass
-
-
-def now() -> datetime:
-    """The time of this machine, UTC."""
-    return datetime.now(UTC)
 
 
 def as_text(moment: datetime) -> str:

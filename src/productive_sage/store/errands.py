@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from productive_sage.basics import Finding
-from productive_sage.store.database import Database, as_text, now
+from productive_sage.store.database import Database, as_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Errands:
                 code,
                 message,
                 next_step,
-                as_text(now()),
+                as_text(self._db.now()),
             )
 
     def stop_waiting(self, productive_id: str) -> None:
@@ -78,7 +78,7 @@ class Errands:
                 [
                     (
                         *(productive_id, one.code, one.message, one.next_step),
-                        since.get((one.code, one.message), as_text(now())),
+                        since.get((one.code, one.message), as_text(self._db.now())),
                     )
                     for one in found
                 ],
@@ -93,5 +93,5 @@ class Errands:
         with self._db.write():
             left = [(item,) for item in self.seen() if item not in of]
             self._db.run_each("DELETE FROM seen WHERE item = ?", left)
-            known = [(item, as_text(now())) for item in items]
+            known = [(item, as_text(self._db.now())) for item in items]
             self._db.run_each("INSERT OR IGNORE INTO seen (item, at) VALUES (?, ?)", known)

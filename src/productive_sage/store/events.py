@@ -23,7 +23,7 @@ from productive_sage.redaction import redacted
 from productive_sage.store import audit
 from productive_sage.store.audit import About, Event
 from productive_sage.store.cursors import Cursors
-from productive_sage.store.database import Database, as_text, now
+from productive_sage.store.database import Database, as_text
 
 if TYPE_CHECKING:  # reading the log needs no HTTP
     from productive_sage.http import Recorder, Write
@@ -174,7 +174,7 @@ class Events:
     def _signed(self, event: Event) -> Event:
         if event.at:
             return event
-        at = now().isoformat(timespec="microseconds")
+        at = self._db.now().isoformat(timespec="microseconds")
         return replace(event, at=at, who=self._who, command=self._command)
 
     def _noted_end(self) -> tuple[int, str] | None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from productive_sage.store.database import Database, as_text, now
+from productive_sage.store.database import Database, as_text
 
 _PUT = "INSERT OR REPLACE INTO cache (key, value, fetched_at) VALUES (?, ?, ?)"
 
@@ -20,7 +20,7 @@ class CachedFacts:
         """A fact read not long ago, or None."""
         rows = self._db.rows("SELECT value, fetched_at FROM cache WHERE key = ?", key)
         for row in rows:
-            age = now() - datetime.fromisoformat(row["fetched_at"])
+            age = self._db.now() - datetime.fromisoformat(row["fetched_at"])
             return json.loads(row["value"]) if timedelta(0) <= age < max_age else None
         return None
 
@@ -35,7 +35,7 @@ class CachedFacts:
     def keep(self, key: str, value: Any) -> None:
         """Keep a fact for a day."""
         with self._db.write():
-            self._db.run(_PUT, key, json.dumps(value), as_text(now()))
+            self._db.run(_PUT, key, json.dumps(value), as_text(self._db.now()))
 
     def doubt(self) -> None:
         """Take every fact for an old one, to be read again; what ids are called stays."""
@@ -48,9 +48,9 @@ class CachedFacts:
     def keep_names(self, names: Mapping[str, str]) -> None:
         """Remember what ids are called, for as long as nobody says otherwise."""
         with self._db.write():
+            now = as_text(self._db.now())
             self._db.run_each(
-                _PUT,
-                [(f"name {key}", json.dumps(name), as_text(now())) for key, name in names.items()],
+                _PUT, [(f"name {key}", json.dumps(name), now) for key, name in names.items()]
             )
 
     def names(self, keys: Sequence[str]) -> dict[str, str]:

@@ -25,7 +25,7 @@ from productive_sage.store.begun import (
 )
 from productive_sage.store.copies import CopyRecords, Link
 from productive_sage.store.customers import CustomerRecords
-from productive_sage.store.database import Database, as_text, now
+from productive_sage.store.database import Database, as_text
 from productive_sage.store.events import Events
 
 if TYPE_CHECKING:  # reading the records needs no HTTP
@@ -63,7 +63,7 @@ class Intents:
         So does the log, but for an update: another write may have to go before it. Raises
         OutcomeUnknown where one of the same kind for the same source is still open.
         """
-        key, began_at = self._key(kind, business_id, payload), now()
+        key, began_at = self._key(kind, business_id, payload), self._db.now()
         sent_at = at or began_at
         intent = Intent(0, kind, source_id, business_id, key, payload, facts, sent_at, began_at)
         try:
@@ -276,7 +276,7 @@ class Intents:
                 "UPDATE intent SET state = ?, words = ?, ended_at = ? WHERE id = ?",
                 state,
                 redacted(words),
-                as_text(now()),
+                as_text(self._db.now()),
                 intent.id,
             )
             with self._events.beside("settle"):

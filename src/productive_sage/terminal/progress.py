@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable
 
 _SHORTEST_S = 2.0
 """Before so long a time left would be a guess."""
@@ -19,13 +20,15 @@ class _Line:
     is_shown = False
     began = 0.0
     task = ""
+    clock: Callable[[], float] = time.monotonic
 
 
 _line = _Line()
 
 
-def begin(words: str) -> None:
+def begin(words: str, clock: Callable[[], float] = time.monotonic) -> None:
     """Say at once what a command is at, where stderr is a terminal."""
+    _line.clock = clock
     _line.is_wanted = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     _line.task = ""
     say(words)
@@ -51,7 +54,7 @@ def step(task: str, done: int, total: int, amount: str = "") -> None:
     if not total:
         say(f"{task}: {done}")
         return
-    now = time.monotonic()
+    now = _line.clock()
     if task != _line.task:
         _line.task, _line.began = task, now
     done = min(done, total)
