@@ -1,18 +1,25 @@
 """What is known before anything is sent: every kind of it, alone, in a dry run and in a batch."""
 
-import sqlite3
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from productive_sage.sandbox import Sandbox
-from tests.conftest import Psage, Result, copies, writes
+from tests.conftest import Psage, copies, writes
+from tests.harness.preflight import (
+    BILL,
+    PRODUCTIVE_NUMBERS,
+    UPDATE,
+    bill,
+    known,
+    refused,
+    setting,
+    the_next_day,
+)
 
-BILL = "900"
 BATCH = ("copy-invoice", "--all-uncopied", "--company", "Copper Kettle", "--no-pdf", "--json")
 HOW = {
     "real": ("copy-invoice", BILL, "--no-pdf", "--json"),
@@ -20,47 +27,8 @@ HOW = {
     "batch": (*BATCH, "--yes"),
     "plan": (*BATCH, "--dry-run"),
 }
-PRODUCTIVE_NUMBERS = 'numbering = "productive"\n'
 Arrange = Callable[[Sandbox, Path], tuple[str, ...] | None]
 """Makes the obstacle, and gives what is added to the command."""
-
-
-def bill(services: Sandbox, *, country: str = "United Kingdom", **more: Any) -> str:
-    """An invoice for a company that Sage does not know."""
-    company = services.agency.add_company("Copper Kettle", country=country)
-    line = {"unit_price": "100.00", "description": "Work"}
-    more = {"id": BILL, "number": "INV-900", "invoiced_on": "2026-02-09", "lines": [line], **more}
-    return services.agency.add_invoice(company_id=company, **more)
-
-
-def setting(home: Path, line: str) -> None:
-    path = home / "default.toml"
-    path.write_text(line + path.read_text())
-
-
-def known(services: Sandbox, psage: Psage) -> None:
-    """Sage and psage know the company by an earlier copy."""
-    first = bill(services, id="899", number="INV-899")
-    assert psage("copy-invoice", first, "--no-tax", "--no-pdf").code == 0
-    company = services.productive.invoices[first]["company_id"]
-    line = {"unit_price": "100.00", "description": "Work"}
-    services.agency.add_invoice(
-        company_id=company, id=BILL, number="INV-900", invoiced_on="2026-02-09", lines=[line]
-    )
-    services.clear_calls()
-
-
-def the_next_day(home: Path) -> None:
-    """What was read of the services' set-up is to be read again."""
-    with closing(sqlite3.connect(home / "default.db")) as db, db:
-        db.execute("DELETE FROM cache WHERE key NOT LIKE 'name %'")
-
-
-def refused(result: Result, code: str, exit_code: int = 4) -> dict[str, Any]:
-    error: dict[str, Any] = result.only["error"]
-    assert (result.code, error["code"]) == (exit_code, code)
-    assert error["hint"]
-    return error
 
 
 # --- a new copy
@@ -457,9 +425,6 @@ def test_a_copy_that_cannot_be_changed_is_refused_before_the_put(
 
     assert "either" in error["hint"]
     assert writes(services) == []
-
-
-UPDATE = ("copy-invoice", BILL, "--update-existing", "--no-pdf", "--json")
 
 
 def test_an_allocated_credit_note_in_a_closed_period_keeps_its_allocation(

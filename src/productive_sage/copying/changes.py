@@ -112,13 +112,18 @@ def check_changeable(
     first = "remove the receipt or allocation in Sage"
     reason = allocations.locked_because(link, present)
     # What psage has allocated would be taken back first: that is worth a look of now.
-    if not reason and _is_closed(desk, present, anew=bool(allocations.of(link, present))):
+    if reason in (None, drafts.LOCKED) and _is_closed(
+        desk, present, anew=bool(allocations.of(link, present)), is_locked=bool(reason)
+    ):
         first = "open the period in Sage's settings"
         reason = f"it is dated {present.invoiced_on}, in a closed period"
     if reason:
         ways = "credit the invoice in Productive and invoice the difference"
         if invoice.kind is CREDIT_NOTE:
             ways = "enter the difference in Sage by hand"
+        if present.is_draft:
+            command = f"psage {invoice.kind.command} {invoice.typed} --create-new --draft"
+            ways = f"delete the draft in Sage, and `{command}` makes another"
         raise Refused(
             f"the copy {present.number} of {invoice.label} cannot be changed in Sage: {reason}",
             code="copy_locked",
@@ -127,12 +132,20 @@ def check_changeable(
         )
 
 
-def _is_closed(desk: Desk, present: SageDocument, *, anew: bool) -> bool:
-    """Whether the copy's period is closed, which Sage does not say of what psage has allocated."""
-    day = present.invoiced_on.isoformat() if present.invoiced_on else "9"
-    if not anew and day >= desk.books().locked_until:
+def _is_closed(desk: Desk, present: SageDocument, *, anew: bool, is_locked: bool) -> bool:
+    """Whether the copy's period is closed, which Sage does not say of what psage has allocated.
+
+    Nor does it say why a document `is_locked`: then the last closed day explains it too. What is
+    not booked is in no period.
+    """
+    if present.is_draft and not is_locked:
         return False
-    return day < desk.books(anew=True).locked_until
+    day = present.invoiced_on.isoformat() if present.invoiced_on else "9"
+
+    def is_in(closed: str) -> bool:
+        return day < closed or (is_locked and day == closed)
+
+    return (anew or is_in(desk.books().locked_until)) and is_in(desk.books(anew=True).locked_until)
 
 
 def percent(desk: Desk, invoice: Invoice, present: SageDocument, rate_id: str) -> Decimal:

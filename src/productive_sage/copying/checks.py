@@ -7,8 +7,10 @@ Sage decides; but no customer is made for a document that is in doubt.
 """
 
 from collections.abc import Iterator
+from datetime import date
 
-from productive_sage.basics import INVOICE, Contact, Kind, Notice
+from productive_sage import names
+from productive_sage.basics import CREDIT_NOTE, INVOICE, Contact, Kind, Notice
 from productive_sage.copying.contacts import NewCustomer
 from productive_sage.copying.records import Draft
 from productive_sage.copying.send import number_taken
@@ -25,11 +27,11 @@ def check(
     """What is in doubt of a new document. Raises a Refused where Sage would not book it."""
     check_due(invoice, draft)
     is_new = isinstance(customer, NewCustomer)
-    notices = [*check_books(desk, invoice, draft, is_new_customer=is_new)]
+    notices = check_books(desk, invoice, draft.currency, draft.invoiced_on, is_new_customer=is_new)
     for account in sorted({line.ledger_account_id for line in draft.lines}):
-        _check_account(desk, invoice, account)
+        check_account(desk, invoice, account, is_chosen=invoice.kind is not CREDIT_NOTE)
     if isinstance(customer, Contact):
-        notices += _of_contact(invoice, customer)
+        notices += of_contact(invoice, customer)
     return tuple(notices)
 
 
@@ -40,14 +42,22 @@ def check_changed(
     present: SageDocument,
     customer: Contact | NewCustomer | None,
 ) -> tuple[Notice, ...]:
-    """As `check`, of what an update changes; `customer` where it bills another."""
+    """As `check`, of what an update changes and what it sends again; `customer` who is billed."""
     is_new = isinstance(customer, NewCustomer)
-    notices = [*check_books(desk, invoice, draft, is_new_customer=is_new)]
+    notices = check_books(desk, invoice, draft.currency, draft.invoiced_on, is_new_customer=is_new)
     there = {line.ledger_account_id for line in present.lines}
-    for account in sorted({line.ledger_account_id for line in draft.lines} - there):
-        _check_account(desk, invoice, account)
+    for account in sorted({line.ledger_account_id for line in draft.lines}):
+        try:
+            check_account(desk, invoice, account, is_chosen=invoice.kind is not CREDIT_NOTE)
+        except Refused as error:
+            if account not in there:
+                raise
+            # Whether Sage looks at an account again that a line has already nobody knows.
+            notices.append(
+                Notice("ledger_account_doubtful", f"{error.message}: Sage may refuse it")
+            )
     if isinstance(customer, Contact):
-        notices += _of_contact(invoice, customer)
+        notices += of_contact(invoice, customer)
     return tuple(notices)
 
 
@@ -61,29 +71,29 @@ def check_due(invoice: Invoice, draft: Draft) -> None:
 
 
 def check_books(
-    desk: Desk, invoice: Invoice, draft: Draft, *, is_new_customer: bool
-) -> Iterator[Notice]:
+    desk: Desk, invoice: Invoice, currency: str, on: date, *, is_new_customer: bool
+) -> list[Notice]:
     """What is in doubt. Raises DateInvalid or CurrencyNotEnabled where the books are not open."""
     try:
-        said = _check_books(desk.books(), invoice, draft, is_new_customer=is_new_customer)
+        said = _check_books(desk.books(), invoice, currency, on, is_new_customer=is_new_customer)
     except (CurrencyNotEnabled, DateInvalid):
         books = desk.books(anew=True)
-        said = _check_books(books, invoice, draft, is_new_customer=is_new_customer)
-    if draft.currency != desk.books().base_currency:
-        _check_currency(desk, invoice, draft.currency)
-    return iter((said,) if said else ())
+        said = _check_books(books, invoice, currency, on, is_new_customer=is_new_customer)
+    if currency != desk.books().base_currency:
+        _check_currency(desk, invoice, currency)
+    return [said] if said else []
 
 
 def _check_books(
-    books: Books, invoice: Invoice, draft: Draft, *, is_new_customer: bool
+    books: Books, invoice: Invoice, currency: str, on: date, *, is_new_customer: bool
 ) -> Notice | None:
-    if draft.currency != books.base_currency and books.is_multi_currency is False:
+    if currency != books.base_currency and books.is_multi_currency is False:
         raise CurrencyNotEnabled(
-            f"{invoice.label} is in {draft.currency}, and this business in Sage books "
+            f"{invoice.label} is in {currency}, and this business in Sage books "
             f"{books.base_currency} alone",
             hint="enable foreign currencies in Sage's settings (it takes the Plus edition)",
         )
-    day = draft.invoiced_on.isoformat()
+    day = on.isoformat()
     if day < books.begins_on:
         raise DateInvalid(
             f"{invoice.label} is dated {day}, and the accounts in Sage begin on {books.begins_on}",
@@ -116,15 +126,22 @@ def _check_currency(desk: Desk, invoice: Invoice, currency: str) -> None:
     )
 
 
-def _check_account(desk: Desk, invoice: Invoice, account: str) -> None:
+def check_account(desk: Desk, invoice: Invoice, account: str, *, is_chosen: bool) -> None:
+    """Raises `ledger_account_invalid`; `is_chosen` by the settings, or else the line's in Sage."""
     if account in desk.sales_accounts() or account in desk.sales_accounts(anew=True):
         return
-    if account == desk.settings.default_ledger_account:
+    if not is_chosen:
+        hint = "show the account for sales in Sage again, or enter this there by hand"
+        if invoice.kind is INVOICE:
+            hint = "show the account for sales in Sage again, or give the line another there"
+    elif account == desk.settings.default_ledger_account:
         hint = "choose another with `psage configure --default-ledger CODE`"
     else:
         hint = "give the item that names it another sales ledger account in Sage"
+    key = f"{names.ACCOUNT} {account}"
+    shown = desk.store.facts.names([key]).get(key, account)
     raise Refused(
-        f"the ledger account `{account}`, to which {invoice.label} would be booked, is not for "
+        f"the ledger account `{shown}`, to which {invoice.label} would be booked, is not for "
         "sales in Sage, or not there",
         code="ledger_account_invalid",
         hint=hint,
@@ -132,17 +149,27 @@ def _check_account(desk: Desk, invoice: Invoice, account: str) -> None:
     )
 
 
-def _of_contact(invoice: Invoice, contact: Contact) -> Iterator[Notice]:
+def of_contact(invoice: Invoice, contact: Contact) -> Iterator[Notice]:
     """What is in doubt of who is billed. Raises `customer_currency` for one in another."""
     if contact.currency and contact.currency != invoice.currency:
+        hint = (
+            f"name a contact in {invoice.currency} with `--customer`, or make one with "
+            "`--create-customer`"
+        )
+        if invoice.kind is CREDIT_NOTE:
+            hint = "it is for the customer of its invoice's copy: enter it in Sage by hand"
         raise Refused(
             f"{invoice.label} is in {invoice.currency}, and the contact `{contact.name}` in Sage "
             f"bills {contact.currency}, which a contact keeps",
             code="customer_currency",
-            hint=f"name a contact in {invoice.currency} with `--customer`, or make one with "
-            "`--create-customer`",
+            hint=hint,
             details={"contact_id": contact.id, "currency": contact.currency},
         )
+    yield from inactive(contact)
+
+
+def inactive(contact: Contact) -> Iterator[Notice]:
+    """What is in doubt where the contact is not active."""
     if not contact.is_active:
         yield Notice(
             "customer_inactive",
@@ -161,14 +188,19 @@ class Numbers:
         self._given: dict[tuple[Kind, str], Invoice] = {}
 
     def check(
-        self, invoice: Invoice, draft: Draft, own: Link | None, *, is_new_customer: bool = False
+        self,
+        invoice: Invoice,
+        number: str | None,
+        own: Link | None,
+        *,
+        is_new_customer: bool = False,
     ) -> None:
         """Raises `number_taken`: a number cannot be used again, not even after a void.
 
         To read all of Sage's is dear, so they are for a batch, a dry run, and before a customer is
         made. One document alone Sage itself refuses, which leaves nothing behind.
         """
-        number, kind, desk = draft.number, draft.kind, self._desk
+        kind, desk = invoice.kind, self._desk
         if number is None:
             return
         for other in desk.store.copies.numbered(kind, number, desk.sage.business_id):
@@ -181,10 +213,10 @@ class Numbers:
         if reads_all and number in desk.numbers(kind) and number in desk.numbers(kind, anew=True):
             raise number_taken(number, None)
 
-    def give(self, invoice: Invoice, draft: Draft) -> None:
+    def give(self, invoice: Invoice, number: str | None) -> None:
         """Take the number for a document of this run, whose plan is whole."""
-        if draft.number is not None:
-            self._given.setdefault((draft.kind, draft.number), invoice)
+        if number is not None:
+            self._given.setdefault((invoice.kind, number), invoice)
 
 
 def _given_twice(number: str, first: Invoice) -> Refused:

@@ -13,6 +13,7 @@ from productive_sage.errors import Refused
 from productive_sage.productive.records import Invoice
 from productive_sage.sage import parse
 from productive_sage.store import ContactFacts
+from productive_sage.tax import country_of
 
 
 class Customers:
@@ -162,11 +163,15 @@ class Customers:
             is_agreed=self.is_agreed(invoice, contact),
         )
 
-    def country(self, invoice: Invoice, customer: Contact | NewCustomer) -> str:
-        """The customer's two-letter country: Sage's word, else Productive's address."""
+    def sold_to(self, invoice: Invoice, customer: Contact | NewCustomer) -> str:
+        """Where the customer is: Sage's word, else Productive's, else that of the tax number."""
+        number = ""
         if isinstance(customer, Contact):
             customer = self.book.seen(invoice, customer)
-        return customer.country or self._desk.country_code(invoice.bill_to.country)
+            number = customer.tax_number
+        number = number or invoice.bill_to.tax_number or invoice.company.tax_number
+        country = customer.country or self._desk.country_code(invoice.bill_to.country)
+        return country_of(country, number, invoice.bill_to.postal_code)
 
     def address(
         self, invoice: Invoice, customer: Contact | NewCustomer

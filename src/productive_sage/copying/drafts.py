@@ -24,6 +24,8 @@ from productive_sage.tax import LineTax, Tax
 
 DESCRIPTION_LIMIT = 2000
 """Sage states no limit for a line; this is the one of the document's other texts."""
+LOCKED = "Sage has locked it (a closed period, a filed VAT return or an allocation)"
+"""What can be said of a document where Sage says no more than that it cannot be edited."""
 
 
 # --- the draft
@@ -427,7 +429,7 @@ def locked_because(document: SageDocument) -> str | None:
     if has_paid and not document.is_draft:  # of which nothing is open, whatever its total
         return "a payment or credit note is allocated to it"
     if not document.is_editable:
-        return "Sage has locked it (a closed period, a filed VAT return or an allocation)"
+        return LOCKED
     return None
 
 

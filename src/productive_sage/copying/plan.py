@@ -18,6 +18,7 @@ from productive_sage.copying import (
     drafts,
     matching,
     results,
+    standing,
     versions,
     wording,
 )
@@ -35,7 +36,7 @@ from productive_sage.errors import Refused, TotalsDiffer
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
-from productive_sage.tax import Tax, country_of, sends_taxes
+from productive_sage.tax import Tax, sends_taxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +153,17 @@ class Planner:
         else:
             customer, tax = self._billing(invoice)
             draft = self.draft(invoice, tax, copy_number, number=number)
-        country, is_new = self.country(invoice, customer), isinstance(customer, NewCustomer)
+        is_new = isinstance(customer, NewCustomer)
         draft = self.addressed(draft, invoice, customer)
         draft = replace(draft, is_unbooked=self._order.leaves_drafts(desk.settings))
-        self.numbers.check(invoice, draft, None, is_new_customer=is_new)
+        self.numbers.check(invoice, number, None, is_new_customer=is_new)
         doubts = checks.check(desk, invoice, draft, customer)
+        if credited and isinstance(customer, Contact):
+            doubts += standing.of_credit(desk, self._customers, invoice, draft, customer)
         draft = replace(draft, notices=(*draft.notices, *doubts))
-        self.numbers.give(invoice, draft)
+        self.numbers.give(invoice, number)
         company, charged = invoice.company.id, invoice.tax
+        country = self._customers.sold_to(invoice, customer)
         said = versions.said_by(draft, "", company=company, country=country, charged=charged)
         return CopyPlan(invoice, draft, customer, copy_number, said, credited, unseen=unseen)
 
@@ -170,12 +174,13 @@ class Planner:
         while True:
             customer = self._customers.find(invoice)
             if self._rates.maps:
-                country, is_new = self.country(invoice, customer), isinstance(customer, NewCustomer)
+                country = self._customers.sold_to(invoice, customer)
+                is_new = isinstance(customer, NewCustomer)
                 return customer, self._rates.mapped(invoice, country, is_new_customer=is_new)
             try:
                 tax = self._rates.tax(
                     invoice,
-                    self.country(invoice, customer),
+                    self._customers.sold_to(invoice, customer),
                     kept=None,
                     is_new_customer=isinstance(customer, NewCustomer),
                     can_go_back=self._customers.was_asked(invoice),
@@ -265,14 +270,6 @@ class Planner:
                 hint="leave `--customer` out",
             )
         return billed
-
-    def country(self, invoice: Invoice, customer: Contact | NewCustomer) -> str:
-        """Where the customer is: Sage's word, else Productive's, else that of the tax number."""
-        country, number = self._customers.country(invoice, customer), ""
-        if isinstance(customer, Contact):
-            number = self._customers.book.seen(invoice, customer).tax_number
-        number = number or invoice.bill_to.tax_number or invoice.company.tax_number
-        return country_of(country, number, invoice.bill_to.postal_code)
 
     def addressed(self, draft: Draft, invoice: Invoice, customer: Contact | NewCustomer) -> Draft:
         """The draft with an address where it needs one, and what is to be said of the customer."""

@@ -87,7 +87,7 @@ class Rates:
         found = self._usable(invoice, sale, rate, even_hidden=kept, is_new_customer=is_new_customer)
         notices = [found.said] if found.said else []
         if found.percent and sale.is_abroad and kept is None and self._wanted is not None:
-            notices.append(_home_rate(invoice, sale, found.rate))
+            notices.append(home_rate(invoice, sale, found.rate))
         is_usual = kept is None and not is_asked
         if is_usual and not sale.is_registered and (usual := self._taxing(day)):
             notices.append(_left_out(usual))
@@ -144,7 +144,7 @@ class Rates:
             if found.said:
                 notices.setdefault(found.said.code, found.said)
             if found.percent and sale.is_abroad:
-                notices.setdefault("home_rate_abroad", _home_rate(invoice, sale, found.rate))
+                notices.setdefault("home_rate_abroad", home_rate(invoice, sale, found.rate))
             what = taxmap.as_charged(line)
             rates.append(LineTax(found.rate.id, found.percent, found.kind, what))
         is_sent = tax.sends_taxes(home)
@@ -381,7 +381,8 @@ def _other_percentage(invoice: Invoice, n: int, found: _Usable) -> Refused:
     )
 
 
-def _home_rate(invoice: Invoice, sale: Sale, rate: TaxRate) -> Notice:
+def home_rate(invoice: Invoice, sale: Sale, rate: TaxRate) -> Notice:
+    """What is said of a rate with a percentage where the customer is abroad."""
     doubt = ", which Sage may refuse" if sale.is_zero_rated else ""
     return Notice(
         "home_rate_abroad",

@@ -10,7 +10,7 @@ from functools import partial
 
 from productive_sage import money, naming
 from productive_sage.basics import CREDIT_NOTE, INVOICE, Notice
-from productive_sage.copying import Agree, after, release_write, results
+from productive_sage.copying import Agree, after, checks, release_write, results, standing
 from productive_sage.copying.adopt import Copies, living_copy
 from productive_sage.copying.customers import Customers
 from productive_sage.copying.order import CopyOrder, sources
@@ -90,10 +90,10 @@ class _Run:
     def __init__(self, desk: Desk, asked: Sequence[Invoice]) -> None:
         self._desk = desk
         self._asked = {one.id for one in asked}
+        self._customers = Customers(desk, wanted=None, always_new=False)
+        self._numbers = checks.Numbers(desk, is_alone=len(asked) == 1)
         self._copies = {
-            kind: Copies(
-                desk, kind, Customers(desk, wanted=None, always_new=False), takes_drafts=True
-            )
+            kind: Copies(desk, kind, self._customers, takes_drafts=True)
             for kind in (INVOICE, CREDIT_NOTE)
         }
         for kind, copies in self._copies.items():
@@ -112,10 +112,12 @@ class _Run:
         outcome = _of(invoice, present)
         if not present.is_draft:
             return _is_booked(outcome, present)
-        self._check(invoice, present, is_planned=True)
+        doubts = self._check(invoice, link, present, is_planned=True)
         path = f"{link.kind.path}/{link.sage_id}/release"
         request = {"method": "POST", "path": path, "body": None}
-        return replace(outcome, action="would_release", planned={"requests": [request]})
+        return replace(
+            outcome, action="would_release", planned={"requests": [request]}, notices=doubts
+        )
 
     def _booked(self, invoice: Invoice) -> Outcome:
         desk, (link, present) = self._desk, self._draft(invoice)
@@ -124,10 +126,10 @@ class _Run:
             outcome = _of(invoice, present)
             outcome = replace(outcome, pdf=done.pdf, notices=tuple(done.notices))
             return _is_booked(outcome, present)
-        self._check(invoice, present, is_planned=False)
+        doubts = self._check(invoice, link, present, is_planned=False)
         intent = release_write.begin(desk, invoice, link, present)
         link, document = release_write.deliver(desk, intent, link)
-        return release_write.concluded(desk, intent, link, document, invoice)
+        return release_write.concluded(desk, intent, link, document, invoice, doubts)
 
     def _draft(self, invoice: Invoice) -> tuple[Link, SageDocument]:
         """The latest copy, as it is in Sage; one that another machine made is linked first."""
@@ -142,8 +144,13 @@ class _Run:
         link, present = copies.present(invoice, link)
         return link, living_copy(self._desk, invoice, link, present)
 
-    def _check(self, invoice: Invoice, present: SageDocument, *, is_planned: bool) -> None:
-        """Raises a Refused where the draft is not what Productive says, or comes too early."""
+    def _check(
+        self, invoice: Invoice, link: Link, present: SageDocument, *, is_planned: bool
+    ) -> tuple[Notice, ...]:
+        """What is in doubt of a draft that shall be booked.
+
+        Raises a Refused where it is not what Productive says, comes too early, or Sage would not.
+        """
         if not invoice.is_finalised:
             raise Refused(
                 f"{invoice.label} is a draft in Productive",
@@ -164,6 +171,9 @@ class _Run:
         credited = invoice.credited
         if not (is_planned and credited and credited.id in self._asked):
             self._copies[INVOICE].credited(invoice)  # raises CopyIsDraft where it is not booked
+        return standing.check_release(
+            self._desk, self._customers, self._numbers, invoice, link, present
+        )
 
 
 def _of(invoice: Invoice, present: SageDocument) -> Outcome:

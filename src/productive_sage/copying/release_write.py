@@ -6,7 +6,7 @@ Sage takes no key for it, and needs none: a document that is booked is no draft 
 from collections.abc import Sequence
 
 from productive_sage.basics import Notice
-from productive_sage.copying import drafts, journal, results
+from productive_sage.copying import drafts, journal, results, send
 from productive_sage.copying.records import Outcome
 from productive_sage.copying.versions import Written
 from productive_sage.desk import Desk
@@ -16,10 +16,14 @@ from productive_sage.sage.records import SageDocument
 from productive_sage.store import CopyFacts, CopyIntent, Link
 
 
+def number_kept(link: Link) -> str | None:
+    """The number that a draft was made to get when it is booked; None where Sage gives one."""
+    written = Written.from_text(link.written) if link.written else None
+    return written.said.document.get("number") if written and link.number_sent else None
+
+
 def begin(desk: Desk, invoice: Invoice, link: Link, present: SageDocument) -> CopyIntent:
     """Commit that a draft is about to be booked as it stands in Sage."""
-    written = Written.from_text(link.written) if link.written else None
-    number = written.said.document.get("number") if written and link.number_sent else None
     facts = CopyFacts(
         copy=link.copy_number,
         number=invoice.number,
@@ -27,7 +31,7 @@ def begin(desk: Desk, invoice: Invoice, link: Link, present: SageDocument) -> Co
         kind=link.kind.code,
         sage_id=link.sage_id,
         credited_sage_id=link.credited_sage_id,
-        expected=drafts.as_it_is(present, number),
+        expected=drafts.as_it_is(present, number_kept(link)),
     )
     return desk.store.intents.begin(
         "release",
@@ -61,6 +65,10 @@ def deliver(
             is_first=is_first,
         )
     except RefusedBySage as error:
+        desk.doubt_facts()
+        number = number_kept(link)
+        if number and any(kind.number in field for field in error.fields):
+            raise send.number_taken(number, None) from None
         error.hint = (
             f"mend in Sage what it names, or release {link.sage_number} there; the next run does "
             "what is left to do after it"

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from productive_sage import markers, naming
+from productive_sage.basics import CREDIT_NOTE
 from productive_sage.copying import after, allocations, bodies, drafts, journal, versions
 from productive_sage.desk import Desk
 from productive_sage.errors import (
@@ -218,6 +219,18 @@ def number_taken(number: str, other: Link | None) -> Refused:
     )
 
 
+def _of_what_stands(intent: CopyIntent, fields: str) -> str | None:
+    """The next step where Sage refuses what nobody chose now; None where psage knows none."""
+    if intent.document_kind is CREDIT_NOTE and re.search("tax|contact|ledger", fields):
+        return (
+            "a credit note has the customer, accounts and rates of its invoice's copy: mend in "
+            "Sage what it names, or enter the credit note there by hand"
+        )
+    if intent.kind == "update" and "ledger" in fields:
+        return "show the account for sales in Sage again, or give the line another there"
+    return None
+
+
 def _explained(error: RefusedBySage, intent: CopyIntent) -> Refused:
     """Add the next step to Sage's refusal, where psage knows one."""
     name = intent.document_kind.number
@@ -225,7 +238,9 @@ def _explained(error: RefusedBySage, intent: CopyIntent) -> Refused:
     if number and any(name in field for field in error.fields):
         return number_taken(str(number), None)
     fields = " ".join(error.fields)
-    if "tax" in fields:
+    if hint := _of_what_stands(intent, fields):
+        error.hint = hint
+    elif "tax" in fields:
         error.hint = "choose the rate with `--tax-rate`, or `--no-tax`"
     elif "contact" in fields:
         error.hint = "choose the customer with `--customer`"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from productive_sage.basics import Contact, Notice
-from productive_sage.copying import changes, checks, drafts, merge, versions
+from productive_sage.copying import changes, checks, drafts, merge, standing, versions
 from productive_sage.copying.adopt import Copies, as_made
 from productive_sage.copying.contacts import NewCustomer
 from productive_sage.copying.crediting import CreditedCopy
@@ -72,7 +72,7 @@ class Updates:
             draft,
             billed,
             company=invoice.company.id,
-            country=self._planner.country(invoice, customer),
+            country=self._customers.sold_to(invoice, customer),
             charged=invoice.tax,
         )
         merged = merge.merge(
@@ -139,9 +139,14 @@ class Updates:
         if isinstance(customer, Contact):
             customer = self._customers.book.seen(invoice, customer)
         is_new = isinstance(customer, NewCustomer)
-        self._planner.numbers.check(invoice, draft, link, is_new_customer=is_new)
+        self._planner.numbers.check(invoice, draft.number, link, is_new_customer=is_new)
         doubts = checks.check_changed(desk, invoice, draft, present, customer)
-        self._planner.numbers.give(invoice, draft)
+        if customer is None:
+            kept = Contact(present.contact_id, present.contact_name, currency=present.currency)
+            doubts += tuple(checks.inactive(self._customers.book.seen(invoice, kept)))
+        if credited and isinstance(customer, Contact):
+            doubts += standing.of_credit(desk, self._customers, invoice, draft, customer)
+        self._planner.numbers.give(invoice, draft.number)
         return doubts
 
     def _draft(
@@ -160,7 +165,7 @@ class Updates:
         number = (invoice.number or None) if owns_number else None
         if credited:
             return self._planner.credit_draft(invoice, credited, link.copy_number, number=number)
-        country = self._planner.country(invoice, customer)
+        country = self._customers.sold_to(invoice, customer)
         if self._rates.maps and (overwrite or self._is_mapped(present, written)):
             tax = self._rates.mapped(invoice, country)
             return self._planner.draft(invoice, tax, link.copy_number, number=number)
@@ -169,7 +174,7 @@ class Updates:
         is_for_same = isinstance(customer, Contact) and customer.id == present.contact_id
         if not before and not is_for_same:
             other = Contact(present.contact_id, present.contact_name, currency=present.currency)
-            before = self._planner.country(invoice, other)
+            before = self._customers.sold_to(invoice, other)
         if before and country and self._rates.differ(before, country):
             kept = None  # on the country hangs the tax
         tax = self._rates.tax(invoice, country, kept=kept)

@@ -169,6 +169,7 @@ class SageClient:
             parse.item(kind, row)
             for kind, path in ITEM_LISTS.items()
             for row in self._calls.rows(f"/{path}", {"search": search, "attributes": "all"})
+            if not day(row.get("deleted_at"))
         ]
 
     @understood
@@ -179,7 +180,7 @@ class SageClient:
         except ValueError:
             return None  # somebody wrote it into the settings
         row = self._calls.one(f"/{ITEM_LISTS[kind]}", item_id)
-        return None if row is None else parse.item(kind, row)
+        return None if row is None or day(row.get("deleted_at")) else parse.item(kind, row)
 
     # --- customers
 
@@ -189,7 +190,8 @@ class SageClient:
         params = {"contact_type_id": "CUSTOMER", **_CONTACT_FIELDS}
         if since:
             params["updated_or_created_since"] = parse.instant(since)
-        return [parse.contact(row) for row in self._calls.rows("/contacts", params)]
+        rows = self._calls.rows("/contacts", params)
+        return [parse.contact(row) for row in rows if not day(row.get("deleted_at"))]
 
     @understood
     def customer(self, contact_id: str) -> Contact | None:

@@ -384,6 +384,7 @@ class Books:
             "email": person["email"],
             "currency": self.currency_reference(contact["currency"] or self.base_currency),
             "is_active": contact.get("is_active", True),
+            "deleted_at": contact.get("deleted_at"),
         }
 
     def _document_view(self, kind: Kind, document: Record) -> Record:
@@ -539,9 +540,11 @@ class Books:
             "updated_at": item["updated_at"],
             "item_code": item["item_code"],
             "description": item["description"],
-            "sales_ledger_account": self._ledger_reference(item["ledger_account_id"]),
+            "sales_ledger_account": item["ledger_account_id"]
+            and self._ledger_reference(item["ledger_account_id"]),
             "sales_tax_rate": self._rate_reference(item["tax_rate_id"]),
             "active": item["active"],
+            "deleted_at": item.get("deleted_at"),
         }
 
 

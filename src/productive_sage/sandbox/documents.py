@@ -292,7 +292,7 @@ def _rules(books: Books, kind: Kind, document: Record, body: Record) -> list[Pro
 def _date_rules(books: Books, kind: Kind, document: Record) -> list[Problem]:
     financial = books.content["financial"]
     locked = financial["year_end_lockdown_date"]
-    if document["date"] < financial["accounts_start_date"]:
+    if document["date"] < (financial["accounts_start_date"] or ""):
         return [Problem(f"{kind.singular}.date", "date is before the accounts start date")]
     if locked and document["date"] <= locked:
         return [Problem(f"{kind.singular}.date", "date is in a locked period")]
