@@ -42,7 +42,7 @@ def look(desk: Desk) -> list[Billed]:
     if not known:
         return []
     companies = desk.productive.companies()
-    contacts = {contact.id: contact for contact in desk.sage.customers()}
+    contacts = {contact.id: contact for contact in desk.sage.contacts.all()}
     return [
         Billed(
             one.company_id,
@@ -72,7 +72,7 @@ def link(desk: Desk, company: str, contact: str) -> Billed:
     Raises NotFound for the company, `customer_not_found` or `ambiguous_customer` for the contact.
     """
     company_id, name = _company(desk, company)
-    customers = desk.sage.customers()
+    customers = desk.sage.contacts.all()
     found = named_customers(customers, contact)
     if not found:
         names = {word: one.name for one in customers for word in (one.name, one.reference or "")}

@@ -150,7 +150,7 @@ class Desk:
             return set(known["numbers"])
         self.fresh.add(f"{key} since")
         since = datetime.fromisoformat(known["until"]) - _OVERLAP if known else None
-        found = self.sage.numbers(kind, since) | set(known["numbers"] if known else ())
+        found = self.sage.documents.numbers(kind, since) | set(known["numbers"] if known else ())
         self.store.facts.keep(key, {"until": at.isoformat(), "numbers": sorted(found)})
         return found
 

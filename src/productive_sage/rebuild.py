@@ -142,7 +142,7 @@ def _payments(desk: Desk, sides: Sides, numbers: Mapping[str, str], found: Rebui
         link = desk.store.copies.at(booked.id)
         if link and link.kind is INVOICE:
             copies.setdefault(link.productive_id, []).append(booked)
-    payments, unreadable = desk.productive.payments([*copies])
+    payments, unreadable = desk.productive.payments.of([*copies])
     found.notices += [Notice("not_adopted", error.message) for error in unreadable.values()]
     sent = {one.source_id for one in desk.store.intents.open_payments()}
     for productive_id, documents in copies.items():

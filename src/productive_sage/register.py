@@ -83,12 +83,12 @@ def look(
 
     Raises NotFound for a company nobody knows.
     """
-    entries, unreadable = desk.productive.entries(selection.since, selection.until)
+    entries, unreadable = desk.productive.invoices.entries(selection.since, selection.until)
     if selection.company:
         entries = _of_company(entries, selection.company)
     listed: list[SageDocument] = []
     if check and any(one.export_id or desk.store.copies.latest(one.id) for one in entries):
-        listed = desk.sage.invoices()
+        listed = desk.sage.documents.invoices()
     found = elsewhere.named(desk, entries, listed)
     copies = {one.entry.id: one for one in sorted(found.copies, key=lambda one: one.copy_number)}
     rows = [_row(desk, one, waiting.get(one.id, ""), copies.get(one.id)) for one in entries]
@@ -149,7 +149,7 @@ def _checked(
         if row.sage_id:
             document = listed.get(row.sage_id)
             if document is None:
-                document = desk.sage.document(row.entry.kind, row.sage_id)
+                document = desk.sage.documents.one(row.entry.kind, row.sage_id)
             found.append(_as_in_sage(row, document))
         else:
             found.append(row)
@@ -179,7 +179,7 @@ def address(desk: Desk, name: Name, *, in_productive: bool) -> str:
     }
     if not known:
         ids, numbers = ([name.id] if name.id else []), ([name.number] if name.number else [])
-        found, _ = desk.productive.invoices(ids=ids, numbers=numbers)
+        found, _ = desk.productive.invoices.read(ids=ids, numbers=numbers)
         known = {one.id: one.number for one in found if name.fits(one.id, one.number)}
     if not known:
         names = desk.store.copies.names()
@@ -209,7 +209,7 @@ def address(desk: Desk, name: Name, *, in_productive: bool) -> str:
             hint=f"copy it first: `psage copy-invoice {to_type(number, productive_id)}`; "
             "`--productive` opens it in Productive",
         )
-    present = desk.sage.known(link.kind, link.sage_id)
+    present = desk.sage.documents.known(link.kind, link.sage_id)
     if present is None or not present.url:
         raise CopyGone(
             f"Sage does not say where {link.sage_number} is",

@@ -24,8 +24,11 @@ from productive_sage import cli, copying
 from productive_sage.http import Http
 from productive_sage.http.verdicts import Judge
 from productive_sage.productive.calls import Token
-from productive_sage.productive.client import ProductiveClient
+from productive_sage.productive.invoices import Invoices
+from productive_sage.productive.pdfs import Pdfs
+from productive_sage.sage import pdfs
 from productive_sage.sage.client import SageClient
+from productive_sage.sage.documents import Documents
 from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.setup import businesses, connect
 from productive_sage.signin import oauth
@@ -685,11 +688,11 @@ def _stumble(*args: Any, **kwargs: Any) -> Any:
     ("owner", "name"),
     [
         (SageClient, "books"),
-        (SageClient, "create"),
-        (SageClient, "attach"),
-        (ProductiveClient, "invoices"),
-        (ProductiveClient, "patch_invoice"),
-        (ProductiveClient, "pdf"),
+        (Documents, "create"),
+        (pdfs.Pdfs, "attach"),
+        (Invoices, "read"),
+        (Invoices, "change"),
+        (Pdfs, "fetch"),
         (Token, "headers"),
         (Http, "_address"),
         (Judge, "judge"),

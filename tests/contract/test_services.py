@@ -114,14 +114,14 @@ def test_some_ledger_accounts_are_for_sales_and_some_are_not(services: Services)
 
 
 def test_customers_name_their_currency(services: Services) -> None:
-    customers = services.sage.customers()
+    customers = services.sage.contacts.all()
 
     assert customers
     assert all(re.fullmatch("[A-Z]{3}", c.currency) for c in customers if c.currency)
 
 
 def test_an_unknown_document_is_none_not_an_error(services: Services) -> None:
-    assert services.sage.document(INVOICE, "0" * 32) is None
+    assert services.sage.documents.one(INVOICE, "0" * 32) is None
 
 
 def test_countries_are_known_by_name_and_code(services: Services) -> None:
@@ -147,10 +147,10 @@ def test_a_recording_holds_no_secret(connected: Sandbox, tmp_path: Path) -> None
         RECORDER.use_cassette(str(cassette), record_mode="all"),
     ):
         opened = Services(Vault("default"), settings.endpoints, pool)
-        opened.sage.customers()
-        opened.productive.invoices(ids=["123"])
-        (invoice,), _ = opened.productive.invoices(ids=["101"])
-        opened.productive.pdf(str(invoice.pdf_url))
+        opened.sage.contacts.all()
+        opened.productive.invoices.read(ids=["123"])
+        (invoice,), _ = opened.productive.invoices.read(ids=["101"])
+        opened.productive.pdfs.fetch(str(invoice.pdf_url))
 
     sign_in = Vault("default").sage()
     text = cassette.read_text()

@@ -15,7 +15,7 @@ import pytest
 
 from productive_sage.basics import Kind
 from productive_sage.copying import recover
-from productive_sage.sage.client import SageClient
+from productive_sage.sage.documents import Documents
 from productive_sage.sandbox import Sandbox
 from productive_sage.signin.vault import Vault
 from tests.conftest import Psage, copies, first_line, forget, writes
@@ -316,14 +316,14 @@ def test_a_leftover_that_meets_a_defect_stops_no_other_invoice(
 ) -> None:
     services.fault("status", service="productive", method="PATCH", path="/invoices", status=503)
     psage("copy-invoice", "101")
-    whole = SageClient.document
+    whole = Documents.one
 
-    def broken(self: SageClient, kind: Kind, sage_id: str) -> Any:
+    def broken(self: Documents, kind: Kind, sage_id: str) -> Any:
         if any(row["id"] == sage_id for row in copies(services, "101")):
             raise ZeroDivisionError
         return whole(self, kind, sage_id)
 
-    monkeypatch.setattr(SageClient, "document", broken)
+    monkeypatch.setattr(Documents, "one", broken)
 
     result = psage("copy-invoice", "125", "--json")
 

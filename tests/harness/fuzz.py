@@ -22,13 +22,7 @@ from urllib.parse import parse_qs
 
 import httpx
 
-from productive_sage.productive import calls as calls_of_productive
-from productive_sage.productive import client as productive
-from productive_sage.productive import documents as documents_of_productive
-from productive_sage.productive import parse as of_productive
-from productive_sage.sage import calls as calls_of_sage
-from productive_sage.sage import client as sage
-from productive_sage.sage import parse as of_sage
+from productive_sage import productive, sage
 from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.sandbox.server import Call, Request
 from productive_sage.setup import businesses
@@ -556,9 +550,10 @@ def _difference(left: str, right: str) -> str:
 @cache
 def _known() -> frozenset[str]:
     """The names that stand in psage's readers."""
-    clients = (productive, calls_of_productive, sage, calls_of_sage)
-    readers = (audit, businesses, oauth, *clients, documents_of_productive, of_productive, of_sage)
-    text = "".join(map(inspect.getsource, readers))
+    rooms = (Path(folder) for room in (productive, sage) for folder in room.__path__)
+    clients = [path for room in rooms for path in room.glob("*.py") if path.stem != "records"]
+    text = "".join(map(inspect.getsource, (audit, businesses, oauth)))
+    text += "".join(path.read_text() for path in sorted(clients))
     return frozenset(re.findall(r"[\"']([$\w]+)[\"']", text))
 
 

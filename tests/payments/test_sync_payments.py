@@ -12,7 +12,7 @@ import pytest
 
 from productive_sage.http import Recorder
 from productive_sage.payments.records import PaymentChange, Synced
-from productive_sage.productive.client import ProductiveClient
+from productive_sage.productive.payments import Payments
 from productive_sage.sandbox import Sandbox
 from productive_sage.sandbox.books import Books
 from productive_sage.sandbox.run import act
@@ -807,14 +807,14 @@ def test_of_two_payments_for_one_receipt_the_one_with_the_lower_id_stays(
     """The other machine's comes between this one's look and its write, or right after that."""
     copy = copy_of(books, "101")
     receipt = books.bookkeeper.pay(copy, "10.00", "2026-03-01")
-    send, note = ProductiveClient.create_payment, f"Sage receipt\npsage {receipt}/{copy}"
+    send, note = Payments.create, f"Sage receipt\npsage {receipt}/{copy}"
 
-    def race(self: ProductiveClient, attributes: Any, record: Recorder) -> str:
+    def race(self: Payments, attributes: Any, record: Recorder) -> str:
         made = "" if first == "the other" else send(self, attributes, record)
         books.agency.add_payment("101", "10.00", "2026-03-01", note)
         return made or send(self, attributes, record)
 
-    monkeypatch.setattr(ProductiveClient, "create_payment", race)
+    monkeypatch.setattr(Payments, "create", race)
 
     result = psage("sync-payments", "--json")
 
@@ -827,7 +827,7 @@ def test_of_two_payments_for_one_receipt_the_one_with_the_lower_id_stays(
         assert [one["productive_payment_id"] for one in result.json["created"]] == [lower]
         assert sorted(books.productive.payments) == [lower, higher]
         books.agency.delete_payment(higher)
-    monkeypatch.setattr(ProductiveClient, "create_payment", send)
+    monkeypatch.setattr(Payments, "create", send)
     books.bookkeeper.delete_receipt(receipt)
     psage("sync-payments")
     assert books.productive.payments == {}

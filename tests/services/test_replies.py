@@ -29,7 +29,8 @@ from productive_sage.http.pool import connect_pool
 from productive_sage.productive.calls import Token
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sage.calls import sage_http
-from productive_sage.sage.client import RECEIPTS, SageClient
+from productive_sage.sage.client import SageClient
+from productive_sage.sage.receipts import RECEIPTS
 from productive_sage.sandbox import Sandbox
 from productive_sage.signin.oauth import SageTokens
 from productive_sage.signin.vault import Vault
@@ -151,7 +152,7 @@ def test_an_ended_subscription_is_told_in_sages_words_after_one_renewal(
     sandbox = answering("sage-401-no-subscription")
 
     with pytest.raises(NoSubscription, match=r"No active subscription\. \(MSE\)"):
-        clients.sage.document(INVOICE, "abc")
+        clients.sage.documents.one(INVOICE, "abc")
 
     assert len(sandbox.calls("sage", "GET")) == 2
 
@@ -179,7 +180,7 @@ def test_a_refusal_of_sage_gives_its_words_and_its_field(
     answering(name)
 
     with pytest.raises(RefusedBySage) as caught:
-        clients.sage.create(INVOICE, {}, unrecorded)
+        clients.sage.documents.create(INVOICE, {}, unrecorded)
 
     assert f"{words} (422)" in caught.value.message
     assert field in caught.value.fields
@@ -188,7 +189,7 @@ def test_a_refusal_of_sage_gives_its_words_and_its_field(
 def test_a_blank_date_is_no_date(clients: Clients, answering: Answering) -> None:
     answering("sage-blank-date")
 
-    document = clients.sage.document(INVOICE, "ea84cdf6e4ad11e7aa730a57719b2edb")
+    document = clients.sage.documents.one(INVOICE, "ea84cdf6e4ad11e7aa730a57719b2edb")
 
     assert document is not None
     assert document.invoiced_on is None
@@ -212,7 +213,7 @@ def test_a_new_contact_is_read_though_sage_says_little_of_it(
 ) -> None:
     answering("sage-contact-created")
 
-    contact = clients.sage.create_customer(CUSTOMER, unrecorded)
+    contact = clients.sage.contacts.create(CUSTOMER, unrecorded)
 
     assert (contact.id, contact.name) == ("14d93840783b11e8990a122c8428e4b2", "Great Example Inc")
     assert (contact.currency, contact.email, contact.country, contact.marker) == ("", "", "", "")
@@ -223,7 +224,7 @@ def test_a_contact_of_references_has_a_currency_and_no_known_country(
 ) -> None:
     answering("sage-contact-with-references")
 
-    contact = clients.sage.customer("14d93840783b11e8990a122c8428e4b2")
+    contact = clients.sage.contacts.one("14d93840783b11e8990a122c8428e4b2")
 
     assert contact is not None
     assert (contact.name, contact.reference) == ("Great Example Inc", "GRE0001")
@@ -243,7 +244,7 @@ def test_what_is_not_booked_has_a_total_and_nothing_outstanding(
 ) -> None:
     answering(name)
 
-    document = clients.sage.document(INVOICE, "e5aff2cd745011e8863412a7e3287944")
+    document = clients.sage.documents.one(INVOICE, "e5aff2cd745011e8863412a7e3287944")
 
     assert document is not None
     assert (document.status, document.number) == (status, number)
@@ -262,7 +263,7 @@ def test_the_next_page_is_below_the_version_of_the_api(
 ) -> None:
     sandbox = answering("sage-invoice-list-page")
 
-    found = clients.sage.with_marker(INVOICE, "PRD-1")
+    found = clients.sage.documents.with_marker(INVOICE, "PRD-1")
 
     assert found == [("722548a1a599461796bbfc4a6b8b0ae2", "")] * 2
     _, second = sandbox.calls("sage", "GET", "/sales_invoices")
@@ -276,7 +277,7 @@ def test_a_list_whose_second_page_is_too_heavy_is_read_whole_and_once(
         connected.bookkeeper.add_contact(f"Customer {n}")
     connected.fault("status", path="/contacts", nth=2, times=2, status=500)
 
-    found = [contact.name for contact in clients.sage.customers()]
+    found = [contact.name for contact in clients.sage.contacts.all()]
 
     new = [name for name in found if name.startswith("Customer ")]
     assert sorted(new) == sorted(f"Customer {n}" for n in range(230))
@@ -291,7 +292,7 @@ def test_a_next_page_that_points_to_itself_is_no_list(
     answering("productive-page-again")
 
     with pytest.raises(ServiceUnavailable, match="never ends"):
-        clients.sage.with_marker(INVOICE, "PRD-1")
+        clients.sage.documents.with_marker(INVOICE, "PRD-1")
     with pytest.raises(ServiceUnavailable, match="never ends"):
         clients.productive.service_types()
 
@@ -301,7 +302,7 @@ def test_a_receipt_of_references_does_not_say_what_it_settles(
 ) -> None:
     answering("sage-receipt-of-references")
 
-    (receipt,) = clients.sage.receipts(RECEIPTS, SINCE)
+    (receipt,) = clients.sage.receipts.changed(RECEIPTS, SINCE)
 
     assert (receipt.id, receipt.document_ids) == ("r1", None)
 
@@ -309,7 +310,7 @@ def test_a_receipt_of_references_does_not_say_what_it_settles(
 def test_a_receipt_names_the_documents_it_settles(clients: Clients, answering: Answering) -> None:
     answering("sage-receipt")
 
-    receipt = clients.sage.receipt(RECEIPTS, "r1")
+    receipt = clients.sage.receipts.one(RECEIPTS, "r1")
 
     assert receipt is not None
     assert receipt.document_ids == frozenset({"inv1"})
@@ -345,20 +346,22 @@ def test_what_is_no_id_is_never_read_as_one(
     parts = [{"artefact_id": "a", "amount": "1.00"}, {"artefact_id": "b", "amount": "-1.00"}]
 
     for read in (
-        clients.sage.customers,
-        lambda: clients.sage.customer("abc"),
-        clients.sage.invoices,
-        lambda: clients.sage.document(INVOICE, "abc"),
-        lambda: clients.sage.receipts(RECEIPTS, SINCE),
-        lambda: clients.sage.receipt(RECEIPTS, "abc"),
+        clients.sage.contacts.all,
+        lambda: clients.sage.contacts.one("abc"),
+        clients.sage.documents.invoices,
+        lambda: clients.sage.documents.one(INVOICE, "abc"),
+        lambda: clients.sage.receipts.changed(RECEIPTS, SINCE),
+        lambda: clients.sage.receipts.one(RECEIPTS, "abc"),
     ):
         with pytest.raises(ServiceUnavailable, match="is no id") as caught:
             read()
         assert len(caught.value.message) < 300
     for write in (
-        lambda: clients.sage.create_customer(CUSTOMER, unrecorded),
-        lambda: clients.sage.create(INVOICE, a_body(connected), unrecorded),
-        lambda: clients.sage.allocate({**allocation, "allocated_artefacts": parts}, unrecorded),
+        lambda: clients.sage.contacts.create(CUSTOMER, unrecorded),
+        lambda: clients.sage.documents.create(INVOICE, a_body(connected), unrecorded),
+        lambda: clients.sage.receipts.allocate(
+            {**allocation, "allocated_artefacts": parts}, unrecorded
+        ),
     ):
         with pytest.raises(OutcomeUnknown, match="is no id"):
             write()
@@ -371,18 +374,18 @@ def test_an_answer_about_another_record_is_no_answer(clients: Clients, connected
     body = a_body(connected)
 
     for read in (
-        lambda: clients.sage.customer("abc"),
-        lambda: clients.sage.document(INVOICE, "abc"),
-        lambda: clients.sage.receipt(RECEIPTS, "abc"),
+        lambda: clients.sage.contacts.one("abc"),
+        lambda: clients.sage.documents.one(INVOICE, "abc"),
+        lambda: clients.sage.receipts.one(RECEIPTS, "abc"),
     ):
         with pytest.raises(ServiceUnavailable, match="about `other`, not `abc`"):
             read()
     with pytest.raises(OutcomeUnknown, match="productive-company-999"):
-        clients.sage.create_customer(CUSTOMER, unrecorded)
+        clients.sage.contacts.create(CUSTOMER, unrecorded)
     with pytest.raises(OutcomeUnknown, match="about `PRD-999`, not `PRD-123`"):
-        clients.sage.create(INVOICE, body, unrecorded)
+        clients.sage.documents.create(INVOICE, body, unrecorded)
     with pytest.raises(OutcomeUnknown, match="about `other`, not `abc`"):
-        clients.sage.update(INVOICE, "abc", body, unrecorded)
+        clients.sage.documents.update(INVOICE, "abc", body, unrecorded)
 
 
 def test_a_customer_without_a_mark_in_reply_is_known_by_its_name(
@@ -393,7 +396,7 @@ def test_a_customer_without_a_mark_in_reply_is_known_by_its_name(
     )
 
     with pytest.raises(OutcomeUnknown, match="about `Another`, not `Great Example Inc`"):
-        clients.sage.create_customer(CUSTOMER, unrecorded)
+        clients.sage.contacts.create(CUSTOMER, unrecorded)
 
 
 @pytest.mark.parametrize(
@@ -406,9 +409,9 @@ def test_an_absurd_amount_of_sage_is_no_answer(
     connected.fault("status", path="/sales_invoices", status=200, body=row, times=EVER)
 
     with pytest.raises(ServiceUnavailable, match="amount") as caught:
-        clients.sage.document(INVOICE, "abc")
+        clients.sage.documents.one(INVOICE, "abc")
     with pytest.raises(OutcomeUnknown, match="amount"):
-        clients.sage.create(INVOICE, a_body(connected), unrecorded)
+        clients.sage.documents.create(INVOICE, a_body(connected), unrecorded)
 
     assert len(caught.value.message) < 300
 
@@ -436,7 +439,7 @@ def test_only_http_and_https_are_web_addresses(
     row = sage_row("abc", links=[link])
     connected.fault("status", path="/sales_invoices", status=200, body=row)
 
-    document = clients.sage.document(INVOICE, "abc")
+    document = clients.sage.documents.one(INVOICE, "abc")
 
     assert document is not None
     assert document.url is None or document.url == "https://sage.test/x]8;;y"
@@ -457,13 +460,13 @@ def test_what_is_no_id_of_productive_is_never_read_as_one(
 
     for read in (
         clients.productive.service_types,
-        lambda: clients.productive.invoices(ids=["77"]),
-        lambda: clients.productive.balances(["77"]),
+        lambda: clients.productive.invoices.read(ids=["77"]),
+        lambda: clients.productive.payments.balances(["77"]),
     ):
         with pytest.raises(ServiceUnavailable, match="is no id"):
             read()
     with pytest.raises(OutcomeUnknown, match="is no id"):
-        clients.productive.create_payment(
+        clients.productive.payments.create(
             {"invoice_id": 77, "amount": 1, "note": "psage r/i"}, unrecorded
         )
 
@@ -485,11 +488,11 @@ def test_an_answer_of_productive_about_another_record_is_no_answer(
     connected.fault("status", service="productive", method="POST", status=201, body={"data": row})
 
     with pytest.raises(ServiceUnavailable, match="payment 900 was answered with 901"):
-        clients.productive.payment("900")
+        clients.productive.payments.one("900")
     with pytest.raises(ServiceUnavailable, match="`78`, which was not asked for"):
-        clients.productive.payments(["77"])
+        clients.productive.payments.of(["77"])
     with pytest.raises(OutcomeUnknown, match="psage other/i"):
-        clients.productive.create_payment(
+        clients.productive.payments.create(
             {"invoice_id": 77, "amount": 1, "note": "psage r/i"}, unrecorded
         )
 
@@ -506,7 +509,7 @@ def test_a_pause_without_a_header_is_a_minute(
 def test_whole_strings_are_amounts_in_minor_units(clients: Clients, answering: Answering) -> None:
     answering("productive-amounts-as-strings")
 
-    (invoice,), unreadable = clients.productive.invoices(ids=["77"])
+    (invoice,), unreadable = clients.productive.invoices.read(ids=["77"])
 
     assert unreadable == {}
     assert (invoice.net, invoice.tax) == (Decimal("25065.69"), Decimal("5013.14"))
@@ -523,7 +526,7 @@ def test_an_amount_with_two_decimals_is_refused_and_not_read_as_a_hundredth(
 ) -> None:
     answering("productive-amounts-with-a-point")
 
-    found, unreadable = clients.productive.invoices(ids=["77"])
+    found, unreadable = clients.productive.invoices.read(ids=["77"])
 
     assert found == []
     error = unreadable["77"]
@@ -538,7 +541,7 @@ def test_a_refusal_of_productive_gives_its_words_and_its_field(
     answering("productive-error")
 
     with pytest.raises(RefusedByProductive, match=r"Invalid Attribute can't be blank") as caught:
-        clients.productive.create_payment({"invoice_id": 77, "amount": 100}, unrecorded)
+        clients.productive.payments.create({"invoice_id": 77, "amount": 100}, unrecorded)
 
     assert caught.value.fields == ("data/attributes/paid_on",)
 
@@ -557,7 +560,7 @@ def test_the_second_of_two_numbered_pages_is_asked_for(
 ) -> None:
     sandbox = answering("productive-pages-by-number")
 
-    found, unreadable = clients.productive.payments(["77"])
+    found, unreadable = clients.productive.payments.of(["77"])
 
     assert unreadable == {}
     assert [payment.id for payment in found["77"]] == ["1", "2"]
@@ -572,7 +575,7 @@ def test_a_numbered_page_that_comes_again_is_no_list(
     answering("productive-first-page-again")
 
     with pytest.raises(ServiceUnavailable, match="page 2 of /payments is another"):
-        clients.productive.payments(["77"])
+        clients.productive.payments.of(["77"])
 
 
 def test_every_file_of_replies_is_read_by_a_test() -> None:
@@ -588,4 +591,4 @@ def test_a_defect_in_telling_how_far_a_list_is_read_is_not_told_as_the_services(
         raise KeyError("ours")
 
     with pytest.raises(RuntimeError, match="ours"):
-        clients.sage.documents(INVOICE, stumble)
+        clients.sage.documents.all(INVOICE, stumble)

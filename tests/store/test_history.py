@@ -1,10 +1,12 @@
 """The audit log: what each write leaves in it, that nothing can be taken out, how it is read."""
 
 import csv
+import importlib
 import inspect
 import io
 import json
 import os
+import pkgutil
 import pwd
 import re
 import signal
@@ -26,7 +28,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from productive_sage import history
+from productive_sage import history, productive, sage
 from productive_sage.errors import (
     HistoryBroken,
     OutcomeUnknown,
@@ -36,9 +38,8 @@ from productive_sage.errors import (
 )
 from productive_sage.http import Http, Recorder
 from productive_sage.http.pool import Pool
-from productive_sage.productive.client import ProductiveClient
+from productive_sage.productive.payments import Payments
 from productive_sage.sage.calls import words_of
-from productive_sage.sage.client import SageClient
 from productive_sage.sandbox import Sandbox
 from productive_sage.store import CopyFacts, Store, audit, database
 from productive_sage.store.audit import Event
@@ -235,14 +236,14 @@ def test_a_pdf_that_is_replaced_is_told_by_its_name(
 def test_of_two_machines_payments_the_one_that_gives_way_is_told_with_its_amount(
     synced: Sandbox, psage: Psage, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send, source = ProductiveClient.create_payment, receipt(synced)
+    send, source = Payments.create, receipt(synced)
     note = f"Sage receipt\npsage {source}/{copies(synced, '123')[0]['id']}"
 
-    def race(self: ProductiveClient, attributes: Any, record: Recorder) -> str:
+    def race(self: Payments, attributes: Any, record: Recorder) -> str:
         synced.agency.add_payment("123", "120.50", PAID_ON, note)
         return send(self, attributes, record)
 
-    monkeypatch.setattr(ProductiveClient, "create_payment", race)
+    monkeypatch.setattr(Payments, "create", race)
 
     assert psage("sync-payments").code == 0
 
@@ -615,23 +616,28 @@ def test_each_of_two_writes_at_once_keeps_its_own_document_and_request_id(tmp_pa
 
 
 def test_nothing_can_be_written_without_saying_what_it_is_about() -> None:
+    modules = [
+        importlib.import_module(f"{room.__name__}.{one.name}")
+        for room in (sage, productive)
+        for one in pkgutil.iter_modules(room.__path__)
+    ]
     writers = {
-        name
-        for client in (SageClient, ProductiveClient)
+        f"{client.__name__}.{name}": inspect.signature(method).parameters["record"]
+        for module in modules
+        for _, client in inspect.getmembers(module, inspect.isclass)
+        if client.__module__ == module.__name__
         for name, method in inspect.getmembers(client, inspect.isfunction)
         if "record" in inspect.signature(method).parameters
     }
-    for owner, name in [
-        *((SageClient, name) for name in writers if hasattr(SageClient, name)),
-        *((ProductiveClient, name) for name in writers if hasattr(ProductiveClient, name)),
-        (Http, "write"),
-    ]:
-        record = inspect.signature(getattr(owner, name)).parameters["record"]
-        assert record.default is inspect.Parameter.empty, (owner, name)
-    assert writers - {"_change"} == {
-        *("create", "update", "release", "create_customer", "allocate", "delete_allocation"),
-        *("attach", "delete_attachment", "patch_invoice", "upload_pdf"),
-        *("create_payment", "change_payment", "delete_payment"),
+    writers["Http.write"] = inspect.signature(Http.write).parameters["record"]
+
+    assert {one.default for one in writers.values()} == {inspect.Parameter.empty}
+    assert set(writers) == {
+        *("Http.write", "Calls.delete", "Calls.written"),
+        *("Contacts.create", "Documents.create", "Documents.update", "Documents.release"),
+        *("Receipts.allocate", "Receipts.delete_allocation", "Pdfs.attach", "Pdfs.detach"),
+        *("Invoices.change", "Pdfs.upload"),
+        *("Payments.create", "Payments.change", "Payments.delete"),
     }
 
 

@@ -30,7 +30,7 @@ class AddressBook:
     def every(self) -> list[Contact]:
         """All of them, once for the run: a search by name misses a marker or an e-mail address."""
         if self._all is None:
-            self._all = self._desk.sage.customers()
+            self._all = self._desk.sage.contacts.all()
         return self._all
 
     def seen(self, invoice: Invoice, contact: Contact) -> Contact:
@@ -64,7 +64,7 @@ class AddressBook:
         if self._has_read_one and contact_id not in self._seen:
             found = next((one for one in self.every() if one.id == contact_id), None)
         else:
-            found = self._desk.sage.customer(contact_id)
+            found = self._desk.sage.contacts.one(contact_id)
         self._has_read_one = True
         if found:
             self._desk.keep_contact(found)
@@ -76,7 +76,7 @@ class AddressBook:
         Raises `ambiguous_customer` or `customer_not_found`.
         """
         found = matching.named_customers(self.every(), wanted)
-        if not found and wanted.isalnum() and (by_id := self._desk.sage.customer(wanted)):
+        if not found and wanted.isalnum() and (by_id := self._desk.sage.contacts.one(wanted)):
             found = [by_id]
         usable = [contact for contact in found if (contact.currency or base_currency) == currency]
         if len(usable) == 1:

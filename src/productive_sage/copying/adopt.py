@@ -81,7 +81,7 @@ class Copies:
             seen = _copies(desk, invoice.kind, markers.of_copy(invoice.id, 1))
         found: dict[int, list[SageDocument]] = {}
         for number, sage_id in seen.get(invoice.id, []):
-            if sage_id in own or not (document := desk.sage.document(invoice.kind, sage_id)):
+            if sage_id in own or not (document := desk.sage.documents.one(invoice.kind, sage_id)):
                 continue
             if number in known:  # somebody duplicated the copy by hand
                 document.check_booked(f"a second copy of {invoice.label}")
@@ -117,7 +117,7 @@ class Copies:
         if not is_sage_id(invoice.export_id):
             return None
         try:
-            return self._desk.sage.document(invoice.kind, str(invoice.export_id))
+            return self._desk.sage.documents.one(invoice.kind, str(invoice.export_id))
         except RefusedBySage:
             return None
 
@@ -128,7 +128,7 @@ class Copies:
         now on. What Sage's answer gave a wrong id is found again by marker and number.
         """
         try:
-            present = self._desk.sage.known(invoice.kind, link.sage_id)
+            present = self._desk.sage.documents.known(invoice.kind, link.sage_id)
         except NotShown:
             link, present = self._double(invoice, link, number=link.sage_number) or (link, None)
             if present is None:
@@ -155,9 +155,11 @@ class Copies:
         desk, wanted = self._desk, (invoice.id, link.copy_number)
         found = [
             document
-            for sage_id, reference in desk.sage.with_marker(invoice.kind, markers.of_copy(*wanted))
+            for sage_id, reference in desk.sage.documents.with_marker(
+                invoice.kind, markers.of_copy(*wanted)
+            )
             if markers.in_reference(reference) == wanted and sage_id != link.sage_id
-            if (document := desk.sage.document(invoice.kind, sage_id))
+            if (document := desk.sage.documents.one(invoice.kind, sage_id))
             and not drafts.gone(document)
             and number in (None, document.number)
         ]
@@ -222,7 +224,7 @@ class Copies:
         links, found = desk.store.copies.of(credited.id), list[Invoice]()
         link = links[-1] if links else None
         if link is None or doubles.unknown(credited.export_id, links):
-            found, unreadable = desk.productive.invoices(ids=[credited.id])
+            found, unreadable = desk.productive.invoices.read(ids=[credited.id])
             if credited.id in unreadable:
                 raise unreadable[credited.id]
             link = (self.adopt(found[0]) if found else None) or link
@@ -233,7 +235,7 @@ class Copies:
                 hint=f"copy that first: `psage copy-invoice {credited.typed}`",
                 details={"invoice": credited.id},
             )
-        copy = desk.sage.known(INVOICE, link.sage_id)
+        copy = desk.sage.documents.known(INVOICE, link.sage_id)
         if copy is None or (gone := drafts.gone(copy)):
             gone = gone if copy else "deleted"
             raise CopyGone(
@@ -286,7 +288,7 @@ def as_made(document: SageDocument) -> str | None:
 def _copies(desk: Desk, kind: Kind, search: str) -> dict[str, list[tuple[int, str]]]:
     """(copy, Sage id) by Productive id, of the documents whose reference carries a marker."""
     copies: dict[str, list[tuple[int, str]]] = {}
-    for sage_id, reference in desk.sage.with_marker(kind, search):
+    for sage_id, reference in desk.sage.documents.with_marker(kind, search):
         if marker := markers.in_reference(reference):
             copies.setdefault(marker[0], []).append((marker[1], sage_id))
     return copies

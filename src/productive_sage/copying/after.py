@@ -119,7 +119,7 @@ def _steps(
 
     def patch(attributes: Mapping[str, object]) -> None:
         if invoice:
-            desk.productive.patch_invoice(invoice.id, attributes, record)
+            desk.productive.invoices.change(invoice.id, attributes, record)
 
     return {
         "allocate": (
@@ -262,10 +262,12 @@ def _from_productive(
     # An attachment has no key that makes it repeatable, and its content cannot be told from the
     # list: where an earlier try may have got half-way, attach afresh and remove all of ours.
     mine = f"({markers.of_copy(invoice.id, link.copy_number)}).pdf"
-    there = desk.sage.attachments(link.kind, document) if again else {}
+    there = desk.sage.pdfs.attached(link.kind, document) if again else {}
     ours = [attachment for attachment, file in there.items() if file.endswith(mine)]
     record = desk.store.events.recorder(about)
-    attached, is_linked = desk.sage.attach(link.kind, document, record, name=name, content=content)
+    attached, is_linked = desk.sage.pdfs.attach(
+        link.kind, document, record, name=name, content=content
+    )
     if not is_linked:
         _take_back(desk, link, attached, name, about, done)
         return
@@ -280,7 +282,7 @@ def _made_in_productive(desk: Desk, link: Link, invoice: Invoice, done: Done) ->
     if content := desk.handed_pdf(invoice):
         return content
     if invoice.pdf_url:
-        content = desk.productive.pdf(invoice.pdf_url)
+        content = desk.productive.pdfs.fetch(invoice.pdf_url)
         pdf_files.check(content)
         return content
     files = pdf_files.named_after(desk.pdf_folder, invoice.number)
@@ -304,7 +306,7 @@ def _made_in_productive(desk: Desk, link: Link, invoice: Invoice, done: Done) ->
 
 def _remove(desk: Desk, attachment_id: str, name: str, about: About) -> None:
     about = replace(about, removed={"file": name} if name else {})
-    desk.sage.delete_attachment(attachment_id, desk.store.events.recorder(about))
+    desk.sage.pdfs.detach(attachment_id, desk.store.events.recorder(about))
 
 
 def _take_back(
@@ -339,7 +341,7 @@ def _from_sage(
     Done once more it changes nothing. The mark goes along with it, or a batch would meet
     Productive's limits: 100 calls in 10 seconds are three for each of Sage's POSTs.
     """
-    content = desk.sage.pdf(link.kind, document.id)
+    content = desk.sage.pdfs.made(link.kind, document.id)
     pdf_files.check(content)
     digest = hashlib.sha256(content).hexdigest()
     name = pdf_files.file_name(document.number, markers.of_copy(invoice.id, link.copy_number))
@@ -347,7 +349,7 @@ def _from_sage(
     pdf_files.save(path, content)
     done.pdf = PdfResult("sage", str(path), digest, attached=False)
     if digest != link.pdf_sha256:
-        attachment = desk.productive.upload_pdf(record, name=name, content=content)
+        attachment = desk.productive.pdfs.upload(record, name=name, content=content)
         _link_pdf(desk, invoice, document, attachment, record, done=done)
         done.handed_over = {"pdf_sha256": digest}
     done.pdf = PdfResult("sage", str(path), digest, attached=True)
@@ -365,10 +367,10 @@ def _link_pdf(
     """Make an attachment the invoice's PDF, with the mark where due; without, if refused."""
     own, mark = {"attachment_id": attachment}, _mark(document) if "mark" in done.left else {}
     try:
-        desk.productive.patch_invoice(invoice.id, {**mark, **own}, record)
+        desk.productive.invoices.change(invoice.id, {**mark, **own}, record)
     except RefusedByProductive:
         if not mark:
             raise
-        desk.productive.patch_invoice(invoice.id, own, record)
+        desk.productive.invoices.change(invoice.id, own, record)
     else:
         done.left.discard("mark")

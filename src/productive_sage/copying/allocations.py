@@ -62,7 +62,9 @@ def take_back(desk: Desk, intent: CopyIntent, link: Link, settlement: Settlement
         "from": link.sage_id,
     }
     about = replace(intent.about, removed=said)
-    desk.sage.delete_allocation(settlement.allocation_id, desk.store.events.recorder(about))
+    desk.sage.receipts.delete_allocation(
+        settlement.allocation_id, desk.store.events.recorder(about)
+    )
 
 
 def allocate(desk: Desk, link: Link, note: SageDocument, record: Recorder) -> Allocated:
@@ -78,11 +80,11 @@ def allocate(desk: Desk, link: Link, note: SageDocument, record: Recorder) -> Al
         return Allocated(total(link, note), outstanding(note), invoice.number)
     body = bodies.allocation_body(invoice, note, amount) | {"idempotency_id": uuid.uuid4().hex}
     try:
-        desk.sage.allocate(body, record)
+        desk.sage.receipts.allocate(body, record)
     except OutcomeUnknown:
         found = _read(desk, link.sage_id, CREDIT_NOTE)
         if total(link, found) <= total(link, note):
-            desk.sage.allocate(body, record)
+            desk.sage.receipts.allocate(body, record)
     return Allocated(total(link, note) + amount, outstanding(note) - amount, invoice.number)
 
 
@@ -94,7 +96,7 @@ def outstanding(document: SageDocument) -> Decimal:
 
 
 def _read(desk: Desk, sage_id: str, kind: Kind) -> SageDocument:
-    document = desk.sage.known(kind, sage_id)
+    document = desk.sage.documents.known(kind, sage_id)
     if document is None or document.status == "VOID":
         gone = "deleted" if document is None else "voided"
         raise CopyGone(f"the {kind.name} in Sage was {gone}, so nothing can be allocated")

@@ -102,7 +102,7 @@ class Carrier:
             raise crediting.still_credited(invoice, plan.unseen)
         contact = self._customers.billed(invoice, plan.customer)
         if isinstance(plan.customer, NewCustomer):  # which took a while
-            last = desk.productive.export_id(invoice.id)
+            last = desk.productive.invoices.export_id(invoice.id)
             if outcome := self._made_meanwhile(plan, last):
                 return outcome
         intent = self._begin(invoice.kind.code, plan, contact)
@@ -158,7 +158,7 @@ class Carrier:
 
     def _adopted(self, invoice: Invoice, link: Link) -> Outcome:
         present = living_copy(
-            self._desk, invoice, link, self._desk.sage.known(link.kind, link.sage_id)
+            self._desk, invoice, link, self._desk.sage.documents.known(link.kind, link.sage_id)
         )
         done = after.Done()
         if not self._desk.dry_run:

@@ -38,7 +38,7 @@ def named(
         elif customer:
             names[""] = str(customer.body["name"])
         for value in {change.sage, change.productive} - names.keys():
-            if value and (found := desk.contact(value) or desk.sage.customer(value)):
+            if value and (found := desk.contact(value) or desk.sage.contacts.one(value)):
                 names[value] = found.name
     old, new = (names.get(value, value) or "none" for value in (change.sage, change.productive))
     return FieldChange(change.name, old, new)

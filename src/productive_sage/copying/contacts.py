@@ -37,7 +37,7 @@ def deliver_contact(desk: Desk, intent: ContactIntent, *, is_first: bool = True)
         contact = journal.deliver(
             desk.store,
             intent,
-            send=desk.sage.create_customer,
+            send=desk.sage.contacts.create,
             look=lambda: find_made(desk, intent),
             is_first=is_first,
         )
@@ -53,7 +53,7 @@ def deliver_contact(desk: Desk, intent: ContactIntent, *, is_first: bool = True)
             )
         raise
     made_at = datetime.fromisoformat(contact.made_at) if contact.made_at else None
-    if journal.is_of_old(intent, made_at) and desk.sage.known_customer(contact.id) is None:
+    if journal.is_of_old(intent, made_at) and desk.sage.contacts.known(contact.id) is None:
         return deliver_contact(desk, journal.anew(desk.store, intent, at=desk.sage.now()))
     contact = replace(  # Sage's answer holds references, not what is in them
         contact,
@@ -76,7 +76,7 @@ def deliver_contact(desk: Desk, intent: ContactIntent, *, is_first: bool = True)
 
 def find_made(desk: Desk, intent: ContactIntent) -> Contact | None:
     """The contact an intent made, found by psage's marker."""
-    for contact in desk.sage.customers():
+    for contact in desk.sage.contacts.all():
         if contact.marker == intent.payload["source_guid"]:
             return contact
     return None

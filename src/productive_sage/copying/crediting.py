@@ -10,7 +10,7 @@ from productive_sage.copying.records import Draft
 from productive_sage.desk import Desk
 from productive_sage.errors import Refused, RefusedBySage, TaxRateInvalid
 from productive_sage.productive.records import Invoice
-from productive_sage.sage.client import ALLOCATIONS
+from productive_sage.sage.receipts import ALLOCATIONS
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
 from productive_sage.tax import Tax, own_taxes
@@ -110,10 +110,10 @@ def _others(desk: Desk, note: Invoice, credited: CreditedCopy) -> Iterator[SageD
     known = {link.sage_id for link in desk.store.copies.crediting(credited.document.id)}
     known |= _allocated(desk, credited.document)
     for sage_id in sorted(known - own):
-        document = desk.sage.document(CREDIT_NOTE, sage_id)
+        document = desk.sage.documents.one(CREDIT_NOTE, sage_id)
         if document and not drafts.gone(document):
             yield document
-    for document in desk.sage.credit_notes(credited.document.contact_id):
+    for document in desk.sage.documents.credit_notes(credited.document.contact_id):
         marker = markers.in_reference(document.reference)
         if document.id in own | known or drafts.gone(document) or not marker:
             continue
@@ -138,7 +138,7 @@ def _allocated(desk: Desk, copy: SageDocument) -> set[str]:
 def _sources(desk: Desk, allocation_id: str) -> frozenset[str]:
     """Where what an allocation gives away is kept; nothing where this sign-in may not read it."""
     try:
-        allocation = desk.sage.receipt(ALLOCATIONS, allocation_id)
+        allocation = desk.sage.receipts.one(ALLOCATIONS, allocation_id)
     except RefusedBySage:
         return frozenset()
     return allocation.from_paths if allocation else frozenset()
@@ -149,7 +149,7 @@ def _is_for(desk: Desk, productive_id: str, credited: CreditedCopy, found: SageD
 
     Productive says which invoice it is for; where it was deleted there, its date and figures do.
     """
-    notes, unreadable = desk.productive.invoices(ids=[productive_id])
+    notes, unreadable = desk.productive.invoices.read(ids=[productive_id])
     if notes and notes[0].credited:
         return notes[0].credited.id == credited.link.productive_id
     if notes or productive_id in unreadable:

@@ -123,7 +123,7 @@ class Customers:
         """Forget the contact to bill, and give it, where Sage has it no more."""
         desk, key = self._desk, (invoice.company.id, invoice.currency)
         contact = self._known.get(key)
-        if not isinstance(contact, Contact) or desk.sage.customer(contact.id):
+        if not isinstance(contact, Contact) or desk.sage.contacts.one(contact.id):
             return None
         desk.store.customers.forget(*key, desk.sage.business_id)
         del self._known[key]

@@ -28,7 +28,7 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 def named(desk: Desk, productive_id: str) -> str | None:
     """The copy Productive names at this moment; None where it names none, or does not say."""
     with suppress(PsageError):
-        return desk.productive.export_id(productive_id)
+        return desk.productive.invoices.export_id(productive_id)
     return None
 
 
@@ -44,7 +44,7 @@ def made_elsewhere(desk: Desk, kind: Kind, invoice: Invoice) -> tuple[int, SageD
     A search of Sage may not find it yet.
     """
     sage_id = unknown(invoice.export_id, desk.store.copies.of(invoice.id))
-    found = desk.sage.document(kind, sage_id) if sage_id else None
+    found = desk.sage.documents.one(kind, sage_id) if sage_id else None
     whose, copy = (markers.in_reference(found.reference) if found else None) or ("", 0)
     return (copy, found) if found and whose == invoice.id else None
 
@@ -59,7 +59,7 @@ def checked(
     same = [document]
     for sage_id in {one for one in others if is_sage_id(one)} - {document.id}:
         with suppress(PsageError):
-            found = desk.sage.document(outcome.kind, str(sage_id))
+            found = desk.sage.documents.one(outcome.kind, str(sage_id))
             same += [found] if found else []
     return _judged(outcome, alike(document, same))
 
@@ -85,7 +85,7 @@ class SinceThen:
     def documents(self, kind: Kind) -> list[SageDocument]:
         """The list; read ahead, what follows the last copies happens meanwhile."""
         if kind.code not in self._documents:
-            self._documents[kind.code] = self._desk.sage.marked_since(kind, self.at)
+            self._documents[kind.code] = self._desk.sage.documents.marked_since(kind, self.at)
         return self._documents[kind.code]
 
 
@@ -98,7 +98,7 @@ def of_run(desk: Desk, made: Sequence[Outcome], since: SinceThen) -> Iterator[Ou
         kinds = {outcome.kind for outcome in made}
         documents = [one for kind in kinds for one in since.documents(kind)]
         is_new = any(outcome.customer and outcome.customer.created for outcome in made)
-        contacts = desk.sage.customers(since.at) if is_new else []
+        contacts = desk.sage.contacts.all(since.at) if is_new else []
     except PsageError as error:
         said = (
             "whether another machine made the same copies just now could not be seen: "

@@ -56,8 +56,8 @@ def unknown(desk: Desk, documents: Iterable[SageDocument]) -> dict[str, list[Sag
 def entries_of(desk: Desk, productive_ids: Sequence[str]) -> dict[str, Entry]:
     """What Productive has of these, by id; of many by its list, which takes fewer calls."""
     if len(productive_ids) > _LISTED_ABOVE:
-        return {one.id: one for one in desk.productive.listed().entries}
-    return desk.productive.entries_of(productive_ids)
+        return {one.id: one for one in desk.productive.invoices.listed().entries}
+    return desk.productive.invoices.entries_of(productive_ids)
 
 
 def judge(
@@ -125,7 +125,7 @@ def _instead(
     if not named or named[0].currency != entry.currency:
         return []
     try:
-        is_gone = drafts.gone(desk.sage.known(link.kind, link.sage_id))
+        is_gone = drafts.gone(desk.sage.documents.known(link.kind, link.sage_id))
     except NotShown:
         return []
     found = FoundCopy(entry, link.copy_number, named[0], replaces=link.sage_id)
@@ -181,10 +181,10 @@ def _read(
     found = {one.id: one for one in there}
     days = [one.invoiced_on for one in entries if one.invoiced_on]
     if len([one for one in entries if one.export_id not in found]) > _ONE_BY_ONE and days:
-        of_days = desk.sage.documents(kind, days=(min(days), max(days)))
+        of_days = desk.sage.documents.all(kind, days=(min(days), max(days)))
         found |= {one.id: one for one in of_days}
     missing = [one.export_id for one in entries if one.export_id not in found]
-    alone = (desk.sage.document(kind, key) for key in missing[:_ONE_BY_ONE])
+    alone = (desk.sage.documents.one(kind, key) for key in missing[:_ONE_BY_ONE])
     seen = {one.id for one in there}
     return [*(one for one in found.values() if one.id not in seen), *filter(None, alone)]
 

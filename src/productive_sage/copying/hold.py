@@ -133,7 +133,7 @@ class Hold:
 
     def _done(self, invoice: Invoice, document: PlannedDocument, link: Link) -> Outcome:
         """That a document is copied already, exactly as it was planned."""
-        present = self._desk.sage.known(link.kind, link.sage_id)
+        present = self._desk.sage.documents.known(link.kind, link.sage_id)
         self._check_made(invoice, document, link, present)
         return Outcome(
             "unchanged",
@@ -145,7 +145,7 @@ class Hold:
 
     def _found(self, invoice: Invoice, document: PlannedDocument, now: Found) -> Found:
         """A copy of another machine, where it is the planned one, or as planned."""
-        present = self._desk.sage.known(now.link.kind, now.link.sage_id)
+        present = self._desk.sage.documents.known(now.link.kind, now.link.sage_id)
         self._check_made(invoice, document, now.link, present)
         return now
 

@@ -40,7 +40,7 @@ class Looks:
     def named(self, invoice_id: str) -> str | None:
         """The copy Productive names at this moment."""
         if len(self._ids) == 1:
-            return self._desk.productive.export_id(invoice_id)
+            return self._desk.productive.invoices.export_id(invoice_id)
         return self._named(invoice_id, OLD_S)
 
     def _named(self, invoice_id: str, age_s: float) -> str | None:
@@ -56,7 +56,7 @@ class Looks:
     def _look(self, invoice_id: str) -> None:
         place = self._ids.index(invoice_id)
         some, now = self._ids[place : place + _AT_ONCE], self._clock()
-        found = self._desk.productive.export_ids(some)
+        found = self._desk.productive.invoices.export_ids(some)
         if invoice_id not in found:  # which says why it is not shown
-            found[invoice_id] = self._desk.productive.export_id(invoice_id)
+            found[invoice_id] = self._desk.productive.invoices.export_id(invoice_id)
         self._seen |= {key: (now, found[key]) for key in some if key in found}

@@ -96,7 +96,7 @@ def _read(keys: tuple[str, ...], by_number: bool, by_id: bool) -> tuple[Name, ..
 def sources(order: CopyOrder, desk: Desk) -> Iterator[Invoice | Outcome]:
     """The invoices to copy, and a refusal for each that cannot be read, in the order asked for."""
     names = order.documents()
-    found, unreadable = desk.productive.invoices(
+    found, unreadable = desk.productive.invoices.read(
         ids=[name.id for name in names if name.id],
         numbers=[name.number for name in names if name.number],
     )
@@ -121,7 +121,9 @@ def sources(order: CopyOrder, desk: Desk) -> Iterator[Invoice | Outcome]:
 def _in_capitals(name: Name, desk: Desk) -> tuple[list[Invoice], dict[str, PsageError]]:
     """What Productive has under a number in capitals: it may compare letter by letter."""
     capitals = name.number.upper()
-    return desk.productive.invoices(numbers=[capitals]) if capitals != name.number else ([], {})
+    return (
+        desk.productive.invoices.read(numbers=[capitals]) if capitals != name.number else ([], {})
+    )
 
 
 def _shown(invoice: Invoice) -> str:
@@ -167,7 +169,7 @@ def _missing(order: CopyOrder, desk: Desk, name: Name) -> PsageError:
     kind = order.kind.name
     if name.id:
         try:
-            deleted_on = desk.productive.deleted_on(name.id)
+            deleted_on = desk.productive.invoices.deleted_on(name.id)
         except PsageError:
             deleted_on = None  # not every token may read the list of deleted things
         if deleted_on:
@@ -197,5 +199,5 @@ def _nearby(desk: Desk, kind: Kind, number: str) -> str:
     for part in dict.fromkeys((tail.lstrip("0"), tail[-3:].lstrip("0"))):
         if part and not naming.near(number, known):
             with suppress(PsageError):
-                known += desk.productive.numbers_like(part)
+                known += desk.productive.invoices.numbers_like(part)
     return naming.did_you_mean(number, known)

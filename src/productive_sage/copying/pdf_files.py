@@ -10,7 +10,7 @@ from productive_sage.errors import (
     ServiceUnavailable,
     UsageProblem,
 )
-from productive_sage.sage.client import PDF_LIMIT
+from productive_sage.sage.pdfs import PDF_LIMIT
 
 _NAME_BYTES = 120
 """Of a number in a file name: a file system takes 255 in all."""

@@ -96,7 +96,7 @@ def _attempt(desk: Desk, intent: CopyIntent, asked: Callable[[str, str], bool]) 
     try:
         what = f"while recovering {intent.document_kind.name} `{number}`"
         with defects_told(f"intent {intent.id}", what):
-            found, _ = desk.productive.invoices(ids=[intent.source_id])
+            found, _ = desk.productive.invoices.read(ids=[intent.source_id])
             invoice = found[0] if found else None
             if intent.kind == "release":
                 age = _age(desk, intent)
@@ -178,13 +178,13 @@ def _may_go(desk: Desk, intent: CopyIntent, invoice: Invoice) -> bool:
     credited = intent.facts.credited_sage_id
     if not invoice.is_finalised or invoice.kind is not intent.document_kind:
         return False
-    return credited is None or not drafts.gone(desk.sage.known(INVOICE, str(credited)))
+    return credited is None or not drafts.gone(desk.sage.documents.known(INVOICE, str(credited)))
 
 
 def _recover_update(desk: Desk, intent: CopyIntent, invoice: Invoice | None) -> Outcome | None:
     links = desk.store.copies.of(intent.source_id)
     link = next((i for i in links if i.copy_number == intent.facts.copy), None)
-    present = desk.sage.known(intent.document_kind, intent.facts.sage_id)
+    present = desk.sage.documents.known(intent.document_kind, intent.facts.sage_id)
     is_changeable = present and present.status != "VOID"
     if present and present.is_draft:
         is_changeable = bool(link and link.waits_for_release)
@@ -273,10 +273,10 @@ def _within_reason(desk: Desk, link: Link, outcome: Outcome) -> Outcome:
 
 
 def _completed(desk: Desk, link: Link) -> Outcome | None:
-    found, unreadable = desk.productive.invoices(ids=[link.productive_id])
+    found, unreadable = desk.productive.invoices.read(ids=[link.productive_id])
     if link.productive_id in unreadable:
         raise unreadable[link.productive_id]
-    document = desk.sage.known(link.kind, link.sage_id)
+    document = desk.sage.documents.known(link.kind, link.sage_id)
     if document is None or document.status == "VOID":
         desk.store.copies.change(link, pending=frozenset())  # there is nothing left to do it to
         return _draft_gone(link, document) if link.waits_for_release else None
@@ -321,7 +321,9 @@ def _still_drafts(desk: Desk) -> set[str]:
     One list for each kind, however many wait; what is not in it was released or deleted there.
     """
     links = [one for one in desk.store.copies.drafts() if one.business_id == desk.sage.business_id]
-    there = {one for kind in {link.kind for link in links} for one in desk.sage.drafts(kind)}
+    there = {
+        one for kind in {link.kind for link in links} for one in desk.sage.documents.drafts(kind)
+    }
     due = {"mark", *after.UNTOLD}
     return {one.sage_id for one in links if one.sage_id in there and not due & one.pending}
 

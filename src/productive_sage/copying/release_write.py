@@ -53,14 +53,14 @@ def deliver(
     kind = intent.document_kind
 
     def look() -> SageDocument | None:
-        found = desk.sage.document(kind, link.sage_id)
+        found = desk.sage.documents.one(kind, link.sage_id)
         return None if found is None or found.is_draft else found
 
     try:
         document = journal.deliver(
             desk.store,
             intent,
-            send=lambda _, record: desk.sage.release(kind, link.sage_id, record),
+            send=lambda _, record: desk.sage.documents.release(kind, link.sage_id, record),
             look=look,
             is_first=is_first,
         )
@@ -122,7 +122,7 @@ def recover(
     """
     links = desk.store.copies.of(intent.source_id)
     link = next((one for one in links if one.sage_id == intent.facts.sage_id), None)
-    present = desk.sage.known(intent.document_kind, intent.facts.sage_id)
+    present = desk.sage.documents.known(intent.document_kind, intent.facts.sage_id)
     if link is None or present is None or drafts.gone(present) or (present.is_draft and is_old):
         desk.store.intents.end(intent, "lapsed", "not sent again")
         return None

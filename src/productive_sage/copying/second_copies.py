@@ -60,7 +60,7 @@ def _found(desk: Desk, productive_id: str, label: str) -> Finding | None:
 def _counts(desk: Desk, link: Link) -> bool:
     """Whether a copy is in the books; one that cannot be read now is taken to be."""
     try:
-        document = desk.sage.known(link.kind, link.sage_id)
+        document = desk.sage.documents.known(link.kind, link.sage_id)
     except PsageError:
         return True
     return document is not None and not drafts.gone(document)

@@ -34,7 +34,7 @@ def deliver_create(
         document = journal.deliver(
             desk.store,
             intent,
-            send=partial(desk.sage.create, intent.document_kind),
+            send=partial(desk.sage.documents.create, intent.document_kind),
             look=lambda: find_made(desk, intent) or find_fresh(desk, intent),
             is_first=is_first,
         )
@@ -43,7 +43,7 @@ def deliver_create(
         raise _explained(error, intent) from None
     if not journal.is_of_old(intent, document.made_at):
         return record(desk, intent, document, is_answer=True), document
-    present = desk.sage.known(intent.document_kind, document.id)
+    present = desk.sage.documents.known(intent.document_kind, document.id)
     if present is None:
         return deliver_create(desk, journal.anew(desk.store, intent, at=desk.sage.now()))
     link = record(desk, intent, present)
@@ -67,14 +67,14 @@ def find_made(desk: Desk, intent: CopyIntent) -> SageDocument | None:
 
     Raises CopyIsDraft for a draft where none was to be made.
     """
-    found = desk.sage.with_marker(intent.document_kind, markers.of_copy(*_wanted(intent)))
+    found = desk.sage.documents.with_marker(intent.document_kind, markers.of_copy(*_wanted(intent)))
     return _first(desk, intent, found)
 
 
 def find_fresh(desk: Desk, intent: CopyIntent) -> SageDocument | None:
     """As `find_made`, in the list of what was made since: a search may not show it yet."""
     since = intent.sent_at - journal.CLOCK_SKEW
-    found = desk.sage.marked_since(intent.document_kind, since)
+    found = desk.sage.documents.marked_since(intent.document_kind, since)
     return _first(desk, intent, [(one.id, one.reference) for one in found])
 
 
@@ -86,7 +86,7 @@ def _first(desk: Desk, intent: CopyIntent, found: Sequence[tuple[str, str]]) -> 
     wanted, kind = _wanted(intent), intent.document_kind
     for sage_id, reference in found:
         if markers.in_reference(reference) == wanted:
-            document = desk.sage.document(kind, sage_id)
+            document = desk.sage.documents.one(kind, sage_id)
             if document and not intent.facts.expected.get("is_draft"):
                 document.check_booked("what carries its reference")
             return document
@@ -129,7 +129,7 @@ def deliver_update(
     latest, kind = [present], intent.document_kind
 
     def look() -> None:
-        found = desk.sage.document(kind, link.sage_id)
+        found = desk.sage.documents.one(kind, link.sage_id)
         if found is None:
             raise OutcomeUnknown(f"Sage no longer shows the copy {link.sage_number}")
         latest[0] = found
@@ -138,7 +138,7 @@ def deliver_update(
         for settlement in allocations.of(link, latest[0]):
             allocations.take_back(desk, intent, link, settlement)
         changed = bodies.update_body(kind, body, latest[0])
-        return desk.sage.update(kind, link.sage_id, changed, record)
+        return desk.sage.documents.update(kind, link.sage_id, changed, record)
 
     if allocations.of(link, present):
         link = replace(link, pending=link.pending | {"allocate"})
@@ -162,7 +162,7 @@ def deliver_update(
 def _allocate_again(desk: Desk, link: Link) -> bool:
     """Put back what was taken back for an update that failed; False where the next run has to."""
     with suppress(PsageError):
-        if note := desk.sage.document(link.kind, link.sage_id):
+        if note := desk.sage.documents.one(link.kind, link.sage_id):
             return not after.finish(desk, link, None, note).is_left
     return False
 

@@ -238,7 +238,7 @@ class Updates:
         if linked and linked.id == present.contact_id:
             return linked, False
         if overwrite and written and (before := written.said.document.get("customer")):
-            return self._desk.sage.customer(before) or Contact(before, ""), True
+            return self._desk.sage.contacts.one(before) or Contact(before, ""), True
         name, currency = present.contact_name, present.currency
         return Contact(present.contact_id, name, currency=currency), False
 

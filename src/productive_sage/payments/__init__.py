@@ -146,7 +146,7 @@ def _balances(
     balances: dict[str, Balance] = {}
 
     def read(some: Sequence[Papers]) -> None:
-        known, unreadable = desk.productive.balances([one.productive_id for one in some])
+        known, unreadable = desk.productive.payments.balances([one.productive_id for one in some])
         balances.update(known)
         for papers in some:
             if error := unreadable.get(papers.productive_id):

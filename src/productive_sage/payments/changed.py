@@ -203,7 +203,9 @@ class Changed:
         )
 
     def _with_payments(self, found: Sequence[Papers]) -> list[Papers]:
-        payments, unreadable = self._desk.productive.payments([one.productive_id for one in found])
+        payments, unreadable = self._desk.productive.payments.of(
+            [one.productive_id for one in found]
+        )
         read = [replace(one, payments=tuple(payments[one.productive_id])) for one in found]
         for papers in read:
             if error := unreadable.get(papers.productive_id):
@@ -224,7 +226,7 @@ def _ids_of(name: Name, desk: Desk, synced: Synced) -> list[str]:
             known[productive_id] = f"{number or productive_id} ({sage_number} in Sage)"
     if not known and name.number:
         ids = [name.id] if name.id else []
-        found, _ = desk.productive.invoices(ids=ids, numbers=[name.number])
+        found, _ = desk.productive.invoices.read(ids=ids, numbers=[name.number])
         known = {one.id: one.label for one in found if name.fits(one.id, one.number)}
     if len(known) > 1 and desk.ask:
         return [[*known][desk.ask(f"Which is `{name.typed}`?", [*known.values()], None)]]

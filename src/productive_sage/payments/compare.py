@@ -104,7 +104,7 @@ class Comparison:
         """
         gone, moved_away = set[str](), list[str]()
         for lost in matched.lost:
-            payment = self._desk.productive.payment(lost.own.payment_id)
+            payment = self._desk.productive.payments.one(lost.own.payment_id)
             if payment is None:
                 gone.add(lost.own.marker)
             elif payment.invoice_id == papers.productive_id:

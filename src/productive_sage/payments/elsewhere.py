@@ -24,14 +24,16 @@ def read_unknown(desk: Desk, evidence: Evidence, productive_ids: Sequence[str]) 
 
     They are those Productive names, or, of one it names none of, those a search shows.
     """
-    balances, _ = desk.productive.balances([one for one in productive_ids if one.isdecimal()])
+    balances, _ = desk.productive.payments.balances(
+        [one for one in productive_ids if one.isdecimal()]
+    )
     for productive_id, balance in balances.items():
         links = desk.store.copies.of(productive_id)
         sage_ids = set[str]()
         if sage_id := doubles.unknown(balance.export_id, links):
             sage_ids = {sage_id}
         elif not links:
-            found = desk.sage.with_marker(INVOICE, markers.of_copy(productive_id, 1))
+            found = desk.sage.documents.with_marker(INVOICE, markers.of_copy(productive_id, 1))
             pairs = ((key, markers.in_reference(reference)) for key, reference in found)
             sage_ids = {key for key, marker in pairs if marker and marker[0] == productive_id}
         for sage_id in sage_ids:
@@ -89,7 +91,7 @@ def doubled(desk: Desk, evidence: Evidence) -> dict[str, list[SageDocument]]:
         link = store.copies.latest(one.productive_id) if one.code == "copied_twice" else None
         if link:
             marker = markers.of_copy(link.productive_id, link.copy_number)
-            ids = {sage_id for sage_id, _ in desk.sage.with_marker(INVOICE, marker)}
+            ids = {sage_id for sage_id, _ in desk.sage.documents.with_marker(INVOICE, marker)}
             ids -= evidence.documents.keys()
             found += filter(None, map(evidence.witness, ids))
     same: dict[str, list[SageDocument]] = {}
@@ -105,7 +107,7 @@ def say_doubled_customers(desk: Desk, synced: Synced, cursor: datetime) -> None:
     if not desk.store.intents.has_made_customers(cursor):
         return
     try:
-        contacts = desk.sage.customers(cursor - OVERLAP)
+        contacts = desk.sage.contacts.all(cursor - OVERLAP)
     except Refused:  # a sign-in that may not read contacts synchronises all the same
         return
     for same in doubles.doubled(contacts):

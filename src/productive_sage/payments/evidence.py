@@ -15,7 +15,7 @@ from productive_sage.payments import shares
 from productive_sage.payments.records import Synced
 from productive_sage.payments.verdicts import cannot_see
 from productive_sage.productive.records import Balance
-from productive_sage.sage.client import ALLOCATIONS, RECEIPTS
+from productive_sage.sage.receipts import ALLOCATIONS, RECEIPTS
 from productive_sage.sage.records import Receipt, SageDocument, Settlement
 
 
@@ -38,7 +38,7 @@ class Evidence:
 
     def read_list(self, since: datetime | None = None) -> None:
         """Read the invoices that changed since, or all."""
-        for document in self._desk.sage.invoices(since):
+        for document in self._desk.sage.documents.invoices(since):
             self.documents[document.id] = document
 
     def document(self, sage_id: str) -> SageDocument | None:
@@ -51,7 +51,7 @@ class Evidence:
     def witness(self, sage_id: str) -> SageDocument | None:
         """A copy as Sage states it by itself, or None where Sage has it no more."""
         if sage_id not in self._whole:
-            self._whole[sage_id] = self._desk.sage.document(INVOICE, sage_id)
+            self._whole[sage_id] = self._desk.sage.documents.one(INVOICE, sage_id)
         return self._whole[sage_id]
 
     def _clarified(self, document: SageDocument) -> SageDocument:
@@ -65,7 +65,7 @@ class Evidence:
         if row.artefact_path or not row.allocation_id:
             return row
         try:
-            allocation = self._desk.sage.receipt(ALLOCATIONS, row.allocation_id)
+            allocation = self._desk.sage.receipts.one(ALLOCATIONS, row.allocation_id)
         except RefusedBySage:
             return row
         paths = {
@@ -85,7 +85,7 @@ class Evidence:
             return balance.deleted_on
         if self._deletions is None:
             try:
-                self._deletions = self._desk.productive.deleted_invoices()
+                self._deletions = self._desk.productive.invoices.deleted()
             except Refused:
                 self._deletions = {}
         return self._deletions.get(productive_id)
@@ -100,7 +100,7 @@ class Evidence:
         for path in (RECEIPTS, ALLOCATIONS):
             try:
                 if not only_deleted:
-                    changed += [(path, one) for one in sage.receipts(path, since)]
+                    changed += [(path, one) for one in sage.receipts.changed(path, since)]
                 self.deleted |= sage.deleted(path, since)
             except RefusedBySage as error:
                 if error.status != 403:
@@ -116,7 +116,7 @@ class Evidence:
         if receipt.document_ids is not None:
             return receipt.document_ids
         try:
-            whole = self._desk.sage.receipt(path, receipt.id)
+            whole = self._desk.sage.receipts.one(path, receipt.id)
         except RefusedBySage as error:
             if error.status != 403:
                 raise
@@ -149,7 +149,7 @@ class Evidence:
             return True
         for path in (RECEIPTS, ALLOCATIONS):
             try:
-                found = self._desk.sage.receipt(path, source_id)
+                found = self._desk.sage.receipts.one(path, source_id)
             except RefusedBySage as error:
                 if error.status != 403:
                     raise

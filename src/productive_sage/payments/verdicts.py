@@ -13,7 +13,7 @@ from productive_sage.errors.defects import defects_told
 from productive_sage.payments.papers import Papers
 from productive_sage.payments.records import Failed, PaymentChange, ReceiptShare, Skipped, Synced
 from productive_sage.productive.records import Payment
-from productive_sage.sage.client import ALLOCATIONS
+from productive_sage.sage.receipts import ALLOCATIONS
 
 _T = TypeVar("_T")
 _What = ParamSpec("_What")

@@ -80,7 +80,7 @@ class Writes:
             on: str(payment.written_off_on or payment.paid_on or ""),
             **({"receipt": own.source_id} if own.marker else {}),
         }
-        return self._desk.productive.delete_payment(payment.id, self._record_of(papers, removed))
+        return self._desk.productive.payments.delete(payment.id, self._record_of(papers, removed))
 
     def _record_of(self, papers: Papers, removed: Mapping[str, Any] | None = None) -> Recorder:
         """What records a write about a payment of an invoice."""
@@ -90,7 +90,7 @@ class Writes:
 
     def _check_gone(self, papers: Papers, payment: Payment) -> None:
         """Raises ServiceUnavailable where Productive still has what it did not plainly remove."""
-        held, _ = self._desk.productive.payments([papers.productive_id])
+        held, _ = self._desk.productive.payments.of([papers.productive_id])
         if any(row.id == payment.id for row in held[papers.productive_id]):
             raise ServiceUnavailable(
                 f"Productive did not remove payment {payment.id}, nor said why",
@@ -101,7 +101,7 @@ class Writes:
         payment, share = correction.payment, correction.share
         if not self._desk.dry_run:
             values = self._attributes(papers, correction.values)
-            self._desk.productive.change_payment(payment.id, values, self._record_of(papers))
+            self._desk.productive.payments.change(payment.id, values, self._record_of(papers))
             self._desk.store.payments.record(
                 OwnPayment(share.marker, papers.productive_id, payment.id, share.reference)
             )
@@ -130,7 +130,7 @@ class Writes:
         )
         try:
             record = desk.store.intents.recorder(intent)
-            payment_id = desk.productive.create_payment(attributes, record)
+            payment_id = desk.productive.payments.create(attributes, record)
         except OutcomeUnknown:
             raise
         except PsageError as error:
@@ -151,7 +151,7 @@ class Writes:
         """Values as Productive writes them: whole minor units, plain dates."""
         sent = dict(values)
         if "amount" in sent:
-            sent["amount"] = self._desk.productive.documents.minor(sent["amount"], papers.currency)
+            sent["amount"] = self._desk.productive.reader.minor(sent["amount"], papers.currency)
         return {
             name: value.isoformat() if isinstance(value, date) else value
             for name, value in sent.items()
@@ -166,7 +166,7 @@ class Writes:
         """
         created = [one for one in all_papers if self._made.get(one.productive_id)]
         ids = [papers.productive_id for papers in created]
-        payments, _ = self._desk.productive.payments(ids) if ids else ({}, {})
+        payments, _ = self._desk.productive.payments.of(ids) if ids else ({}, {})
         for papers in created:
             made = self._made[papers.productive_id]
             known = {one.id for one in papers.payments}

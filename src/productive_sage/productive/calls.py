@@ -1,17 +1,17 @@
 """How Productive's API v2 is asked: the token, lists by cursor, and refusals."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from productive_sage.errors import (
-    ServiceUnavailable,
-)
-from productive_sage.http import Http
-from productive_sage.http.documented import reasons
+from productive_sage.errors import OutcomeUnknown, ServiceUnavailable
+from productive_sage.http import Http, Recorder
+from productive_sage.http.documented import ODD, reasons
 from productive_sage.productive import parse
+from productive_sage.text import quoted
 
 MEDIA_TYPE = "application/vnd.api+json"
+_IDS_A_CALL = 50
 
 
 def words_of(document: Any) -> tuple[str, tuple[str, ...]]:
@@ -89,3 +89,39 @@ def rows(http: Http, path: str, params: Mapping[str, str]) -> Iterator[RowOfPage
             f"Productive says that {path} has {total} entries, but sent {rows}",
             hint="try again in a few minutes",
         )
+
+
+def asked(http: Http, ids: Sequence[str], path: str, by: str, **params: str) -> Iterator[RowOfPage]:
+    """The rows of a list that is asked for by ids, and for nothing else."""
+    for row, included in rows(http, path, {by: ",".join(ids), **params}):
+        found = (
+            parse.identity_of(row["id"]) if by == "filter[id]" else parse.invoice_of(row, included)
+        )
+        if found not in ids:
+            raise ValueError(f"the list {path} holds `{found}`, which was not asked for")
+        yield row, included
+
+
+def chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The ids in parts that fit into one call."""
+    for at in range(0, len(ids), _IDS_A_CALL):
+        yield ids[at : at + _IDS_A_CALL]
+
+
+def change(
+    http: Http, kind: str, key: str, attributes: Mapping[str, Any], record: Recorder
+) -> None:
+    """PATCH a record. Raises OutcomeUnknown where the answer is about another one, or none."""
+    data = {"type": kind, "id": key, "attributes": dict(attributes)}
+    reply = http.write("PATCH", f"/{kind}/{key}", {"data": data}, record)
+    try:
+        if (
+            reply.status != 204
+            and (found := parse.identity_of(reply.document["data"]["id"])) != key
+        ):
+            raise ValueError(f"it is about `{quoted(found)}`")
+    except ODD as error:
+        raise OutcomeUnknown(
+            f"Productive's answer to PATCH /{kind}/{key} cannot be read "
+            f"({quoted(str(error), 200)}): it may have been done or not"
+        ) from None

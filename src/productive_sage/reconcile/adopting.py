@@ -36,7 +36,7 @@ def link(
         missing = {one.productive_id: one for one in pairs if one.kind is kind}
         if not missing:
             continue
-        invoices, unreadable = desk.productive.invoices(ids=[*missing])
+        invoices, unreadable = desk.productive.invoices.read(ids=[*missing])
         notices += [_not(error.message) for error in unreadable.values()]
         for invoice, outcome in _each(desk, kind, invoices, mends=mends):
             if isinstance(outcome, Link):

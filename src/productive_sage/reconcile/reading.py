@@ -23,11 +23,11 @@ from productive_sage.errors import (
 )
 from productive_sage.http import OnPage
 from productive_sage.payments import shares
-from productive_sage.productive.client import Unreadable
+from productive_sage.productive.invoices import Unreadable
 from productive_sage.productive.records import Entry
 from productive_sage.reconcile.paid import Paid
 from productive_sage.reconcile.sides import Booked, Comparable, Copied, Records
-from productive_sage.sage.client import ALLOCATIONS
+from productive_sage.sage.receipts import ALLOCATIONS
 from productive_sage.sage.records import Settlement
 from productive_sage.store import CopyIntent, Link
 
@@ -56,11 +56,11 @@ def read(desk: Desk) -> Sides:
 
     Raises ServiceUnavailable where a list is not whole.
     """
-    listed = desk.productive.listed(_told(desk, "Reading Productive"))
+    listed = desk.productive.invoices.listed(_told(desk, "Reading Productive"))
     documents = [
         Booked(kind, document)
         for kind in (INVOICE, CREDIT_NOTE)
-        for document in desk.sage.documents(kind, _told(desk, f"Reading {kind.name}s in Sage"))
+        for document in desk.sage.documents.all(kind, _told(desk, f"Reading {kind.name}s in Sage"))
     ]
     unreadable = [one for one in listed.unreadable if not isinstance(one.error, NotFound)]
     unread = {one.id for one in unreadable}
@@ -129,13 +129,13 @@ def _with_missing(
             "deletion",
             hint="try again; if it stays so, see whether the sign-in still reaches the business",
         )
-    found = [(one.kind, desk.sage.document(one.kind, one.sage_id)) for one in lost]
+    found = [(one.kind, desk.sage.documents.one(one.kind, one.sage_id)) for one in lost]
     return [*documents, *(Booked(kind, one) for kind, one in found if one)], deleted
 
 
 def clarified(desk: Desk, one: Booked) -> Booked:
     """A document read whole, where its row in the list does not say what settles it."""
-    document = desk.sage.document(one.kind, one.id)
+    document = desk.sage.documents.one(one.kind, one.id)
     if document is None:
         return one
     settled = tuple(_with_path(desk, row) for row in document.settlements or ())
@@ -147,7 +147,7 @@ def _with_path(desk: Desk, row: Settlement) -> Settlement:
     if row.artefact_path or not row.allocation_id:
         return row
     with suppress(RefusedBySage):
-        allocation = desk.sage.receipt(ALLOCATIONS, row.allocation_id)
+        allocation = desk.sage.receipts.one(ALLOCATIONS, row.allocation_id)
         paths = {path for path in (allocation.from_paths if allocation else ()) if path}
         if len({path.split("/")[1] for path in paths}) == 1:
             path = min(paths)
@@ -159,7 +159,7 @@ def _contacts(desk: Desk, booked: Sequence[Booked], notices: list[Notice]) -> di
     if not booked:
         return {}
     try:
-        return {one.id: one for one in desk.sage.customers()}
+        return {one.id: one for one in desk.sage.contacts.all()}
     except RefusedBySage as error:
         if error.status != 403:
             raise
@@ -179,7 +179,7 @@ def _deleted(desk: Desk, entries: Sequence[Entry], booked: Sequence[Booked]) -> 
     if not is_missing:
         return {}
     try:
-        return desk.productive.deleted_invoices()
+        return desk.productive.invoices.deleted()
     except Refused:  # not every token may read the list of deleted things
         return {}
 
@@ -190,7 +190,7 @@ def payments(desk: Desk, sides: Sides, doubtful: Sequence[str]) -> dict[str, Pai
     unclear = [one for one in sides.booked if not one.is_clear and _is_of(one, looked_at)]
     for one in unclear[:_UNCLEAR_AT_MOST]:
         sides.booked[sides.booked.index(one)] = clarified(desk, one)
-    found, unreadable = desk.productive.payments(looked_at)
+    found, unreadable = desk.productive.payments.of(looked_at)
     copies: dict[str, set[str]] = {}
     for record in sides.records.copies:
         copies.setdefault(record.productive_id, set()).add(record.sage_id)

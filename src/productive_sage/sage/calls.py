@@ -5,6 +5,7 @@ the business it is about; another one than asked for stops everything.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from productive_sage.errors import (
@@ -17,7 +18,7 @@ from productive_sage.errors import (
 )
 from productive_sage.http import Credentials, Http, OnPage, Recorder, quietly
 from productive_sage.http.answers import Reply
-from productive_sage.http.documented import ODD, ours, reasons
+from productive_sage.http.documented import ODD, ours, reasons, understood
 from productive_sage.http.pool import Pool
 from productive_sage.pacing import MAX_ATTEMPTS, Limiter, Window
 from productive_sage.sage import parse
@@ -27,6 +28,8 @@ _T = TypeVar("_T")
 _WORDS = ("$message", "message", "error_description", "error", "$dataCode")
 """Where a refusal says why, the best first."""
 
+EVER = datetime(2000, 1, 1, tzinfo=UTC)
+"""Before any deletion that Sage could list."""
 _ROWS_THAT_CAME_MEANWHILE = 200
 """A list may grow while it is read, but by no more than these."""
 _PAGES = ((200, 2), (50, 2), (20, 1))
@@ -79,6 +82,8 @@ def sage_http(
 
 class Calls:
     """Calls about one business; none is chosen yet where `business_id` is empty."""
+
+    service = "Sage"
 
     def __init__(self, http: Http, business_id: str) -> None:
         self._http = http
@@ -141,6 +146,16 @@ class Calls:
         if row is not None:
             parse.check_about(identity(row["id"]), sage_id)
         return row
+
+    def file(self, path: str, params: Mapping[str, str], media_type: str) -> bytes:
+        """What a path gives in another form than JSON."""
+        return self.checked(self._http.get(path, params, accept=media_type)).body
+
+    @understood
+    def deleted(self, path: str, since: datetime) -> set[str]:
+        """The ids of what was deleted after an instant, of one list."""
+        rows = self.rows(path, {"deleted_since": parse.instant(since)})
+        return {identity(row["id"]) for row in rows}
 
     def rows(self, path: str, params: Mapping[str, str]) -> list[dict[str, Any]]:
         """Every row of a list; raises ServiceUnavailable where it is shorter than it says."""

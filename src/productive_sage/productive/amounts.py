@@ -22,7 +22,7 @@ from productive_sage.productive.records import (
 from productive_sage.text import day, text_of, web_address
 
 
-class Documents:
+class Reader:
     """Reads rows; `minor_digits` says how many decimals a person has found a currency to have."""
 
     def __init__(self, minor_digits: Mapping[str, int]) -> None:
