@@ -89,14 +89,14 @@ def _apply(
     from productive_sage.terminal import reports
 
     outcomes = [one.told for one in saved.documents if not one.plan]
-    kind, agree = saved.order.kind, cast("Agree", _agreed)
+    agree = cast("Agree", _agreed)
     if report:
         reports.check(report)
     if not as_json and not current.quiet:
         when = f"{saved.made_at.astimezone():%Y-%m-%d %H:%M}"
         asking.say(f"The plan was made on {when} by {saved.made_by}")
     if not (yes or dry_run):
-        agree = batches.agreement(kind, [*outcomes], what="a plan is carried out")
+        agree = batches.agreement(saved.order.kind, [*outcomes], what="a plan is carried out")
 
     stopped, check = Stopped(), partial(hold.check_settings, saved, current.profile)
     with current.desk(check, dry_run=dry_run) as desk, stopped:
@@ -104,7 +104,13 @@ def _apply(
         replay = None if saved.answers is None else Replay(saved.answers)
         holder = hold.Hold(saved, desk)
         batches.run(saved.order, replace(desk, ask=replay), outcomes, agree, holder)
-    batches.end(kind, outcomes, stopped, report=report, plan=None, as_json=as_json, dry_run=dry_run)
+    batches.end(
+        *(saved.order, outcomes, stopped),
+        report=report,
+        plan=None,
+        as_json=as_json,
+        dry_run=dry_run,
+    )
 
 
 def _agreed(_told: "Sequence[Outcome]") -> None:

@@ -1,8 +1,9 @@
 """What the commands that copy many documents share: agreeing, running through them, the end."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from productive_sage.copying.order import CopyOrder
     from productive_sage.copying.records import Outcome
     from productive_sage.desk import Desk
+    from productive_sage.errors import PsageError
 
 ReportFile = Annotated[
     Path | None,
@@ -67,7 +69,7 @@ def run(
 
 
 def end(
-    kind: "Kind",
+    order: "CopyOrder",
     outcomes: "Sequence[Outcome]",
     stopped: "Stopped",
     *,
@@ -78,22 +80,29 @@ def end(
 ) -> None:
     """Say what became of each document, report it, and end with the exit code.
 
-    `plan` is the file a plan was saved in.
+    `plan` is the file a plan was saved in. A report has what was not reached too; where not even
+    that is known, an earlier report stays as it is.
     """
     from productive_sage import copying
     from productive_sage.terminal import copies, render, reports
 
     told = copying.last_words(outcomes)
-    if report:
-        reports.write(report, told)
-    saved = {"plan": str(plan)} if plan and not stopped.error else {}
+    missed = _not_reached(order, told, stopped.error) if stopped.error else []
+    if report and (told or missed or not stopped.error):
+        reports.write(report, [*told, *missed])
+    saved: dict[str, Any] = {"plan": str(plan)} if plan and not stopped.error else {}
+    if missed:
+        saved["not_reached"] = [one.productive_id or one.number for one in missed]
 
     def show() -> None:
         quiet, verbose = current.quiet, current.verbose
         copies.show(told, dry_run=dry_run, quiet=quiet, verbose=verbose)
         if not (told or stopped.error or quiet):
-            render.line(f"no {kind.name} of these is left to copy")
-        if saved and not quiet:
+            render.line(f"no {order.kind.name} of these is left to copy")
+        if told and missed:
+            documents = render.counted(len(missed), order.kind.name)
+            render.line(f"{documents} of {len(order.documents())} not reached")
+        if plan and not (stopped.error or quiet):
             asking.say(f"The plan is in {plan}: `psage apply {plan}` carries it out")
 
     common.end(
@@ -104,3 +113,24 @@ def end(
         code=None if stopped.error else copying.verdict(told),
         dry_run=dry_run,
     )
+
+
+def _not_reached(
+    order: "CopyOrder", outcomes: "Sequence[Outcome]", stopped_by: "PsageError"
+) -> "list[Outcome]":
+    """What was asked for, and had no outcome when the run was stopped."""
+    from productive_sage import naming
+    from productive_sage.copying.records import Outcome
+
+    ids = {one.productive_id for one in outcomes}
+    numbers = {naming.folded(one.number) for one in outcomes}
+    missed = list[Outcome]()
+    for name in order.documents():
+        if name.id in ids or (name.number and naming.folded(name.number) in numbers):
+            continue
+        key = "" if name.number else name.id  # digits alone may be either
+        number = (order.reported or {}).get(name.id, name.number)
+        one = Outcome("failed", key, number=number, kind=order.kind)
+        said = f"{one.label} was not tried: {stopped_by.message}"
+        missed.append(replace(one, error=stopped_by.reworded(said)))
+    return missed

@@ -138,8 +138,11 @@ class _Batch:
         False
     )
 
-    def check(self, words: Sequence[str]) -> None:
-        """Raises UsageProblem where the documents are said in two ways, or in none."""
+    def check(self, words: Sequence[str], again: str | None) -> None:
+        """Raises UsageProblem where the documents are said in two ways, or in none.
+
+        `again` is what is wanted of those that have a copy.
+        """
         narrowed = bool(self.month or self.since or self.until or self.company or self.limit)
         if narrowed and not self.all_uncopied:
             raise UsageProblem(
@@ -148,6 +151,13 @@ class _Batch:
                 hint="add `--all-uncopied`, or name the documents",
             )
         exclude("--all-uncopied", self.all_uncopied, "--retry-failed", bool(self.retry_failed))
+        for flag, word in (("--update-existing", "update"), ("--create-new", "new")):
+            exclude("--all-uncopied", self.all_uncopied, flag, again == word)
+        if self.plan and self.report and self.plan.resolve() == self.report.resolve():
+            raise UsageProblem(
+                f"`--plan` and `--report` name the same file, `{self.plan}`",
+                hint="name another file for one of them",
+            )
         if words and (self.all_uncopied or self.retry_failed):
             raise UsageProblem(
                 "documents are named, and selected too",
@@ -216,7 +226,7 @@ def copy_invoice(
             "`--remember` keeps a customer that `--customer` names, and none is named",
             hint="add `--customer NAME`, or leave `--remember` out",
         )
-    batch.check(ids or ())
+    batch.check(ids or (), again.word())
     order = _order(
         *(INVOICE, ids or (), naming, again, without),
         draft=booking.word(again.word()),
@@ -265,7 +275,7 @@ def credit_note(
     """
     from productive_sage.basics import CREDIT_NOTE
 
-    batch.check(ids or ())
+    batch.check(ids or (), again.word())
     order = _order(
         *(CREDIT_NOTE, ids or (), naming, again, without),
         draft=booking.word(again.word()),
@@ -312,8 +322,8 @@ def _copy(order: "CopyOrder", batch: _Batch, *, dry_run: bool, as_json: bool) ->
     outcomes: list[Outcome] = []
     selection = batch.selection() if batch.all_uncopied else None
     if batch.retry_failed:
-        keys = reports.failed_in(batch.retry_failed)
-        order = replace(order, keys=keys, by_id=True, by_number=False)
+        order, unnamed = _reported(order, reports.failed_in(batch.retry_failed))
+        outcomes += unnamed
     if batch.report:
         reports.check(batch.report)
     if batch.plan:
@@ -331,7 +341,7 @@ def _copy(order: "CopyOrder", batch: _Batch, *, dry_run: bool, as_json: bool) ->
         else:
             batches.run(order, desk, outcomes, agree)
     batches.end(
-        order.kind,
+        order,
         outcomes,
         stopped,
         report=batch.report,
@@ -339,6 +349,35 @@ def _copy(order: "CopyOrder", batch: _Batch, *, dry_run: bool, as_json: bool) ->
         as_json=as_json,
         dry_run=dry_run,
     )
+
+
+def _reported(
+    order: "CopyOrder", failed: Sequence[tuple[str, str]]
+) -> "tuple[CopyOrder, list[Outcome]]":
+    """The order for what failed by a report, and a refusal for what it has no id of."""
+    from productive_sage import naming
+    from productive_sage.copying.records import Outcome
+    from productive_sage.errors import Refused
+
+    kind = order.kind
+    unnamed = [
+        Outcome(
+            "refused",
+            "",
+            number=number,
+            kind=kind,
+            error=Refused(
+                f"{kind.name} `{number}` has no id in the report, since it could not be read then",
+                code="not_as_reported",
+                hint=f"name it: `psage {kind.command} {naming.to_type(number, number)}`",
+            ),
+        )
+        for key, number in failed
+        if not key
+    ]
+    numbers = {key: number for key, number in failed if key}
+    keys = tuple(numbers)
+    return replace(order, keys=keys, by_id=True, by_number=False, reported=numbers), unnamed
 
 
 def _save(order: "CopyOrder", desk: "Desk", path: Path, outcomes: "list[Outcome]") -> None:

@@ -260,6 +260,7 @@ class _Run:
         if link is None:
             link = self._copies.adopt(invoice)
             if link is None:
+                self.order.check_reported(invoice)
                 return self._planner.create(invoice, copy_number=1)
             if wanted is None:
                 return Found(invoice, link)
@@ -273,6 +274,7 @@ class _Run:
                 number=invoice.number,
                 **shown(present),
                 kind=invoice.kind,
+                notices=() if self.order.reported is None else (_COPIED_SINCE,),
                 allocated=results.allocated(link, present, after.Done()) if present else None,
             )
         if again == "new":
@@ -305,6 +307,8 @@ class _Run:
     def _again(self, invoice: Invoice, link: Link, present: SageDocument | None) -> str:
         """What to do about an invoice that has a copy: update, new or leave."""
         gone = drafts.gone(present)
+        if self.order.reported is not None and present and not gone:
+            return "leave"
         if self.desk.ask:
             if gone:
                 question = f"The copy of {invoice.label} was {gone} in Sage."
@@ -339,6 +343,13 @@ class _Run:
             number = plan.link.sage_number
             return Outcome("adopted", plan.invoice.id, plan.invoice.number, sage_number=number)
         return self._planner.told(plan)
+
+
+_COPIED_SINCE = Notice(
+    "copied_since",
+    "it has a copy by now, which is left as it is; `--update-existing` brings it up to date",
+)
+"""Said of what a report says failed."""
 
 
 def _waits(invoice: Invoice, link: Link) -> Refused:

@@ -47,6 +47,8 @@ class CopyOrder:
     """How many documents a saved plan was made of; 0 for as many as there are keys."""
     new_since: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     """The customers a saved plan makes, by company and currency, and when it was made."""
+    reported: Mapping[str, str] | None = None
+    """The numbers by ids in the report that the documents are out of; None where they are not."""
 
     def check(self, settings: Settings) -> None:
         """Raises what the settings alone say against it."""
@@ -56,6 +58,17 @@ class CopyOrder:
             raise UsageProblem(
                 "`--pdf-file` is for PDFs made in Productive, but by the settings Sage makes them",
                 hint="leave it out, or run `psage configure --pdf productive`",
+            )
+
+    def check_reported(self, invoice: Invoice) -> None:
+        """Raises `not_as_reported` where the report has another number under the document's id."""
+        told = (self.reported or {}).get(invoice.id, "")
+        if told and _alike(told) != _alike(invoice.number):
+            raise Refused(
+                f"{invoice.label} is `{told}` in the report: is that of another organisation?",
+                code="not_as_reported",
+                hint="if it is what you mean, name it: "
+                f"`psage {invoice.kind.command} {invoice.typed}`",
             )
 
     def leaves_drafts(self, settings: Settings) -> bool:
@@ -85,6 +98,11 @@ class CopyOrder:
         """The person's file where it is for this document."""
         is_meant = invoice.kind is self.kind and self.names(invoice.id, invoice.number)
         return self.pdf if is_meant else None
+
+
+def _alike(number: str) -> str:
+    """A number as it is compared; a spreadsheet program takes zeros off its beginning."""
+    return naming.folded(number).lstrip("0")
 
 
 @lru_cache(maxsize=1)

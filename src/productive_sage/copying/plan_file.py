@@ -38,7 +38,7 @@ def check_place(path: Path) -> None:
 def _is_plan(path: Path) -> bool:
     try:
         return _FORMAT in json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return False
 
 
@@ -61,7 +61,7 @@ def read(path: Path) -> SavedPlan:
         document = json.loads(path.read_bytes())
     except OSError as error:
         raise _invalid(f"the plan `{path}` cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _invalid(f"`{path}` is no plan of psage, or was cut short") from error
     if not isinstance(document, dict) or _FORMAT not in document:
         raise _invalid(f"`{path}` is no plan of psage")

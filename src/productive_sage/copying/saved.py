@@ -220,7 +220,7 @@ def _document(document: SageDocument | None) -> Facts | None:
 
 # --- as JSON
 
-_OF_THE_RUN = ("keys", "by_id", "by_number", "pdf", "is_saved", "count", "new_since")
+_OF_THE_RUN = ("keys", "by_id", "by_number", "pdf", "is_saved", "count", "new_since", "reported")
 """What of an order is not what a person asked for, or is in the documents."""
 
 

@@ -54,6 +54,7 @@ CAUSES = {
     "number_ambiguous": Cause(4, "several Productive documents carry the number asked for"),
     "document_ambiguous": Cause(4, "digits are the id of one document and the number of another"),
     "document_elsewhere": Cause(4, "an address names a document of another organisation"),
+    "not_as_reported": Cause(4, "a document is not what a report says of it"),
     "already_copied": Cause(4, "the document has a copy and nobody said what to do about it"),
     "ambiguous_customer": Cause(4, "several Sage contacts may be the customer"),
     "customer_not_found": Cause(4, "the customer named is not in Sage, or bills another currency"),

@@ -1,5 +1,8 @@
 """What became of a batch, as a file: written at the end, and read again to retry what failed."""
 
+import codecs
+import csv
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +21,10 @@ _HEADS = (
 
 
 def check(path: Path) -> None:
-    """Raises UsageProblem where a report cannot be written, before anything is sent."""
+    """Raises UsageProblem where a report cannot be written, before anything is sent.
+
+    An earlier report is replaced, and no other file.
+    """
     _is_sheet(path)
     is_new = not path.exists()
     try:
@@ -31,6 +37,19 @@ def check(path: Path) -> None:
             f"the report `{path}` cannot be written: {error.strerror}",
             hint="name a file in a folder that is there and may be written to",
         ) from error
+    if not is_new and path.stat().st_size and not _is_report(path):
+        raise UsageProblem(
+            f"`{path}` is there, and is no report of psage",
+            hint="name another file; psage overwrites none",
+        )
+
+
+def _is_report(path: Path) -> bool:
+    try:
+        failed_in(path)
+    except UsageProblem:
+        return False
+    return True
 
 
 def write(path: Path, outcomes: Sequence[Outcome]) -> None:
@@ -51,26 +70,48 @@ def write(path: Path, outcomes: Sequence[Outcome]) -> None:
         ) from error
 
 
-def failed_in(path: Path) -> tuple[str, ...]:
-    """The Productive ids of what failed by a report. Raises UsageProblem for what is none."""
-    import csv
+def failed_in(path: Path) -> list[tuple[str, str]]:
+    """Id and number of what failed by a report, each once; no id where it could not be read.
 
+    Raises UsageProblem for what is no report.
+    """
     hint = "name a file that `--report` wrote"
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        if _is_sheet(path):
-            heads, *cells = csv.reader(text.splitlines()) or [[]]
-            rows = [dict(zip(heads, row, strict=True)) for row in cells]
-            heads.index("action")
-        else:
-            rows = json.loads(text)["results"]
-        found = [row["productive_id"] for row in rows if row["action"] in _FAILED]
+        content = path.read_bytes()
+        rows = _rows(content) if _is_sheet(path) else json.loads(content)["results"]
+        found = [
+            (str(row["productive_id"] or ""), str(row["number"] or ""))
+            for row in rows
+            if row["action"] in _FAILED
+        ]
     except OSError as error:
         said = f"the report `{path}` cannot be read: {error.strerror}"
         raise UsageProblem(said, hint=hint) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, csv.Error) as error:
         raise UsageProblem(f"`{path}` is no report of psage", hint=hint) from error
-    return tuple(dict.fromkeys(filter(None, found)))
+    return list(dict.fromkeys(found))
+
+
+def _rows(content: bytes) -> list[dict[str, str]]:
+    """The rows of a sheet, also of one that a spreadsheet program saved in its own way.
+
+    These part the cells by what their country is used to, and write other letters than psage.
+    """
+    text = _decoded(content)
+    heads = text.partition("\n")[0]
+    parted = max(",;\t", key=heads.count)
+    names, *rows = csv.reader(io.StringIO(text, newline=""), delimiter=parted)
+    names.index("action")
+    return [dict(zip(names, row, strict=True)) for row in rows if any(row)]
+
+
+def _decoded(content: bytes) -> str:
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252")
 
 
 def _is_sheet(path: Path) -> bool:
