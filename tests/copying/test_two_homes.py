@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import sqlite3
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -299,6 +300,36 @@ def test_a_copy_made_twice_is_said_with_both_numbers(
     assert len(both) == 2
     assert all(row["displayed_as"] in twice["error"]["message"] for row in both)
     assert "void" in twice["error"]["hint"]
+
+
+@pytest.mark.parametrize("command", ["copy-invoice", "credit-note"])
+def test_a_copy_made_twice_stays_in_status_until_one_is_voided(
+    sandbox: Sandbox, machines: tuple[Machine, Machine], command: str
+) -> None:
+    sandbox.remember_idempotency = False
+    slow, quick = machines
+    key = sandbox.agency.add_invoice(company_id="501", lines=[{"unit_price": "100.00"}])
+    if command == "credit-note":
+        assert quick.run("copy-invoice", key, *COPY).code == 0
+        lines = [{"unit_price": "100.00", "quantity": -1}]
+        key = sandbox.agency.add_invoice(company_id="501", lines=lines, credits_invoice=key)
+    one = (command, key, *COPY)
+    path = "/sales_invoices" if command == "copy-invoice" else "/sales_credit_notes"
+    result, _ = overtaken(sandbox, (slow, one), (quick, one), at=f"POST {path}")
+    assert result.only["error"]["code"] == "copied_twice"
+
+    def kept() -> list[str]:
+        slow.run("copy-invoice", "nothing like it", "--no-input")
+        waiting = slow.run("status", "--json").json["waiting"]
+        return [row["code"] for row in waiting if row["code"] == "copied_twice"]
+
+    assert kept() == ["copied_twice"]
+    sandbox.search_lag_s = 0
+    with sqlite3.connect(slow.store) as store:  # said so long ago that a search shows both
+        store.execute("UPDATE report SET since = '2026-01-01T00:00:00+00:00'")
+    assert kept() == ["copied_twice"]
+    sandbox.bookkeeper.void(result.only["error"]["details"]["void"][0])
+    assert kept() == []
 
 
 def test_a_copy_made_twice_is_said_by_each_sync_until_one_is_voided_and_the_other_followed(

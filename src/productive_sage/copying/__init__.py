@@ -73,10 +73,13 @@ def copy(
         if outcome.sage_id and is_new:
             kept = second_copies.said(desk, outcome)
             made.append(kept)
+        second_copies.keep(desk, kept)
         yield kept
     is_alone = order.is_alone and order.kind is INVOICE  # it has looked for itself
     if made and not is_stopped and (not is_alone or any(map(earlier.is_new, made))):
-        yield from doubles.of_run(desk, made, since)
+        for outcome in doubles.of_run(desk, made, since):
+            second_copies.keep(desk, outcome)
+            yield outcome
 
 
 def last_words(outcomes: Sequence[Outcome]) -> list[Outcome]:

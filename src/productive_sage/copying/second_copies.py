@@ -1,15 +1,22 @@
-"""A second living copy: the earlier one counts in Sage until a person voids it there."""
+"""A second living copy: the earlier one counts in Sage until a person voids it there.
+
+It was asked for, or two machines made it at once. Either is kept for `status` until it is void.
+"""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
+from productive_sage import markers
 from productive_sage.basics import INVOICE, Finding, Notice
 from productive_sage.copying import drafts
 from productive_sage.copying.records import Outcome
+from productive_sage.copying.recover import SEARCH_LAG
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError
-from productive_sage.store import Link
+from productive_sage.store import Link, Waiting
 
 CODE = "second_copy"
+TWICE = "copied_twice"
 
 
 def said(desk: Desk, outcome: Outcome) -> Outcome:
@@ -18,18 +25,28 @@ def said(desk: Desk, outcome: Outcome) -> Outcome:
     if desk.dry_run or outcome.kind is not INVOICE or not is_second:
         return outcome
     finding = _found(desk, outcome.productive_id, outcome.label)
-    _keep(desk, outcome.productive_id, finding)
+    _keep(desk, outcome.productive_id, finding, CODE)
     if not finding:
         return outcome
     said = f"{finding.message.removeprefix(f'{outcome.label}: ')}; {finding.next_step}"
     return replace(outcome, notices=(*outcome.notices, Notice(CODE, said)))
 
 
+def keep(desk: Desk, outcome: Outcome) -> None:
+    """Keep for `status` what another machine made as well, where that is what went wrong."""
+    error = outcome.error
+    if error and error.code == TWICE:
+        finding = Finding(TWICE, error.message, error.hint or "")
+        _keep(desk, outcome.productive_id, finding, TWICE)
+
+
 def look_again(desk: Desk) -> None:
-    """Forget what was said of earlier copies that are void by now."""
+    """Forget what was said of other copies that are void by now."""
     for one in desk.store.errands.findings():
         if one.code == CODE and not _found(desk, one.productive_id, ""):
-            _keep(desk, one.productive_id, None)
+            _keep(desk, one.productive_id, None, CODE)
+        if one.code == TWICE and not _may_be_twice(desk, one):
+            _keep(desk, one.productive_id, None, TWICE)
 
 
 def kept(desk: Desk, productive_id: str) -> list[Finding]:
@@ -66,10 +83,25 @@ def _counts(desk: Desk, link: Link) -> bool:
     return document is not None and not drafts.gone(document)
 
 
-def _keep(desk: Desk, productive_id: str, finding: Finding | None) -> None:
+def _may_be_twice(desk: Desk, said: Waiting) -> bool:
+    """Whether two documents with one marker live, as far as that can be seen now."""
+    link = desk.store.copies.latest(said.productive_id)
+    if link is None or datetime.now(UTC) - said.since < SEARCH_LAG:
+        return True
+    marker = link.productive_id, link.copy_number
+    try:
+        found = desk.sage.with_marker(link.kind, markers.of_copy(*marker))
+        ids = [key for key, reference in found if markers.in_reference(reference) == marker]
+        documents = [desk.sage.known(link.kind, key) for key in ids]
+    except PsageError:
+        return True
+    return sum(not drafts.gone(document) for document in documents) > 1
+
+
+def _keep(desk: Desk, productive_id: str, finding: Finding | None, code: str) -> None:
     others = [
         Finding(one.code, one.message, one.next_step)
         for one in desk.store.errands.findings()
-        if one.productive_id == productive_id and one.code != CODE
+        if one.productive_id == productive_id and one.code != code
     ]
     desk.store.errands.replace_findings(productive_id, [*others, *([finding] if finding else [])])

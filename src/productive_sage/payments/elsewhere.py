@@ -89,7 +89,7 @@ def doubled(desk: Desk, evidence: Evidence) -> dict[str, list[SageDocument]]:
     store, found = desk.store, [one for one in evidence.documents.values() if one]
     for one in store.errands.findings():
         link = store.copies.latest(one.productive_id) if one.code == "copied_twice" else None
-        if link:
+        if link and link.kind is INVOICE:
             marker = markers.of_copy(link.productive_id, link.copy_number)
             ids = {sage_id for sage_id, _ in desk.sage.documents.with_marker(INVOICE, marker)}
             ids -= evidence.documents.keys()
