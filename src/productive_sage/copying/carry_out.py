@@ -65,7 +65,8 @@ class Carrier:
     def _create(self, plan: CopyPlan, turn: Turn) -> Outcome:
         """Make a copy; once more, for another contact, where Sage has the known one no more.
 
-        Not of a saved plan, which was agreed to for that contact.
+        Not of a saved plan, which was agreed to for that contact. What Sage answered is recorded
+        when the next document is on its way: if psage is killed before, both are open, and found.
         """
         invoice, missing = plan.invoice, None
         with turn():
@@ -87,7 +88,7 @@ class Carrier:
         )
         return replace(outcome, notices=(*outcome.notices, Notice("customer_missing", said)))
 
-    def _make(self, plan: CopyPlan) -> Outcome | tuple[CopyPlan, CopyIntent, Link, SageDocument]:
+    def _make(self, plan: CopyPlan) -> Outcome | tuple[CopyPlan, CopyIntent, SageDocument]:
         """Send a new copy, after a last look whether another machine has made it meanwhile.
 
         The outcome where one has; else the plan as it was sent, and what came of it.
@@ -106,14 +107,12 @@ class Carrier:
             if outcome := self._made_meanwhile(plan, last):
                 return outcome
         intent = self._begin(invoice.kind.code, plan, contact)
-        link, document = send.deliver_create(desk, intent)
-        return plan, intent, link, document
+        return plan, intent, send.deliver_create(desk, intent)
 
-    def _follow(
-        self, plan: CopyPlan, intent: CopyIntent, link: Link, document: SageDocument
-    ) -> Outcome:
-        """Do what follows a new copy, and say what came of it."""
+    def _follow(self, plan: CopyPlan, intent: CopyIntent, answer: SageDocument) -> Outcome:
+        """Record a new copy, do what follows it, and say what came of it."""
         desk, invoice = self._desk, plan.invoice
+        link, document = send.record_answer(desk, intent, answer)
         is_alone = self._order.is_alone and not plan.credited
         named_before = doubles.named(desk, invoice.id) if is_alone else None
         outcome = self._conclude("created", plan, intent, link, document)

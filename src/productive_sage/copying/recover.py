@@ -153,7 +153,8 @@ def _recover_create(desk: Desk, intent: CopyIntent, invoice: Invoice | None) -> 
         is_first = (
             _age(desk, intent) > SEARCH_LAG
         )  # not found after so long: the first never arrived
-        link, document = send.deliver_create(desk, intent, is_first=is_first)
+        answer = send.deliver_create(desk, intent, is_first=is_first)
+        link, document = send.record_answer(desk, intent, answer)
     elif _age(desk, intent) > SEARCH_LAG:
         desk.store.intents.end(intent, "lapsed", "never arrived")
         return None

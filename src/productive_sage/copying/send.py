@@ -23,15 +23,13 @@ from productive_sage.sage.records import SageDocument
 from productive_sage.store import CopyIntent, Link
 
 
-def deliver_create(
-    desk: Desk, intent: CopyIntent, *, is_first: bool = True
-) -> tuple[Link, SageDocument]:
-    """Send the intent of a new copy and record it; see `journal.deliver` for what is raised.
+def deliver_create(desk: Desk, intent: CopyIntent, *, is_first: bool = True) -> SageDocument:
+    """Send the intent of a new copy, and return Sage's answer: `record_answer` is still to be done.
 
-    Raises CopyGone for one that was made long ago, and voided since.
+    See `journal.deliver` for what is raised.
     """
     try:
-        document = journal.deliver(
+        return journal.deliver(
             desk.store,
             intent,
             send=partial(desk.sage.documents.create, intent.document_kind),
@@ -41,11 +39,21 @@ def deliver_create(
     except RefusedBySage as error:
         desk.doubt_facts()
         raise _explained(error, intent) from None
+
+
+def record_answer(
+    desk: Desk, intent: CopyIntent, document: SageDocument
+) -> tuple[Link, SageDocument]:
+    """Record the answer to a new copy, which may have been made by an earlier run long ago.
+
+    Raises CopyGone for one that was voided since; one that is gone is sent anew.
+    """
     if not journal.is_of_old(intent, document.made_at):
         return record(desk, intent, document, is_answer=True), document
     present = desk.sage.documents.known(intent.document_kind, document.id)
     if present is None:
-        return deliver_create(desk, journal.anew(desk.store, intent, at=desk.sage.now()))
+        intent = journal.anew(desk.store, intent, at=desk.sage.now())
+        return record_answer(desk, intent, deliver_create(desk, intent))
     link = record(desk, intent, present)
     if present.status == "VOID":
         raise made_and_gone(intent, link, present)

@@ -75,10 +75,10 @@ class Together:
             if run.desk.dry_run
             else set[str]()
         )
-        self._after = _dependencies(asked)
+        self._after, self._ended = _dependencies(asked), set[int]()
 
     def outcomes(self, since: doubles.SinceThen, *, one_by_one: bool) -> Iterator[Outcome]:
-        """One for each in its order; `since` is read when the last is sent."""
+        """One for each in its order; `since` is read to its end when the last is sent."""
         works: list[Callable[[], Outcome | None]] = [
             partial(self._at, place) for place in range(len(self._asked))
         ]
@@ -95,6 +95,7 @@ class Together:
                 return source
             return self._outcome(place, source)
         finally:
+            self._ended.add(place)
             self._planning.give_up(place)
             self._sending.give_up(place)
 
@@ -121,14 +122,19 @@ class Together:
 
     def _copied(self, place: int, source: Invoice, again: str | None) -> Outcome:
         with self._planning.of(place):
-            for other in self._after[place]:
-                self._sending.wait_for(other + 1)
+            self._wait_for_end(self._after[place])
             self._check_goes_on()
             plan = self._plans.get(source.id) or self._run.plan(source, again)
         if self._lanes.is_shared:
             self._sending.wait_for(place - _AHEAD)
             self._run.look(source, plan)
         return self._run.carry_out(source, plan, partial(self._turn, place))
+
+    def _wait_for_end(self, places: set[int]) -> None:
+        lanes = self._lanes
+        lanes.wait_until(lambda: places <= self._ended or lanes.is_stopped)
+        if lanes.is_stopped:
+            raise CalledOff
 
     @contextmanager
     def _turn(self, place: int) -> Iterator[None]:
