@@ -5,6 +5,7 @@ import json
 import re
 import sqlite3
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from productive_sage.copying import together
 from productive_sage.copying.looks import OLD_S
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, Result, copies, forget, writes
@@ -330,6 +332,39 @@ def test_a_copy_made_twice_stays_in_status_until_one_is_voided(
     assert kept() == ["copied_twice"]
     sandbox.bookkeeper.void(result.only["error"]["details"]["void"][0])
     assert kept() == []
+
+
+def test_of_many_what_was_made_twice_early_and_late_is_seen_and_read_once(
+    services: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(together, "_MANY", 2)
+    monkeypatch.setattr(together, "_LAST", 1)
+    services.access_token_lifetime_s = 86_400
+    ids, hidden = ("112", "101", "107"), services._desk
+    serve, posted = hidden.serve, list[str]()
+
+    def with_doubles(request: Any, app: Callable[[Any], Any]) -> Any:
+        if (request.method, request.path) != ("POST", "/sales_invoices"):
+            return serve(request, app)
+        services.advance(60 * bool(posted))  # the second list does not reach back to the first
+        posted.append(ids[len(posted)])
+        answer = serve(request, app)
+        services.bookkeeper.enter_draft(f"PRD-{posted[-1]}")
+        return answer
+
+    monkeypatch.setattr(hidden, "serve", with_doubles)
+
+    result = psage("copy-invoice", *ids, *COPY)
+
+    said = {row["productive_id"]: row["error"]["code"] for row in result.results if row["error"]}
+    assert said == dict.fromkeys(ids, "copied_twice")
+    since = [
+        datetime.fromisoformat(call.query["updated_or_created_since"][0])
+        for call in services.calls("sage", "GET", "/sales_invoices")
+        if "updated_or_created_since" in call.query
+    ]
+    assert len(since) == 2
+    assert since[1] - since[0] > timedelta(minutes=4)
 
 
 def test_a_copy_made_twice_is_said_by_each_sync_until_one_is_voided_and_the_other_followed(

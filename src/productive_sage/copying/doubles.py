@@ -23,6 +23,8 @@ from productive_sage.store import Link
 from productive_sage.text import is_sage_id
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
+_OVERLAP = timedelta(seconds=15)
+"""So long before it was read may something be dated that appears in Sage's list only afterwards."""
 
 
 def named(desk: Desk, productive_id: str) -> str | None:
@@ -65,13 +67,15 @@ def checked(
 
 
 class SinceThen:
-    """What Sage holds of a kind since a run began, or `earlier`, read once."""
+    """What Sage holds of a kind since a run began, or `earlier`; each part of it is read once."""
 
     def __init__(self, desk: Desk, earlier: timedelta) -> None:
         self._desk = desk
         self._earlier = earlier
         self._began = time.monotonic()
-        self._documents: dict[str, list[SageDocument]] = {}
+        self._documents: dict[str, dict[str, SageDocument]] = {}
+        self._read_at: dict[str, datetime] = {}
+        self._ended = set[str]()
 
     @property
     def at(self) -> datetime:
@@ -82,11 +86,20 @@ class SinceThen:
             - self._earlier
         )
 
+    def read(self, kind: Kind, *, is_end: bool) -> None:
+        """Read what is there by now and was not before; the end where the run sends no more."""
+        now, before = self._desk.sage.now(), self._read_at.get(kind.code)
+        found = self._desk.sage.documents.marked_since(kind, before - _OVERLAP if before else self.at)
+        self._documents.setdefault(kind.code, {}).update({one.id: one for one in found})
+        self._read_at[kind.code] = now
+        if is_end:
+            self._ended.add(kind.code)
+
     def documents(self, kind: Kind) -> list[SageDocument]:
-        """The list; read ahead, what follows the last copies happens meanwhile."""
-        if kind.code not in self._documents:
-            self._documents[kind.code] = self._desk.sage.documents.marked_since(kind, self.at)
-        return self._documents[kind.code]
+        """All of it, to the end."""
+        if kind.code not in self._ended:
+            self.read(kind, is_end=True)
+        return [*self._documents[kind.code].values()]
 
 
 def of_run(desk: Desk, made: Sequence[Outcome], since: SinceThen) -> Iterator[Outcome]:

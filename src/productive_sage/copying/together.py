@@ -27,6 +27,8 @@ Planned = CopyPlan | Found | Outcome
 
 _AT_ONCE = 12
 """So many are under way; more would wait for Productive's limits."""
+_MANY, _LAST = 100, 10
+"""Of so many what was made is read before these last ones are sent."""
 _AHEAD = 2
 """So many places before its turn a document is looked at for the last time."""
 
@@ -148,11 +150,21 @@ class Together:
             self._has_sent = True
 
     def _read_made(self, since: doubles.SinceThen) -> None:
-        """Read what Sage holds after the last is sent, beside what follows the copies."""
-        self._sending.wait_for(len(self._asked))
+        """Read what Sage holds after the last is sent, beside what follows the copies.
+
+        Of many all but the last ones before that: these are several pages.
+        """
+        count = len(self._asked)
+        if count > _MANY:
+            self._sending.wait_for(count - _LAST)
+            self._read_since(since, is_end=False)
+        self._sending.wait_for(count)
+        self._read_since(since, is_end=True)
+
+    def _read_since(self, since: doubles.SinceThen, *, is_end: bool) -> None:
         if self._has_sent and not self._stopped_by:
             with suppress(PsageError):  # it is read once more, and said
-                since.documents(self._run.order.kind)
+                since.read(self._run.order.kind, is_end=is_end)
 
     def _note(self, error: PsageError) -> None:
         if error.stops_batch:
