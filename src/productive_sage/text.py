@@ -113,6 +113,8 @@ def tidy(value: str) -> str:
     Entities are resolved, letters composed, spaces plain and single, and what nobody can see is
     gone; line breaks stay.
     """
+    if value.isascii() and value.isprintable() and "&" not in value:  # as most are
+        return " ".join(value.split())
     value = clean(value)
     for _ in range(3):  # `&amp;amp;`
         value = re.sub(

@@ -118,10 +118,16 @@ def sources(order: CopyOrder, desk: Desk) -> Iterator[Invoice | Outcome]:
         ids=[name.id for name in names if name.id],
         numbers=[name.number for name in names if name.number],
     )
+    by_name = dict[str, list[Invoice]]()  # of 2,000 documents not each is held against each
+    for invoice in found:
+        for key in {invoice.id, naming.folded(invoice.number)}:
+            by_name.setdefault(key, []).append(invoice)
     for name in names:
         error = unreadable.get(name.id) or unreadable.get(name.number)
+        keys = filter(None, (name.id, naming.folded(name.number)))
+        alike = {i.id: i for key in keys for i in by_name.get(key, ())}.values()
         # Where one that may be meant cannot be read, another is not taken in its place.
-        hits = [i for i in found if name.fits(i.id, i.number) and not error]
+        hits = [i for i in alike if name.fits(i.id, i.number) and not error]
         if not hits and not error:
             hits, unread = _in_capitals(name, desk)
             error = unread.get(name.number.upper())
