@@ -89,7 +89,9 @@ class SinceThen:
     def read(self, kind: Kind, *, is_end: bool) -> None:
         """Read what is there by now and was not before; the end where the run sends no more."""
         now, before = self._desk.sage.now(), self._read_at.get(kind.code)
-        found = self._desk.sage.documents.marked_since(kind, before - _OVERLAP if before else self.at)
+        found = self._desk.sage.documents.marked_since(
+            kind, before - _OVERLAP if before else self.at
+        )
         self._documents.setdefault(kind.code, {}).update({one.id: one for one in found})
         self._read_at[kind.code] = now
         if is_end:

@@ -90,9 +90,9 @@ def _may_be_twice(desk: Desk, said: Waiting) -> bool:
         return True
     marker = link.productive_id, link.copy_number
     try:
-        found = desk.sage.with_marker(link.kind, markers.of_copy(*marker))
+        found = desk.sage.documents.with_marker(link.kind, markers.of_copy(*marker))
         ids = [key for key, reference in found if markers.in_reference(reference) == marker]
-        documents = [desk.sage.known(link.kind, key) for key in ids]
+        documents = [desk.sage.documents.known(link.kind, key) for key in ids]
     except PsageError:
         return True
     return sum(not drafts.gone(document) for document in documents) > 1
