@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from productive_sage.copying import release_write
 from productive_sage.sandbox import Sandbox
 from productive_sage.store import Store
 from tests.conftest import Psage, copies, first_line, forget, writes
@@ -225,8 +226,28 @@ def test_sages_refusal_of_a_release_is_shown_with_a_way_out(drafted: Sandbox, ps
     released = psage("release", "124", "--json")
 
     assert (refused.code, refused.only["action"]) == (4, "refused")
-    assert "release SI-DRAFT there" in refused.only["error"]["hint"]
+    assert "release the draft there" in refused.only["error"]["hint"]
     assert released.only["action"] == "released"
+
+
+def test_what_somebody_books_in_the_same_moment_is_no_failure(
+    drafted: Sandbox, psage: Psage, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = release_write.begin
+
+    def beaten(*args: Any) -> Any:
+        drafted.bookkeeper.release(only_copy(drafted)["id"])
+        return begin(*args)
+
+    monkeypatch.setattr(release_write, "begin", beaten)
+
+    result = psage("release", "124", "--json")
+
+    assert (result.code, result.only["action"]) == (0, "unchanged")
+    assert result.only["sage_number"] == only_copy(drafted)["displayed_as"]
+    assert "already_booked" in {one["code"] for one in result.only["warnings"]}
+    assert pending(home) == set()
+    assert len(releases(drafted)) == 1
 
 
 def test_a_yes_that_leaves_it_a_draft_is_not_believed(drafted: Sandbox, psage: Psage) -> None:

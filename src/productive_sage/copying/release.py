@@ -17,7 +17,7 @@ from productive_sage.copying.order import CopyOrder, sources
 from productive_sage.copying.records import Outcome
 from productive_sage.copying.recover import recovered
 from productive_sage.desk import Desk
-from productive_sage.errors import PsageError, Refused
+from productive_sage.errors import PsageError, Refused, RefusedBySage
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
@@ -80,7 +80,8 @@ def release(order: ReleaseOrder, desk: Desk, agree: Agree | None = None) -> Iter
             else:
                 outcome = run.told(one) if desk.dry_run else run.booked(one)
             if outcome.error and outcome.error.stops_batch:
-                stopped_by = stopped_by or outcome.error
+                bare = outcome.error.message.removeprefix(f"{outcome.label}: ")
+                stopped_by = stopped_by or outcome.error.reworded(bare)
             yield outcome
 
 
@@ -122,14 +123,24 @@ class _Run:
     def _booked(self, invoice: Invoice) -> Outcome:
         desk, (link, present) = self._desk, self._draft(invoice)
         if not present.is_draft:
-            done = after.finish(desk, link, invoice, present, again=True)
-            outcome = _of(invoice, present)
-            outcome = replace(outcome, pdf=done.pdf, notices=tuple(done.notices))
-            return _is_booked(outcome, present)
+            return self._left(invoice, link, present)
         doubts = self._check(invoice, link, present, is_planned=False)
         intent = release_write.begin(desk, invoice, link, present)
-        link, document = release_write.deliver(desk, intent, link)
+        try:
+            link, document = release_write.deliver(desk, intent, link)
+        except RefusedBySage:
+            link, present = self._draft(invoice)
+            if present.is_draft:
+                raise
+            return self._left(invoice, link, present)  # somebody was quicker
         return release_write.concluded(desk, intent, link, document, invoice, doubts)
+
+    def _left(self, invoice: Invoice, link: Link, present: SageDocument) -> Outcome:
+        """Do what waited for a copy that somebody else has booked."""
+        done = after.finish(self._desk, link, invoice, present, again=True)
+        outcome = _of(invoice, present)
+        outcome = replace(outcome, pdf=done.pdf, notices=tuple(done.notices))
+        return _is_booked(outcome, present)
 
     def _draft(self, invoice: Invoice) -> tuple[Link, SageDocument]:
         """The latest copy, as it is in Sage; one that another machine made is linked first."""

@@ -70,8 +70,8 @@ def deliver(
         if number and any(kind.number in field for field in error.fields):
             raise send.number_taken(number, None) from None
         error.hint = (
-            f"mend in Sage what it names, or release {link.sage_number} there; the next run does "
-            "what is left to do after it"
+            "mend in Sage what it names, or release the draft there; the next run does what is "
+            "left to do after it"
         )
         raise
     if document.is_draft:  # its answer may still say what it was
