@@ -377,6 +377,55 @@ def test_where_the_sign_in_is_lost_nothing_more_is_tried(services: Sandbox, psag
     assert [len(copies(services, key)) for key in keys] == [1, 1, 0, 0, 0, 0, 0, 0]
 
 
+def test_what_one_cause_stopped_is_told_in_one_sentence_that_names_each(
+    services: Sandbox, psage: Psage
+) -> None:
+    keys = bills(services, psage, 8)
+    numbers = [str(services.productive.invoices[key]["number"]) for key in keys]
+    services.fault("status", method="POST", path="/sales_invoices", nth=3, times=99, status=401)
+
+    told = psage("copy-invoice", "--id", *keys, "--no-tax")
+
+    (said,) = [line for line in told.err.splitlines() if "was not tried" in line]
+    assert said.startswith(f"error: 5 invoices ({', '.join(numbers[3:])}): each was not tried: ")
+    assert sum(line.startswith("error:") for line in told.err.splitlines()) == 2
+
+
+def test_what_was_not_tried_names_the_cause_and_no_other_document(
+    services: Sandbox, psage: Psage
+) -> None:
+    keys = bills(services, psage, 3)
+    number = str(services.productive.invoices[keys[0]]["number"])
+    assert psage("copy-invoice", "--id", *keys, "--no-tax", "--no-pdf", "--draft").code == 0
+    release = "/sales_invoices/*/release"
+    services.fault("status", method="POST", path=release, times=99, status=401)
+
+    told = psage("release", "--all", "--yes", "--json")
+
+    assert [one["action"] for one in told.results] == ["failed"] * 3
+    assert all("was not tried: the sign" in one["error"]["message"] for one in told.results[1:])
+    assert not any(number in one["error"]["message"] for one in told.results[1:])
+
+
+def test_one_refusal_of_several_is_told_once_although_each_request_has_a_name_of_its_own(
+    services: Sandbox, psage: Psage
+) -> None:
+    keys = bills(services, psage, 3)
+    services.fault(
+        *("status",),
+        service="productive",
+        method="PATCH",
+        times=99,
+        status=429,
+        headers={"Retry-After": "600"},
+    )
+
+    told = psage("copy-invoice", "--id", *keys, "--no-tax", "--no-pdf")
+
+    (said,) = [line for line in told.err.splitlines() if "could not be marked" in line]
+    assert said.startswith("warning: 3 invoices (")
+
+
 # --- killed
 
 

@@ -115,7 +115,8 @@ class Together:
                 raise
             outcome = _not_tried(source, self._stopped_by)
         if outcome.error:
-            self._note(outcome.error)
+            bare = outcome.error.message.removeprefix(f"{outcome.label}: ")
+            self._note(outcome.error.reworded(bare))
         if source.id in self._unknown:
             said = "an earlier write for it has no answer yet; a real run finds out first"
             notices = (*outcome.notices, Notice("open_write", said))

@@ -95,23 +95,18 @@ def _of_the_run(outcomes: "Sequence[Outcome]") -> list[dict[str, str]]:
 
 def _notices(outcomes: "Sequence[Outcome]") -> list[dict[str, str]]:
     """Every notice once, naming the documents it is about; those of the whole run last."""
-    about: dict[tuple[bool, str, str], list[Outcome]] = {}
+    about: dict[tuple[bool, str, str], list[tuple[Outcome, str]]] = {}
     for outcome in outcomes:
         for notice in outcome.notices:
-            key = (notice.code in _ONCE, notice.code, notice.message)
-            about.setdefault(key, []).append(outcome)
-    return [
-        {"code": code, "message": f"{_labels(those)}: {message}"}
-        for (_, code, message), those in sorted(about.items(), key=lambda one: one[0][0])
-    ]
-
-
-def _labels(outcomes: "Sequence[Outcome]") -> str:
-    if len(outcomes) == 1:
-        return outcomes[0].label
-    kinds = {outcome.kind.name for outcome in outcomes}
-    names = ", ".join(outcome.number or outcome.productive_id for outcome in outcomes)
-    return f"{counted(len(outcomes), kinds.pop() if len(kinds) == 1 else 'document')} ({names})"
+            said = failures.alike(outcome, notice.message)
+            key = (notice.code in _ONCE, notice.code, said)
+            about.setdefault(key, []).append((outcome, notice.message))
+    found: list[dict[str, str]] = []
+    for (_, code, said), told in sorted(about.items(), key=lambda one: one[0][0]):
+        message = told[0][1] if len(told) == 1 else failures.of_each(said)
+        about_whom = failures.labels([outcome for outcome, _ in told])
+        found.append({"code": code, "message": f"{about_whom}: {message}"})
+    return found
 
 
 def _copy_as_json(outcome: "Outcome") -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from productive_sage import naming
-from productive_sage.terminal.render import error, fitted, out, runnable, sign
+from productive_sage.terminal.render import counted, error, fitted, out, runnable, sign
 
 if TYPE_CHECKING:
     from productive_sage.copying.records import Outcome
@@ -18,13 +18,17 @@ _OWN = "\ue001"
 """Stands for a document's own name where texts are compared; no text of people has it."""
 
 
+_PASSING = re.compile(r"(?<=/)(?:[0-9a-f]{32}|\d+)(?=[/) ])| \(request [^)]*\)")
+"""What stands in a text for one request alone: ids in its path, and the service's name for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class SharedCause:
     """Why some documents were not copied."""
 
     outcomes: "list[Outcome]"
     reasons: list[str]
-    """One of each document, in its order, without its name; or a single one for all of them."""
+    """One of each document, in its order, the same for the same reason."""
     hint: str
 
 
@@ -44,14 +48,31 @@ def causes(outcomes: "Sequence[Outcome]") -> list[SharedCause]:
 
 
 def _cause(outcomes: "list[Outcome]", hint: str) -> SharedCause:
-    reasons = [
-        one.error.message.removeprefix(one.label).lstrip(": ") for one in outcomes if one.error
-    ]
-    if len(reasons) > 1 and len(set(reasons)) == 1:
-        is_each = any(one.error and one.error.message.startswith(one.label) for one in outcomes)
-        reasons = [f"each {reasons[0]}" if is_each else reasons[0]]
     names = " ".join(dict.fromkeys(map(_typed, outcomes)))
-    return SharedCause(outcomes, reasons, hint.replace(_OWN, names))
+    return SharedCause(outcomes, [*map(_reason, outcomes)], hint.replace(_OWN, names))
+
+
+def _reason(outcome: "Outcome") -> str:
+    """Why a document failed, so that it can be compared."""
+    return alike(outcome, outcome.error.message if outcome.error else "")
+
+
+def alike(outcome: "Outcome", message: str) -> str:
+    """What is said of a document, so that it can be compared with what is said of others."""
+    return _PASSING.sub("", message.replace(outcome.label, _OWN))
+
+
+def of_each(said: str) -> str:
+    """What is `alike` of several documents, in words that do not name them."""
+    return said.removeprefix(f"{_OWN}: ").replace(_OWN, "each")
+
+
+def _said(outcomes: "Sequence[Outcome]") -> str:
+    """One reason of these documents in words that do not name them."""
+    first = outcomes[0]
+    if len(outcomes) == 1 and first.error:
+        return first.error.message.removeprefix(first.label).lstrip(": ")
+    return of_each(_reason(first))
 
 
 def _general(outcome: "Outcome") -> str:
@@ -67,28 +88,48 @@ def _typed(outcome: "Outcome") -> str:
     return naming.to_type(outcome.number, outcome.productive_id)
 
 
+def labels(outcomes: "Sequence[Outcome]") -> str:
+    """How a sentence names documents."""
+    if len(outcomes) == 1:
+        return outcomes[0].label
+    kinds = {outcome.kind.name for outcome in outcomes}
+    names = ", ".join(outcome.number or outcome.productive_id for outcome in outcomes)
+    return f"{counted(len(outcomes), kinds.pop() if len(kinds) == 1 else 'document')} ({names})"
+
+
 def show(cause: SharedCause) -> None:
-    """Print a cause on stderr as errors are, with its one next step at the end."""
-    *others, last = [one.error for one in cause.outcomes if one.error]
-    for problem in others:
-        bare = problem.reworded(problem.message)
-        bare.hint = None
+    """Print a cause on stderr as errors are: each reason once, the one next step at the end."""
+    groups: dict[str, list[Outcome]] = {}
+    for one, reason in zip(cause.outcomes, cause.reasons, strict=True):
+        groups.setdefault(reason, []).append(one)
+    for n, those in enumerate(groups.values(), start=1):
+        problem = those[0].error
+        if problem is None:
+            continue
+        said = problem.message if len(those) == 1 else f"{labels(those)}: {_said(those)}"
+        bare = problem.reworded(said)
+        bare.hint = (cause.hint or None) if n == len(groups) else None
         error(bare)
-    bare = last.reworded(last.message)
-    bare.hint = cause.hint or None
-    error(bare)
 
 
 def show_rows(cause: SharedCause, words: Sequence[str], *, with_reasons: bool) -> None:
-    """Print each document of a cause as a line of the table, and under it why and what to do."""
+    """Print each document of a cause as a line of the table, and under it why and what to do.
+
+    Where the next has the same reason, that stands under the last of them.
+    """
     from rich.text import Text
 
-    for n, (one, word) in enumerate(zip(cause.outcomes, words, strict=True)):
+    alike: list[Outcome] = []
+    followed_by = [*cause.reasons[1:], None]
+    rows = zip(cause.outcomes, words, cause.reasons, followed_by, strict=True)
+    for one, word, reason, following in rows:
         sign_, style = symbol(one.action)
         out().print(Text.assemble((sign_, style), f" {word}"))
-        if with_reasons and (len(cause.reasons) > 1 or n == len(cause.outcomes) - 1):
-            reason = cause.reasons[n if len(cause.reasons) > 1 else 0]
-            _print_indented(reason)
+        alike.append(one)
+        if reason != following:
+            if with_reasons:
+                _print_indented(_said(alike))
+            alike = []
     if with_reasons and cause.hint:
         _print_indented(f"next: {cause.hint}")
 
