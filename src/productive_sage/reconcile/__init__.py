@@ -61,7 +61,11 @@ def reconcile(desk: Desk, time: Time, *, adopt: bool = False) -> Reconciled:
         sides.records,
         time,
         read=read,
-        sync=Sync(settings.sync_payments, settings.sync_payments_from),
+        sync=Sync(
+            settings.sync_payments,
+            settings.sync_payments_from,
+            settings.settlement_discount == "write_off",
+        ),
     )
     unreadable = [one for one in sides.unreadable if time.holds(one.on)]
     if not adopt:

@@ -75,13 +75,14 @@ def compare(
     pairs = pairing.pair_up(billed, booked, records.copies, records.open_writes)
     numbers = pairing.repeated(billed)
     by_id = {one.productive_id: one for one in pairs}
+    notes = credited.notes_of(pairs)
+    credited_by = {one.productive_id: by_id.get(key) for key, some in notes.items() for one in some}
     found = {
-        key: [*rules.findings(one, records, numbers, by_id.get(rules.credit_of(one)))]
+        key: [*rules.findings(one, records, numbers, credited_by.get(key), notes.get(key, ()))]
         for key, one in by_id.items()
     }
     for pair, finding in credited.findings(pairs, numbers):
         found[pair.productive_id].append(finding)
-    notes = credited.notes_of(pairs)
     of_notes = paid.codes_of_notes(notes, found)
     for pair in pairs:
         own = found[pair.productive_id]

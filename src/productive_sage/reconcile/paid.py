@@ -52,6 +52,8 @@ class Sync:
 
     is_on: bool = True
     begins_on: date | None = None
+    writes_off: bool = False
+    """Whether a settlement discount becomes a write-off."""
 
 
 @dataclass(slots=True)
@@ -245,11 +247,18 @@ def _unmatched(pair: Pair, paid: Paid) -> _Unmatched:
 def _one_by_one(pair: Pair, found: _Unmatched, sync: Sync, name: str) -> Iterator[BookFinding]:
     again = _synchronise(sync, name, [])
     if found.missing:
+        command, step = _synchronise(sync, name, [one.on for one in found.missing]), ""
+        if command != again:
+            step = f"then `{again}`"
+        elif not sync.writes_off and all(one.is_discount for one in found.missing):
+            command = "psage configure --settlement-discount write_off"
+            step = f"then `{again}`; or write it off in Productive: it is a settlement discount"
         yield BookFinding(
             "payment_missing",
             f"Productive lacks what was received in Sage: {_shares(pair, found.missing)}",
             (_paid(pair), Figure("payment", None, _sum(found.missing))),
-            _synchronise(sync, name, [one.on for one in found.missing]),
+            command,
+            step,
         )
     if extra := [*found.own, *found.by_hand]:
         number = pair.booked.document.number if pair.booked else ""

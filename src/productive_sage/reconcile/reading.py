@@ -28,7 +28,7 @@ from productive_sage.productive.records import Entry
 from productive_sage.reconcile.paid import Paid
 from productive_sage.reconcile.sides import Booked, Comparable, Copied, Records
 from productive_sage.sage.receipts import ALLOCATIONS
-from productive_sage.sage.records import Settlement
+from productive_sage.sage.records import Books, Settlement
 from productive_sage.store import CopyIntent, Link
 
 _EVER = datetime(2000, 1, 1, tzinfo=UTC)
@@ -68,6 +68,7 @@ def read(desk: Desk) -> Sides:
     notices = list[Notice]()
     booked, deleted = _with_missing(desk, copies, documents)
     booked = [one for one in _ours(booked, copies) if not (one.marker and one.marker[0] in unread)]
+    books, currencies = _books(desk, listed.entries)
     records = Records(
         copies,
         customers={
@@ -78,6 +79,10 @@ def read(desk: Desk) -> Sides:
         contacts=_contacts(desk, booked, notices),
         deleted_in_productive=_deleted(desk, listed.entries, booked) | listed.deleted,
         deleted_in_sage=deleted,
+        books=books,
+        currencies=currencies,
+        numbers=frozenset((one.kind, one.document.number) for one in documents),
+        keeps_numbers=desk.settings.numbering == "productive",
     )
     return Sides(listed.entries, booked, records, unreadable, notices)
 
@@ -153,6 +158,18 @@ def _with_path(desk: Desk, row: Settlement) -> Settlement:
             path = min(paths)
             return replace(row, artefact_path=path, artefact_id=path.rpartition("/")[2])
     return row
+
+
+def _books(desk: Desk, entries: Sequence[Entry]) -> tuple[Books | None, frozenset[str]]:
+    """What Sage books, and which currencies it knows where one is not its own; else none."""
+    try:
+        books = desk.books()
+        is_foreign = any(one.currency != books.base_currency for one in entries)
+        return books, frozenset(desk.currencies() if is_foreign else ())
+    except RefusedBySage as error:
+        if error.status != 403:
+            raise
+        return None, frozenset()
 
 
 def _contacts(desk: Desk, booked: Sequence[Booked], notices: list[Notice]) -> dict[str, Any] | None:

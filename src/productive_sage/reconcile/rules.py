@@ -4,14 +4,15 @@ Read from `findings` down. What is compared are the documents' own figures; what
 `paid`, what several documents say together in `credited`.
 """
 
-from collections.abc import Collection, Iterator
-from dataclasses import fields
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import fields, replace
 from decimal import Decimal
 
 from productive_sage import naming
 from productive_sage.basics import CREDIT_NOTE
 from productive_sage.copying import matching
 from productive_sage.productive.records import Address, Entry
+from productive_sage.reconcile import obstacles
 from productive_sage.reconcile.sides import (
     NOTE,
     Booked,
@@ -29,17 +30,23 @@ _AMOUNTS = frozenset(("net", "tax", "total"))
 
 
 def findings(
-    pair: Pair, records: Records, numbers: Collection[str], invoice: Pair | None = None
+    pair: Pair,
+    records: Records,
+    numbers: Collection[str],
+    invoice: Pair | None = None,
+    notes: Sequence[Pair] = (),
 ) -> Iterator[BookFinding]:
     """What is to be said of one document, but for payments and credits.
 
-    `numbers` are those that name several documents, `invoice` is what a credit note credits.
+    `numbers` are those that name several documents, `invoice` is what a credit note credits,
+    `notes` are the credit notes of an invoice.
     """
     name = named(pair, numbers)
     if said := records.open_writes.get(pair.productive_id):
         yield _unknown(pair, said, name)
     elif pair.billed is None:
-        yield from _without_invoice(pair, records, name)
+        if not _is_settled(pair, invoice, notes):
+            yield from _without_invoice(pair, records, name)
     elif pair.booked is None or pair.booked.is_void:
         if pair.is_due_in_books:
             yield _without_copy(pair, records, name, invoice)
@@ -85,8 +92,21 @@ def _unknown(pair: Pair, said: str, name: str) -> BookFinding:
     )
 
 
+def _is_settled(pair: Pair, invoice: Pair | None, notes: Sequence[Pair]) -> bool:
+    """Whether a copy that Productive shows no more comes to nothing with what credits it.
+
+    A credit note that Productive still shows leaves that side with less.
+    """
+    if pair.kind is CREDIT_NOTE:
+        whole = invoice and invoice.billed is None and invoice.booked and invoice.booked.is_booked
+        is_whole = bool(whole and invoice and invoice.booked and invoice.booked.is_credited)
+        return is_whole and bool(pair.booked and not pair.booked.open)
+    is_credited = pair.booked is not None and pair.booked.is_credited
+    return is_credited and not any(one.is_due_in_books and one.booked for one in notes)
+
+
 def _without_invoice(pair: Pair, records: Records, name: str) -> Iterator[BookFinding]:
-    if pair.booked is None or not pair.booked.is_booked or pair.booked.is_credited:
+    if pair.booked is None or not pair.booked.is_booked:
         return
     number = pair.booked.document.number
     figures = (both(pair), Figure("open", None, pair.booked.open))
@@ -120,26 +140,31 @@ def _without_invoice(pair: Pair, records: Records, name: str) -> Iterator[BookFi
 
 def _without_copy(pair: Pair, records: Records, name: str, invoice: Pair | None) -> BookFinding:
     figures = (both(pair),)
-    anew = f"psage {pair.kind.command} {name} --create-new"
+    command = f"psage {pair.kind.command} {name}"
+    anew = f"{command} --create-new"
+    obstacle = obstacles.of_copy(pair, records, invoice)
+    at_hand = f"psage open {name} --productive"
     if pair.booked:
+        otherwise = "where it is not owed, credit it in Productive instead"
         return BookFinding(
             "copy_voided",
             f"its copy {pair.booked.document.number} was voided in Sage",
             figures,
-            anew,
-            "where it is not owed, credit it in Productive instead",
+            at_hand if obstacle else anew,
+            f"{obstacle}; then `{anew}`; {otherwise}" if obstacle else otherwise,
         )
     if pair.copied is None:
         return BookFinding(
             "never_copied",
             "it is finalised, and was never copied",
             figures,
-            f"psage {pair.kind.command} {name}",
-            _before_a_credit_note(pair, invoice),
+            at_hand if obstacle else command,
+            obstacle,
         )
     if pair.copied.sage_id in records.deleted_in_sage:
         said = f"its copy {pair.copied.sage_number} was deleted in Sage"
-        return BookFinding("copy_deleted", said, figures, anew)
+        step = f"{obstacle}; then `{anew}`" if obstacle else ""
+        return BookFinding("copy_deleted", said, figures, at_hand if obstacle else anew, step)
     return BookFinding(
         "copy_not_shown",
         f"Sage does not show its copy {pair.copied.sage_number}, and has no record of its deletion",
@@ -147,20 +172,6 @@ def _without_copy(pair: Pair, records: Records, name: str, invoice: Pair | None)
         f"psage open {name}",
         "look for it in Sage; see whether the sign-in still reaches the business",
     )
-
-
-def _before_a_credit_note(pair: Pair, invoice: Pair | None) -> str:
-    """What stands in the way of copying a credit note; empty where nothing does."""
-    if invoice is None or pair.billed is None or invoice.billed is None:
-        return ""
-    if pair.billed.total != -invoice.billed.total:
-        return (
-            "psage copies a credit note for a whole invoice alone; enter this one in Sage by hand"
-        )
-    if invoice.booked is None or not invoice.booked.is_booked:
-        name = naming.to_type(invoice.number, invoice.productive_id)
-        return f"copy what it credits first: `psage copy-invoice {name}`"
-    return ""
 
 
 def _draft(pair: Pair, name: str) -> BookFinding:
@@ -197,14 +208,22 @@ def _of_copy(pair: Pair, booked: Booked, records: Records, name: str) -> Iterato
             f"finalise it in Productive, or void {booked.document.number} in Sage",
         )
         return
-    yield from _differences(pair, booked, name)
+    yield from _differences(pair, booked, records, name)
     yield from _customer(pair, booked, records, name)
 
 
 def _twice(pair: Pair, booked: Booked, name: str) -> BookFinding:
     every = sorted((booked, *pair.others), key=lambda one: (str(one.document.made_at), one.id))
     numbers = " and ".join(one.document.number for one in every)
-    kept, *later = (one.document.number for one in every)
+    # A further copy that was asked for replaces the one before; of one copy made twice, the first
+    # is the same on every machine (as in copying/doubles.py), whichever Productive names by now.
+    numbers_of = {one.id: one.marker[1] if one.marker else 1 for one in every}
+    latest = max(numbers_of.values())
+    kept = next(one for one in every if numbers_of[one.id] == latest)
+    why = "which is the latest copy" if len({*numbers_of.values()}) > 1 else "which was made first"
+    surplus = " and ".join(one.document.number for one in every if one is not kept)
+    is_known = pair.copied is not None and pair.copied.sage_id == kept.id
+    after = "" if is_known else "; then `psage reconcile --adopt`"
     total = sum((one.total for one in every), Decimal(0))
     here = pair.billed.total if pair.billed else None
     return BookFinding(
@@ -212,12 +231,12 @@ def _twice(pair: Pair, booked: Booked, name: str) -> BookFinding:
         f"it is in Sage {len(every)} times, and all are in the books: {numbers}",
         (Figure("total", here, total),),
         f"psage open {name}",
-        f"void {' and '.join(later)} in Sage and keep {kept}, which was made first; move receipts "
-        "there",
+        f"void {surplus} in Sage and keep {kept.document.number}, {why}; move receipts "
+        f"there{after}",
     )
 
 
-def _differences(pair: Pair, booked: Booked, name: str) -> Iterator[BookFinding]:
+def _differences(pair: Pair, booked: Booked, records: Records, name: str) -> Iterator[BookFinding]:
     """What differs, by who changed it since psage wrote the copy."""
     if pair.billed is None:
         return
@@ -239,15 +258,25 @@ def _differences(pair: Pair, booked: Booked, name: str) -> Iterator[BookFinding]
     rest = [one for one in differing if one not in (*changed, *edited, *agreed)]
     if not {"net", "tax"} & {*differing} and pair.billed.total != booked.total:
         rest.append("total")  # which one side does not add up to
+    obstacle = obstacles.of_update(pair, booked, records)
     if changed:
-        yield _changed(pair, booked, changed, name)
+        yield _mended(_changed(pair, changed, name), obstacle, name)
     if edited:
-        yield _edited(pair, booked, edited, name)
+        yield _mended(_edited(pair, booked, edited, name), obstacle, name)
     if agreed:
         yield _taxed(pair, name)
     if rest:
         command = update(pair, name, overwrite=True)
-        yield BookFinding("differs", f"{_words(rest)} differ", _figures(pair, rest), command)
+        differ = BookFinding("differs", f"{_words(rest)} differ", _figures(pair, rest), command)
+        yield _mended(differ, obstacle, name)
+
+
+def _mended(finding: BookFinding, obstacle: str, name: str) -> BookFinding:
+    """The finding with what has to be done before its command would be taken."""
+    if not obstacle:
+        return finding
+    step = "; ".join(filter(None, (finding.step, f"{obstacle}; then `{finding.command}`")))
+    return replace(finding, command=f"psage open {name}", step=step)
 
 
 def _is_agreed(said: Comparable, held: Comparable, here: Comparable, there: Comparable) -> bool:
@@ -268,8 +297,8 @@ def _of_another_sort(pair: Pair, billed: Entry, booked: Booked, name: str) -> Bo
         step = f"look at both; void {number} in Sage if Productive is right"
     elif billed.currency != booked.document.currency:
         figure = Figure("currency", billed.currency, booked.document.currency)
-        command = f"psage {pair.kind.command} {name} --create-new"
-        step = f"void {number} in Sage first"
+        command = f"psage open {name}"
+        step = f"void {number} in Sage, then `psage {pair.kind.command} {name} --create-new`"
     else:
         return None
     said = f"the two sides differ in {figure.name}"
@@ -294,19 +323,15 @@ def _words(names: list[str]) -> str:
     return " and ".join(_SHOWN[one] for one in names)
 
 
-def _changed(pair: Pair, booked: Booked, names: list[str], name: str) -> BookFinding:
+def _changed(pair: Pair, names: list[str], name: str) -> BookFinding:
     said = pair.copied.said if pair.copied else Comparable()
     was = ", ".join(f"{_SHOWN[one]} {getattr(said, one)}" for one in names)
-    step = f"before: {was}"
-    if booked.document.status in ("PAID", "PART_PAID"):
-        step += "; Sage changes no copy that is paid: credit the difference, or take the receipt "
-        step += f"off {booked.document.number} first"
     return BookFinding(
         "changed_in_productive",
         f"{_words(names)} changed in Productive since it was copied",
         _figures(pair, names),
         update(pair, name),
-        step,
+        f"before: {was}",
     )
 
 
@@ -336,7 +361,7 @@ def _customer(pair: Pair, booked: Booked, records: Records, name: str) -> Iterat
     entry, document = pair.billed, booked.document
     if entry is None or not entry.company.id or _is_company(pair, booked, records):
         return
-    yield BookFinding(
+    finding = BookFinding(
         "customer_differs",
         f"{document.number} is billed to another customer than the company",
         (Figure("customer", entry.company.name, document.contact_name), both(pair)),
@@ -344,6 +369,7 @@ def _customer(pair: Pair, booked: Booked, records: Records, name: str) -> Iterat
         "if it is the same after all: "
         f"`psage customers link {entry.company.id} {document.contact_id}`",
     )
+    yield _mended(finding, obstacles.of_update(pair, booked, records), name)
 
 
 def _is_company(pair: Pair, booked: Booked, records: Records) -> bool:
@@ -361,11 +387,3 @@ def _is_company(pair: Pair, booked: Booked, records: Records) -> bool:
     if matching.is_another(contact, entry.company, Address()):
         return False
     return known == contact.id or matching.is_company(contact, entry.company, Address())
-
-
-# --- credit notes
-
-
-def credit_of(pair: Pair) -> str:
-    """The Productive id of the invoice a credit note credits; empty for all else."""
-    return pair.billed.credits if pair.billed and pair.kind is CREDIT_NOTE else ""

@@ -14,7 +14,7 @@ from productive_sage import markers, money
 from productive_sage.basics import CREDIT_NOTE, INVOICE, Contact, Kind
 from productive_sage.payments.records import ReceiptShare
 from productive_sage.productive.records import Entry
-from productive_sage.sage.records import SageDocument
+from productive_sage.sage.records import Books, SageDocument
 
 Value = Decimal | date | str | None
 CHANGED, NOTE = "difference", "note"
@@ -134,6 +134,14 @@ class Records:
     """By id; None where this sign-in may not read them."""
     deleted_in_productive: Mapping[str, date] = field(default_factory=dict)
     deleted_in_sage: AbstractSet[str] = frozenset()
+    books: Books | None = None
+    """Which days and currencies Sage books; None where this sign-in may not read that."""
+    currencies: AbstractSet[str] = frozenset()
+    """Those Sage knows; none where nobody had to ask."""
+    numbers: AbstractSet[tuple[Kind, str]] = frozenset()
+    """Those that are taken in Sage."""
+    keeps_numbers: bool = False
+    """Whether a copy gets the number of its document."""
 
 
 @dataclass(frozen=True, slots=True)

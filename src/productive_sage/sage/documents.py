@@ -62,6 +62,7 @@ class Documents:
         Or those dated from one of two days to the other.
         """
         fields = _CREDIT_NOTE_FIELDS if kind is CREDIT_NOTE else f"{_INVOICE_FIELDS},due_date"
+        fields += ",tax_reconciled,editable"
         params = {"attributes": fields, "show_payments_allocations": "true"}
         if days:
             params |= {"from_date": days[0].isoformat(), "to_date": days[1].isoformat()}
