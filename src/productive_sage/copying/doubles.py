@@ -122,10 +122,14 @@ def of_run(desk: Desk, made: Sequence[Outcome], since: SinceThen) -> Iterator[Ou
         yield replace(made[-1], notices=(*made[-1].notices, Notice("not_checked", said)))
         return
     by_id = {document.id: document for document in documents}
+    by_reference: dict[tuple[str, int] | None, list[SageDocument]] = {}
+    for document in documents:
+        by_reference.setdefault(markers.in_reference(document.reference), []).append(document)
     for outcome in made:
         judged = outcome
-        if document := by_id.get(outcome.sage_id or ""):
-            judged = _judged(outcome, alike(document, documents))
+        if own := by_id.get(outcome.sage_id or ""):
+            same = by_reference[markers.in_reference(own.reference)]
+            judged = _judged(outcome, alike(own, same))
         judged = _with_customer(judged, contacts)
         if judged is not outcome:
             yield judged

@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -76,7 +76,7 @@ class Intents:
                     business_id,
                     key,
                     json.dumps(payload),
-                    json.dumps({**asdict(facts), "sent_at": as_text(sent_at)}),
+                    json.dumps({**_columns(facts), "sent_at": as_text(sent_at)}),
                     as_text(began_at),
                 )
                 intent = replace(intent, id=number)
@@ -311,6 +311,11 @@ class Intents:
                 answer=answer,
             )
         )
+
+
+def _columns(facts: Facts) -> dict[str, Any]:
+    """What is stored of them; they hold plain values, which need not be copied to be written."""
+    return {one.name: getattr(facts, one.name) for one in fields(facts)}
 
 
 def _essential(payload: Mapping[str, Any]) -> dict[str, Any]:
