@@ -133,6 +133,48 @@ def test_a_person_sees_the_plan_and_agrees_before_anything_is_sent(
     assert posted(services, "/sales_invoices") > 1
 
 
+def _many(services: Sandbox, count: int) -> None:
+    company = services.agency.add_company("Copper Kettle")
+    for n in range(count):
+        services.agency.add_invoice(company_id=company, lines=[{"unit_price": f"{n + 10}.00"}])
+
+
+DRY = ("copy-invoice", "--all-uncopied", "--company", "Copper Kettle", "--dry-run")
+
+
+@pytest.mark.parametrize(("count", "more"), [(3, ()), (4, ("--verbose",))])
+def test_a_dry_run_of_a_few_shows_every_line(
+    services: Sandbox, psage: Psage, count: int, more: tuple[str, ...]
+) -> None:
+    _many(services, count)
+
+    result = psage(*DRY, *more)
+
+    assert result.out.count("Sales - Services (4010)") >= count
+    assert "the lines of each" not in result.err
+    assert result.err.count("Productive shows") == count
+
+
+def test_a_dry_run_of_many_has_a_row_for_each_and_says_how_to_see_the_lines(
+    services: Sandbox, psage: Psage
+) -> None:
+    _many(services, 12)
+
+    result = psage(*DRY)
+    told = psage(*DRY, "--json")
+
+    assert result.out.count("would be copied") == 13  # and once in the sum
+    assert "Sales - Services" not in result.out
+    assert "name up to 3 documents, or say `--verbose`" in result.err
+    (warned,) = [one for one in result.err.splitlines() if one.startswith("warning")]
+    assert warned.endswith("Productive shows … GBP tax, the copy … GBP")
+    # A script is told all of it.
+    assert all(len(one["would_send"]) >= 1 for one in told.results)
+    assert {one["warnings"][0]["message"] for one in told.results} >= {
+        "Productive shows 2.00 GBP tax, the copy 0.00 GBP"
+    }
+
+
 def test_a_person_who_says_no_sends_nothing(
     services: Sandbox, psage: Psage, answers: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """What became of copies, and what a dry run would do: tables, blocks and JSON."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -82,6 +83,10 @@ def as_json(outcomes: "Sequence[Outcome]") -> dict[str, Any]:
 
 _ONCE = ("pdf_missing",)
 """Notices that are said once for all documents of a run."""
+_FEW = 3
+"""Of so many documents every line and amount is shown; of more only where somebody asks."""
+_AMOUNT = re.compile(r"-?\d[\d,]*\.\d+")
+_About = dict[tuple[bool, str, str], list[tuple["Outcome", str]]]
 
 
 def _its_own(outcome: "Outcome") -> "list[Notice]":
@@ -93,19 +98,39 @@ def _of_the_run(outcomes: "Sequence[Outcome]") -> list[dict[str, str]]:
     return [said for said in _notices(outcomes) if said["code"] in _ONCE]
 
 
-def _notices(outcomes: "Sequence[Outcome]") -> list[dict[str, str]]:
-    """Every notice once, naming the documents it is about; those of the whole run last."""
+def _notices(outcomes: "Sequence[Outcome]", *, each_amount: bool = True) -> list[dict[str, str]]:
+    """Every notice once, naming the documents it is about; those of the whole run last.
+
+    Without `each_amount` what differs in amounts alone is said once, from a few documents on.
+    """
     about: dict[tuple[bool, str, str], list[tuple[Outcome, str]]] = {}
     for outcome in outcomes:
         for notice in outcome.notices:
             said = failures.alike(outcome, notice.message)
             key = (notice.code in _ONCE, notice.code, said)
             about.setdefault(key, []).append((outcome, notice.message))
+    if not each_amount:
+        about = _without_amounts(about)
     found: list[dict[str, str]] = []
     for (_, code, said), told in sorted(about.items(), key=lambda one: one[0][0]):
         message = told[0][1] if len(told) == 1 else failures.of_each(said)
         about_whom = failures.labels([outcome for outcome, _ in told])
         found.append({"code": code, "message": f"{about_whom}: {message}"})
+    return found
+
+
+def _without_amounts(about: _About) -> _About:
+    """The same, where of several that differ in amounts one stands for all."""
+    alike: dict[tuple[bool, str, str], list[tuple[bool, str, str]]] = {}
+    for once, code, said in about:
+        masked = (once, code, _AMOUNT.sub("…", said))
+        alike.setdefault(masked, []).append((once, code, said))
+    found: _About = {}
+    for masked, keys in alike.items():
+        if len(keys) <= _FEW:
+            found |= {key: about[key] for key in keys}
+        else:
+            found[masked] = [one for key in keys for one in about[key]]
     return found
 
 
@@ -159,11 +184,13 @@ def show(
     if shown and not dry_run:
         _print_where(shown, is_alone=not is_table)
         _print_drafts(shown)
-    for outcome in shown if dry_run else ():
+    planned = [one for one in shown if dry_run and one.planned]
+    is_readable = verbose or len(planned) <= _FEW
+    for outcome in planned if is_readable else ():
         _print_plan(outcome, verbose=verbose)
     for cause in () if in_table else causes:
         failures.show(cause)
-    _print_end(outcomes, dry_run=dry_run)
+    _print_end(outcomes, dry_run=dry_run, is_whole=is_readable)
 
 
 _MOST = 20
@@ -191,7 +218,7 @@ def show_plan(outcomes: "Sequence[Outcome]") -> None:
         console.print(f"  and {len(planned) - _MOST} more; `--dry-run` shows all")
     for cause in failures.causes(outcomes):
         failures.show(cause)
-    for notice in _notices(outcomes):
+    for notice in _notices(outcomes, each_amount=False):
         warning(notice["message"])
     new = sum(one.customer is not None and one.customer.created for one in planned)
     writes = sum(one.action.startswith("would_") for one in planned) + new
@@ -209,11 +236,13 @@ def _planned_row(outcome: "Outcome") -> tuple[str, str, str, str]:
     return _name(outcome), whose, total, currency
 
 
-def _print_end(outcomes: "Sequence[Outcome]", *, dry_run: bool) -> None:
-    for one in _notices(outcomes):
+def _print_end(outcomes: "Sequence[Outcome]", *, dry_run: bool, is_whole: bool) -> None:
+    for one in _notices(outcomes, each_amount=is_whole):
         warning(one["message"])
     if len(outcomes) > 1:
         line(_closing(outcomes))
+    if not is_whole:
+        err().print(f"the lines of each: name up to {_FEW} documents, or say `--verbose`")
     if dry_run:
         err().print("dry run: nothing was sent")
 
