@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
+# The tests begin psage hundreds of times; none of these should compile it anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo check torture bench test format pictures golden clean
 .DEFAULT_GOAL := check
 
