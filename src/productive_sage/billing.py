@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from productive_sage import markers
-from productive_sage.basics import Contact
 from productive_sage.copying.matching import named_customers
 from productive_sage.desk import Desk
 from productive_sage.errors import NotFound, Refused
+from productive_sage.kept import Contact
 from productive_sage.naming import did_you_mean
 from productive_sage.text import folded
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from productive_sage import countries, names
-from productive_sage.basics import Contact, Kind
 from productive_sage.errors import ItemInvalid, Refused, RefusedBySage
+from productive_sage.kept import Contact
+from productive_sage.kinds import Kind
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.client import SageClient

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from productive_sage import markers, money
-from productive_sage.basics import INVOICE, Kind, Notice, OwnPayment
 from productive_sage.desk import Desk
+from productive_sage.errors.notices import Notice
+from productive_sage.kept import OwnPayment
+from productive_sage.kinds import INVOICE, Kind
 from productive_sage.payments.match import match
 from productive_sage.productive.records import Payment
 from productive_sage.reconcile import adopting, pairing, reading

@@ -10,12 +10,12 @@ from decimal import Decimal
 from typing import Any
 
 from productive_sage import money
-from productive_sage.basics import INVOICE
 from productive_sage.copying import elsewhere
 from productive_sage.copying.elsewhere import Judged
 from productive_sage.copying.records import FoundCopy
 from productive_sage.desk import Desk
 from productive_sage.errors import CopyGone, NotFound, PsageError, Refused
+from productive_sage.kinds import INVOICE
 from productive_sage.naming import Name, advice, did_you_mean, to_type
 from productive_sage.naming import check as check_names
 from productive_sage.productive.records import Entry

@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from productive_sage import config, names
-from productive_sage.basics import KINDS, SOON, SignedIn, in_words
 from productive_sage.config import Home
 from productive_sage.errors import (
     NetworkDown,
@@ -25,6 +24,8 @@ from productive_sage.errors import (
     ServiceUnavailable,
     code_of_a_look,
 )
+from productive_sage.kept import SOON, SignedIn, in_words
+from productive_sage.kinds import KINDS
 from productive_sage.naming import to_type
 from productive_sage.settings import Settings
 from productive_sage.store import (

@@ -12,8 +12,8 @@ from datetime import date
 from decimal import Decimal
 
 from productive_sage import money
-from productive_sage.basics import Notice
 from productive_sage.errors import TaxRateInvalid
+from productive_sage.errors.notices import Notice
 from productive_sage.naming import did_you_mean
 from productive_sage.sage.records import TaxRate
 

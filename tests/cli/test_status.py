@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from productive_sage.basics import Finding, SignedIn
 from productive_sage.errors import HomeUnusable
+from productive_sage.kept import Finding, SignedIn
 from productive_sage.sandbox import CLIENT_ID, CLIENT_SECRET, PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.signin.vault import Vault
 from productive_sage.store import Store, database

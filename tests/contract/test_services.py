@@ -17,8 +17,8 @@ import typer
 import vcr
 
 from productive_sage import config
-from productive_sage.basics import INVOICE
 from productive_sage.http.pool import Pool, connect_pool
+from productive_sage.kinds import INVOICE
 from productive_sage.productive.calls import Token
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sage.calls import sage_http

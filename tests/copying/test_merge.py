@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from productive_sage.basics import INVOICE
 from productive_sage.copying import merge, versions
 from productive_sage.copying.merge import Merged
 from productive_sage.copying.records import Draft, DraftLine
 from productive_sage.copying.versions import Written
+from productive_sage.kinds import INVOICE
 from productive_sage.sage.records import SageDocument, SageLine
 
 _LINE = DraftLine(

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from productive_sage.basics import Kind
 from productive_sage.copying import recover
+from productive_sage.kinds import Kind
 from productive_sage.sage.documents import Documents
 from productive_sage.sandbox import Sandbox
 from productive_sage.signin.vault import Vault

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from productive_sage.basics import CREDIT_NOTE
 from productive_sage.copying import plan_file, saved
-from productive_sage.copying.answers import GivenAnswer, Replay
+from productive_sage.copying.answered import GivenAnswer, Replay
 from productive_sage.copying.plain import plain, value_of
 from productive_sage.errors import PsageError, Refused
+from productive_sage.kinds import CREDIT_NOTE
 from productive_sage.productive.records import (
     Address,
     Company,

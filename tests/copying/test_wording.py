@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from productive_sage import markers
-from productive_sage.basics import INVOICE
 from productive_sage.copying import wording
+from productive_sage.kinds import INVOICE
 from productive_sage.productive.records import Address, Company, Invoice
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, forget, writes

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from productive_sage.basics import CREDIT_NOTE, INVOICE
+from productive_sage.kinds import CREDIT_NOTE, INVOICE
 from productive_sage.payments.records import ReceiptShare
 from productive_sage.productive.records import Company, Entry
 from productive_sage.reconcile.compare import Compared, compare

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from productive_sage.basics import CREDIT_NOTE, OwnPayment
+from productive_sage.kept import OwnPayment
+from productive_sage.kinds import CREDIT_NOTE
 from productive_sage.sandbox import Sandbox
 from productive_sage.store import Link, Store
 from tests.conftest import A_COPY, Psage

@@ -26,11 +26,11 @@ from hypothesis.stateful import (
 )
 
 from productive_sage import copying, payments
-from productive_sage.basics import CREDIT_NOTE, INVOICE
 from productive_sage.copying.order import CopyOrder
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError
 from productive_sage.http.pool import Pool, connect_pool
+from productive_sage.kinds import CREDIT_NOTE, INVOICE
 from productive_sage.payments.records import Synced
 from productive_sage.productive.calls import Token
 from productive_sage.productive.client import ProductiveClient

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from productive_sage import markers
-from productive_sage.basics import OwnPayment
+from productive_sage.kept import OwnPayment
 from productive_sage.payments import shares
 from productive_sage.payments.match import Matched, match
 from productive_sage.payments.plan import PaymentPlan, Proofs, decide, undecided

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from productive_sage.basics import INVOICE
+from productive_sage.kinds import INVOICE
 from productive_sage.reconcile.paid import Paid, Sync
 from productive_sage.sage.records import Books
 from tests.harness.books import (

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from productive_sage.basics import CREDIT_NOTE, INVOICE, Contact, OwnPayment
+from productive_sage.kept import Contact, OwnPayment
+from productive_sage.kinds import CREDIT_NOTE, INVOICE
 from productive_sage.payments.records import ReceiptShare
 from productive_sage.productive.records import Entry, Payment
 from productive_sage.reconcile.compare import Time, compare, doubtful

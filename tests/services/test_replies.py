@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from productive_sage import config
-from productive_sage.basics import INVOICE
 from productive_sage.errors import (
     AmountsUnclear,
     NoSubscription,
@@ -26,6 +25,7 @@ from productive_sage.errors import (
     ServiceUnavailable,
 )
 from productive_sage.http.pool import connect_pool
+from productive_sage.kinds import INVOICE
 from productive_sage.productive.calls import Token
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sage.calls import sage_http

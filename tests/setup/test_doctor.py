@@ -21,7 +21,7 @@ from typing import Any
 import keyring
 import pytest
 
-from productive_sage.basics import OwnPayment
+from productive_sage.kept import OwnPayment
 from productive_sage.sandbox import Sandbox
 from productive_sage.setup.doctor import cron, machine
 from productive_sage.signin.vault import ProductiveSignIn, Vault

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from productive_sage.basics import INVOICE, Contact
 from productive_sage.errors import HomeUnusable, OutcomeUnknown, StoreConflict
+from productive_sage.kept import Contact
+from productive_sage.kinds import INVOICE
 from productive_sage.store import Store, database
 from tests.conftest import A_COPY
 

@@ -85,7 +85,7 @@ def _apply(
 ) -> None:
     """Carry a plan out, show what became of each document, and end with the exit code."""
     from productive_sage.copying import hold
-    from productive_sage.copying.answers import Replay
+    from productive_sage.copying.answered import Replay
     from productive_sage.terminal import reports
 
     outcomes = [one.told for one in saved.documents if not one.plan]

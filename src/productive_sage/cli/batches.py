@@ -13,13 +13,13 @@ from productive_sage.errors import InputNeeded
 from productive_sage.terminal import asking
 
 if TYPE_CHECKING:
-    from productive_sage.basics import Kind
     from productive_sage.cli.common import Stopped
     from productive_sage.copying import Agree, Check
     from productive_sage.copying.order import CopyOrder
     from productive_sage.copying.records import Outcome
     from productive_sage.desk import Desk
     from productive_sage.errors import PsageError
+    from productive_sage.kinds import Kind
 
 ReportFile = Annotated[
     Path | None,

@@ -17,9 +17,9 @@ from productive_sage.settings.declared import Flag, Setting
 from productive_sage.terminal import asking
 
 if TYPE_CHECKING:
-    from productive_sage.basics import Notice
     from productive_sage.config import Home
     from productive_sage.desk import Desk
+    from productive_sage.errors.notices import Notice
     from productive_sage.settings import Settings
 
 from productive_sage.cli.common import Json, a_day, end, offered, one_of, output

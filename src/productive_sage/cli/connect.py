@@ -16,8 +16,8 @@ from productive_sage.errors import ConfigInvalid, Interrupted, PsageError, Usage
 from productive_sage.terminal import asking
 
 if TYPE_CHECKING:
-    from productive_sage.basics import Notice
     from productive_sage.config import Home
+    from productive_sage.errors.notices import Notice
     from productive_sage.setup.connect import Connected
 
 

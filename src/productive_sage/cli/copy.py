@@ -23,11 +23,11 @@ from productive_sage.cli.session import current
 from productive_sage.errors import UsageProblem
 
 if TYPE_CHECKING:
-    from productive_sage.basics import Kind
     from productive_sage.copying import Agree
     from productive_sage.copying.order import CopyOrder
     from productive_sage.copying.records import Outcome
     from productive_sage.desk import Desk
+    from productive_sage.kinds import Kind
     from productive_sage.register import Selection
 
 
@@ -218,7 +218,7 @@ def copy_invoice(
 
     Example: psage copy-invoice 123 --update-existing
     """
-    from productive_sage.basics import INVOICE
+    from productive_sage.kinds import INVOICE
 
     exclude("--customer", customer is not None, "--create-customer", create_customer)
     if remember and customer is None:
@@ -273,7 +273,7 @@ def credit_note(
 
     Example: psage credit-note 130
     """
-    from productive_sage.basics import CREDIT_NOTE
+    from productive_sage.kinds import CREDIT_NOTE
 
     batch.check(ids or (), again.word())
     order = _order(

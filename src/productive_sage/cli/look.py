@@ -62,7 +62,7 @@ def show_register(
     """
     from productive_sage import register
     from productive_sage import status as statuses
-    from productive_sage.terminal import elsewhere, tables
+    from productive_sage.terminal import adopted, tables
 
     states = {
         register.NOT_COPIED: not_copied,
@@ -103,13 +103,13 @@ def show_register(
     as_json = as_json or form == "json"
     end(
         show,
-        lambda: {**register.as_json(found), "adopted": elsewhere.as_json(found.adopted)},
+        lambda: {**register.as_json(found), "adopted": adopted.as_json(found.adopted)},
         as_json=as_json,
     )
     if as_json:
         return
     if found.adopted and not current.quiet:
-        asking.say(elsewhere.said(found.adopted))
+        asking.say(adopted.said(found.adopted))
     for one in found.elsewhere.left:
         warn(f"{one.message}; {one.next_step}")
     for error in found.unreadable.values():

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 from productive_sage import lanes, naming
-from productive_sage.basics import CREDIT_NOTE, INVOICE, Notice
 from productive_sage.copying import (
     after,
     crediting,
@@ -43,6 +42,8 @@ from productive_sage.errors import (
     TotalsDiffer,
     UsageProblem,
 )
+from productive_sage.errors.notices import Notice
+from productive_sage.kinds import CREDIT_NOTE, INVOICE
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link

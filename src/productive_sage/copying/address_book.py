@@ -4,12 +4,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from productive_sage import markers
-from productive_sage.basics import Contact, Notice
 from productive_sage.copying import bodies, choosing, matching
-from productive_sage.copying.contacts import NewCustomer
-from productive_sage.copying.journal import CLOCK_SKEW
+from productive_sage.copying.new_customers import NewCustomer
+from productive_sage.copying.write_once import CLOCK_SKEW
 from productive_sage.desk import Desk
 from productive_sage.errors import Refused
+from productive_sage.errors.notices import Notice
+from productive_sage.kept import Contact
 from productive_sage.naming import did_you_mean
 from productive_sage.productive.records import Invoice
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from productive_sage import markers
-from productive_sage.basics import INVOICE, Kind
 from productive_sage.copying import (
     after,
     doubles,
@@ -17,6 +16,7 @@ from productive_sage.copying.customers import Customers
 from productive_sage.copying.versions import Version, Written
 from productive_sage.desk import Desk
 from productive_sage.errors import CopyGone, NotShown, Refused, RefusedBySage
+from productive_sage.kinds import INVOICE, Kind
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link

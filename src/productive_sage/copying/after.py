@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from productive_sage import markers, money
-from productive_sage.basics import Notice
 from productive_sage.copying import allocations, doubles, drafts, pdf_files
 from productive_sage.copying.records import PdfResult
 from productive_sage.desk import Desk
@@ -24,6 +23,7 @@ from productive_sage.errors import (
     UsageProblem,
 )
 from productive_sage.errors.defects import Defect, defects_told
+from productive_sage.errors.notices import Notice
 from productive_sage.http import Recorder
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from productive_sage import money
-from productive_sage.basics import CREDIT_NOTE, INVOICE, Kind
 from productive_sage.copying import bodies, drafts
 from productive_sage.desk import Desk
 from productive_sage.errors import CopyGone, OutcomeUnknown, ServiceUnavailable
 from productive_sage.http import Recorder
+from productive_sage.kinds import CREDIT_NOTE, INVOICE, Kind
 from productive_sage.sage.records import SageDocument, Settlement
 from productive_sage.store import CopyIntent, Link
 

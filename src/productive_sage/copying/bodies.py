@@ -6,8 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 from productive_sage import markers, money
-from productive_sage.basics import INVOICE, Kind, Notice
 from productive_sage.copying.records import Draft, DraftLine
+from productive_sage.errors.notices import Notice
+from productive_sage.kinds import INVOICE, Kind
 from productive_sage.productive.records import Address, Company
 from productive_sage.richtext import plain_text
 from productive_sage.sage.records import SageDocument

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 
-from productive_sage.basics import INVOICE, Contact, Notice
 from productive_sage.copying import after, crediting, doubles, drafts, results, send, versions
 from productive_sage.copying.adopt import Copies, Found, copied_elsewhere, living_copy
-from productive_sage.copying.contacts import NewCustomer
 from productive_sage.copying.customers import Customers
 from productive_sage.copying.looks import Looks
+from productive_sage.copying.new_customers import NewCustomer
 from productive_sage.copying.order import CopyOrder
 from productive_sage.copying.plan import CopyPlan, Planner
 from productive_sage.copying.records import CustomerResult, Outcome
@@ -17,6 +16,9 @@ from productive_sage.copying.results import shown
 from productive_sage.copying.versions import Written
 from productive_sage.desk import Desk
 from productive_sage.errors import RefusedBySage, TotalsDiffer
+from productive_sage.errors.notices import Notice
+from productive_sage.kept import Contact
+from productive_sage.kinds import INVOICE
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import CopyFacts, CopyIntent, Link

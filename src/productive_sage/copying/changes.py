@@ -4,15 +4,17 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from productive_sage import money
-from productive_sage.basics import CREDIT_NOTE, Contact, Notice
 from productive_sage.copying import allocations, crediting, drafts
-from productive_sage.copying.contacts import NewCustomer
 from productive_sage.copying.crediting import CreditedCopy
 from productive_sage.copying.merge import Change, Merged
+from productive_sage.copying.new_customers import NewCustomer
 from productive_sage.copying.records import Draft, FieldChange, Outcome
 from productive_sage.copying.results import shown
 from productive_sage.desk import Desk
 from productive_sage.errors import Refused, TaxRateInvalid, TotalsDiffer
+from productive_sage.errors.notices import Notice
+from productive_sage.kept import Contact
+from productive_sage.kinds import CREDIT_NOTE
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from productive_sage import naming
-from productive_sage.basics import Contact
 from productive_sage.desk import Ask
+from productive_sage.kept import Contact
 from productive_sage.productive.records import Invoice
 from productive_sage.text import folded
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from productive_sage import markers, money
-from productive_sage.basics import CREDIT_NOTE
 from productive_sage.copying import drafts
 from productive_sage.copying.records import Draft
 from productive_sage.desk import Desk
 from productive_sage.errors import Refused, RefusedBySage, TaxRateInvalid
+from productive_sage.kinds import CREDIT_NOTE
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.receipts import ALLOCATIONS
 from productive_sage.sage.records import SageDocument

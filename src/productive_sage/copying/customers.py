@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from productive_sage.basics import Contact, Notice
 from productive_sage.copying import bodies, choosing, matching
 from productive_sage.copying.address_book import AddressBook, country_unknown
-from productive_sage.copying.contacts import NewCustomer, deliver_contact
+from productive_sage.copying.new_customers import NewCustomer, deliver_contact
 from productive_sage.copying.records import CustomerResult
 from productive_sage.desk import Ask, Desk
 from productive_sage.errors import Refused
+from productive_sage.errors.notices import Notice
+from productive_sage.kept import Contact
 from productive_sage.productive.records import Invoice
 from productive_sage.sage import parse
 from productive_sage.store import ContactFacts

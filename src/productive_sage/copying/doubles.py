@@ -12,11 +12,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from productive_sage import markers
-from productive_sage.basics import Contact, Kind, Notice
 from productive_sage.copying import drafts
 from productive_sage.copying.records import Outcome
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError, TotalsDiffer
+from productive_sage.errors.notices import Notice
+from productive_sage.kept import Contact
+from productive_sage.kinds import Kind
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link

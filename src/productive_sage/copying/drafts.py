@@ -13,10 +13,11 @@ from decimal import Decimal
 from typing import Any
 
 from productive_sage import money
-from productive_sage.basics import CREDIT_NOTE, INVOICE, Notice
 from productive_sage.copying import line_taxes
 from productive_sage.copying.records import Draft, DraftLine
 from productive_sage.errors import AmountsUnclear, Refused
+from productive_sage.errors.notices import Notice
+from productive_sage.kinds import CREDIT_NOTE, INVOICE
 from productive_sage.productive.records import CreditedInvoice, Invoice, InvoiceLine
 from productive_sage.richtext import plain_text
 from productive_sage.sage.records import Item, SageDocument, SageLine

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from productive_sage import markers, money, naming
-from productive_sage.basics import CREDIT_NOTE, INVOICE, Contact, Kind
 from productive_sage.copying import drafts, matching
 from productive_sage.copying.address_book import AddressBook
 from productive_sage.copying.records import FoundCopy, NotTaken
 from productive_sage.desk import Desk
 from productive_sage.errors import NotShown, RefusedBySage
+from productive_sage.kept import Contact
+from productive_sage.kinds import CREDIT_NOTE, INVOICE, Kind
 from productive_sage.productive.records import Address, Entry
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link

@@ -5,7 +5,6 @@ What is not is refused, and said: it was agreed to as it was, and somebody has t
 
 from collections.abc import Callable, Sequence
 
-from productive_sage.basics import Contact
 from productive_sage.copying import drafts
 from productive_sage.copying.adopt import Found
 from productive_sage.copying.plan import CopyPlan
@@ -28,6 +27,7 @@ from productive_sage.copying.saved import (
 )
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError, Refused
+from productive_sage.kept import Contact
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.settings import Settings

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from productive_sage import markers
-from productive_sage.basics import Contact
+from productive_sage.kept import Contact
 from productive_sage.productive.records import Address, Company
 from productive_sage.text import emails, folded, same_tax_number
 

@@ -7,10 +7,10 @@ from datetime import datetime
 from functools import lru_cache
 
 from productive_sage import money, naming
-from productive_sage.basics import INVOICE, Kind
 from productive_sage.copying.records import Outcome
 from productive_sage.desk import Desk
 from productive_sage.errors import NoDefaultLedger, NotFound, PsageError, Refused, UsageProblem
+from productive_sage.kinds import INVOICE, Kind
 from productive_sage.naming import Name
 from productive_sage.productive.records import Invoice
 from productive_sage.settings import Settings

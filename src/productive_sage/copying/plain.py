@@ -7,7 +7,7 @@ from decimal import Decimal
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from productive_sage.basics import KINDS, Kind
+from productive_sage.kinds import KINDS, Kind
 
 
 def plain(value: Any) -> Any:

@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from productive_sage import markers, names
-from productive_sage.basics import Contact
 from productive_sage.copying import (
     after,
     allocations,
     bodies,
-    checks,
+    bookable,
     crediting,
     drafts,
     matching,
@@ -24,15 +23,16 @@ from productive_sage.copying import (
 )
 from productive_sage.copying.adopt import Copies
 from productive_sage.copying.choosing import GoBack
-from productive_sage.copying.contacts import NewCustomer
 from productive_sage.copying.crediting import CreditedCopy
 from productive_sage.copying.customers import Customers
+from productive_sage.copying.new_customers import NewCustomer
 from productive_sage.copying.order import CopyOrder
 from productive_sage.copying.rates import Rates
 from productive_sage.copying.records import CustomerResult, Draft, FieldChange, Outcome
 from productive_sage.copying.versions import Version
 from productive_sage.desk import Desk
 from productive_sage.errors import Refused, TotalsDiffer
+from productive_sage.kept import Contact
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
@@ -130,7 +130,7 @@ class Planner:
         self._customers = customers
         self._rates = rates
         self._copies = copies
-        self.numbers = checks.Numbers(desk, is_alone=order.is_alone)
+        self.numbers = bookable.Numbers(desk, is_alone=order.is_alone)
         # Of a dry run: by the copy's id, and by company and currency.
         self._would_credit: dict[str, Invoice] = {}
         self._would_make: dict[tuple[str, str], Invoice] = {}
@@ -157,7 +157,7 @@ class Planner:
         draft = self.addressed(draft, invoice, customer)
         draft = replace(draft, is_unbooked=self._order.leaves_drafts(desk.settings))
         self.numbers.check(invoice, number, None, is_new_customer=is_new)
-        doubts = checks.check(desk, invoice, draft, customer)
+        doubts = bookable.check(desk, invoice, draft, customer)
         if credited and isinstance(customer, Contact):
             doubts += standing.of_credit(desk, self._customers, invoice, draft, customer)
         draft = replace(draft, notices=(*draft.notices, *doubts))

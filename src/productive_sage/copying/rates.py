@@ -7,10 +7,10 @@ from decimal import Decimal
 from functools import partial
 
 from productive_sage import tax, taxmap
-from productive_sage.basics import Notice
 from productive_sage.copying import choosing, drafts
 from productive_sage.desk import Desk
 from productive_sage.errors import Refused, TaxRateInvalid
+from productive_sage.errors.notices import Notice
 from productive_sage.money import ZERO, plain
 from productive_sage.productive.records import Invoice, InvoiceLine
 from productive_sage.sage.records import TaxRate

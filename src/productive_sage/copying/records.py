@@ -10,8 +10,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from productive_sage.basics import INVOICE, Kind, Notice
 from productive_sage.errors import PsageError
+from productive_sage.errors.notices import Notice
+from productive_sage.kinds import INVOICE, Kind
 from productive_sage.productive.records import Entry
 from productive_sage.sage.records import SageDocument
 

@@ -11,13 +11,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from productive_sage import naming
-from productive_sage.basics import INVOICE, Notice
 from productive_sage.copying import (
     after,
     allocations,
-    contacts,
     doubles,
     drafts,
+    new_customers,
     release_write,
     results,
     send,
@@ -35,6 +34,8 @@ from productive_sage.errors import (
     UpdateLapsed,
 )
 from productive_sage.errors.defects import Defect, defects_told
+from productive_sage.errors.notices import Notice
+from productive_sage.kinds import INVOICE
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import AnyIntent, ContactIntent, CopyIntent, Link
@@ -81,10 +82,10 @@ def _age(desk: Desk, intent: AnyIntent) -> timedelta:
 def _recover_contact(desk: Desk, intent: ContactIntent) -> None:
     """Refused: the copy that needs it plans afresh. Unknown: begin() guards the company."""
     try:
-        if found := contacts.find_made(desk, intent):
+        if found := new_customers.find_made(desk, intent):
             desk.store.intents.finish_contact(intent, found)
         elif _age(desk, intent) < _KEY_LIFE:
-            contacts.deliver_contact(desk, intent, is_first=_age(desk, intent) > SEARCH_LAG)
+            new_customers.deliver_contact(desk, intent, is_first=_age(desk, intent) > SEARCH_LAG)
         else:
             desk.store.intents.end(intent, "lapsed", "never arrived")
     except (Refused, OutcomeUnknown) as error:

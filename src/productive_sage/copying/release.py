@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from productive_sage import money, naming
-from productive_sage.basics import CREDIT_NOTE, INVOICE, Notice
-from productive_sage.copying import Agree, after, checks, release_write, results, standing
+from productive_sage.copying import Agree, after, bookable, release_write, results, standing
 from productive_sage.copying.adopt import Copies, living_copy
 from productive_sage.copying.customers import Customers
 from productive_sage.copying.order import CopyOrder, sources
@@ -18,6 +17,8 @@ from productive_sage.copying.records import Outcome
 from productive_sage.copying.recover import recovered
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError, Refused, RefusedBySage
+from productive_sage.errors.notices import Notice
+from productive_sage.kinds import CREDIT_NOTE, INVOICE
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
@@ -92,7 +93,7 @@ class _Run:
         self._desk = desk
         self._asked = {one.id for one in asked}
         self._customers = Customers(desk, wanted=None, always_new=False)
-        self._numbers = checks.Numbers(desk, is_alone=len(asked) == 1)
+        self._numbers = bookable.Numbers(desk, is_alone=len(asked) == 1)
         self._copies = {
             kind: Copies(desk, kind, self._customers, takes_drafts=True)
             for kind in (INVOICE, CREDIT_NOTE)

@@ -5,12 +5,12 @@ Sage takes no key for it, and needs none: a document that is booked is no draft 
 
 from collections.abc import Sequence
 
-from productive_sage.basics import Notice
-from productive_sage.copying import drafts, journal, results, send
+from productive_sage.copying import drafts, results, send, write_once
 from productive_sage.copying.records import Outcome
 from productive_sage.copying.versions import Written
 from productive_sage.desk import Desk
 from productive_sage.errors import RefusedBySage
+from productive_sage.errors.notices import Notice
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import CopyFacts, CopyIntent, Link
@@ -46,7 +46,7 @@ def begin(desk: Desk, invoice: Invoice, link: Link, present: SageDocument) -> Co
 def deliver(
     desk: Desk, intent: CopyIntent, link: Link, *, is_first: bool = True
 ) -> tuple[Link, SageDocument]:
-    """Send a release and record it; see `journal.deliver` for what is raised.
+    """Send a release and record it; see `write_once.deliver` for what is raised.
 
     Raises CopyIsDraft where Sage says yes and leaves it a draft all the same.
     """
@@ -57,7 +57,7 @@ def deliver(
         return None if found is None or found.is_draft else found
 
     try:
-        document = journal.deliver(
+        document = write_once.deliver(
             desk.store,
             intent,
             send=lambda _, record: desk.sage.documents.release(kind, link.sage_id, record),

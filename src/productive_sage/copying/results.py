@@ -5,7 +5,6 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from productive_sage.basics import Kind, Notice
 from productive_sage.copying import after, allocations, drafts
 from productive_sage.copying.records import CustomerResult, Outcome
 from productive_sage.desk import Desk
@@ -17,6 +16,8 @@ from productive_sage.errors import (
     TotalsDiffer,
 )
 from productive_sage.errors.defects import defects_told
+from productive_sage.errors.notices import Notice
+from productive_sage.kinds import Kind
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import CopyIntent, Link

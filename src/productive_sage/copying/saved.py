@@ -9,16 +9,16 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
-from productive_sage.basics import Contact
 from productive_sage.copying.adopt import Found
-from productive_sage.copying.answers import GivenAnswer, Recording
-from productive_sage.copying.contacts import NewCustomer
+from productive_sage.copying.answered import GivenAnswer, Recording
+from productive_sage.copying.new_customers import NewCustomer
 from productive_sage.copying.order import CopyOrder
 from productive_sage.copying.plain import plain, value_of
 from productive_sage.copying.plan import CopyPlan
 from productive_sage.copying.records import Draft, Outcome
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError
+from productive_sage.kept import Contact
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.settings import SETTINGS, Settings

@@ -7,12 +7,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from productive_sage import markers
-from productive_sage.basics import INVOICE, Finding, Notice
 from productive_sage.copying import drafts
 from productive_sage.copying.records import Outcome
 from productive_sage.copying.recover import SEARCH_LAG
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError
+from productive_sage.errors.notices import Notice
+from productive_sage.kept import Finding
+from productive_sage.kinds import INVOICE
 from productive_sage.store import Link, Waiting
 
 CODE = "second_copy"

@@ -8,8 +8,7 @@ from functools import partial
 from typing import Any
 
 from productive_sage import markers, naming
-from productive_sage.basics import CREDIT_NOTE
-from productive_sage.copying import after, allocations, bodies, drafts, journal, versions
+from productive_sage.copying import after, allocations, bodies, drafts, versions, write_once
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     CopyGone,
@@ -19,6 +18,7 @@ from productive_sage.errors import (
     RefusedBySage,
 )
 from productive_sage.http import Recorder
+from productive_sage.kinds import CREDIT_NOTE
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import CopyIntent, Link
 
@@ -26,10 +26,10 @@ from productive_sage.store import CopyIntent, Link
 def deliver_create(desk: Desk, intent: CopyIntent, *, is_first: bool = True) -> SageDocument:
     """Send the intent of a new copy, and return Sage's answer: `record_answer` is still to be done.
 
-    See `journal.deliver` for what is raised.
+    See `write_once.deliver` for what is raised.
     """
     try:
-        return journal.deliver(
+        return write_once.deliver(
             desk.store,
             intent,
             send=partial(desk.sage.documents.create, intent.document_kind),
@@ -48,11 +48,11 @@ def record_answer(
 
     Raises CopyGone for one that was voided since; one that is gone is sent anew.
     """
-    if not journal.is_of_old(intent, document.made_at):
+    if not write_once.is_of_old(intent, document.made_at):
         return record(desk, intent, document, is_answer=True), document
     present = desk.sage.documents.known(intent.document_kind, document.id)
     if present is None:
-        intent = journal.anew(desk.store, intent, at=desk.sage.now())
+        intent = write_once.anew(desk.store, intent, at=desk.sage.now())
         return record_answer(desk, intent, deliver_create(desk, intent))
     link = record(desk, intent, present)
     if present.status == "VOID":
@@ -81,7 +81,7 @@ def find_made(desk: Desk, intent: CopyIntent) -> SageDocument | None:
 
 def find_fresh(desk: Desk, intent: CopyIntent) -> SageDocument | None:
     """As `find_made`, in the list of what was made since: a search may not show it yet."""
-    since = intent.sent_at - journal.CLOCK_SKEW
+    since = intent.sent_at - write_once.CLOCK_SKEW
     found = desk.sage.documents.marked_since(intent.document_kind, since)
     return _first(desk, intent, [(one.id, one.reference) for one in found])
 
@@ -128,7 +128,7 @@ def _told_by(action: str, intent: CopyIntent) -> str:
 def deliver_update(
     desk: Desk, intent: CopyIntent, link: Link, present: SageDocument, *, is_first: bool = True
 ) -> tuple[Link, SageDocument]:
-    """Send an update intent and record it; see `journal.deliver` for what is raised.
+    """Send an update intent and record it; see `write_once.deliver` for what is raised.
 
     Sage changes lines by their ids, so a second try first reads them again: the first may have
     made new ones. It changes no credit note that is allocated either: what psage allocated is taken
@@ -152,7 +152,7 @@ def deliver_update(
         link = replace(link, pending=link.pending | {"allocate"})
         desk.store.copies.change(link, pending=link.pending)
     try:
-        document = journal.deliver(desk.store, intent, send=send, look=look, is_first=is_first)
+        document = write_once.deliver(desk.store, intent, send=send, look=look, is_first=is_first)
     except OutcomeUnknown:
         raise
     except PsageError as error:

@@ -10,13 +10,15 @@ from datetime import date
 from functools import partial
 
 from productive_sage import tax
-from productive_sage.basics import CREDIT_NOTE, Contact, Notice
-from productive_sage.copying import checks, rates
+from productive_sage.copying import bookable, rates
 from productive_sage.copying.customers import Customers
 from productive_sage.copying.records import Draft, DraftLine
 from productive_sage.copying.release_write import number_kept
 from productive_sage.desk import Desk
 from productive_sage.errors import DateInvalid, Refused, TaxRateInvalid
+from productive_sage.errors.notices import Notice
+from productive_sage.kept import Contact
+from productive_sage.kinds import CREDIT_NOTE
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument, SageLine
 from productive_sage.store import Link
@@ -27,7 +29,7 @@ Lines = Sequence[SageLine] | Sequence[DraftLine]
 def check_release(
     desk: Desk,
     customers: Customers,
-    numbers: checks.Numbers,
+    numbers: bookable.Numbers,
     invoice: Invoice,
     link: Link,
     present: SageDocument,
@@ -36,21 +38,21 @@ def check_release(
     day, notices = present.invoiced_on, list[Notice]()
     if day:
         try:
-            notices += checks.check_books(
+            notices += bookable.check_books(
                 desk, invoice, present.currency, day, is_new_customer=False
             )
         except DateInvalid as error:
             error.hint = "change the draft's date in Sage, or open the period in its settings"
             raise
     for account in sorted({line.ledger_account_id for line in present.lines} - {""}):
-        checks.check_account(desk, invoice, account, is_chosen=False)
+        bookable.check_account(desk, invoice, account, is_chosen=False)
     number = number_kept(link)
     if number and present.number != number:
         numbers.check(invoice, number, link)
         numbers.give(invoice, number)
     billed = Contact(present.contact_id, present.contact_name, currency=present.currency)
     billed = customers.book.seen(invoice, billed)
-    notices += checks.of_contact(invoice, billed)
+    notices += bookable.of_contact(invoice, billed)
     return (*notices, *_of_rates(desk, customers, invoice, present.lines, day, billed))
 
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-from productive_sage.basics import Notice
 from productive_sage.copying import doubles, earlier
 from productive_sage.copying.adopt import Found
 from productive_sage.copying.carry_out import Turn
@@ -19,6 +18,7 @@ from productive_sage.copying.plan import CopyPlan
 from productive_sage.copying.records import Outcome
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError
+from productive_sage.errors.notices import Notice
 from productive_sage.lanes import CalledOff, Lanes, Turns
 from productive_sage.productive.records import Invoice
 

@@ -6,13 +6,12 @@ Gives a plan where there is something to send, and the outcome itself where ther
 from dataclasses import replace
 from functools import partial
 
-from productive_sage.basics import Contact, Notice
-from productive_sage.copying import changes, checks, drafts, merge, standing, versions
+from productive_sage.copying import bookable, changes, drafts, merge, standing, versions
 from productive_sage.copying.adopt import Copies, as_made
-from productive_sage.copying.contacts import NewCustomer
 from productive_sage.copying.crediting import CreditedCopy
 from productive_sage.copying.customers import Customers
 from productive_sage.copying.merge import Merged
+from productive_sage.copying.new_customers import NewCustomer
 from productive_sage.copying.order import CopyOrder
 from productive_sage.copying.plan import CopyPlan, Planner
 from productive_sage.copying.rates import Rates
@@ -20,6 +19,8 @@ from productive_sage.copying.records import Draft, FieldChange, Outcome
 from productive_sage.copying.versions import Version, Written
 from productive_sage.desk import Desk
 from productive_sage.errors import TaxRateInvalid
+from productive_sage.errors.notices import Notice
+from productive_sage.kept import Contact
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
@@ -135,15 +136,15 @@ class Updates:
         changes.check_changeable(desk, invoice, link, present, None if customer else credited)
         # A date that was moved past its due date is Sage's to judge.
         if {"customer", "due date"} & {one.field for one in differ}:
-            checks.check_due(invoice, draft)
+            bookable.check_due(invoice, draft)
         if isinstance(customer, Contact):
             customer = self._customers.book.seen(invoice, customer)
         is_new = isinstance(customer, NewCustomer)
         self._planner.numbers.check(invoice, draft.number, link, is_new_customer=is_new)
-        doubts = checks.check_changed(desk, invoice, draft, present, customer)
+        doubts = bookable.check_changed(desk, invoice, draft, present, customer)
         if customer is None:
             kept = Contact(present.contact_id, present.contact_name, currency=present.currency)
-            doubts += tuple(checks.inactive(self._customers.book.seen(invoice, kept)))
+            doubts += tuple(bookable.inactive(self._customers.book.seen(invoice, kept)))
         if credited and isinstance(customer, Contact):
             doubts += standing.of_credit(desk, self._customers, invoice, draft, customer)
         self._planner.numbers.give(invoice, draft.number)

@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any, Self
 
 from productive_sage import money
-from productive_sage.basics import Kind
 from productive_sage.copying.records import Draft, DraftLine
+from productive_sage.kinds import Kind
 from productive_sage.sage.records import SageDocument, SageLine
 
 Fields = Mapping[str, str]

@@ -11,12 +11,12 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from productive_sage import naming
-from productive_sage.basics import INVOICE
 from productive_sage.copying import second_copies
 from productive_sage.copying.elsewhere import marked_meanwhile, note_marks
 from productive_sage.desk import Desk
 from productive_sage.errors import PaymentSyncOff, Refused
-from productive_sage.payments import elsewhere
+from productive_sage.kinds import INVOICE
+from productive_sage.payments import unknown_copies
 from productive_sage.payments.changed import Changed
 from productive_sage.payments.compare import Comparison
 from productive_sage.payments.evidence import Evidence
@@ -25,7 +25,7 @@ from productive_sage.payments.order import OVERLAP, Reach, SyncOrder
 from productive_sage.payments.papers import Papers
 from productive_sage.payments.plan import PaymentPlan, Proofs, decide, undecided
 from productive_sage.payments.records import Synced
-from productive_sage.payments.verdicts import Verdicts, nothing_copied
+from productive_sage.payments.results import Results, nothing_copied
 from productive_sage.payments.writes import Writes
 from productive_sage.productive.records import Balance
 from productive_sage.settings import Settings
@@ -55,26 +55,26 @@ def sync(order: SyncOrder, desk: Desk, synced: Synced) -> None:
         second_copies.look_again(desk)
     naming.check(order.invoices, desk.productive.organization_id)
     reach = _reach(order, desk, synced)
-    verdicts, evidence = Verdicts(desk, synced), Evidence(desk, synced)
-    found = Changed(order, reach, desk, evidence, synced, verdicts).papers()
-    if not (desk.store.copies.count(INVOICE) or elsewhere.is_said(synced)):
+    results, evidence = Results(desk, synced), Evidence(desk, synced)
+    found = Changed(order, reach, desk, evidence, synced, results).papers()
+    if not (desk.store.copies.count(INVOICE) or unknown_copies.is_said(synced)):
         nothing_copied(synced)
     synced.checked = len(found)
-    comparison = Comparison(desk, evidence, synced, verdicts, begin=reach.begin)
+    comparison = Comparison(desk, evidence, synced, results, begin=reach.begin)
     compared: dict[str, tuple[Matched, Proofs]] = {}
     for n, papers in enumerate(found):
         desk.step("Comparing payments", n, len(found))
-        if not verdicts.has_failed(papers) and (known := verdicts.attempt(papers, comparison.of)):
+        if not results.has_failed(papers) and (known := results.attempt(papers, comparison.of)):
             compared[papers.productive_id] = known
-    found, plans = _planned(found, compared, desk, evidence, verdicts)
+    found, plans = _planned(found, compared, desk, evidence, results)
     _check_limit(order, plans)
-    writes = Writes(desk, synced, verdicts)
+    writes = Writes(desk, synced, results)
     for n, papers in enumerate(found):
         desk.step("Bringing payments to Productive", n, len(found))
-        if not verdicts.has_failed(papers):
-            verdicts.attempt(papers, writes.apply, plans[papers.productive_id])
+        if not results.has_failed(papers):
+            results.attempt(papers, writes.apply, plans[papers.productive_id])
     writes.undouble(found)
-    verdicts.remember(found, is_full=reach.is_full)
+    results.remember(found, is_full=reach.is_full)
     _move_cursors(order, reach, desk, synced)
 
 
@@ -99,11 +99,11 @@ def _planned(
     compared: Mapping[str, tuple[Matched, Proofs]],
     desk: Desk,
     evidence: Evidence,
-    verdicts: Verdicts,
+    results: Results,
 ) -> tuple[list[Papers], dict[str, PaymentPlan]]:
     """The plan of each invoice that was compared, and the papers with Productive's numbers."""
     asked = [one for one in found if one.productive_id in compared]
-    balances = _balances(asked, desk, evidence, verdicts)
+    balances = _balances(asked, desk, evidence, results)
     if not desk.dry_run:
         named = {key: one.export_id for key, one in balances.items()}
         note_marks(desk, marked_meanwhile(desk, named))
@@ -113,14 +113,14 @@ def _planned(
         if papers.productive_id not in compared:
             continue
         known, decided = compared[papers.productive_id], None
-        if not verdicts.has_failed(papers):
+        if not results.has_failed(papers):
             balance = balances.get(papers.productive_id)
-            decided = verdicts.attempt(papers, _plan, *known, balance, evidence)
+            decided = results.attempt(papers, _plan, *known, balance, evidence)
         plans[papers.productive_id] = decided = decided or undecided(*known)
         for finding in decided.findings:
-            verdicts.skip(papers, finding)
+            results.skip(papers, finding)
         if decided.problem:
-            verdicts.fail(papers, decided.problem)
+            results.fail(papers, decided.problem)
     return numbered, plans
 
 
@@ -140,7 +140,7 @@ def _plan(
 
 
 def _balances(
-    asked: Sequence[Papers], desk: Desk, evidence: Evidence, verdicts: Verdicts
+    asked: Sequence[Papers], desk: Desk, evidence: Evidence, results: Results
 ) -> dict[str, Balance]:
     """What Productive says of the invoices; nothing of those it does not show."""
     balances: dict[str, Balance] = {}
@@ -150,10 +150,10 @@ def _balances(
         balances.update(known)
         for papers in some:
             if error := unreadable.get(papers.productive_id):
-                verdicts.fail(_numbered(papers, balances), error)
+                results.fail(_numbered(papers, balances), error)
 
     def is_missing(papers: Papers) -> bool:
-        is_known = verdicts.has_failed(papers) or papers.productive_id in balances
+        is_known = results.has_failed(papers) or papers.productive_id in balances
         return not is_known and not evidence.deleted_on(papers.productive_id, None)
 
     read(asked)

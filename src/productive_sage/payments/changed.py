@@ -9,16 +9,16 @@ from dataclasses import replace
 from datetime import UTC, datetime, time
 
 from productive_sage import naming
-from productive_sage.basics import INVOICE
 from productive_sage.desk import Desk
 from productive_sage.errors import NotFound, PsageError, Refused, ServiceUnavailable
+from productive_sage.kinds import INVOICE
 from productive_sage.naming import Name
-from productive_sage.payments import elsewhere
+from productive_sage.payments import unknown_copies
 from productive_sage.payments.evidence import Evidence
 from productive_sage.payments.order import OVERLAP, Reach, SyncOrder
 from productive_sage.payments.papers import Papers
 from productive_sage.payments.records import Failed, Synced
-from productive_sage.payments.verdicts import Verdicts
+from productive_sage.payments.results import Results
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link, PaymentIntent
 
@@ -52,11 +52,11 @@ class Changed:
         desk: Desk,
         evidence: Evidence,
         synced: Synced,
-        verdicts: Verdicts,
+        results: Results,
     ) -> None:
         self._order, self._reach = order, reach
         self._desk, self._evidence = desk, evidence
-        self._synced, self._verdicts = synced, verdicts
+        self._synced, self._results = synced, results
 
     def papers(self) -> list[Papers]:
         """The invoices that may have changed, with what both services say of them."""
@@ -66,8 +66,10 @@ class Changed:
             found = self._named()
         else:
             touched, asked = self._changed()
-            doubles = elsewhere.doubled(self._desk, self._evidence)
-            elsewhere.say_doubled_customers(self._desk, self._synced, self._reach.cursor or _EVER)
+            doubles = unknown_copies.doubled(self._desk, self._evidence)
+            unknown_copies.say_doubled_customers(
+                self._desk, self._synced, self._reach.cursor or _EVER
+            )
             asked |= doubles.keys() | {one.facts.productive_id for one in intents}
             found = [
                 one
@@ -117,8 +119,8 @@ class Changed:
         """The invoices somebody named; of those that have no copy it is said."""
         desk, evidence, synced = self._desk, self._evidence, self._synced
         ids = [one for name in self._order.invoices for one in _ids_of(name, desk, synced)]
-        elsewhere.read_unknown(desk, evidence, ids)
-        told = elsewhere.learn(desk, evidence, synced)
+        unknown_copies.read_unknown(desk, evidence, ids)
+        told = unknown_copies.learn(desk, evidence, synced)
         found = self._opened({*ids})
         known = {one.productive_id for one in found}
         for productive_id in sorted({*ids} - told - known, key=_by_number):
@@ -142,7 +144,7 @@ class Changed:
         asked |= {
             one.productive_id for one in store.errands.findings() if one.code in _IN_PRODUCTIVE
         }
-        elsewhere.learn(self._desk, evidence, self._synced)
+        unknown_copies.learn(self._desk, evidence, self._synced)
         links = [store.copies.at(sage_id) for sage_id in touched]
         asked |= {link.productive_id for link in links if link and link.kind is INVOICE}
         return touched, asked
@@ -209,7 +211,7 @@ class Changed:
         read = [replace(one, payments=tuple(payments[one.productive_id])) for one in found]
         for papers in read:
             if error := unreadable.get(papers.productive_id):
-                self._verdicts.fail(papers, error)
+                self._results.fail(papers, error)
         return read
 
 

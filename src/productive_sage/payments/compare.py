@@ -8,17 +8,17 @@ that would remove too much removes nothing.
 from datetime import date, timedelta
 
 from productive_sage import markers, naming
-from productive_sage.basics import Finding
 from productive_sage.copying import doubles
 from productive_sage.desk import Desk
 from productive_sage.errors import AnswerIncomplete, CopyGone, OutcomeUnknown
+from productive_sage.kept import Finding
 from productive_sage.payments import findings, shares
 from productive_sage.payments.evidence import Evidence
 from productive_sage.payments.match import Matched, Surplus, match
 from productive_sage.payments.papers import Papers
 from productive_sage.payments.plan import Proofs
 from productive_sage.payments.records import Synced
-from productive_sage.payments.verdicts import Verdicts
+from productive_sage.payments.results import Results
 
 _ARRIVES_WITHIN = timedelta(minutes=5)
 """A payment that broke off may still be done so long after; later, not there is never arrived."""
@@ -28,12 +28,12 @@ class Comparison:
     """Compares one invoice after the other; nothing is written."""
 
     def __init__(
-        self, desk: Desk, evidence: Evidence, synced: Synced, verdicts: Verdicts, *, begin: date
+        self, desk: Desk, evidence: Evidence, synced: Synced, results: Results, *, begin: date
     ) -> None:
         self._desk = desk
         self._evidence = evidence
         self._synced = synced
-        self._verdicts = verdicts
+        self._results = results
         self._begin = begin
 
     def of(self, papers: Papers) -> tuple[Matched, Proofs]:
@@ -84,7 +84,7 @@ class Comparison:
                 hint="look for it in Sage; the next run tries again",
             )
         if document and document.is_draft:
-            self._verdicts.skip(
+            self._results.skip(
                 papers,
                 findings.copy_is_draft(
                     document, naming.to_type(papers.number, papers.productive_id)
@@ -92,10 +92,10 @@ class Comparison:
             )
         if document and len(same := doubles.alike(document, [document, *papers.doubles])) > 1:
             error = doubles.said_twice("it", same)
-            self._verdicts.skip(papers, Finding(error.code, error.message, error.hint or ""))
+            self._results.skip(papers, Finding(error.code, error.message, error.hint or ""))
         for earlier in papers.earlier_copies:
             if shares.of(earlier)[0]:
-                self._verdicts.skip(papers, findings.several_copies(earlier, number))
+                self._results.skip(papers, findings.several_copies(earlier, number))
 
     def _proofs(self, papers: Papers, matched: Matched) -> Proofs:
         """What the services say of lost and surplus payments.
@@ -125,5 +125,5 @@ class Comparison:
         if doubt:
             number, currency = papers.link.sage_number, papers.currency
             found = findings.not_proven(surplus.payment, currency, number, doubt)
-            self._verdicts.skip(papers, found)
+            self._results.skip(papers, found)
         return not doubt

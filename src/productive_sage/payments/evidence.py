@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
-from productive_sage.basics import INVOICE, OwnPayment
 from productive_sage.desk import Desk
 from productive_sage.errors import Refused, RefusedBySage
+from productive_sage.kept import OwnPayment
+from productive_sage.kinds import INVOICE
 from productive_sage.payments import shares
 from productive_sage.payments.records import Synced
-from productive_sage.payments.verdicts import cannot_see
+from productive_sage.payments.results import cannot_see
 from productive_sage.productive.records import Balance
 from productive_sage.sage.receipts import ALLOCATIONS, RECEIPTS
 from productive_sage.sage.records import Receipt, SageDocument, Settlement

@@ -5,7 +5,7 @@ from datetime import date
 from decimal import Decimal
 
 from productive_sage import markers, money
-from productive_sage.basics import Finding
+from productive_sage.kept import Finding
 from productive_sage.payments import shares
 from productive_sage.payments.records import ReceiptShare
 from productive_sage.productive.records import Balance, Payment

@@ -12,7 +12,7 @@ from itertools import combinations
 from typing import Any, TypeVar
 
 from productive_sage import markers, money
-from productive_sage.basics import Finding, OwnPayment
+from productive_sage.kept import Finding, OwnPayment
 from productive_sage.payments.records import ReceiptShare
 from productive_sage.payments.shares import as_mirrored, changes_of, figures
 from productive_sage.productive.records import Payment

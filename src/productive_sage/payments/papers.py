@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from productive_sage.basics import OwnPayment
+from productive_sage.kept import OwnPayment
 from productive_sage.productive.records import Payment
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link, PaymentIntent

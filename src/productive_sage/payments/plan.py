@@ -10,8 +10,8 @@ from datetime import date
 from decimal import Decimal
 
 from productive_sage import markers, money, naming
-from productive_sage.basics import Finding, OwnPayment
 from productive_sage.errors import AnswerIncomplete, NotFound, PsageError
+from productive_sage.kept import Finding, OwnPayment
 from productive_sage.payments import findings
 from productive_sage.payments.match import Correction, Matched, Surplus, adding_up, paid_by_hand
 from productive_sage.payments.records import ReceiptShare

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 
-from productive_sage.basics import Notice
 from productive_sage.copying.records import FoundCopy
 from productive_sage.errors import OutcomeUnknown, PsageError
+from productive_sage.errors.notices import Notice
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from productive_sage import markers, money
-from productive_sage.basics import Finding, OwnPayment
+from productive_sage.kept import Finding, OwnPayment
 from productive_sage.payments.records import ReceiptShare
 from productive_sage.productive.records import Payment
 from productive_sage.sage.records import SageDocument, Settlement

@@ -10,12 +10,12 @@ from datetime import date
 from typing import Any
 
 from productive_sage import markers, money
-from productive_sage.basics import OwnPayment
 from productive_sage.desk import Desk
 from productive_sage.errors import OutcomeUnknown, PsageError, ServiceUnavailable
 from productive_sage.http import Recorder
+from productive_sage.kept import OwnPayment
+from productive_sage.payments import results as told
 from productive_sage.payments import shares
-from productive_sage.payments import verdicts as told
 from productive_sage.payments.match import Correction, Surplus
 from productive_sage.payments.papers import Papers
 from productive_sage.payments.plan import PaymentPlan
@@ -27,10 +27,10 @@ from productive_sage.store import PaymentFacts
 class Writes:
     """Makes plans true; a dry run says the same and writes nothing."""
 
-    def __init__(self, desk: Desk, synced: Synced, verdicts: told.Verdicts) -> None:
+    def __init__(self, desk: Desk, synced: Synced, results: told.Results) -> None:
         self._desk = desk
         self._synced = synced
-        self._verdicts = verdicts
+        self._results = results
         self._made: dict[str, dict[str, str]] = {}
         """The ids of the payments this run has created, by Productive id and marker."""
 
@@ -174,7 +174,7 @@ class Writes:
                 marker = markers.in_note(payment.note) or ""
                 own = made.get(marker, payment.id)
                 if payment.id not in known and int(payment.id) < int(own):
-                    self._verdicts.attempt(papers, self._give_way, made.pop(marker), payment)
+                    self._results.attempt(papers, self._give_way, made.pop(marker), payment)
 
     def _give_way(self, papers: Papers, own: str, other: Payment) -> None:
         self._delete(papers, replace(other, id=own))

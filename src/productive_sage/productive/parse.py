@@ -5,8 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 from productive_sage import money
-from productive_sage.basics import CREDIT_NOTE, INVOICE, Kind
 from productive_sage.errors import AmountsUnclear, NotFound, Refused
+from productive_sage.kinds import CREDIT_NOTE, INVOICE, Kind
 from productive_sage.productive.records import Address, Company, InvoiceLine
 from productive_sage.text import day, identity, quoted, text_of, tidy
 

@@ -9,9 +9,7 @@ from datetime import date
 from decimal import Decimal
 
 from productive_sage import naming
-from productive_sage.basics import (
-    Kind,
-)
+from productive_sage.kinds import Kind
 
 
 @dataclass(frozen=True, slots=True)

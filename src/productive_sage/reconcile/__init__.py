@@ -6,9 +6,9 @@ together and is pure. `adopting` alone changes psage's records, and only where s
 
 from dataclasses import dataclass, field, replace
 
-from productive_sage.basics import Notice
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError
+from productive_sage.errors.notices import Notice
 from productive_sage.productive.invoices import Unreadable
 from productive_sage.reconcile import adopting, compare, pairing, reading
 from productive_sage.reconcile.compare import Compared, Time

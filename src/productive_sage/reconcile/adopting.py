@@ -6,11 +6,12 @@ and what Productive itself names.
 
 from collections.abc import Iterator, Sequence
 
-from productive_sage.basics import CREDIT_NOTE, INVOICE, Kind, Notice
 from productive_sage.copying.adopt import Copies
 from productive_sage.copying.customers import Customers
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError
+from productive_sage.errors.notices import Notice
+from productive_sage.kinds import CREDIT_NOTE, INVOICE, Kind
 from productive_sage.productive.records import Invoice
 from productive_sage.reconcile.sides import Pair
 from productive_sage.store import Link

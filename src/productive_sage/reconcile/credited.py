@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 
-from productive_sage.basics import CREDIT_NOTE, INVOICE
+from productive_sage.kinds import CREDIT_NOTE, INVOICE
 from productive_sage.reconcile.rules import named
 from productive_sage.reconcile.sides import BookFinding, Figure, Pair
 

@@ -5,8 +5,8 @@ what has to be done before.
 """
 
 from productive_sage import naming
-from productive_sage.basics import CREDIT_NOTE, INVOICE
 from productive_sage.copying import drafts
+from productive_sage.kinds import CREDIT_NOTE, INVOICE
 from productive_sage.reconcile.sides import Booked, Pair, Records
 
 

@@ -11,7 +11,8 @@ from datetime import date
 from decimal import Decimal
 
 from productive_sage import money
-from productive_sage.basics import INVOICE, OwnPayment
+from productive_sage.kept import OwnPayment
+from productive_sage.kinds import INVOICE
 from productive_sage.payments.match import match, paid_by_hand
 from productive_sage.payments.records import ReceiptShare
 from productive_sage.productive.records import Payment

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
-from productive_sage.basics import INVOICE
+from productive_sage.kinds import INVOICE
 from productive_sage.productive.records import Entry
 from productive_sage.reconcile.sides import Booked, Copied, Pair
 

@@ -12,7 +12,6 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from productive_sage import money
-from productive_sage.basics import CREDIT_NOTE, INVOICE, Kind, Notice
 from productive_sage.copying.versions import Version, Written
 from productive_sage.desk import Desk
 from productive_sage.errors import (
@@ -21,7 +20,9 @@ from productive_sage.errors import (
     RefusedBySage,
     ServiceUnavailable,
 )
+from productive_sage.errors.notices import Notice
 from productive_sage.http import OnPage
+from productive_sage.kinds import CREDIT_NOTE, INVOICE, Kind
 from productive_sage.payments import shares
 from productive_sage.productive.invoices import Unreadable
 from productive_sage.productive.records import Entry

@@ -9,8 +9,8 @@ from dataclasses import fields, replace
 from decimal import Decimal
 
 from productive_sage import naming
-from productive_sage.basics import CREDIT_NOTE
 from productive_sage.copying import matching
+from productive_sage.kinds import CREDIT_NOTE
 from productive_sage.productive.records import Address, Entry
 from productive_sage.reconcile import obstacles
 from productive_sage.reconcile.sides import (

@@ -11,7 +11,8 @@ from datetime import date
 from decimal import Decimal
 
 from productive_sage import markers, money
-from productive_sage.basics import CREDIT_NOTE, INVOICE, Contact, Kind
+from productive_sage.kept import Contact
+from productive_sage.kinds import CREDIT_NOTE, INVOICE, Kind
 from productive_sage.payments.records import ReceiptShare
 from productive_sage.productive.records import Entry
 from productive_sage.sage.records import Books, SageDocument

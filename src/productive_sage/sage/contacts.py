@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from productive_sage.basics import Contact
 from productive_sage.errors import ServiceUnavailable
 from productive_sage.http import Recorder
 from productive_sage.http.documented import understood
+from productive_sage.kept import Contact
 from productive_sage.sage import parse
 from productive_sage.sage.calls import EVER, Calls
 from productive_sage.text import day

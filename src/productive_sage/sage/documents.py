@@ -6,10 +6,10 @@ from functools import partial
 from typing import Any
 
 from productive_sage import markers
-from productive_sage.basics import CREDIT_NOTE, INVOICE, Kind
 from productive_sage.errors import NotShown
 from productive_sage.http import OnPage, Recorder, quietly
 from productive_sage.http.documented import understood
+from productive_sage.kinds import CREDIT_NOTE, INVOICE, Kind
 from productive_sage.sage import parse
 from productive_sage.sage.calls import EVER, Calls
 from productive_sage.sage.records import SageDocument

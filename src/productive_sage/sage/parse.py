@@ -6,10 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 from productive_sage import money
-from productive_sage.basics import Contact, Kind
 from productive_sage.errors import (
     AmountsUnclear,
 )
+from productive_sage.kept import Contact
+from productive_sage.kinds import Kind
 from productive_sage.sage.records import Item, Receipt, SageDocument, SageLine, Settlement, TaxRate
 from productive_sage.text import day, identity, quoted, text_of, web_address
 

@@ -4,10 +4,10 @@ import base64
 from collections.abc import Mapping
 from functools import partial
 
-from productive_sage.basics import Kind
 from productive_sage.errors import RefusedBySage
 from productive_sage.http import Recorder
 from productive_sage.http.documented import understood
+from productive_sage.kinds import Kind
 from productive_sage.sage import parse
 from productive_sage.sage.calls import Calls
 from productive_sage.sage.records import SageDocument

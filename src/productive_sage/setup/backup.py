@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from productive_sage import __version__, files
-from productive_sage.basics import KINDS, SignedIn
 from productive_sage.config import Home, storage_error
 from productive_sage.errors import HomeUnusable, NotFound, PsageError, Refused, UsageProblem
+from productive_sage.kept import SignedIn
+from productive_sage.kinds import KINDS
 from productive_sage.store import Store
 from productive_sage.store.database import MIGRATIONS, replace_by, save_as
 

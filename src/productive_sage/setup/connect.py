@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, Self, TypeVar
 
 from productive_sage import naming
-from productive_sage.basics import Notice
 from productive_sage.desk import Ask
 from productive_sage.errors import (
     NoSubscription,
@@ -20,6 +19,7 @@ from productive_sage.errors import (
     SignInFailed,
     UsageProblem,
 )
+from productive_sage.errors.notices import Notice
 from productive_sage.http.pool import Pool
 from productive_sage.productive.calls import Token
 from productive_sage.productive.client import ProductiveClient

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from productive_sage.basics import Notice
 from productive_sage.config import Home, storage_error
+from productive_sage.errors.notices import Notice
 from productive_sage.http.pool import Pool
 from productive_sage.sage.calls import sage_http
 from productive_sage.settings import Endpoints

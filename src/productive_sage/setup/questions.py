@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from productive_sage import tax
-from productive_sage.basics import Notice
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError, Refused, Temporary
+from productive_sage.errors.notices import Notice
 from productive_sage.settings import SETTINGS, Settings
 from productive_sage.settings.declared import Setting, Word
 from productive_sage.setup.choices import (

@@ -30,8 +30,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import filelock
 
 from productive_sage import redaction
-from productive_sage.basics import SignedIn
 from productive_sage.errors import KeyringUnavailable, Locked, NotConnected, PsageError
+from productive_sage.kept import SignedIn
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend

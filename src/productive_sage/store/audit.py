@@ -11,7 +11,6 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from productive_sage import markers, money
-from productive_sage.basics import KINDS
 from productive_sage.errors import (
     AmountsUnclear,
     HistoryBroken,
@@ -19,6 +18,7 @@ from productive_sage.errors import (
     PsageError,
     ServiceRefused,
 )
+from productive_sage.kinds import KINDS
 from productive_sage.text import clean, quoted
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from productive_sage.basics import INVOICE, KINDS, Kind
+from productive_sage.kinds import INVOICE, KINDS, Kind
 from productive_sage.store.audit import About
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from productive_sage.basics import KINDS, Kind
+from productive_sage.kinds import KINDS, Kind
 from productive_sage.store.database import Database, Row, as_text
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 
-from productive_sage.basics import SignedIn
+from productive_sage.kept import SignedIn
 from productive_sage.store.database import SIGN_IN, Database, as_text
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from productive_sage.basics import Contact
+from productive_sage.kept import Contact
 from productive_sage.store.database import Database
 
 

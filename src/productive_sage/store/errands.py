@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from productive_sage.basics import Finding
+from productive_sage.kept import Finding
 from productive_sage.store.database import Database, as_text
 
 

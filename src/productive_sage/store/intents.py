@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from productive_sage import markers
-from productive_sage.basics import Contact
 from productive_sage.errors import OutcomeUnknown, StoreConflict
+from productive_sage.kept import Contact
 from productive_sage.redaction import redacted
 from productive_sage.store import audit
 from productive_sage.store.audit import Event

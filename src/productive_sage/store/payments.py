@@ -1,6 +1,6 @@
 """The payments in Productive that psage wrote."""
 
-from productive_sage.basics import OwnPayment
+from productive_sage.kept import OwnPayment
 from productive_sage.store.begun import PaymentIntent
 from productive_sage.store.database import Database
 from productive_sage.store.intents import Intents

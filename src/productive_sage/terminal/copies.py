@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from productive_sage import money, naming
-from productive_sage.basics import CREDIT_NOTE
+from productive_sage.kinds import CREDIT_NOTE
 from productive_sage.redaction import redacted
 from productive_sage.terminal import failures
 from productive_sage.terminal.render import (
@@ -37,7 +37,7 @@ if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `
     from rich.table import Table
 
     from productive_sage.copying.records import Draft, DraftLine, Outcome
-from productive_sage.basics import Notice
+from productive_sage.errors.notices import Notice
 
 _WORDS = {
     "created": "copied",

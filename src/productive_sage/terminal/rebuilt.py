@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from productive_sage import money
-from productive_sage.basics import INVOICE
+from productive_sage.kinds import INVOICE
 from productive_sage.rebuild import Mirrored, Rebuilt
 from productive_sage.terminal import render
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from productive_sage.terminal import elsewhere
+from productive_sage.terminal import adopted
 from productive_sage.terminal.render import (
     as_one,
     counted,
@@ -54,7 +54,7 @@ def as_json(found: "Synced") -> dict[str, Any]:
             }
             for one in found.failed
         ],
-        "adopted": elsewhere.as_json(found.adopted),
+        "adopted": adopted.as_json(found.adopted),
         "checked_invoices": found.checked,
         "left_alone": found.left_alone,
         "since": found.since and found.since.isoformat(),
@@ -94,7 +94,7 @@ def show(found: "Synced", *, dry_run: bool, quiet: bool) -> None:
     ]
     if not quiet:
         if found.adopted:
-            line(elsewhere.said(found.adopted))
+            line(adopted.said(found.adopted))
         if rows:
             _print_payments(rows, would)
         older = f"; {found.left_alone} of earlier days left alone" if found.left_alone else ""

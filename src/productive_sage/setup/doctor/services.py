@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from productive_sage import tax
-from productive_sage.basics import SOON, in_words
 from productive_sage.errors import ConfigInvalid, PsageError, Refused, SignInExpired, TaxRateInvalid
+from productive_sage.kept import SOON, in_words
 from productive_sage.productive.calls import Token
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.sage.calls import sage_http

@@ -1,4 +1,4 @@
-"""The values that the store holds.
+"""The values that the store keeps.
 
 They stand apart from the records of documents, of which there are so many that making their classes
 takes a third of the time in which `status` has to be done.
@@ -6,51 +6,6 @@ takes a third of the time in which `status` has to be done.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-
-# --- the two kinds of documents
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A sales document: how sentences and commands name it, and what it is called in Sage."""
-
-    code: str
-    """In the store."""
-    name: str
-    command: str
-    path: str
-    field: str
-    lines: str
-    number: str
-    """The field of its number; `<number>_prefix` is that of the prefix."""
-    context: str
-    """As attachments name it."""
-
-
-INVOICE = Kind(
-    code="invoice",
-    name="invoice",
-    command="copy-invoice",
-    path="/sales_invoices",
-    field="sales_invoice",
-    lines="invoice_lines",
-    number="invoice_number",
-    context="SALES_INVOICE",
-)
-CREDIT_NOTE = Kind(
-    code="credit_note",
-    name="credit note",
-    command="credit-note",
-    path="/sales_credit_notes",
-    field="sales_credit_note",
-    lines="credit_note_lines",
-    number="credit_note_number",
-    context="SALES_CREDIT_NOTE",
-)
-KINDS = {kind.code: kind for kind in (INVOICE, CREDIT_NOTE)}
-
-
-# --- what the store keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +89,3 @@ def in_words(until: datetime, days_left: int | None) -> str:
     if days_left is None or days_left >= SOON.days:
         return f"the sign-in renews itself with every run (unused, it ends on {day})"
     return f"sign in again within {days_left} day{'' if days_left == 1 else 's'}, by {day}"
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something a person should know although the document went through."""
-
-    code: str
-    message: str

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from datetime import date
 
 from productive_sage import names
-from productive_sage.basics import CREDIT_NOTE, INVOICE, Contact, Kind, Notice
-from productive_sage.copying.contacts import NewCustomer
+from productive_sage.copying.new_customers import NewCustomer
 from productive_sage.copying.records import Draft
 from productive_sage.copying.send import number_taken
 from productive_sage.desk import Desk
 from productive_sage.errors import CurrencyNotEnabled, DateInvalid, Refused
+from productive_sage.errors.notices import Notice
+from productive_sage.kept import Contact
+from productive_sage.kinds import CREDIT_NOTE, INVOICE, Kind
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import Books, SageDocument
 from productive_sage.store import Link

@@ -5,11 +5,12 @@ from dataclasses import replace
 from typing import Concatenate, ParamSpec, TypeVar
 
 from productive_sage import naming
-from productive_sage.basics import Finding, Notice, OwnPayment
 from productive_sage.copying import elsewhere, second_copies
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError, Refused, RefusedBySage
 from productive_sage.errors.defects import defects_told
+from productive_sage.errors.notices import Notice
+from productive_sage.kept import Finding, OwnPayment
 from productive_sage.payments.papers import Papers
 from productive_sage.payments.records import Failed, PaymentChange, ReceiptShare, Skipped, Synced
 from productive_sage.productive.records import Payment
@@ -19,7 +20,7 @@ _T = TypeVar("_T")
 _What = ParamSpec("_What")
 
 
-class Verdicts:
+class Results:
     """Which invoices failed, and what a person should look at; one invoice stops no other."""
 
     def __init__(self, desk: Desk, synced: Synced) -> None:

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from productive_sage import markers
-from productive_sage.basics import INVOICE, Notice
 from productive_sage.copying import doubles, elsewhere
 from productive_sage.copying.records import FoundCopy
 from productive_sage.desk import Desk
 from productive_sage.errors import Refused
+from productive_sage.errors.notices import Notice
+from productive_sage.kinds import INVOICE
 from productive_sage.payments.evidence import Evidence
 from productive_sage.payments.order import OVERLAP
 from productive_sage.payments.records import Skipped, Synced

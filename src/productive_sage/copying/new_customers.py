@@ -5,14 +5,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from productive_sage.basics import Contact, Notice
-from productive_sage.copying import bodies, journal
+from productive_sage.copying import bodies, write_once
 from productive_sage.desk import Desk
 from productive_sage.errors import (
     OutcomeUnknown,
     PsageError,
     RefusedBySage,
 )
+from productive_sage.errors.notices import Notice
+from productive_sage.kept import Contact
 from productive_sage.sage import parse
 from productive_sage.store import ContactIntent
 
@@ -34,7 +35,7 @@ def deliver_contact(desk: Desk, intent: ContactIntent, *, is_first: bool = True)
     """Send a contact intent, new or left over, and record what came of it."""
     sent = intent.payload
     try:
-        contact = journal.deliver(
+        contact = write_once.deliver(
             desk.store,
             intent,
             send=desk.sage.contacts.create,
@@ -53,8 +54,8 @@ def deliver_contact(desk: Desk, intent: ContactIntent, *, is_first: bool = True)
             )
         raise
     made_at = datetime.fromisoformat(contact.made_at) if contact.made_at else None
-    if journal.is_of_old(intent, made_at) and desk.sage.contacts.known(contact.id) is None:
-        return deliver_contact(desk, journal.anew(desk.store, intent, at=desk.sage.now()))
+    if write_once.is_of_old(intent, made_at) and desk.sage.contacts.known(contact.id) is None:
+        return deliver_contact(desk, write_once.anew(desk.store, intent, at=desk.sage.now()))
     contact = replace(  # Sage's answer holds references, not what is in them
         contact,
         currency=contact.currency or str(sent["currency_id"]),
