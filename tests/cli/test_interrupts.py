@@ -18,6 +18,7 @@ from productive_sage.signin import oauth
 from productive_sage.signin.vault import Vault
 from productive_sage.terminal import copies, render
 from tests.conftest import Psage
+from tests.harness.interrupts import ctrl_c, interrupted_in
 
 USUAL = "interrupted; every finished document is recorded"
 SILENT = """\
@@ -30,22 +31,6 @@ class Keyring(KeyringBackend):
         time.sleep(60)
     set_password = delete_password = get_password
 """
-
-
-def ctrl_c() -> None:
-    signal.raise_signal(signal.SIGINT)
-
-
-def interrupted_in(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
-    """Have somebody press Ctrl-C at the first call of a function."""
-    work = getattr(owner, name)
-
-    def interrupted(*args: Any, **more: Any) -> Any:
-        monkeypatch.setattr(owner, name, work)
-        ctrl_c()
-        return work(*args, **more)
-
-    monkeypatch.setattr(owner, name, interrupted)
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)], ids=["for people", "for scripts"])

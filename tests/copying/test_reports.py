@@ -10,8 +10,8 @@ import pytest
 
 from productive_sage.copying import after
 from productive_sage.sandbox import Sandbox
-from tests.cli.test_interrupts import interrupted_in
 from tests.conftest import Psage, copies, writes
+from tests.harness.interrupts import interrupted_in
 
 OTHERS = ("--no-tax", "--no-pdf")
 
