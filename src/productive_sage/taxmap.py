@@ -6,6 +6,7 @@ A key is the name of a tax in Productive or its percentage, `none` stands for li
 import re
 from collections.abc import Mapping
 from decimal import Decimal
+from itertools import combinations
 
 from productive_sage import money
 from productive_sage.productive.records import InvoiceLine
@@ -28,21 +29,41 @@ def percent(line: InvoiceLine) -> Decimal | None:
 def key_of(table: Mapping[str, str], line: InvoiceLine) -> str | None:
     """The key that means a line's tax, by its name before its percentage; None where none does."""
     if has_no_tax(line):
-        return next((key for key in table if folded(key) in ("", NONE)), None)
+        return next((key for key in table if stands_for_none(key)), None)
     by_name = (key for key in table if line.tax_name and folded(key) == folded(line.tax_name))
     rate = percent(line)
-    by_percentage = (key for key in table if rate is not None and _percentage(key) == rate)
+    by_percentage = (key for key in table if rate is not None and percentage(key) == rate)
     return next(by_name, None) or next(by_percentage, None)
 
 
 def key_like(table: Mapping[str, str], typed: str) -> str:
     """The key of the table that says the same as what is typed, else that itself."""
-    return next((key for key in table if folded(key) == folded(typed)), typed)
+    if typed in table:
+        return typed
+    return next((key for key in table if _is_same(key, typed)), typed)
 
 
-def _percentage(key: str) -> Decimal | None:
+def contradiction(table: Mapping[str, str]) -> tuple[str, str] | None:
+    """Two keys for one tax that give it two rates, where there are any."""
+    pairs = combinations(table, 2)
+    differ = (pair for pair in pairs if folded(table[pair[0]]) != folded(table[pair[1]]))
+    return next((pair for pair in differ if _is_same(*pair)), None)
+
+
+def stands_for_none(key: str) -> bool:
+    """Whether a key is for lines without a tax."""
+    return folded(key) in ("", NONE)
+
+
+def percentage(key: str) -> Decimal | None:
+    """The percentage that a key says; None for a name."""
     found = _PERCENTAGE.fullmatch("".join(key.split()))
     return Decimal(found[1].replace(",", ".")) if found else None
+
+
+def _is_same(key: str, other: str) -> bool:
+    rate = percentage(key)
+    return folded(key) == folded(other) or (rate is not None and rate == percentage(other))
 
 
 def shown(line: InvoiceLine) -> str:

@@ -79,12 +79,13 @@ def configure(
     if not said and can_ask and not show:
         _walk(home, settings)
         return
-    former = notice = None
+    former: Rows | None = None
+    notices: list[Notice] = []
     if said or not show:
         if can_ask and not (settings.default_ledger_account or said.get("default_ledger_account")):
             said["default_ledger_account"] = _ledger_asked(home, settings)
-        settings, former, notice = _set(home, said)
-    _end(home, settings, former, notice, as_json=as_json)
+        settings, former, notices = _set(home, said)
+    _end(home, settings, former, notices, as_json=as_json)
 
 
 def _given(said: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -95,11 +96,11 @@ def _given(said: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield key, a_day(flag.name, value) if SETTINGS[key].holds == "date" else value
 
 
-def _set(home: "Home", said: dict[str, Any]) -> tuple["Settings", Rows, "Notice | None"]:
+def _set(home: "Home", said: dict[str, Any]) -> tuple["Settings", Rows, "list[Notice]"]:
     """Write what was said; the settings now, how they read before, and what it means for copies."""
     from productive_sage import config
     from productive_sage.setup import configure as by_flags
-    from productive_sage.setup import questions
+    from productive_sage.setup import mapped_taxes, questions
 
     copied = _copied(home) if said.get("numbering") else 0
     with ExitStack() as stack:
@@ -108,16 +109,18 @@ def _set(home: "Home", said: dict[str, Any]) -> tuple["Settings", Rows, "Notice 
         former = by_flags.shown(home.config, before, os.environ, _names(home, before))
         desk = current.clients(home, before, stack)
         by_flags.configure(home.config, before, said, desk)
+        pairs, today = said.get("tax_map", []), datetime.now(UTC).date()
+        notices = mapped_taxes.notices(pairs, desk(), today) if pairs else []
     settings, _ = config.load(home.config, os.environ)
     notice = questions.numbering_notice(before.numbering, settings.numbering, copied)
-    return settings, former, notice
+    return settings, former, [*([notice] if notice else []), *notices]
 
 
 def _end(
     home: "Home",
     settings: "Settings",
     former: Rows | None,
-    notice: "Notice | None",
+    notices: "Sequence[Notice]" = (),
     *,
     as_json: bool,
 ) -> None:
@@ -142,7 +145,7 @@ def _end(
                 tables.settings_in_words(told(settings, names, where))
             there = "" if home.config.exists() else ", which is not there yet"
             print(f"file: {home.config}{there}", file=sys.stderr)
-        if notice:
+        for notice in notices:
             render.warning(notice.message)
 
     def content() -> dict[str, Any]:
@@ -150,7 +153,7 @@ def _end(
             "settings": asdict(settings),
             "sources": {key: source for key, (_, source) in rows.items()},
             "file": str(home.config),
-            "warnings": [asdict(notice)] if notice else [],
+            "warnings": [asdict(notice) for notice in notices],
         }
 
     end(show, content, as_json=as_json)

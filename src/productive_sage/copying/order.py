@@ -6,10 +6,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 
-from productive_sage import money, naming
+from productive_sage import money, naming, taxmap
 from productive_sage.copying.records import Outcome
 from productive_sage.desk import Desk
-from productive_sage.errors import NoDefaultLedger, NotFound, PsageError, Refused, UsageProblem
+from productive_sage.errors import (
+    ConfigInvalid,
+    NoDefaultLedger,
+    NotFound,
+    PsageError,
+    Refused,
+    UsageProblem,
+)
 from productive_sage.kinds import INVOICE, Kind
 from productive_sage.naming import Name
 from productive_sage.productive.records import Invoice
@@ -54,6 +61,12 @@ class CopyOrder:
         """Raises what the settings alone say against it."""
         if not settings.default_ledger_account:
             raise NoDefaultLedger
+        if found := taxmap.contradiction(settings.tax_map):
+            first, other = found
+            raise ConfigInvalid(
+                f"the settings give one tax two rates: `{first}` and `{other}` in `[tax.map]`",
+                hint=f'take one out: `psage configure --map-tax "{other}="`',
+            )
         if self.pdf and settings.pdf == "sage":
             raise UsageProblem(
                 "`--pdf-file` is for PDFs made in Productive, but by the settings Sage makes them",

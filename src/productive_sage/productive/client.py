@@ -19,6 +19,7 @@ from productive_sage.productive.calls import MEDIA_TYPE, Token, words_of
 from productive_sage.productive.invoices import Invoices
 from productive_sage.productive.payments import Payments
 from productive_sage.productive.pdfs import Pdfs
+from productive_sage.productive.records import ChargedTax
 from productive_sage.settings import Endpoints
 from productive_sage.text import text_of
 
@@ -107,3 +108,8 @@ class ProductiveClient:
         return {
             parse.identity_of(row["id"]): text_of(row["attributes"].get("name")) for row, _ in rows
         }
+
+    @understood
+    def taxes(self) -> list[ChargedTax]:
+        """The tax rates that lines may have, also those no longer in use."""
+        return [parse.charged_tax(row) for row, _ in calls.rows(self._http, "/tax_rates", {})]

@@ -7,7 +7,7 @@ from typing import Any
 from productive_sage import money
 from productive_sage.errors import AmountsUnclear, NotFound, Refused
 from productive_sage.kinds import CREDIT_NOTE, INVOICE, Kind
-from productive_sage.productive.records import Address, Company, InvoiceLine
+from productive_sage.productive.records import Address, ChargedTax, Company, InvoiceLine
 from productive_sage.text import day, identity, quoted, text_of, tidy
 
 _KINDS: Mapping[Any, Kind] = {1: INVOICE, 2: CREDIT_NOTE}
@@ -113,9 +113,20 @@ def address(row: Mapping[str, Any] | None) -> Address:
     )
 
 
+_COMPONENTS = ("primary_component_value", "secondary_component_value")
+"""The percentages of a tax rate."""
+
+
 def _parts(said: Mapping[str, Any], *names: str) -> tuple[Decimal, ...]:
     """The percentages of a tax rate that are not zero."""
     return tuple(part for name in names if (part := number(said.get(name))))
+
+
+def charged_tax(row: Mapping[str, Any]) -> ChargedTax:
+    """A tax rate that lines may have."""
+    said = row["attributes"]
+    parts = _parts(said, *_COMPONENTS)
+    return ChargedTax(tidy(text_of(said.get("name"))), sum(parts, Decimal(0)))
 
 
 def _tax_parts(row: Mapping[str, Any], included: Included) -> tuple[Decimal, ...] | None:
@@ -125,7 +136,7 @@ def _tax_parts(row: Mapping[str, Any], included: Included) -> tuple[Decimal, ...
     """
     rate = related(row, "tax_rate", included)
     if rate and rate["attributes"]:
-        return _parts(rate["attributes"], "primary_component_value", "secondary_component_value")
+        return _parts(rate["attributes"], *_COMPONENTS)
     has_none = "data" in (row.get("relationships", {}).get("tax_rate") or {}) and rate is None
     return _parts(row["attributes"], "tax_value") or (() if has_none else None)
 

@@ -183,3 +183,12 @@ class Balance:
     def total(self) -> Decimal:
         """What the invoice asks for, tax included."""
         return self.net + self.tax
+
+
+@dataclass(frozen=True, slots=True)
+class ChargedTax:
+    """A tax rate of Productive."""
+
+    name: str
+    percent: Decimal
+    """Of two parts their sum."""

@@ -80,7 +80,7 @@ def _steps(said: Said, settings: Settings, desk: _Desk) -> Iterator[Callable[[],
         else:
             of_pair = {
                 "items": partial(_item_link, settings, desk),
-                "taxes": partial(_mapped_tax, settings, desk),
+                "taxes": partial(_mapped_tax, dict(settings.tax_map), {}, desk),
             }.get(one.holds, _decimals)
             yield from (partial(of_pair, pair) for pair in value)
 
@@ -183,8 +183,11 @@ def _rate_today(desk: _Desk, wanted: str, flag: str) -> tuple[str, str]:
     return rate.id, one_line(tax.label(rate, rates))
 
 
-def _mapped_tax(settings: Settings, desk: _Desk, pair: str) -> Changes:
-    """What stands for a tax of Productive; a key that says the same is written anew."""
+def _mapped_tax(table: dict[str, str], said: dict[str, str], desk: _Desk, pair: str) -> Changes:
+    """What stands for a tax of Productive; a key that says the same is written anew.
+
+    `table` is the settings' own, with what was `said` before this pair.
+    """
     left, equals, right = (part.strip() for part in pair.rpartition("="))
     if not equals or not left:
         raise UsageProblem(
@@ -192,8 +195,14 @@ def _mapped_tax(settings: Settings, desk: _Desk, pair: str) -> Changes:
             hint='for example `--map-tax "VAT 20%=Standard"`, or `--map-tax none="No VAT"` for '
             "lines without tax; an empty rate removes it",
         )
-    path = (*SETTINGS["tax_map"].path, taxmap.key_like(settings.tax_map, left))
-    return {path: _rate_today(desk, right, "--map-tax") if right else (None, "")}
+    key = taxmap.key_like(table, left)
+    rate, name = _rate_today(desk, right, "--map-tax") if right else (None, "")
+    if said.setdefault(key, rate or "") != (rate or ""):
+        raise UsageProblem(
+            f"`--map-tax` gives the tax `{left}` two rates", hint="give each tax one of them"
+        )
+    table[key] = rate or ""
+    return {(*SETTINGS["tax_map"].path, key): (rate, name)}
 
 
 def _decimals(pair: str) -> Changes:
