@@ -36,7 +36,6 @@ from productive_sage.sandbox import (
     PRODUCTIVE_TOKEN,
     Sandbox,
 )
-from productive_sage.signin import oauth
 from productive_sage.signin.vault import ProductiveSignIn, SageSignIn, Vault
 from productive_sage.store import CopyFacts
 from productive_sage.timing import Timing
@@ -288,7 +287,7 @@ def offline(sandbox: Sandbox, home: Path, monkeypatch: pytest.MonkeyPatch) -> Sa
 
 @pytest.fixture
 def connected(offline: Sandbox, home: Path) -> Sandbox:
-    """Signed in to both services by the real grant."""
+    """Signed in to both services."""
     home.mkdir(mode=0o700)
     vault = Vault("default")
     vault.save(ProductiveSignIn(PRODUCTIVE_TOKEN, ORGANIZATION_ID, "Harbour & Pine"))
@@ -333,22 +332,9 @@ def beginning(services: Sandbox, home: Path, psage: Psage) -> Callable[..., Sand
 
 
 def sage_sign_in(sandbox: Sandbox) -> SageSignIn:
-    """Sign in to the sandbox's Sage without a browser."""
+    """Be signed in to the sandbox's Sage, as if somebody had agreed at its page."""
     now = sandbox.clock.now().timestamp()
-    address = sandbox.environment()["PSAGE_SAGE_AUTHORIZE_URL"]
-    request = oauth.begin(address, CLIENT_ID, 8765)
-    code = oauth.code_from(consent(request.url), request)
-    form = {
-        "grant_type": "authorization_code",
-        "code": code,
-        "redirect_uri": request.redirect_uri,
-        "client_id": CLIENT_ID,
-        "client_secret": CLIENT_SECRET,
-        "code_verifier": request.verifier,
-    }
-    body = urllib.parse.urlencode(form).encode()
-    with urllib.request.urlopen(sandbox.environment()["PSAGE_SAGE_TOKEN_URL"], body) as reply:
-        answer = json.load(reply)
+    answer = sandbox.sign_in.grant()
     (business,) = [
         key
         for key, books in sandbox.sage.data["books"].items()

@@ -64,6 +64,11 @@ class SignIn:
         with self._lock:
             self.data["access"].clear()
 
+    def grant(self) -> Record:
+        """Both tokens, as an application has them that somebody has just agreed to."""
+        with self._lock:
+            return self._issued("full_access", secrets.token_hex(8))
+
     def handle(self, request: Request) -> Reply:
         """Answer one of the three sign-in addresses."""
         routes: dict[tuple[str, str], Callable[[Request], Reply]] = {
@@ -163,6 +168,11 @@ class SignIn:
         return self._issue(entry["scope"], entry["grant"])
 
     def _issue(self, scope: str, grant: str) -> Reply:
+        reply = Reply.of(200, self._issued(scope, grant))
+        reply.headers["Cache-Control"] = "no-store"
+        return reply
+
+    def _issued(self, scope: str, grant: str) -> Record:
         access, refresh = secrets.token_urlsafe(675), secrets.token_urlsafe(1125)
         lifetime_s = int(self._switches.access_token_lifetime_s)
         now = self._now()
@@ -172,20 +182,15 @@ class SignIn:
         self.data["refresh"] |= {
             _digest(refresh): {"until": now + REFRESH_LIFETIME_S, "scope": scope, "grant": grant}
         }
-        reply = Reply.of(
-            200,
-            {
-                "access_token": access,
-                "token_type": "bearer",
-                "expires_in": lifetime_s,
-                "refresh_token": refresh,
-                "refresh_token_expires_in": REFRESH_LIFETIME_S,
-                "scope": scope,
-                "requested_by_id": "5f0c1a52-6f3e-4b52-9c1d-6a5f1e0b7c11",
-            },
-        )
-        reply.headers["Cache-Control"] = "no-store"
-        return reply
+        return {
+            "access_token": access,
+            "token_type": "bearer",
+            "expires_in": lifetime_s,
+            "refresh_token": refresh,
+            "refresh_token_expires_in": REFRESH_LIFETIME_S,
+            "scope": scope,
+            "requested_by_id": "5f0c1a52-6f3e-4b52-9c1d-6a5f1e0b7c11",
+        }
 
     def _revoke(self, request: Request) -> Reply:
         form = _form(request)
