@@ -468,6 +468,21 @@ def test_one_refusal_of_several_is_told_once_although_each_request_has_a_name_of
     assert said.startswith("warning: 3 invoices (")
 
 
+def test_a_new_customer_is_marked_as_one_however_narrow_the_terminal(
+    services: Sandbox, psage: Psage, consenting: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "The Very Long Harbour Lights And Rescue Company Ltd"
+    company = services.agency.add_company(name)
+    services.agency.add_invoice(company_id=company, lines=[{"unit_price": "10.00"}])
+    monkeypatch.setenv("COLUMNS", "52")
+
+    flags = ("--company", name, "--create-customer", *OTHERS)
+    result = psage("copy-invoice", "--all-uncopied", *flags)
+
+    (row,) = [line for line in result.err.splitlines() if "The Very" in line and "GBP" in line]
+    assert "... (new)" in row
+
+
 # --- killed
 
 

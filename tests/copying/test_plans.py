@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import typer
 
+from productive_sage.copying.plan import Planner
 from productive_sage.sandbox import Sandbox
 from productive_sage.signin.vault import Vault
 from tests.conftest import (
@@ -24,6 +25,7 @@ from tests.conftest import (
     writes,
 )
 from tests.harness import oracle
+from tests.harness.interrupts import interrupted_in
 
 PLAIN = ("--no-tax", "--no-pdf")
 RATE = ("--tax-rate", "GB_STANDARD", "--no-pdf")
@@ -1024,3 +1026,26 @@ def test_a_plan_holds_no_file_of_a_person(
     result = psage("copy-invoice", "101", "--pdf-file", str(pdf), "--plan", str(file))
 
     assert (result.code, "exclude each other" in result.err) == (2, True)
+
+
+# --- stopped while it is made
+
+
+def test_a_plan_that_is_interrupted_is_not_saved_and_the_sentence_says_so(
+    services: Sandbox, psage: Psage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "march.json"
+    planned = ("copy-invoice", "123", "124", "--no-tax", "--no-pdf")
+    interrupted_in(monkeypatch, Planner, "create")
+
+    stopped = psage(*planned, "--plan", str(file), "--json")
+    interrupted_in(monkeypatch, Planner, "create")
+    dry = psage(*planned, "--dry-run", "--json")
+
+    assert (stopped.code, dry.code) == (130, 130)
+    assert (
+        stopped.json["error"]["message"] == "interrupted; nothing was sent, and no plan was saved"
+    )
+    assert dry.json["error"]["message"] == "interrupted; nothing was sent"
+    assert not file.exists()
+    assert writes(services) == []

@@ -107,6 +107,41 @@ def test_the_time_left_is_told_once_it_can_be_told(
     ]
 
 
+def test_a_narrow_terminal_leaves_out_the_amount_before_the_time_left(
+    person: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, shown = 0.0, list[str]()
+    progress.begin("Reading ...", clock=lambda: now)
+    for columns in (80, 40, 32, 24):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        progress.step("Copying", 0, 30)
+        now += 10
+        capsys.readouterr()
+        progress.step("Copying", 10, 30, "1,205.00 GBP")
+        shown.append(capsys.readouterr().err.removeprefix(ERASED))
+        progress.step("Else", 0, 2)
+    progress.end()
+
+    assert shown == [
+        "Copying: 10 of 30, 1,205.00 GBP, about 20 s left",
+        "Copying: 10 of 30, about 20 s left",
+        "Copying: 10 of 30, 20 s left",
+        "Copying: 10 of 30",
+    ]
+
+
+def test_what_a_run_is_at_is_what_it_does(services: Sandbox, psage: Psage, person: None) -> None:
+    planned = psage("copy-invoice", "123", "124", "--no-tax", "--dry-run").err
+    psage("copy-invoice", "123", "124", "--no-tax", "--no-pdf", "--draft")
+    looked = psage("release", "--all", "--dry-run").err
+    booked = psage("release", "--all", "--yes").err
+
+    assert "Planning: 1 of 2" in planned
+    assert "Looking: 1 of 2" in looked
+    assert "Booking: 1 of 2" in booked
+    assert "Copying" not in planned + looked + booked
+
+
 def test_a_stderr_that_is_closed_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     closed = io.StringIO()
     monkeypatch.setattr(closed, "isatty", lambda: True)

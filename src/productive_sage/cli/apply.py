@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from productive_sage.cli import batches
-from productive_sage.cli.common import DryRun, Json, Stopped, end, exclude
+from productive_sage.cli.common import UNSENT, DryRun, Json, Stopped, end, exclude
 from productive_sage.cli.session import current
 from productive_sage.errors import UsageProblem
 from productive_sage.terminal import asking
@@ -98,7 +98,8 @@ def _apply(
     if not (yes or dry_run):
         agree = batches.agreement(saved.order.kind, [*outcomes], what="a plan is carried out")
 
-    stopped, check = Stopped(), partial(hold.check_settings, saved, current.profile)
+    stopped = Stopped(UNSENT if dry_run else None)
+    check = partial(hold.check_settings, saved, current.profile)
     with current.desk(check, dry_run=dry_run) as desk, stopped:
         hold.check_books(saved, desk)
         replay = None if saved.answers is None else Replay(saved.answers)

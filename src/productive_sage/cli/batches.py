@@ -63,7 +63,8 @@ def run(
 
     made = copying.copy(order, desk, agree, check)
     if order.keys:
-        render.collect(made, outcomes, total=len(order.keys))
+        task = "Planning" if desk.dry_run else "Copying"
+        render.collect(made, outcomes, task=task, total=len(order.keys))
     else:  # an earlier run may have left something to do all the same
         outcomes += made
 

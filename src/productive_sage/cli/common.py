@@ -131,13 +131,17 @@ def output() -> Iterator[None]:
             print(f"error: the result cannot be printed: {error.strerror}", file=sys.stderr)
 
 
+UNSENT = Interrupted("interrupted; nothing was sent", hint="run the command again")
+"""What an interrupt of a dry run is told as."""
+
+
 class Stopped:
     """Keeps what stopped a command half-way, so that what it did by then is shown with that."""
 
     def __init__(self, interrupted: Interrupted | None = None) -> None:
         """`interrupted` is what an interrupt is told as, if not as usual."""
         self.error: PsageError | None = None
-        self._interrupted = interrupted
+        self.interrupted = interrupted
 
     def __enter__(self) -> Self:
         """Nothing stopped it yet."""
@@ -148,7 +152,7 @@ class Stopped:
     ) -> bool:
         """A defect is not kept: it passes on."""
         if isinstance(error, KeyboardInterrupt | typer.Abort):
-            self.error = self._interrupted or Interrupted()
+            self.error = self.interrupted or Interrupted()
         elif isinstance(error, PsageError):
             self.error = error
         return self.error is not None

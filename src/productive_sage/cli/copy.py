@@ -10,6 +10,7 @@ import typer
 
 from productive_sage.cli import batches
 from productive_sage.cli.common import (
+    UNSENT,
     DryRun,
     Json,
     Naming,
@@ -20,7 +21,7 @@ from productive_sage.cli.common import (
     with_groups,
 )
 from productive_sage.cli.session import current
-from productive_sage.errors import UsageProblem
+from productive_sage.errors import Interrupted, UsageProblem
 
 if TYPE_CHECKING:
     from productive_sage.copying import Agree
@@ -314,6 +315,11 @@ def _order(
     )
 
 
+_NO_PLAN = Interrupted(
+    "interrupted; nothing was sent, and no plan was saved", hint="run the command again"
+)
+
+
 def _copy(order: "CopyOrder", batch: _Batch, *, dry_run: bool, as_json: bool) -> None:
     """Copy documents of either kind, show what became of each, and end with the exit code."""
     from productive_sage.copying import plan_file
@@ -331,13 +337,14 @@ def _copy(order: "CopyOrder", batch: _Batch, *, dry_run: bool, as_json: bool) ->
         plan_file.check_place(batch.plan)
     dry_run = dry_run or batch.plan is not None
     agree = _agreement(order, batch, outcomes, dry_run=dry_run)
-    stopped = Stopped()
+    stopped = Stopped((_NO_PLAN if batch.plan else UNSENT) if dry_run else None)
     with current.desk(order.check, dry_run=dry_run) as desk, stopped:
         if selection:
             order, unread = _selected(order, selection, desk, batch.limit)
             outcomes += unread
         if batch.plan:
             _save(order, desk, batch.plan, outcomes)
+            stopped.interrupted = None  # it is saved
         else:
             batches.run(order, desk, outcomes, agree)
     batches.end(

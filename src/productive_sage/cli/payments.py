@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from productive_sage.cli.common import (
+    UNSENT,
     DryRun,
     Json,
     Naming,
@@ -75,7 +76,7 @@ def sync_payments(
         max_deletes=max_deletes,
     )
     done = Synced(until=datetime.now(UTC))
-    stopped = Stopped()
+    stopped = Stopped(UNSENT if dry_run else None)
     with current.desk(payments.check, dry_run=dry_run) as desk, stopped:
         payments.sync(order, desk, done)
     end(

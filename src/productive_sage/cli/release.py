@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from productive_sage.cli.common import DryRun, Json, Naming, Stopped, end, offered, with_groups
+from productive_sage.cli.common import (
+    UNSENT,
+    DryRun,
+    Json,
+    Naming,
+    Stopped,
+    end,
+    offered,
+    with_groups,
+)
 from productive_sage.cli.session import current
 from productive_sage.errors import InputNeeded, UsageProblem
 from productive_sage.terminal import asking
@@ -52,10 +61,11 @@ def release(
     order = ReleaseOrder(tuple(one.typed for one in names), naming.number, naming.by_id)
     agree = None if yes or dry_run or not every else _agreement()
     outcomes: list[Outcome] = []
-    stopped = Stopped()
+    stopped = Stopped(UNSENT if dry_run else None)
     with current.desk(lambda _settings: None, dry_run=dry_run) as desk, stopped:
         total = len(order.documents(desk).keys)
-        render.collect(released(order, desk, agree), outcomes, total=total)
+        task = "Looking" if dry_run else "Booking"
+        render.collect(released(order, desk, agree), outcomes, task=task, total=total)
     outcomes = copying.last_words(outcomes)
 
     def show() -> None:

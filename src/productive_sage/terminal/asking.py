@@ -58,8 +58,7 @@ class Person:
         keys: Sequence[tuple[str, str]] = (),
     ) -> int:
         """Ask until one of the answers, or of the `keys` by its letter, is chosen; its place."""
-        progress.clear()
-        typer.echo(redacted(question), err=True)
+        say(question)
         named = [*((str(n), answer) for n, answer in enumerate(answers, start=1)), *keys]
         for name, answer in named:
             say(answer, f"  {name}  ")

@@ -193,6 +193,7 @@ def show(
     _print_end(outcomes, dry_run=dry_run, is_whole=is_readable)
 
 
+_NEW = " (new)"
 _MOST = 20
 """So many documents of a batch are shown before somebody agrees; a dry run shows all."""
 _LEAST_OF_A_NAME = 15
@@ -212,7 +213,10 @@ def show_plan(outcomes: "Sequence[Outcome]") -> None:
         if room < _LEAST_OF_A_NAME:
             console.print(f"  {name}  {whose}\n    {total} {currency}".rstrip())
             continue
-        who = whose if len(whose) <= room else f"{whose[: room - 3]}..."
+        who, is_new = whose, whose.endswith(_NEW)
+        if len(whose) > room:
+            mark = f"...{_NEW}" if is_new else "..."
+            who = f"{whose[: room - len(mark)]}{mark}"
         console.print(f"  {name:<{widths[0]}}  {who:<{room}}  {total:>{widths[2]}} {currency}")
     if len(planned) > _MOST:
         console.print(f"  and {len(planned) - _MOST} more; `--dry-run` shows all")
@@ -230,7 +234,7 @@ def show_plan(outcomes: "Sequence[Outcome]") -> None:
 
 def _planned_row(outcome: "Outcome") -> tuple[str, str, str, str]:
     customer, currency = outcome.customer, outcome.currency or ""
-    new = " (new)" if customer and customer.created else ""
+    new = _NEW if customer and customer.created else ""
     whose = f"{fit(customer.name)}{new}" if customer else ""
     total = separated(outcome.total, currency) if outcome.total is not None else ""
     return _name(outcome), whose, total, currency

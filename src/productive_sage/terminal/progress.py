@@ -59,7 +59,11 @@ def step(task: str, done: int, total: int, amount: str = "") -> None:
         _line.task, _line.began = task, now
     done = min(done, total)
     so_far = f", {amount}" if amount else ""
-    say(f"{task}: {done} of {total}{so_far}{_left(now - _line.began, done, total)}")
+    left = _left(now - _line.began, done, total)
+    count = f"{task}: {done} of {total}"
+    # Where there is no room for all of it, the time left counts more than the amount.
+    lines = (count + so_far + left, count + left, count + left.replace(" about", ""), count)
+    say(next((one for one in lines if len(one) < shutil.get_terminal_size().columns), count))
 
 
 def _left(taken_s: float, done: int, total: int) -> str:

@@ -224,16 +224,16 @@ def let_go(text: str) -> str:
     return text.replace(_NO_BREAK, " ")
 
 
-def collect(outcomes: "Iterable[Outcome]", into: "list[Outcome]", *, total: int) -> None:
-    """Run through the outcomes, showing how far that is.
+def collect(outcomes: "Iterable[Outcome]", into: "list[Outcome]", *, task: str, total: int) -> None:
+    """Run through the outcomes of a task, showing how far that is.
 
     `into` holds what is finished even where the run is interrupted.
     """
-    progress.step("Copying", 0, total)
+    progress.step(task, 0, total)
     sums: dict[str, Decimal] = {}
     for outcome in outcomes:
         into.append(outcome)
-        progress.step("Copying", len(into), total, in_all((outcome,), sums))
+        progress.step(task, len(into), total, in_all((outcome,), sums))
 
 
 def in_all(outcomes: "Iterable[Outcome]", sums: dict[str, Decimal] | None = None) -> str:
