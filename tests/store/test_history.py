@@ -704,7 +704,7 @@ def test_a_defect_of_the_log_costs_no_copy(
 
     monkeypatch.setattr(audit, "sent", broken)
     monkeypatch.setattr(audit, "answered", broken)
-    monkeypatch.setattr(Intents, "_log_end", broken)
+    monkeypatch.setattr(Intents, "_record_outcome", broken)
 
     result = psage(*COPY)
 

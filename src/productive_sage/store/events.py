@@ -68,7 +68,7 @@ class Events:
         return self.recorder(About(document, number, currency, removed or {}))
 
     def recorder(self, about: About, announced: Event | None = None) -> "Recorder":
-        """As `about`; `announced` is what is recorded of the first of them already."""
+        """As `about`, of what a write is about; `announced` is what the log has of the first."""
         begun = [announced] if announced else []
 
         def began(write: "Write") -> Callable[[Any, str], None]:
@@ -181,7 +181,9 @@ class Events:
         number, _, digest = (self._cursors.get(_LAST) or "").partition(" ")
         return (int(number), digest) if number.isdecimal() else None
 
-    def has_end(self, column: str, value: str, *, since: datetime, made: str, state: str) -> bool:
+    def has_outcome(
+        self, column: str, value: str, *, since: datetime, made: str, state: str
+    ) -> bool:
         """Whether the log tells how a write ended: that it made a record, or how it failed.
 
         `column` is `key` or `path`, by which the write is known.

@@ -280,12 +280,12 @@ class Intents:
                 intent.id,
             )
             with self._events.beside("settle"):
-                self._log_end(intent, state, path, answer or {"words": words})
+                self._record_outcome(intent, state, path, answer or {"words": words})
 
-    def _log_end(
+    def _record_outcome(
         self, intent: Intent[Any], state: State, path: str, answer: Mapping[str, str]
     ) -> None:
-        """Tell the log how an intent ended, where the write's own answer is not in it.
+        """Record in the log how an intent ended, where the write's own answer is not in it.
 
         So it is after a lost answer, and where psage was stopped before it recorded one.
         """
@@ -296,7 +296,7 @@ class Intents:
         elif intent.is_change:  # no key, but it tells what it changes
             key, column = "", "path"
         value = key or intent.path
-        if self._events.has_end(column, value, since=intent.began_at, made=path, state=state):
+        if self._events.has_outcome(column, value, since=intent.began_at, made=path, state=state):
             return
         self._events.append(
             Event(
