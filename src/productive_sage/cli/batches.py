@@ -1,7 +1,6 @@
 """What the commands that copy many documents share: agreeing, running through them, the end."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -121,17 +120,15 @@ def _not_reached(
 ) -> "list[Outcome]":
     """What was asked for, and had no outcome when the run was stopped."""
     from productive_sage import naming
-    from productive_sage.copying.records import Outcome
+    from productive_sage.copying import results
 
     ids = {one.productive_id for one in outcomes}
     numbers = {naming.folded(one.number) for one in outcomes}
-    missed = list[Outcome]()
+    missed: list[Outcome] = []
     for name in order.documents():
         if name.id in ids or (name.number and naming.folded(name.number) in numbers):
             continue
         key = "" if name.number else name.id  # digits alone may be either
         number = (order.reported or {}).get(name.id, name.number)
-        one = Outcome("failed", key, number=number, kind=order.kind)
-        said = f"{one.label} was not tried: {stopped_by.message}"
-        missed.append(replace(one, error=stopped_by.reworded(said)))
+        missed.append(results.not_tried(order.kind, key, number, stopped_by))
     return missed

@@ -76,8 +76,7 @@ def release(order: ReleaseOrder, desk: Desk, agree: Agree | None = None) -> Iter
             yield one
         elif one.id not in done:
             if stopped_by:
-                said = f"{one.label} was not tried: {stopped_by.message}"
-                outcome = results.failed(one.kind, one.id, one.number, stopped_by.reworded(said))
+                outcome = results.not_tried(one.kind, one.id, one.number, stopped_by)
             else:
                 outcome = run.told(one) if desk.dry_run else run.booked(one)
             if outcome.error and outcome.error.stops_batch:

@@ -39,6 +39,13 @@ def failed(kind: Kind, productive_id: str, number: str, error: PsageError) -> Ou
     return Outcome(action, productive_id, number=number, error=error, kind=kind)
 
 
+def not_tried(kind: Kind, productive_id: str, number: str, stopped_by: PsageError) -> Outcome:
+    """The outcome of a document whose turn did not come, since something stopped them all."""
+    one = Outcome("failed", productive_id, number=number, kind=kind)
+    said = f"{one.label} was not tried: {stopped_by.message}"
+    return replace(one, error=stopped_by.reworded(said))
+
+
 def guarded(invoice: Invoice, step: Callable[[], _T]) -> _T | Outcome:
     """What a step gives, or the outcome of a document that did not get through it."""
     try:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-from productive_sage.copying import doubles, earlier
+from productive_sage.copying import doubles, earlier, results
 from productive_sage.copying.adopt import Found
 from productive_sage.copying.carry_out import Turn
 from productive_sage.copying.order import CopyOrder
@@ -109,11 +109,12 @@ class Together:
         # What an earlier run had begun may be of another day: it is held against today's.
         again = "update" if is_as_asked else order.again
         try:
-            outcome = self._copied(place, source, again)
+            plan = self._plan(place, source, again)
+            outcome = self._run.carry_out(source, plan, partial(self._turn, place))
         except CalledOff:
             if self._stopped_by is None:
                 raise
-            outcome = _not_tried(source, self._stopped_by)
+            outcome = results.not_tried(source.kind, source.id, source.number, self._stopped_by)
         if outcome.error:
             bare = outcome.error.message.removeprefix(f"{outcome.label}: ")
             self._note(outcome.error.reworded(bare))
@@ -123,7 +124,8 @@ class Together:
             outcome = replace(outcome, notices=notices)
         return earlier.both(before, outcome) if before else outcome
 
-    def _copied(self, place: int, source: Invoice, again: str | None) -> Outcome:
+    def _plan(self, place: int, source: Invoice, again: str | None) -> Planned:
+        """The plan of a document, which has been looked at for the last time when this is given."""
         with self._planning.of(place):
             self._wait_for_end(self._after[place])
             self._check_goes_on()
@@ -131,7 +133,7 @@ class Together:
         if self._lanes.is_shared:
             self._sending.wait_for(place - _AHEAD)
             self._run.look(source, plan)
-        return self._run.carry_out(source, plan, partial(self._turn, place))
+        return plan
 
     def _wait_for_end(self, places: set[int]) -> None:
         lanes = self._lanes
@@ -141,6 +143,7 @@ class Together:
 
     @contextmanager
     def _turn(self, place: int) -> Iterator[None]:
+        """Held while a document is sent."""
         with self._sending.of(place):
             self._check_goes_on()
             try:
@@ -190,8 +193,3 @@ def _dependencies(asked: Sequence[Invoice | Outcome]) -> list[set[int]]:
         for one in about:
             by_invoice.setdefault(one, set()).add(place)
     return found
-
-
-def _not_tried(invoice: Invoice, stopped_by: PsageError) -> Outcome:
-    error = stopped_by.reworded(f"{invoice.label} was not tried: {stopped_by.message}")
-    return Outcome("failed", invoice.id, number=invoice.number, error=error, kind=invoice.kind)
