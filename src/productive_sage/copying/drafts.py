@@ -134,18 +134,30 @@ def _credited_line(line: SageLine, source: InvoiceLine | None, position: int) ->
     """A line of a copy once more; quantities of a credit note are never negative."""
     sign = -1 if line.quantity < 0 else 1
     words = _description(source, position) if source else line.description
-    return DraftLine(
+    return replace(
+        line_as_it_is(line),
+        id="",
         description=words[:DESCRIPTION_LIMIT],
-        ledger_account_id=line.ledger_account_id,
         quantity=sign * line.quantity,
         unit_price=sign * line.unit_price,
+        source_id=source.id if source else line.id,
+    )
+
+
+def line_as_it_is(line: SageLine) -> DraftLine:
+    """A line of a copy as it would be sent to leave it as it is."""
+    return DraftLine(
+        id=line.id,
+        description=line.description,
+        ledger_account_id=line.ledger_account_id,
+        quantity=line.quantity,
+        unit_price=line.unit_price,
         discount=line.discount,
         net=line.net,
         tax=line.tax,
         tax_rate_id=line.tax_rate_id or None,
         item=line.item,
         goods_or_services=line.goods_or_services or None,
-        source_id=source.id if source else line.id,
     )
 
 

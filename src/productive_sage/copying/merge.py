@@ -15,6 +15,7 @@ from decimal import Decimal
 from itertools import zip_longest
 
 from productive_sage import markers, money
+from productive_sage.copying.drafts import line_as_it_is
 from productive_sage.copying.records import Draft, DraftLine
 from productive_sage.copying.versions import (
     EXTRA,
@@ -248,7 +249,7 @@ class _Merge:
                 self._changes.append(change)
                 continue
             (self._conflicts if line.net or line.tax else self._kept).append(change)
-            yield _as_it_is(line)
+            yield line_as_it_is(line)
 
     def _pairs(self) -> tuple[list[_Pair], list[SageLine]]:
         """Which line is which, those gone from Productive last; and the lines Sage alone has."""
@@ -294,7 +295,7 @@ class _Merge:
             (self._changes if self._overwrite else self._conflicts).append(change)
 
     def _line(self, n: int, pair: _Pair, line: DraftLine, present: SageLine) -> DraftLine:
-        now, held, merged = of_draft(line), of_sage(present), _as_it_is(present)
+        now, held, merged = of_draft(line), of_sage(present), line_as_it_is(present)
         then, wrote = pair.then, pair.wrote
         is_rebooked = then is not None and then["service type"] != now["service type"]
 
@@ -371,22 +372,6 @@ class _Merge:
 
 def _field(fields: Fields | None, name: str) -> str | None:
     return None if fields is None else fields.get(name, "")
-
-
-def _as_it_is(line: SageLine) -> DraftLine:
-    return DraftLine(
-        id=line.id,
-        description=line.description,
-        ledger_account_id=line.ledger_account_id,
-        quantity=line.quantity,
-        unit_price=line.unit_price,
-        discount=line.discount,
-        net=line.net,
-        tax=line.tax,
-        tax_rate_id=line.tax_rate_id or None,
-        item=line.item,
-        goods_or_services=line.goods_or_services or None,
-    )
 
 
 def _shown(line: DraftLine | SageLine) -> str:

@@ -19,20 +19,11 @@ def check_place(path: Path) -> None:
 
     An earlier plan is replaced, and no other file.
     """
-    hint = "name a file in a folder that is there and may be written to"
     if path.exists() and path.stat().st_size and not _is_plan(path):
         raise UsageProblem(
             f"`{path}` is there, and is no plan", hint="name another file; psage overwrites none"
         )
-    is_new = not path.exists()
-    try:
-        with path.open("a", encoding="utf-8"):
-            pass
-        if is_new:
-            path.unlink()
-    except OSError as error:
-        said = f"the plan `{path}` cannot be written: {error.strerror}"
-        raise UsageProblem(said, hint=hint) from error
+    files.check_writable(path, "plan")
 
 
 def _is_plan(path: Path) -> bool:

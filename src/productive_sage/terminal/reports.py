@@ -26,18 +26,8 @@ def check(path: Path) -> None:
     An earlier report is replaced, and no other file.
     """
     _is_sheet(path)
-    is_new = not path.exists()
-    try:
-        with path.open("a", encoding="utf-8"):
-            pass
-        if is_new:
-            path.unlink()
-    except OSError as error:
-        raise UsageProblem(
-            f"the report `{path}` cannot be written: {error.strerror}",
-            hint="name a file in a folder that is there and may be written to",
-        ) from error
-    if not is_new and path.stat().st_size and not _is_report(path):
+    files.check_writable(path, "report")
+    if path.exists() and path.stat().st_size and not _is_report(path):
         raise UsageProblem(
             f"`{path}` is there, and is no report of psage",
             hint="name another file; psage overwrites none",
