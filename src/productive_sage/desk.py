@@ -1,6 +1,7 @@
 """What a use case works with: the settings, the memory, both services and somebody to ask."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -233,6 +234,21 @@ class Desk:
         if item:
             self.store.facts.keep(key, asdict(item))
         return item
+
+    def learn_names(self) -> None:
+        """Read what the ids in the settings are called, as far as nobody knows it any more."""
+        settings, known = self.settings, names.of(self.settings, self.store)
+        with suppress(RefusedBySage):
+            if settings.default_ledger_account and "default_ledger_account" not in known:
+                self.ledger_accounts()
+            rates = [f"tax.map.{key}" for key in settings.tax_map]
+            rates += ["default_tax_rate"] if settings.default_tax_rate else []
+            if {*rates} - known.keys():
+                self.tax_rates(anew=True)
+            if {f"items.{key}" for key in settings.items} - known.keys():
+                for reference in settings.items.values():
+                    self.read_item(reference)
+                self.service_types()
 
     def search_items(self, text: str) -> list[Item]:
         """What is sold in Sage whose code or description holds the text, active or not."""

@@ -94,6 +94,7 @@ def rebuild(desk: Desk) -> Rebuilt:
     ]
     found.customers = _customers(desk, sides)
     _payments(desk, sides, numbers, found)
+    desk.learn_names()
     return found
 
 

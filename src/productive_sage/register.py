@@ -9,13 +9,13 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from productive_sage import money
-from productive_sage.copying import elsewhere
+from productive_sage import markers, money
+from productive_sage.copying import drafts, elsewhere
 from productive_sage.copying.elsewhere import Judged
 from productive_sage.copying.records import FoundCopy
 from productive_sage.desk import Desk
 from productive_sage.errors import CopyGone, NotFound, PsageError, Refused
-from productive_sage.kinds import INVOICE
+from productive_sage.kinds import CREDIT_NOTE, INVOICE
 from productive_sage.naming import Name, advice, did_you_mean, to_type
 from productive_sage.naming import check as check_names
 from productive_sage.productive.records import Entry
@@ -58,6 +58,8 @@ class RegisterRow:
     sage_id: str = ""
     sage_number: str = ""
     in_sage: SageDocument | None = None
+    beside: tuple[str, ...] = ()
+    """The numbers of further documents in Sage that count as its copies too."""
 
 
 @dataclass(slots=True)
@@ -87,11 +89,14 @@ def look(
     if selection.company:
         entries = _of_company(entries, selection.company)
     listed: list[SageDocument] = []
-    if check and any(one.export_id or desk.store.copies.latest(one.id) for one in entries):
+    copied = {one.kind for one in entries if one.export_id or desk.store.copies.latest(one.id)}
+    if check and copied:
         listed = desk.sage.documents.invoices()
     found = elsewhere.named(desk, entries, listed)
     copies = {one.entry.id: one for one in sorted(found.copies, key=lambda one: one.copy_number)}
     rows = [_row(desk, one, waiting.get(one.id, ""), copies.get(one.id)) for one in entries]
+    if check and CREDIT_NOTE in copied:
+        listed = [*listed, *desk.sage.documents.all(CREDIT_NOTE)]
     if check and selection.state == DRAFT_IN_SAGE:  # those that are none any more are left out
         rows = _checked(desk, [row for row in rows if row.state == DRAFT_IN_SAGE], listed)
     rows = [row for row in rows if selection.state in ("", row.state)]
@@ -139,10 +144,14 @@ def _row(desk: Desk, entry: Entry, waits_for: str, found: FoundCopy | None) -> R
 
 
 def _checked(
-    desk: Desk, rows: Sequence[RegisterRow], invoices: Sequence[SageDocument]
+    desk: Desk, rows: Sequence[RegisterRow], documents: Sequence[SageDocument]
 ) -> list[RegisterRow]:
-    """The rows with their copies as Sage has them: invoices from its list, the rest one by one."""
-    listed = {one.id: one for one in invoices}
+    """The rows with their copies as Sage has them, from its lists or else one by one."""
+    listed = {one.id: one for one in documents}
+    marked: dict[str, list[SageDocument]] = {}
+    for one in documents:
+        if (marker := markers.in_reference(one.reference)) and _counts(one):
+            marked.setdefault(marker[0], []).append(one)
     found: list[RegisterRow] = []
     for n, row in enumerate(rows):
         desk.step("Looking in Sage", n, len(rows))
@@ -150,10 +159,24 @@ def _checked(
             document = listed.get(row.sage_id)
             if document is None:
                 document = desk.sage.documents.one(row.entry.kind, row.sage_id)
-            found.append(_as_in_sage(row, document))
+            same = [one for one in marked.get(row.entry.id, ()) if one.id != row.sage_id]
+            beside = tuple(one.number for one in same) if document and _counts(document) else ()
+            found.append(replace(_as_in_sage(row, document), beside=beside))
         else:
             found.append(row)
     return found
+
+
+def _counts(document: SageDocument) -> bool:
+    """Whether it is in the books, and something of it not taken back by a credit note."""
+    if drafts.gone(document) or document.is_draft:
+        return False
+    credited = [
+        one.settled
+        for one in document.settlements or ()
+        if one.artefact_path.startswith(CREDIT_NOTE.path)
+    ]
+    return not credited or sum(credited, money.ZERO) < document.total
 
 
 def _as_in_sage(row: RegisterRow, document: SageDocument | None) -> RegisterRow:
@@ -231,6 +254,11 @@ class RegisterTotal:
     paid: Decimal
     open: Decimal
 
+    @property
+    def credited(self) -> Decimal:
+        """What is neither paid nor open: credited, less what these documents credit."""
+        return self.total - self.paid - self.open
+
 
 def totals(rows: Sequence[RegisterRow]) -> list[RegisterTotal]:
     """A total for each currency, by name."""
@@ -266,6 +294,7 @@ def as_json(found: Register) -> dict[str, Any]:
                 "total": money.amount(one.total, one.currency),
                 "paid": money.amount(one.paid, one.currency),
                 "open": money.amount(one.open, one.currency),
+                "credited": money.amount(one.credited, one.currency),
             }
             for one in totals(found.rows)
         ],
@@ -273,10 +302,24 @@ def as_json(found: Register) -> dict[str, Any]:
             {"document": name, **error.as_json()} for name, error in found.unreadable.items()
         ],
         "warnings": [
-            {"code": elsewhere.CODE, "message": f"{one.message}; {one.next_step}"}
-            for one in found.elsewhere.left
+            *(
+                {"code": elsewhere.CODE, "message": f"{one.message}; {one.next_step}"}
+                for one in found.elsewhere.left
+            ),
+            *({"code": "copied_twice", "message": one} for one in doubles(found)),
         ],
     }
+
+
+def doubles(found: Register) -> list[str]:
+    """What is in Sage more than once, a sentence each, with who says what to do."""
+    return [
+        f"{row.entry.kind.name} `{row.entry.number or row.entry.id}` is in Sage "
+        f"{len(row.beside) + 1} times: {' and '.join((row.sage_number, *row.beside))}; "
+        "`psage reconcile` says which to void"
+        for row in found.rows
+        if row.beside
+    ]
 
 
 def _row_as_json(row: RegisterRow, *, is_checked: bool) -> dict[str, Any]:

@@ -148,6 +148,50 @@ def test_sage_is_asked_where_somebody_wants_to_know(copied: Sandbox, psage: Psag
     assert rows["124"]["sage"] is None
 
 
+def test_a_document_that_is_in_sage_twice_is_said(copied: Sandbox, psage: Psage) -> None:
+    more = ("--create-new", "--no-tax", "--no-pdf", "--customer", "Juniper Street Coffee Ltd")
+    assert psage("copy-invoice", "123", *more).code == 0
+    first, second = copies(copied, "123")
+
+    told = psage("list", "--check", "--json").json["warnings"]
+
+    (one,) = [one["message"] for one in told if one["code"] == "copied_twice"]
+    assert f"{second['displayed_as']} and {first['displayed_as']}" in one
+    assert "`psage reconcile` says which to void" in psage("list", "--check").err
+    assert "copied_twice" not in psage("list", "--json").out
+    copied.bookkeeper.void(first["id"])
+    assert "copied_twice" not in psage("list", "--check", "--json").out
+
+
+def test_credit_notes_are_looked_at_by_pages_too(services: Sandbox, psage: Psage) -> None:
+    assert psage("copy-invoice", "111", "--no-tax", "--no-pdf").code == 0
+    assert psage("credit-note", "110", "--no-pdf").code == 0
+    services.clear_calls()
+
+    rows = listed(psage, "--check")
+
+    assert rows["110"]["sage"]["open"] == "0.00"
+    paths = [call.path for call in services.calls("sage")]
+    assert sorted(paths) == ["/sales_credit_notes", "/sales_invoices"]
+
+
+@pytest.mark.parametrize(
+    ("month", "said"),
+    [("2026-01", "credited, "), ("2026-02", "credited to invoices not listed, ")],
+)
+def test_what_is_credited_stands_in_the_totals(
+    services: Sandbox, psage: Psage, month: str, said: str
+) -> None:
+    result = psage("list", "--month", month)
+    content = psage("list", "--month", month, "--json").json
+
+    (total,) = [one for one in content["totals"] if one["currency"] == "GBP"]
+    figures = {name: Decimal(total[name]) for name in ("total", "paid", "open", "credited")}
+    assert figures["total"] == figures["paid"] + figures["open"] + figures["credited"]
+    assert abs(figures["credited"]) == Decimal("2130.00")
+    assert f"2,130.00 {said}" in result.out
+
+
 def test_one_document_that_cannot_be_read_is_named_and_hides_no_other(
     copied: Sandbox, psage: Psage
 ) -> None:

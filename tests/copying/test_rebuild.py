@@ -111,6 +111,23 @@ def test_after_a_rebuild_nothing_is_copied_updated_or_credited_again(
     assert {call.method for call in book.sandbox.calls() if call.path != "/token"} == {"GET"}
 
 
+def test_a_rebuild_learns_what_the_settings_name(book: Book, psage: Psage, home: Path) -> None:
+    kind = next(iter(book.sandbox.productive.table("service_types")))
+    assert (
+        psage("configure", "--map-item", f"{kind}=DESIGN", "--default-tax-rate", "Zero").code == 0
+    )
+    before = psage("configure", "--show").out
+    forget(home)
+    assert psage("configure", "--show").out != before
+
+    assert psage("rebuild", "--yes").code == 0
+
+    assert psage("configure", "--show").out == before
+    book.sandbox.clear_calls()
+    assert psage("rebuild", "--yes").code == 0
+    assert not [call for call in book.sandbox.calls("sage") if "ledger" in call.path]
+
+
 def test_a_second_rebuild_finds_nothing_more(book: Book, psage: Psage, home: Path) -> None:
     records = [table(home, one) for one in (COPIES, PAYMENTS, CUSTOMERS)]
 

@@ -112,6 +112,8 @@ def show_register(
         asking.say(adopted.said(found.adopted))
     for one in found.elsewhere.left:
         warn(f"{one.message}; {one.next_step}")
+    for said in register.doubles(found):
+        warn(said)
     for error in found.unreadable.values():
         warn(f"not listed: {error.message}; {error.hint}")
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `
     from rich.table import Table
 
     from productive_sage.billing import Billed
-    from productive_sage.register import Register, RegisterRow
+    from productive_sage.register import Register, RegisterRow, RegisterTotal
     from productive_sage.setup.doctor import Check
     from productive_sage.status import Status
 
@@ -181,9 +181,19 @@ def register(found: "Register") -> None:
             separated(value, one.currency) for value in (one.total, one.paid, one.open)
         )
         count = counted(one.count, "document")
-        line(f"{count}: {total} {one.currency}, {paid} paid, {left} open")
+        line(f"{count}: {total} {one.currency}, {paid} paid, {_credited(one)}{left} open")
     if not found.rows:
         out().print("no documents")
+
+
+def _credited(total: "RegisterTotal") -> str:
+    """What makes a total of more, or less, than what is paid and open; empty where nothing does."""
+    if not total.credited:
+        return ""
+    amount = separated(abs(total.credited), total.currency)
+    if total.credited > 0:
+        return f"{amount} credited, "
+    return f"{amount} credited to invoices not listed, "
 
 
 def customers(found: "Sequence[Billed]") -> None:
