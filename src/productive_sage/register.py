@@ -14,10 +14,11 @@ from productive_sage.copying import drafts, elsewhere
 from productive_sage.copying.elsewhere import Judged
 from productive_sage.copying.records import FoundCopy
 from productive_sage.desk import Desk
-from productive_sage.errors import CopyGone, NotFound, PsageError, Refused
+from productive_sage.errors import CopyGone, NotFound, Refused
 from productive_sage.kinds import CREDIT_NOTE, INVOICE
 from productive_sage.naming import Name, advice, did_you_mean, to_type
 from productive_sage.naming import check as check_names
+from productive_sage.productive.invoices import Unreadable
 from productive_sage.productive.records import Entry
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
@@ -64,10 +65,10 @@ class RegisterRow:
 
 @dataclass(slots=True)
 class Register:
-    """The documents that were selected, and why others cannot be read, by number."""
+    """The documents that were selected, and others that cannot be read."""
 
     rows: list[RegisterRow] = field(default_factory=list)
-    unreadable: dict[str, PsageError] = field(default_factory=dict)
+    unreadable: list[Unreadable] = field(default_factory=list)
     is_checked: bool = False
     """Whether Sage was asked too."""
     elsewhere: Judged = field(default_factory=Judged)
@@ -298,9 +299,7 @@ def as_json(found: Register) -> dict[str, Any]:
             }
             for one in totals(found.rows)
         ],
-        "unreadable": [
-            {"document": name, **error.as_json()} for name, error in found.unreadable.items()
-        ],
+        "unreadable": [{"document": one.name, **one.error.as_json()} for one in found.unreadable],
         "warnings": [
             *(
                 {"code": elsewhere.CODE, "message": f"{one.message}; {one.next_step}"}

@@ -50,7 +50,7 @@ def test_every_invoice_without_a_copy_is_copied_once(services: Sandbox, psage: P
 
     created = {one["productive_id"] for one in first.results if one["action"] == "created"}
     refused = {one["productive_id"] for one in first.results if one["action"] == "refused"}
-    assert created | refused - {None} == open_ones  # one that cannot be read has but a number
+    assert created | refused == open_ones | {"108"}  # in yen, which the list cannot show
     assert len(created) > 5
     for key in created:
         assert len(copies(services, key)) == 1

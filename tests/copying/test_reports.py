@@ -94,7 +94,7 @@ def test_a_report_of_another_organisation_copies_no_document_of_the_same_id(
     assert writes(services) == []
 
 
-def test_what_could_not_be_read_is_refused_again_and_not_forgotten(
+def test_what_could_not_be_found_is_refused_again_and_not_forgotten(
     services: Sandbox, psage: Psage, report: Path
 ) -> None:
     missing = report.with_name("missing.csv")
@@ -104,6 +104,53 @@ def test_what_could_not_be_read_is_refused_again_and_not_forgotten(
 
     assert (result.code, result.only["error"]["code"]) == (4, "not_as_reported")
     assert "psage copy-invoice INV-1999-001" in result.only["error"]["hint"]
+
+
+def test_what_could_not_be_read_is_tried_again_once_the_settings_say_how(
+    services: Sandbox, psage: Psage, tmp_path: Path
+) -> None:
+    report = tmp_path / "all.csv"
+    psage("copy-invoice", "--all-uncopied", "--yes", *OTHERS, "--report", str(report))
+    (yen,) = [one for one in rows(report) if one["error_code"] == "currency_unclear"]
+    psage("configure", "--minor-digits", "JPY=0")
+
+    result = again(psage, report)
+
+    actions = {one["number"]: one["action"] for one in result.results}
+    assert actions[yen["number"]] == "created"
+    assert len(copies(services, yen["productive_id"])) == 1
+
+
+# --- what a batch is not about
+
+
+def test_what_cannot_be_read_is_refused_by_the_command_of_its_kind_alone(
+    services: Sandbox, psage: Psage
+) -> None:
+    assert "INV-2026-008" in told_of(psage, "copy-invoice")
+    assert "INV-2026-008" not in told_of(psage, "credit-note")
+
+
+def told_of(psage: Psage, command: str) -> list[str]:
+    flags = ("--all-uncopied", "--no-pdf", "--dry-run", "--json")
+    return [one["number"] for one in psage(command, *flags).results]
+
+
+@pytest.mark.parametrize("what", ["copied", "a draft", "deleted"])
+def test_what_cannot_be_read_and_needs_no_copy_is_not_refused(
+    services: Sandbox, psage: Psage, home: Path, what: str
+) -> None:
+    row = services.productive.table("invoices")["108"]["attributes"]
+    if what == "copied":
+        psage("configure", "--minor-digits", "JPY=0")
+        assert psage("copy-invoice", "108", *OTHERS).code == 0
+        psage("configure", "--minor-digits", "JPY=")
+    elif what == "a draft":
+        row |= {"finalized_on": None, "finalized_at": None}
+    else:
+        row |= {"deleted_at": "2026-03-01T10:00:00.000+01:00"}
+
+    assert "INV-2026-008" not in told_of(psage, "copy-invoice")
 
 
 # --- what became of the file

@@ -425,10 +425,13 @@ def _selected(
     found = register.look(desk, selection, waiting={})
     rows = [row.entry for row in found.rows if row.entry.kind is order.kind]
     rows.sort(key=lambda one: (one.invoiced_on or date.max, one.number))
-    unread = [  # whose company nobody knows
-        Outcome("refused", "", number=number, error=error, kind=order.kind)
-        for number, error in found.unreadable.items()
-        if not (selection.company or limit)
+    unread = [
+        Outcome("refused", one.id, number=one.name, error=one.error, kind=order.kind)
+        for one in found.unreadable
+        if one.is_finalised
+        and one.kind in (order.kind, None)
+        and not desk.store.copies.latest(one.id)
+        and not (selection.company or limit)  # whose company nobody knows
     ]
     keys = tuple(one.id for one in rows[:limit])
     return replace(order, keys=keys, by_id=True, by_number=False), unread

@@ -114,8 +114,8 @@ def show_register(
         warn(f"{one.message}; {one.next_step}")
     for said in register.doubles(found):
         warn(said)
-    for error in found.unreadable.values():
-        warn(f"not listed: {error.message}; {error.hint}")
+    for unread in found.unreadable:
+        warn(f"not listed: {unread.error.message}; {unread.error.hint}")
 
 
 @with_groups

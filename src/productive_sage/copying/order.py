@@ -151,7 +151,7 @@ def sources(order: CopyOrder, desk: Desk) -> Iterator[Invoice | Outcome]:
             yield hits[0]
             continue
         error = _ambiguous(order, name, hits) if hits else error or _missing(order, desk, name)
-        number = "" if name.id else name.typed
+        number = (order.reported or {}).get(name.id, "") if name.id else name.typed
         yield Outcome("refused", name.id, number=number, error=error, kind=order.kind)
 
 

@@ -11,6 +11,7 @@ from productive_sage import lanes
 from productive_sage.errors import AmountsUnclear, PsageError
 from productive_sage.http import Http, OnPage, Recorder, quietly
 from productive_sage.http.documented import ODD, ours, understood
+from productive_sage.kinds import Kind
 from productive_sage.productive import calls, parse
 from productive_sage.productive.amounts import Reader
 from productive_sage.productive.records import Entry, Invoice
@@ -31,6 +32,9 @@ class Unreadable:
     """Its number, or its id where it has none."""
     on: date | None
     error: PsageError
+    kind: Kind | None = None
+    """None where Productive does not say plainly."""
+    is_finalised: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +125,14 @@ class Invoices:
     @understood
     def entries(
         self, since: date | None, until: date | None
-    ) -> tuple[list[Entry], dict[str, PsageError]]:
+    ) -> tuple[list[Entry], list[Unreadable]]:
         """The invoices and credit notes of a time, by their own dates, the oldest first.
 
-        And why others of it cannot be read, by number, or by id where they have none.
+        And others of it that cannot be read; none that was deleted.
         """
         listed = self._listed({"include": "company"}, since, until)
         found = sorted(listed.entries, key=lambda one: (one.invoiced_on or date.max, int(one.id)))
-        return found, {one.name: one.error for one in listed.unreadable}
+        return found, [one for one in listed.unreadable if one.id not in listed.deleted]
 
     @understood
     def entries_of(self, ids: Sequence[str]) -> dict[str, Entry]:
@@ -174,9 +178,7 @@ class Invoices:
             try:
                 found.append(self._reader.entry(row, included))
             except PsageError as error:
-                unreadable.append(
-                    Unreadable(parse.identity_of(row["id"]), parse.names(row)[-1], on, error)
-                )
+                unreadable.append(_unreadable(row, on, error))
         return Listed(found, unreadable, deleted)
 
     @understood
@@ -223,3 +225,12 @@ class Invoices:
     def change(self, invoice_id: str, attributes: Mapping[str, Any], record: Recorder) -> None:
         """Change writable attributes of an invoice; only these are sent."""
         calls.change(self._http, "invoices", invoice_id, attributes, record)
+
+
+def _unreadable(row: Mapping[str, Any], on: date | None, error: PsageError) -> Unreadable:
+    kind: Kind | None = None
+    with suppress(PsageError):
+        kind = parse.kind(row)
+    is_finalised = parse.is_finalised(row["attributes"])
+    key, name = parse.identity_of(row["id"]), parse.names(row)[-1]
+    return Unreadable(key, name, on, error, kind, is_finalised)
