@@ -29,6 +29,7 @@ import typer.main
 
 from productive_sage import cli
 from productive_sage.cli import session
+from productive_sage.http.timing import Timing
 from productive_sage.sandbox import (
     CLIENT_ID,
     CLIENT_SECRET,
@@ -38,7 +39,6 @@ from productive_sage.sandbox import (
 )
 from productive_sage.signin.vault import ProductiveSignIn, SageSignIn, Vault
 from productive_sage.store import CopyFacts
-from productive_sage.timing import Timing
 from tests.contract.check import problems
 
 _MEMORY = Path("/dev/shm")

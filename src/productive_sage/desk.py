@@ -7,16 +7,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from productive_sage import countries, names
 from productive_sage.errors import ItemInvalid, Refused, RefusedBySage
 from productive_sage.kept import Contact
 from productive_sage.kinds import Kind
 from productive_sage.productive.client import ProductiveClient
 from productive_sage.productive.records import Invoice
+from productive_sage.sage import countries
 from productive_sage.sage.client import SageClient
 from productive_sage.sage.records import TAX_RATES, Books, Item, LedgerAccount, TaxRate
 from productive_sage.settings import Settings
-from productive_sage.store import Store
+from productive_sage.store import Store, names
 from productive_sage.text import one_line
 
 

@@ -4,14 +4,11 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from productive_sage.errors import PsageError
 from productive_sage.store import Store
 from productive_sage.store.audit import Event
-
-if TYPE_CHECKING:  # reading the log needs no HTTP
-    pass
 
 log = logging.getLogger("psage.history")
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from productive_sage import config, names
+from productive_sage import config
 from productive_sage.config import Home
 from productive_sage.errors import (
     NetworkDown,
@@ -36,6 +36,7 @@ from productive_sage.store import (
     PaymentIntent,
     Store,
     Waiting,
+    names,
 )
 from productive_sage.text import bare
 

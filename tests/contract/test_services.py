@@ -18,6 +18,7 @@ import vcr
 
 from productive_sage import config
 from productive_sage.http.pool import Pool, connect_pool
+from productive_sage.http.timing import Timing
 from productive_sage.kinds import INVOICE
 from productive_sage.productive.calls import Token
 from productive_sage.productive.client import ProductiveClient
@@ -27,7 +28,6 @@ from productive_sage.sandbox import Sandbox
 from productive_sage.settings import Endpoints
 from productive_sage.signin.oauth import SageTokens
 from productive_sage.signin.vault import Vault
-from productive_sage.timing import Timing
 
 CASSETTES = Path(__file__).parent / "cassettes"
 _SECRET_HEADERS = ("authorization", "x-auth-token", "x-organization-id", "x-business", "cookie")

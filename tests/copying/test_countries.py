@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from productive_sage import countries
+from productive_sage.sage import countries
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, copies
 
@@ -44,7 +44,8 @@ def test_a_country_is_known_however_it_is_written(written: str, code: str) -> No
 
 def test_the_names_of_countries_are_not_loaded_before_they_are_needed() -> None:
     program = (
-        "import sys; from productive_sage import cli, copying, countries; "
+        "import sys; from productive_sage import cli, copying; "
+        "from productive_sage.sage import countries; "
         "print(any(name.split('.')[0] == 'babel' for name in sys.modules))"
     )
 

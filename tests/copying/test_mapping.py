@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from productive_sage import markers, richtext
+from productive_sage import markers
 from productive_sage.copying import bodies, drafts, matching, merge, versions
 from productive_sage.copying.records import Draft
 from productive_sage.errors import AmountsUnclear
 from productive_sage.kept import Contact
 from productive_sage.kinds import INVOICE
+from productive_sage.productive import richtext
 from productive_sage.productive.records import Address, Company, Invoice, InvoiceLine
 from productive_sage.sage.records import Item, SageDocument, SageLine
 from productive_sage.sandbox import Sandbox

@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from productive_sage import taxmap
 from productive_sage.copying.drafts import sales_document
 from productive_sage.copying.records import Draft
 from productive_sage.errors import Refused
 from productive_sage.kinds import INVOICE
 from productive_sage.productive.records import Address, Company, Invoice, InvoiceLine
-from productive_sage.tax import LineTax, Tax, spread
+from productive_sage.tax import LineTax, Tax, spread, taxmap
 
 DAY = date(2026, 2, 9)
 

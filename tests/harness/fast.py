@@ -24,11 +24,11 @@ import pytest
 
 import productive_sage
 from productive_sage import cli
+from productive_sage.http.timing import Timing
 from productive_sage.sandbox import ORGANIZATION_ID, PRODUCTIVE_TOKEN, Sandbox
 from productive_sage.sandbox.keyring import SandboxKeyring
 from productive_sage.sandbox.run import environment
 from productive_sage.signin.vault import ProductiveSignIn, Vault
-from productive_sage.timing import Timing
 from tests.conftest import Result, sage_sign_in
 
 HURRY = 50

@@ -27,8 +27,8 @@ import httpx
 import pytest
 
 from productive_sage.http import pool
+from productive_sage.http.timing import Timing
 from productive_sage.sandbox import Sandbox
-from productive_sage.timing import Timing
 from tests.conftest import Psage, Result, copies, writes
 from tests.harness import days
 from tests.harness.days import after_the_first_copy, edit_a_line

@@ -31,8 +31,7 @@ from productive_sage.errors import (
     UsageProblem,
 )
 from productive_sage.http import Http, answers
-from productive_sage.http.pool import Pool, answer_of, connect_pool
-from productive_sage.pacing import (
+from productive_sage.http.pacing import (
     BUDGET_S,
     MAX_ATTEMPTS,
     Limiter,
@@ -40,9 +39,10 @@ from productive_sage.pacing import (
     backoff_s,
     is_affordable,
 )
+from productive_sage.http.pool import Pool, answer_of, connect_pool
+from productive_sage.http.timing import Timing
 from productive_sage.sage.calls import _lapsed, words_of
 from productive_sage.sage.client import SageClient
-from productive_sage.timing import Timing
 from tests.harness.history import unrecorded
 
 BASE = "https://sage.test/v3.1"

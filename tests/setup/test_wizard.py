@@ -20,13 +20,13 @@ import filelock
 import pexpect
 import pytest
 
-from productive_sage import config, names
+from productive_sage import config
 from productive_sage.cli import session
 from productive_sage.sandbox import Sandbox
 from productive_sage.settings import Settings
 from productive_sage.setup import questions
 from productive_sage.signin.vault import Vault
-from productive_sage.store import Store
+from productive_sage.store import Store, names
 from tests.conftest import Psage, copies
 from tests.harness.processes import run, share_the_keyring
 

@@ -38,6 +38,7 @@ from productive_sage.errors import (
 )
 from productive_sage.http import Http, Recorder
 from productive_sage.http.pool import Pool
+from productive_sage.http.timing import Timing
 from productive_sage.productive.payments import Payments
 from productive_sage.sage.calls import words_of
 from productive_sage.sandbox import Sandbox
@@ -47,7 +48,6 @@ from productive_sage.store.customers import CustomerRecords
 from productive_sage.store.events import Events
 from productive_sage.store.intents import Intents
 from productive_sage.terminal import happened, tables
-from productive_sage.timing import Timing
 from tests.conftest import Psage, Result, copies, first_line, writes
 from tests.harness import kills
 from tests.harness.history import append

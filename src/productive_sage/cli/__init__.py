@@ -36,7 +36,7 @@ from productive_sage.errors.defects import Defect
 from productive_sage.terminal import progress
 
 if TYPE_CHECKING:
-    from productive_sage.timing import Timing
+    from productive_sage.http.timing import Timing
 
 app = commandline.App(
     name="psage",

@@ -161,8 +161,7 @@ def _end(
 
 def _names(home: "Home", settings: "Settings") -> dict[str, str]:
     """What the ids in the settings are called, as far as this machine knows."""
-    from productive_sage import names
-    from productive_sage.store import Store
+    from productive_sage.store import Store, names
 
     with suppress(PsageError, OSError):
         if home.store.exists():

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from productive_sage.config import Home
     from productive_sage.desk import Ask, Desk
     from productive_sage.http.pool import Pool
+    from productive_sage.http.timing import Timing
     from productive_sage.settings import Settings
     from productive_sage.signin.oauth import SageTokens
     from productive_sage.signin.vault import ProductiveSignIn, Vault
     from productive_sage.store import Store
-    from productive_sage.timing import Timing
 
 _SHORT_S = 7 * 86_400
 """A sign-in that ends sooner is warned about."""
@@ -55,7 +55,7 @@ class Session:
     @property
     def timing(self) -> "Timing":
         """How time goes: as everywhere, unless whoever began the run handed in something else."""
-        from productive_sage.timing import Timing
+        from productive_sage.http.timing import Timing
 
         return self.handed_in or Timing()
 

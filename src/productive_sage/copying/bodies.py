@@ -10,7 +10,7 @@ from productive_sage.copying.records import Draft, DraftLine
 from productive_sage.errors.notices import Notice
 from productive_sage.kinds import INVOICE, Kind
 from productive_sage.productive.records import Address, Company
-from productive_sage.richtext import plain_text
+from productive_sage.productive.richtext import plain_text
 from productive_sage.sage.records import SageDocument
 from productive_sage.text import emails
 

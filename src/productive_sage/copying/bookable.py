@@ -9,7 +9,6 @@ Sage decides; but no customer is made for a document that is in doubt.
 from collections.abc import Iterator
 from datetime import date
 
-from productive_sage import names
 from productive_sage.copying.new_customers import NewCustomer
 from productive_sage.copying.records import Draft
 from productive_sage.copying.send import number_taken
@@ -20,7 +19,7 @@ from productive_sage.kept import Contact
 from productive_sage.kinds import CREDIT_NOTE, INVOICE, Kind
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import Books, SageDocument
-from productive_sage.store import Link
+from productive_sage.store import Link, names
 
 
 def check(

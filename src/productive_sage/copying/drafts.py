@@ -19,7 +19,7 @@ from productive_sage.errors import AmountsUnclear, Refused
 from productive_sage.errors.notices import Notice
 from productive_sage.kinds import CREDIT_NOTE, INVOICE
 from productive_sage.productive.records import CreditedInvoice, Invoice, InvoiceLine
-from productive_sage.richtext import plain_text
+from productive_sage.productive.richtext import plain_text
 from productive_sage.sage.records import Item, SageDocument, SageLine
 from productive_sage.tax import LineTax, Tax
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 
-from productive_sage import money, naming, taxmap
+from productive_sage import money, naming
 from productive_sage.copying.records import Outcome
 from productive_sage.desk import Desk
 from productive_sage.errors import (
@@ -21,6 +21,7 @@ from productive_sage.kinds import INVOICE, Kind
 from productive_sage.naming import Name
 from productive_sage.productive.records import Invoice
 from productive_sage.settings import Settings
+from productive_sage.tax import taxmap
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from productive_sage import markers, names
+from productive_sage import markers
 from productive_sage.copying import (
     after,
     allocations,
@@ -35,7 +35,7 @@ from productive_sage.errors import Refused, TotalsDiffer
 from productive_sage.kept import Contact
 from productive_sage.productive.records import Invoice
 from productive_sage.sage.records import SageDocument
-from productive_sage.store import Link
+from productive_sage.store import Link, names
 from productive_sage.tax import Tax, sends_taxes
 
 

@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 from functools import partial
 
-from productive_sage import tax, taxmap
+from productive_sage import tax
 from productive_sage.copying import choosing, drafts
 from productive_sage.desk import Desk
 from productive_sage.errors import Refused, TaxRateInvalid
@@ -14,7 +14,7 @@ from productive_sage.errors.notices import Notice
 from productive_sage.money import ZERO, plain
 from productive_sage.productive.records import Invoice, InvoiceLine
 from productive_sage.sage.records import TaxRate
-from productive_sage.tax import LineTax, Sale, Tax
+from productive_sage.tax import LineTax, Sale, Tax, taxmap
 
 
 @dataclass(frozen=True, slots=True)

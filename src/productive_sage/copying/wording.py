@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from productive_sage.productive.records import Invoice
-from productive_sage.richtext import plain_text
+from productive_sage.productive.richtext import plain_text
 from productive_sage.settings.allowed import PLACEHOLDERS
 from productive_sage.text import one_line
 

@@ -28,9 +28,9 @@ from productive_sage.errors import (
 )
 from productive_sage.http.answers import Answer, Reply
 from productive_sage.http.documented import ours
+from productive_sage.http.pacing import MAX_ATTEMPTS, Limiter, backoff_s, is_affordable
 from productive_sage.http.pool import NO_ADDRESS, Pool, unusable_address, within
 from productive_sage.http.verdicts import Call, Judge, TryAgain, Unauthorised
-from productive_sage.pacing import MAX_ATTEMPTS, Limiter, backoff_s, is_affordable
 from productive_sage.text import quoted
 
 log = logging.getLogger("psage.http")

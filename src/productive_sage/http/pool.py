@@ -15,8 +15,8 @@ import httpx
 
 from productive_sage import lanes
 from productive_sage.errors import ConfigInvalid, NetworkDown
+from productive_sage.http.timing import Timing
 from productive_sage.text import quoted
-from productive_sage.timing import Timing
 
 NO_ADDRESS = (httpx.InvalidURL, UnicodeError, OverflowError)
 _T = TypeVar("_T")

@@ -11,8 +11,8 @@ from typing import Any
 from productive_sage.errors import RefusedByProductive
 from productive_sage.http import Http
 from productive_sage.http.documented import understood
+from productive_sage.http.pacing import Limiter, Window
 from productive_sage.http.pool import Pool
-from productive_sage.pacing import Limiter, Window
 from productive_sage.productive import calls, parse
 from productive_sage.productive.amounts import Reader
 from productive_sage.productive.calls import MEDIA_TYPE, Token, words_of

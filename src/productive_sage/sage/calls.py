@@ -19,8 +19,8 @@ from productive_sage.errors import (
 from productive_sage.http import Credentials, Http, OnPage, Recorder, quietly
 from productive_sage.http.answers import Reply
 from productive_sage.http.documented import ODD, ours, reasons, understood
+from productive_sage.http.pacing import MAX_ATTEMPTS, Limiter, Window
 from productive_sage.http.pool import Pool
-from productive_sage.pacing import MAX_ATTEMPTS, Limiter, Window
 from productive_sage.sage import parse
 from productive_sage.text import identity, quoted
 

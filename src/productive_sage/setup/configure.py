@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from productive_sage import config, tax, taxmap
+from productive_sage import config, tax
 from productive_sage.desk import Desk
 from productive_sage.errors import InputNeeded, PsageError, Refused, TaxRateInvalid, UsageProblem
 from productive_sage.naming import did_you_mean
@@ -22,6 +22,7 @@ from productive_sage.setup.choices import (
     folded,
     item_option,
 )
+from productive_sage.tax import taxmap
 from productive_sage.text import one_line
 
 Said = Mapping[str, Any]

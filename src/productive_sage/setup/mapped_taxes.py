@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import date
 
-from productive_sage import money, tax, taxmap
+from productive_sage import money, tax
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError, TaxRateInvalid
 from productive_sage.errors.notices import Notice
 from productive_sage.naming import did_you_mean
 from productive_sage.productive.records import ChargedTax
+from productive_sage.tax import taxmap
 
 
 def notices(pairs: Iterable[str], desk: Desk, today: date) -> list[Notice]:

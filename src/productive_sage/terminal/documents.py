@@ -1,7 +1,7 @@
 """A document as Productive has it, shown before a person is asked about it."""
 
 from productive_sage.productive.records import Invoice
-from productive_sage.richtext import plain_text
+from productive_sage.productive.richtext import plain_text
 from productive_sage.terminal.render import err, fit, separated, sign
 
 _LEAST = 20
