@@ -2,11 +2,16 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from productive_sage.kinds import Kind
+from productive_sage.reconcile import adopting
+from productive_sage.sage.documents import Documents
+from productive_sage.sage.records import SageDocument
 from productive_sage.sandbox import Sandbox
 from productive_sage.store import Store
 from tests.conftest import Psage, Result, forget, writes
@@ -126,6 +131,52 @@ def test_a_rebuild_learns_what_the_settings_name(book: Book, psage: Psage, home:
     book.sandbox.clear_calls()
     assert psage("rebuild", "--yes").code == 0
     assert not [call for call in book.sandbox.calls("sage") if "ledger" in call.path]
+
+
+WRITTEN = "SELECT productive_id, written FROM link ORDER BY productive_id, copy"
+
+
+@pytest.mark.parametrize("command", [("rebuild", "--yes"), ("reconcile", "--adopt")])
+def test_many_copies_are_read_by_pages_and_known_as_well_as_one_by_one(
+    book: Book,
+    psage: Psage,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+) -> None:
+    known = []
+    for at_most in (1000, 10):
+        monkeypatch.setattr(adopting, "_ONE_BY_ONE", at_most)
+        forget(home)
+        book.sandbox.clear_calls()
+        assert psage(*command, "--json").code == 0
+        known.append(table(home, WRITTEN))
+
+    singly = [one.path for one in book.sandbox.calls("sage") if "/sales_invoices/" in one.path]
+    assert known[0] == known[1]
+    assert any(written for _, written in known[1])
+    # The few credit notes, and what they credit, are read by themselves.
+    assert len(singly) <= len(book.credited)
+
+
+def test_a_row_without_lines_is_read_by_itself(
+    book: Book, psage: Psage, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_of_them = Documents.all
+
+    def told_less(self: Documents, kind: Kind, *args: Any, **more: Any) -> list[SageDocument]:
+        return [replace(one, lines=one.lines[1:]) for one in all_of_them(self, kind, *args, **more)]
+
+    forget(home)
+    assert psage("rebuild", "--yes").code == 0
+    known = table(home, WRITTEN)
+    monkeypatch.setattr(Documents, "all", told_less)
+    forget(home)
+
+    assert psage("rebuild", "--yes").code == 0
+
+    assert table(home, WRITTEN) == known
+    assert any(written for _, written in known)
 
 
 def test_a_second_rebuild_finds_nothing_more(book: Book, psage: Psage, home: Path) -> None:

@@ -1,6 +1,6 @@
 """Which document in Sage is the copy of which in Productive: known here, or made elsewhere."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,13 +38,23 @@ class Copies:
     """The copies of a run's documents, those psage knows and those made elsewhere."""
 
     def __init__(
-        self, desk: Desk, kind: Kind, customers: Customers, *, takes_drafts: bool = False
+        self,
+        desk: Desk,
+        kind: Kind,
+        customers: Customers,
+        *,
+        takes_drafts: bool = False,
+        listed: Mapping[str, SageDocument] | None = None,
     ) -> None:
-        """`takes_drafts`: a draft is as good as a booked copy, since that is what is wanted."""
+        """`takes_drafts`: a draft is as good as a booked copy, since that is what is wanted.
+
+        `listed` are whole documents that need not be read one by one to be linked, by id.
+        """
         self._desk = desk
         self._takes_drafts = takes_drafts
         self._kind = kind
         self._customers = customers
+        self._listed = listed or {}
         self._seen: dict[str, list[tuple[int, str]]] | None = None
 
     def look_for(self, invoice_ids: Sequence[str]) -> None:
@@ -81,7 +91,7 @@ class Copies:
             seen = _copies(desk, invoice.kind, markers.of_copy(invoice.id, 1))
         found: dict[int, list[SageDocument]] = {}
         for number, sage_id in seen.get(invoice.id, []):
-            if sage_id in own or not (document := desk.sage.documents.one(invoice.kind, sage_id)):
+            if sage_id in own or not (document := self._whole(invoice.kind, sage_id)):
                 continue
             if number in known:  # somebody duplicated the copy by hand
                 document.check_booked(f"a second copy of {invoice.label}")
@@ -111,6 +121,9 @@ class Copies:
             if not desk.dry_run:
                 adopted = desk.store.copies.adopt(adopted)
         return adopted
+
+    def _whole(self, kind: Kind, sage_id: str) -> SageDocument | None:
+        return self._listed.get(sage_id) or self._desk.sage.documents.one(kind, sage_id)
 
     def _exported(self, invoice: Invoice) -> SageDocument | None:
         """The document whose id the Productive invoice holds; another system's id is none."""

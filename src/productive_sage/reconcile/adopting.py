@@ -6,6 +6,7 @@ and what Productive itself names.
 
 from collections.abc import Iterator, Sequence
 
+from productive_sage import money
 from productive_sage.copying.adopt import Copies
 from productive_sage.copying.customers import Customers
 from productive_sage.desk import Desk
@@ -14,7 +15,11 @@ from productive_sage.errors.notices import Notice
 from productive_sage.kinds import CREDIT_NOTE, INVOICE, Kind
 from productive_sage.productive.records import Invoice
 from productive_sage.reconcile.sides import Pair
+from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
+
+_ONE_BY_ONE = 10
+"""So many documents are read one by one; more by pages."""
 
 
 def adopt(desk: Desk, pairs: Sequence[Pair], notices: list[Notice]) -> list[str]:
@@ -39,7 +44,12 @@ def link(
             continue
         invoices, unreadable = desk.productive.invoices.read(ids=[*missing])
         notices += [_not(error.message) for error in unreadable.values()]
-        for invoice, outcome in _each(desk, kind, invoices, mends=mends):
+        customers = Customers(desk, wanted=None, always_new=False)
+        # Records that are made anew know drafts as well.
+        listed = _listed(desk, kind, [*missing.values()])
+        copies = Copies(desk, kind, customers, takes_drafts=not mends, listed=listed)
+        copies.look_for([one.id for one in invoices])
+        for invoice, outcome in _each(desk, copies, invoices, mends=mends):
             if isinstance(outcome, Link):
                 _keep_pending(desk, outcome, missing[invoice.id], invoice)
                 done.append(f"{outcome.sage_number} is linked as the copy of {invoice.label}")
@@ -52,13 +62,25 @@ def _is_missing(pair: Pair) -> bool:
     return bool(pair.billed and pair.booked and pair.booked.is_booked and pair.copied is None)
 
 
+def _listed(desk: Desk, kind: Kind, pairs: Sequence[Pair]) -> dict[str, SageDocument]:
+    """The documents of their days with all lines, by pages; none where one by one is as quick.
+
+    One whose row does not show all of it is left out, to be read by itself.
+    """
+    days = [day for one in pairs if one.booked and (day := one.booked.document.invoiced_on)]
+    if len(days) <= _ONE_BY_ONE:
+        return {}
+    found = desk.sage.documents.all(kind, days=(min(days), max(days)), is_whole=True)
+    return {
+        one.id: one
+        for one in found
+        if one.lines and sum((line.net for line in one.lines), money.ZERO) == one.net
+    }
+
+
 def _each(
-    desk: Desk, kind: Kind, invoices: Sequence[Invoice], *, mends: bool
+    desk: Desk, copies: Copies, invoices: Sequence[Invoice], *, mends: bool
 ) -> Iterator[tuple[Invoice, Link | Notice]]:
-    # Records that are made anew know drafts as well.
-    customers = Customers(desk, wanted=None, always_new=False)
-    copies = Copies(desk, kind, customers, takes_drafts=not mends)
-    copies.look_for([one.id for one in invoices])
     for n, invoice in enumerate(invoices):
         desk.step("Linking copies", n, len(invoices))
         try:

@@ -23,6 +23,8 @@ _CREDIT_NOTE_FIELDS = _INVOICE_FIELDS.replace("invoice_number", "credit_note_num
     ",original_invoice_date"
 )
 
+_THE_REST = "notes,main_address,main_address_free_form,transaction,links,updated_at"
+
 
 class Documents:
     """The documents of one business; the kind says whether invoices or credit notes."""
@@ -55,14 +57,21 @@ class Documents:
 
     @understood
     def all(
-        self, kind: Kind, told: OnPage = quietly, *, days: tuple[date, date] | None = None
+        self,
+        kind: Kind,
+        told: OnPage = quietly,
+        *,
+        days: tuple[date, date] | None = None,
+        is_whole: bool = False,
     ) -> list[SageDocument]:
         """Every document of a kind with what settles it, as `invoices`, and when it is due.
 
-        Or those dated from one of two days to the other.
+        Or those dated from one of two days to the other. One that `is_whole` is as `one` has it,
+        as far as the row of a list tells: its lines may be missing.
         """
         fields = _CREDIT_NOTE_FIELDS if kind is CREDIT_NOTE else f"{_INVOICE_FIELDS},due_date"
         fields += ",tax_reconciled,editable"
+        fields += f",{kind.lines},{_THE_REST}" if is_whole else ""
         params = {"attributes": fields, "show_payments_allocations": "true"}
         if days:
             params |= {"from_date": days[0].isoformat(), "to_date": days[1].isoformat()}
