@@ -153,27 +153,30 @@ def survey(path: Path, environment: Mapping[str, str]) -> tuple[Settings, list[s
             problems.append(f"`{shown}` must be a table, `[{shown}]`")
             continue
         values[name] = checked(name, table, ENDPOINT_VARIABLES if name == "endpoints" else table)
-    from_environment = {
-        key: environment[name] for key, name in ENDPOINT_VARIABLES.items() if environment.get(name)
-    }
-    problems += [
-        f"`{ENDPOINT_VARIABLES[key]}={value}` {fault}"
-        for key, value in from_environment.items()
-        if (fault := address_fault(key, value))
-    ]
+    values["endpoints"], wrong = _endpoints(tables["endpoints"], environment)
+    problems += wrong
     if values.get("sync_payments") and "sync_payments_from" not in values:
         problems.append("`sync_payments = true` needs `sync_payments_from`, a date")
-    unclear = dict.fromkeys(ENDPOINT_VARIABLES, "")
-    in_file = tables["endpoints"] if isinstance(tables["endpoints"], dict) else unclear
-    addresses = {**in_file, **from_environment}.items()
-    values["endpoints"] = Endpoints(
-        **{
-            key: "" if address_fault(key, url) else url
-            for key, url in addresses
-            if key in ENDPOINT_VARIABLES
-        }
-    )
     return Settings(**values), warnings, problems
+
+
+def _endpoints(table: Any, environment: Mapping[str, str]) -> tuple[Endpoints, list[str]]:
+    """The addresses of the file and of the environment, which counts; what is wrong in that."""
+    named = {
+        key: environment[name] for key, name in ENDPOINT_VARIABLES.items() if environment.get(name)
+    }
+    problems = [
+        f"`{ENDPOINT_VARIABLES[key]}={value}` {fault}"
+        for key, value in named.items()
+        if (fault := address_fault(key, value))
+    ]
+    in_file = table if isinstance(table, dict) else dict.fromkeys(ENDPOINT_VARIABLES, "")
+    addresses = {
+        key: "" if address_fault(key, url) else url
+        for key, url in {**in_file, **named}.items()
+        if key in ENDPOINT_VARIABLES
+    }
+    return Endpoints(**addresses), problems
 
 
 def _taken(written: dict[str, Any], path: tuple[str, ...]) -> Any:

@@ -195,6 +195,28 @@ def address(desk: Desk, name: Name, *, in_productive: bool) -> str:
 
     Raises NotFound, `document_ambiguous`, `document_elsewhere` or `invoice_not_copied`.
     """
+    productive_id, number = _named(desk, name)
+    if in_productive:
+        return f"{_PRODUCTIVE}/{desk.productive.organization_id}/invoices/{productive_id}"
+    link = desk.store.copies.latest(productive_id)
+    if link is None:
+        raise Refused(
+            f"`{number or productive_id}` has no copy in Sage",
+            code="invoice_not_copied",
+            hint=f"copy it first: `psage copy-invoice {to_type(number, productive_id)}`; "
+            "`--productive` opens it in Productive",
+        )
+    present = desk.sage.documents.known(link.kind, link.sage_id)
+    if present is None or not present.url:
+        raise CopyGone(
+            f"Sage does not say where {link.sage_number} is",
+            hint="look for it in Sage by its number",
+        )
+    return present.url
+
+
+def _named(desk: Desk, name: Name) -> tuple[str, str]:
+    """The id and the number of the one document that goes by a name."""
     check_names([name], desk.productive.organization_id)
     known = {
         productive_id: number
@@ -223,23 +245,7 @@ def address(desk: Desk, name: Name, *, in_productive: bool) -> str:
             details={"documents": [*known]},
         )
     ((productive_id, number),) = known.items()
-    if in_productive:
-        return f"{_PRODUCTIVE}/{desk.productive.organization_id}/invoices/{productive_id}"
-    link = desk.store.copies.latest(productive_id)
-    if link is None:
-        raise Refused(
-            f"`{number or productive_id}` has no copy in Sage",
-            code="invoice_not_copied",
-            hint=f"copy it first: `psage copy-invoice {to_type(number, productive_id)}`; "
-            "`--productive` opens it in Productive",
-        )
-    present = desk.sage.documents.known(link.kind, link.sage_id)
-    if present is None or not present.url:
-        raise CopyGone(
-            f"Sage does not say where {link.sage_number} is",
-            hint="look for it in Sage by its number",
-        )
-    return present.url
+    return productive_id, number
 
 
 # --- as rows

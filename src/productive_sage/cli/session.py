@@ -196,47 +196,49 @@ class Session:
         opened: list[Desk] = []
 
         def opener() -> "Desk":
-            from productive_sage import history
-            from productive_sage.desk import Desk
-            from productive_sage.productive.calls import Token
-            from productive_sage.productive.client import ProductiveClient
-            from productive_sage.sage.calls import sage_http
-            from productive_sage.sage.client import SageClient
-            from productive_sage.signin.oauth import SageTokens
-            from productive_sage.store import Store
-
-            if opened:
-                return opened[0]
-            author = (history.user(), self.command)
-            store = stack.enter_context(
-                Store(home.store, by=author, warn=warn, now=self.timing.utc)
-            )
-            vault = self.vault()
-            sign_in = vault.productive()
-            pool = stack.enter_context(self.connections())
-            tokens = SageTokens(vault, sage_http(pool, settings.endpoints.sage_token))
-            stack.callback(_warn_of_the_end, tokens)
-            stack.callback(_remember, store, sign_in, tokens)
-            productive = ProductiveClient(
-                pool,
-                settings.endpoints,
-                Token(sign_in.token, sign_in.organization_id),
-                minor_digits=settings.minor_digits,
-                read_only=read_only,
-            )
-            http = sage_http(
-                pool,
-                settings.endpoints.sage_api,
-                credentials=tokens,
-                calls_per_second=settings.sage_calls_per_second,
-                read_only=read_only,
-            )
-            folder = Path(settings.pdf_folder or home.folder / "pdf").expanduser()
-            sage = SageClient(http, tokens.sign_in.business_id)
-            opened.append(Desk(settings, store, productive, sage, folder))
+            if not opened:
+                opened.append(self._opened(home, settings, stack, read_only=read_only))
             return opened[0]
 
         return opener
+
+    def _opened(
+        self, home: "Home", settings: "Settings", stack: ExitStack, *, read_only: bool
+    ) -> "Desk":
+        from productive_sage import history
+        from productive_sage.desk import Desk
+        from productive_sage.productive.calls import Token
+        from productive_sage.productive.client import ProductiveClient
+        from productive_sage.sage.calls import sage_http
+        from productive_sage.sage.client import SageClient
+        from productive_sage.signin.oauth import SageTokens
+        from productive_sage.store import Store
+
+        author = (history.user(), self.command)
+        store = stack.enter_context(Store(home.store, by=author, warn=warn, now=self.timing.utc))
+        vault = self.vault()
+        sign_in = vault.productive()
+        pool = stack.enter_context(self.connections())
+        tokens = SageTokens(vault, sage_http(pool, settings.endpoints.sage_token))
+        stack.callback(_warn_of_the_end, tokens)
+        stack.callback(_remember, store, sign_in, tokens)
+        productive = ProductiveClient(
+            pool,
+            settings.endpoints,
+            Token(sign_in.token, sign_in.organization_id),
+            minor_digits=settings.minor_digits,
+            read_only=read_only,
+        )
+        http = sage_http(
+            pool,
+            settings.endpoints.sage_api,
+            credentials=tokens,
+            calls_per_second=settings.sage_calls_per_second,
+            read_only=read_only,
+        )
+        folder = Path(settings.pdf_folder or home.folder / "pdf").expanduser()
+        sage = SageClient(http, tokens.sign_in.business_id)
+        return Desk(settings, store, productive, sage, folder)
 
 
 current = Session()

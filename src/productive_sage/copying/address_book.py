@@ -1,5 +1,6 @@
 """Sage's contacts as one run reads them, and what a new one would be."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -13,6 +14,8 @@ from productive_sage.errors.notices import Notice
 from productive_sage.kept import Contact
 from productive_sage.naming import did_you_mean
 from productive_sage.productive.records import Invoice
+from productive_sage.sage import parse
+from productive_sage.tax import country_of
 
 
 class AddressBook:
@@ -142,6 +145,46 @@ class AddressBook:
             what = "Sage has no such country" if code else "it says nothing about tax"
             notices.append(country_unknown(written, f"the customer goes without one, and {what}"))
         return NewCustomer(invoice.company.id, invoice.currency, code, body, tuple(notices))
+
+    def sold_to(self, invoice: Invoice, customer: Contact | NewCustomer) -> str:
+        """Where the customer is: Sage's word, else Productive's, else that of the tax number."""
+        number = ""
+        if isinstance(customer, Contact):
+            customer = self.seen(invoice, customer)
+            number = customer.tax_number
+        number = number or invoice.bill_to.tax_number or invoice.company.tax_number
+        country = customer.country or self._desk.country_code(invoice.bill_to.country)
+        return country_of(country, number, invoice.bill_to.postal_code)
+
+    def address(
+        self, invoice: Invoice, customer: Contact | NewCustomer
+    ) -> Mapping[str, str] | None:
+        """The address a document must carry itself: Productive's, where the contact has none.
+
+        Raises `address_missing` where nobody has one.
+        """
+        where = f"the billing address of `{invoice.company.name}` in Productive"
+        if isinstance(customer, NewCustomer):
+            if parse.is_address(customer.body["main_address"]):
+                return None
+        elif self.seen(invoice, customer).has_address:
+            return None
+        else:
+            address, _ = bodies.address_body(invoice.bill_to, self.country_id(invoice))
+            if parse.is_address(address):
+                return address
+            # Somebody may have entered it a moment ago; where Sage does not say, Sage decides.
+            found = self.read(customer.id)
+            if found is None or found.has_address is not False:
+                return None
+            where += f", or the contact `{customer.name}` in Sage"
+        raise Refused(
+            f"there is no address to bill {invoice.label} to, and Sage books no "
+            f"{invoice.kind.name} without one",
+            code="address_missing",
+            hint=f"enter it in {where}, then run the command again",
+            details={"company": invoice.company.id},
+        )
 
 
 def country_unknown(written: str, so: str) -> Notice:

@@ -3,18 +3,15 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from productive_sage.copying import bodies, choosing, matching
+from productive_sage.copying import choosing, matching, new_customers
 from productive_sage.copying.address_book import AddressBook, country_unknown
-from productive_sage.copying.new_customers import NewCustomer, deliver_contact
+from productive_sage.copying.new_customers import NewCustomer
 from productive_sage.copying.records import CustomerResult
 from productive_sage.desk import Ask, Desk
 from productive_sage.errors import Refused
 from productive_sage.errors.notices import Notice
 from productive_sage.kept import Contact
 from productive_sage.productive.records import Invoice
-from productive_sage.sage import parse
-from productive_sage.store import ContactFacts
-from productive_sage.tax import country_of
 
 
 class Customers:
@@ -116,7 +113,8 @@ class Customers:
         known = self._known.get((customer.company_id, customer.currency))
         if isinstance(known, Contact):
             return known
-        contact = self._make(customer)
+        contact = new_customers.make(self._desk, customer)
+        self._known[customer.company_id, customer.currency] = contact
         self._made[invoice.id] = contact
         return contact
 
@@ -137,20 +135,6 @@ class Customers:
         contact = self._made.get(invoice.id)
         return CustomerResult(contact.id, contact.name, created=True) if contact else None
 
-    def _make(self, new: NewCustomer) -> Contact:
-        desk = self._desk
-        intent = desk.store.intents.begin(
-            "contact",
-            f"{new.company_id} {new.currency}",
-            desk.sage.business_id,
-            payload=new.body,
-            facts=ContactFacts(new.company_id, new.currency, new.country),
-            at=desk.sage.now(),
-        )
-        contact = deliver_contact(desk, intent)
-        self._known[new.company_id, new.currency] = contact
-        return contact
-
     def remember(self, invoice: Invoice, contact_id: str, name: str) -> None:
         """Bill this company to this contact from now on, where it is the company."""
         contact = Contact(contact_id, name, currency=invoice.currency)
@@ -162,46 +146,6 @@ class Customers:
             self._desk.sage.business_id,
             contact,
             is_agreed=self.is_agreed(invoice, contact),
-        )
-
-    def sold_to(self, invoice: Invoice, customer: Contact | NewCustomer) -> str:
-        """Where the customer is: Sage's word, else Productive's, else that of the tax number."""
-        number = ""
-        if isinstance(customer, Contact):
-            customer = self.book.seen(invoice, customer)
-            number = customer.tax_number
-        number = number or invoice.bill_to.tax_number or invoice.company.tax_number
-        country = customer.country or self._desk.country_code(invoice.bill_to.country)
-        return country_of(country, number, invoice.bill_to.postal_code)
-
-    def address(
-        self, invoice: Invoice, customer: Contact | NewCustomer
-    ) -> Mapping[str, str] | None:
-        """The address a document must carry itself: Productive's, where the contact has none.
-
-        Raises `address_missing` where nobody has one.
-        """
-        where = f"the billing address of `{invoice.company.name}` in Productive"
-        if isinstance(customer, NewCustomer):
-            if parse.is_address(customer.body["main_address"]):
-                return None
-        elif self.book.seen(invoice, customer).has_address:
-            return None
-        else:
-            address, _ = bodies.address_body(invoice.bill_to, self.book.country_id(invoice))
-            if parse.is_address(address):
-                return address
-            # Somebody may have entered it a moment ago; where Sage does not say, Sage decides.
-            found = self.book.read(customer.id)
-            if found is None or found.has_address is not False:
-                return None
-            where += f", or the contact `{customer.name}` in Sage"
-        raise Refused(
-            f"there is no address to bill {invoice.label} to, and Sage books no "
-            f"{invoice.kind.name} without one",
-            code="address_missing",
-            hint=f"enter it in {where}, then run the command again",
-            details={"company": invoice.company.id},
         )
 
     def notices(self, invoice: Invoice, customer: Contact | NewCustomer) -> tuple[Notice, ...]:

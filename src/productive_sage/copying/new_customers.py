@@ -15,7 +15,7 @@ from productive_sage.errors import (
 from productive_sage.errors.notices import Notice
 from productive_sage.kept import Contact
 from productive_sage.sage import parse
-from productive_sage.store import ContactIntent
+from productive_sage.store import ContactFacts, ContactIntent
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,19 @@ class NewCustomer:
     notices: tuple[Notice, ...]
     is_planned: bool = False
     """Whether a dry run has planned it for an earlier document."""
+
+
+def make(desk: Desk, new: NewCustomer) -> Contact:
+    """The contact, made in Sage now."""
+    intent = desk.store.intents.begin(
+        "contact",
+        f"{new.company_id} {new.currency}",
+        desk.sage.business_id,
+        payload=new.body,
+        facts=ContactFacts(new.company_id, new.currency, new.country),
+        at=desk.sage.now(),
+    )
+    return deliver_contact(desk, intent)
 
 
 def deliver_contact(desk: Desk, intent: ContactIntent, *, is_first: bool = True) -> Contact:

@@ -163,7 +163,7 @@ class Planner:
         draft = replace(draft, notices=(*draft.notices, *doubts))
         self.numbers.give(invoice, number)
         company, charged = invoice.company.id, invoice.tax
-        country = self._customers.sold_to(invoice, customer)
+        country = self._customers.book.sold_to(invoice, customer)
         said = versions.said_by(draft, "", company=company, country=country, charged=charged)
         return CopyPlan(invoice, draft, customer, copy_number, said, credited, unseen=unseen)
 
@@ -174,13 +174,13 @@ class Planner:
         while True:
             customer = self._customers.find(invoice)
             if self._rates.maps:
-                country = self._customers.sold_to(invoice, customer)
+                country = self._customers.book.sold_to(invoice, customer)
                 is_new = isinstance(customer, NewCustomer)
                 return customer, self._rates.mapped(invoice, country, is_new_customer=is_new)
             try:
                 tax = self._rates.tax(
                     invoice,
-                    self._customers.sold_to(invoice, customer),
+                    self._customers.book.sold_to(invoice, customer),
                     kept=None,
                     is_new_customer=isinstance(customer, NewCustomer),
                     can_go_back=self._customers.was_asked(invoice),
@@ -274,7 +274,7 @@ class Planner:
     def addressed(self, draft: Draft, invoice: Invoice, customer: Contact | NewCustomer) -> Draft:
         """The draft with an address where it needs one, and what is to be said of the customer."""
         said = self._customers.notices(invoice, customer)
-        address = self._customers.address(invoice, customer)
+        address = self._customers.book.address(invoice, customer)
         return replace(draft, address=address, notices=(*said, *draft.notices))
 
     def draft(self, invoice: Invoice, tax: Tax, copy_number: int, *, number: str | None) -> Draft:

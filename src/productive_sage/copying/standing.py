@@ -80,7 +80,7 @@ def _of_rates(
         if invoice.kind is not CREDIT_NOTE:
             raise wrong
         said.append(Notice("tax_rate_doubtful", f"{wrong.message}: Sage may refuse it"))
-    sale = tax.Sale(desk.books().country, customers.sold_to(invoice, billed))
+    sale = tax.Sale(desk.books().country, customers.book.sold_to(invoice, billed))
     if taxed and sale.is_abroad:
         names = [rate for rate in desk.tax_rates() if rate.id in taxed]
         said += [rates.home_rate(invoice, sale, rate) for rate in names[:1]]

@@ -66,16 +66,7 @@ class Updates:
         is_for_same = isinstance(customer, Contact) and customer.id == present.contact_id
         if not is_for_same or (written and "address" in written.said.document):
             draft = self._planner.addressed(draft, invoice, customer)
-        billed = customer.id if isinstance(customer, Contact) else ""
-        if not is_asked and written and "customer" in written.said.document:
-            billed = written.said.document["customer"]  # Productive says what it said before
-        said = versions.said_by(
-            draft,
-            billed,
-            company=invoice.company.id,
-            country=self._customers.sold_to(invoice, customer),
-            charged=invoice.tax,
-        )
+        said = self._said(invoice, draft, customer, None if is_asked else written)
         merged = merge.merge(
             draft,
             said,
@@ -94,12 +85,12 @@ class Updates:
         notices = (*changes.kept(self._desk, present, customer, merged), *draft.notices)
         draft = replace(draft, notices=notices)
         differ = tuple(changes.named(self._desk, present, customer, one) for one in merged.changes)
+        if differ and "reference" not in {one.field for one in differ}:
+            differ += changes.replaced_reference(present, draft)
         if differ:
-            if "reference" not in {one.field for one in differ}:
-                differ += changes.replaced_reference(present, draft)
-            billed_now = customer if merged.takes_customer else None
+            billed = customer if merged.takes_customer else None
             doubts = self._check(
-                invoice, link, present, draft, differ, customer=billed_now, credited=credited
+                invoice, link, present, draft, differ, customer=billed, credited=credited
             )
             draft = replace(draft, notices=(*draft.notices, *doubts))
         if not merged.takes_customer:
@@ -115,6 +106,25 @@ class Updates:
             theirs=merged.theirs,
             changes=differ,
             takes_customer=merged.takes_customer,
+        )
+
+    def _said(
+        self,
+        invoice: Invoice,
+        draft: Draft,
+        customer: Contact | NewCustomer,
+        before: Written | None,
+    ) -> Version:
+        """What Productive says; of the customer what it said `before`, if it did."""
+        billed = customer.id if isinstance(customer, Contact) else ""
+        if before:
+            billed = before.said.document.get("customer", billed)
+        return versions.said_by(
+            draft,
+            billed,
+            company=invoice.company.id,
+            country=self._customers.book.sold_to(invoice, customer),
+            charged=invoice.tax,
         )
 
     def _check(
@@ -166,7 +176,7 @@ class Updates:
         number = (invoice.number or None) if owns_number else None
         if credited:
             return self._planner.credit_draft(invoice, credited, link.copy_number, number=number)
-        country = self._customers.sold_to(invoice, customer)
+        country = self._customers.book.sold_to(invoice, customer)
         if self._rates.maps and (overwrite or self._is_mapped(present, written)):
             tax = self._rates.mapped(invoice, country)
             return self._planner.draft(invoice, tax, link.copy_number, number=number)
@@ -175,7 +185,7 @@ class Updates:
         is_for_same = isinstance(customer, Contact) and customer.id == present.contact_id
         if not before and not is_for_same:
             other = Contact(present.contact_id, present.contact_name, currency=present.currency)
-            before = self._customers.sold_to(invoice, other)
+            before = self._customers.book.sold_to(invoice, other)
         if before and country and self._rates.differ(before, country):
             kept = None  # on the country hangs the tax
         tax = self._rates.tax(invoice, country, kept=kept)
