@@ -483,6 +483,24 @@ def test_a_new_customer_is_marked_as_one_however_narrow_the_terminal(
     assert "... (new)" in row
 
 
+def test_what_differs_by_its_amounts_alone_is_one_warning_after_a_batch_too(
+    services: Sandbox, psage: Psage, tmp_path: Path
+) -> None:
+    company, report = services.agency.add_company("Harbour Lights Ltd"), tmp_path / "march.csv"
+    keys = [
+        services.agency.add_invoice(company_id=company, lines=[{"unit_price": f"{n}.00"}])
+        for n in (10, 20, 30, 40, 50, 60)
+    ]
+    psage("configure", "--pdf", "sage")
+
+    told = psage("copy-invoice", "--id", *keys, "--no-pdf", "--report", str(report))
+
+    (said,) = [line for line in told.err.splitlines() if line.startswith("warning:")]
+    assert said.startswith("warning: 6 invoices (")
+    figures = [f"Productive shows {n}.00 GBP tax" for n in (2, 4, 6, 8, 10, 12)]
+    assert all(one in row["warnings"] for one, row in zip(figures, read(report), strict=True))
+
+
 # --- killed
 
 

@@ -190,7 +190,7 @@ def show(
         _print_plan(outcome, verbose=verbose)
     for cause in () if in_table else causes:
         failures.show(cause)
-    _print_end(outcomes, dry_run=dry_run, is_whole=is_readable)
+    _print_end(outcomes, dry_run=dry_run, is_whole=is_readable, verbose=verbose)
 
 
 _NEW = " (new)"
@@ -240,8 +240,10 @@ def _planned_row(outcome: "Outcome") -> tuple[str, str, str, str]:
     return _name(outcome), whose, total, currency
 
 
-def _print_end(outcomes: "Sequence[Outcome]", *, dry_run: bool, is_whole: bool) -> None:
-    for one in _notices(outcomes, each_amount=is_whole):
+def _print_end(
+    outcomes: "Sequence[Outcome]", *, dry_run: bool, is_whole: bool, verbose: bool
+) -> None:
+    for one in _notices(outcomes, each_amount=verbose):
         warning(one["message"])
     if len(outcomes) > 1:
         line(_closing(outcomes))
