@@ -34,7 +34,7 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
-class Mirrored:
+class FoundPayment:
     """A payment of psage's own that it did not know."""
 
     productive_id: str
@@ -49,7 +49,7 @@ class Rebuilt:
     """What was put into the records."""
 
     copies: list[Copy] = field(default_factory=list)
-    payments: list[Mirrored] = field(default_factory=list)
+    payments: list[FoundPayment] = field(default_factory=list)
     customers: int = 0
     """How many companies are billed to a contact by psage's own marker on that."""
     notices: list[Notice] = field(default_factory=list)
@@ -165,7 +165,7 @@ def _payments(desk: Desk, sides: Sides, numbers: Mapping[str, str], found: Rebui
         number, currency = numbers.get(productive_id, ""), documents[0].document.currency
         for payment in unknown:
             if payment.id in taken:
-                found.payments.append(Mirrored(productive_id, number, payment, currency))
+                found.payments.append(FoundPayment(productive_id, number, payment, currency))
             else:
                 found.notices.append(_not_own(payment, number or productive_id, currency))
 

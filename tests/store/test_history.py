@@ -42,7 +42,7 @@ from productive_sage.http.timing import Timing
 from productive_sage.productive.payments import Payments
 from productive_sage.sage.calls import words_of
 from productive_sage.sandbox import Sandbox
-from productive_sage.store import CopyFacts, Store, audit, database
+from productive_sage.store import About, CopyFacts, Store, audit, database
 from productive_sage.store.audit import Event
 from productive_sage.store.customers import CustomerRecords
 from productive_sage.store.events import Events
@@ -342,7 +342,7 @@ def test_every_outcome_is_told_with_the_services_words_and_the_request_id(
             refused=RefusedBySage,
             explain=words_of,
         )
-        about = store.events.about("123")
+        about = store.events.recorder(About("123"))
         if result != "done" and words != "no id":
             with pytest.raises((PsageError, KeyboardInterrupt)):
                 http.write("POST", "/contacts", {"contact": {"name": "A"}}, about)
@@ -588,7 +588,7 @@ def test_each_of_two_writes_at_once_keeps_its_own_document_and_request_id(tmp_pa
 
     def wire(request: httpx.Request) -> httpx.Response:
         if request.method == "PUT":
-            http.write("DELETE", "/attachments/2", None, store.events.about("2", "INV-2"))
+            http.write("DELETE", "/attachments/2", None, store.events.recorder(About("2", "INV-2")))
             raise httpx.ReadError("gone")
         return httpx.Response(
             200, stream=httpx.ByteStream(b"{}"), headers={"X-Request-Id": "second"}
@@ -602,7 +602,9 @@ def test_each_of_two_writes_at_once_keeps_its_own_document_and_request_id(tmp_pa
         http = Http(pool, "https://sage.test", refused=RefusedBySage, explain=words_of)
 
         with pytest.raises(OutcomeUnknown):
-            http.write("PUT", "/sales_invoices/1", {"a": {}}, store.events.about("1", "INV-1"))
+            http.write(
+                "PUT", "/sales_invoices/1", {"a": {}}, store.events.recorder(About("1", "INV-1"))
+            )
 
     with Store(tmp_path / HOME) as store:
         told_of = [

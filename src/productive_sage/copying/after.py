@@ -1,4 +1,4 @@
-"""What follows a copy: the mark and number on the Productive invoice, and the PDF.
+"""What follows a copy: mark and number in Productive, the PDF, a credit note's allocation.
 
 None of it can undo the copy. What a service refuses becomes a notice; what failed for the moment
 stays `pending` in the store, and the next run does it.

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from productive_sage import markers, money
 from productive_sage.kept import Finding, OwnPayment
 from productive_sage.payments.records import ReceiptShare
-from productive_sage.payments.shares import as_mirrored, changes_of, figures
+from productive_sage.payments.shares import as_own, changes_of, figures
 from productive_sage.productive.records import Payment
 
 _FEW = 10
@@ -137,7 +137,7 @@ def _ours(
     by_hand: list[Payment] = []
     for payment in payments:
         marker = markers.in_note(payment.note) or ""
-        one = as_mirrored(payment, marker)
+        one = as_own(payment, marker)
         is_free = marker and marker not in ours and marker not in taken
         if payment.id in known:
             ours[known[payment.id].marker] = payment, known[payment.id]

@@ -100,7 +100,7 @@ def _of_row(document: SageDocument, row: Settlement, on: date) -> list[ReceiptSh
 # --- markers and notes
 
 
-def as_mirrored(payment: Payment, marker: str) -> OwnPayment:
+def as_own(payment: Payment, marker: str) -> OwnPayment:
     """A payment known by its marker alone; its reference is what psage's line in the note says."""
     for line in payment.note.splitlines():
         if line.startswith(_OUR_LINE):

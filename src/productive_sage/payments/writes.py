@@ -21,7 +21,7 @@ from productive_sage.payments.papers import Papers
 from productive_sage.payments.plan import PaymentPlan
 from productive_sage.payments.records import ReceiptShare, Synced
 from productive_sage.productive.records import Payment
-from productive_sage.store import PaymentFacts
+from productive_sage.store import About, PaymentFacts
 
 
 class Writes:
@@ -74,7 +74,7 @@ class Writes:
     def _delete(self, papers: Papers, payment: Payment) -> bool:
         """Remove a payment; False where Productive does not plainly say it is done."""
         on = "written_off_on" if payment.written_off_on else "paid_on"
-        own = shares.as_mirrored(payment, markers.in_note(payment.note) or "")
+        own = shares.as_own(payment, markers.in_note(payment.note) or "")
         removed = {
             "amount": money.text(payment.amount),
             on: str(payment.written_off_on or payment.paid_on or ""),
@@ -84,9 +84,8 @@ class Writes:
 
     def _record_of(self, papers: Papers, removed: Mapping[str, Any] | None = None) -> Recorder:
         """What records a write about a payment of an invoice."""
-        return self._desk.store.events.about(
-            papers.productive_id, papers.number, papers.currency, removed=removed
-        )
+        about = About(papers.productive_id, papers.number, papers.currency, removed or {})
+        return self._desk.store.events.recorder(about)
 
     def _check_gone(self, papers: Papers, payment: Payment) -> None:
         """Raises ServiceUnavailable where Productive still has what it did not plainly remove."""
@@ -178,7 +177,5 @@ class Writes:
 
     def _give_way(self, papers: Papers, own: str, other: Payment) -> None:
         self._delete(papers, replace(other, id=own))
-        self._desk.store.payments.record(
-            shares.as_mirrored(other, markers.in_note(other.note) or "")
-        )
+        self._desk.store.payments.record(shares.as_own(other, markers.in_note(other.note) or ""))
         self._synced.created = [one for one in self._synced.created if one.payment_id != own]

@@ -168,7 +168,7 @@ class Calls:
         parse: Callable[[dict[str, Any]], _T],
         told: OnPage = quietly,
     ) -> list[_T]:
-        """As `_list`, each row parsed as soon as its page is there; `told` hears how many."""
+        """As `rows`, each parsed as soon as its page is there; `told` hears how many there are."""
         rows, total = list[_T](), 0
         for size, tries in _PAGES:
             rows, total = [], 0

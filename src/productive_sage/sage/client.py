@@ -1,7 +1,7 @@
-"""The Sage Accounting API v3.1 as psage uses it: records in, request bodies out.
+"""The Sage Accounting API v3.1 as psage uses it: answers become records, bodies are sent as given.
 
-Amounts arrive as strings or numbers and are read into `Decimal` either way. What holds for every
-call is in `calls`; each of the other modules has the calls of one subject.
+Amounts arrive as strings or numbers and are read into `Decimal` either way (`parse`). What holds
+for every call is in `calls`; each of the other modules has the calls of one subject.
 """
 
 from datetime import date, datetime

@@ -11,7 +11,7 @@ itself.
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -56,19 +56,8 @@ class Events:
 
     # --- what is recorded of a write
 
-    def about(
-        self,
-        document: str = "",
-        number: str = "",
-        currency: str = "",
-        *,
-        removed: Mapping[str, Any] | None = None,
-    ) -> "Recorder":
-        """What records a write, or several, about a document (see `audit.About`)."""
-        return self.recorder(About(document, number, currency, removed or {}))
-
     def recorder(self, about: About, announced: Event | None = None) -> "Recorder":
-        """As `about`, of what a write is about; `announced` is what the log has of the first."""
+        """What records a write, or several; `announced` is what the log has of the first."""
         begun = [announced] if announced else []
 
         def began(write: "Write") -> Callable[[Any, str], None]:

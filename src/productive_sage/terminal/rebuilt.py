@@ -5,7 +5,7 @@ from typing import Any
 
 from productive_sage import money
 from productive_sage.kinds import INVOICE
-from productive_sage.rebuild import Mirrored, Rebuilt
+from productive_sage.rebuild import FoundPayment, Rebuilt
 from productive_sage.terminal import render
 
 
@@ -38,7 +38,7 @@ def _sum(found: Rebuilt) -> str:
     return f"Found: {', '.join(said)}"
 
 
-def _day(one: Mirrored) -> Any:
+def _day(one: FoundPayment) -> Any:
     return one.payment.paid_on or one.payment.written_off_on
 
 
