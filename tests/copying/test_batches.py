@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from productive_sage.sandbox import Sandbox
-from tests.conftest import Psage, copies, writes
+from tests.conftest import Psage, copies, forget, writes
 from tests.harness.processes import Hold, kill, share_the_keyring, started
 
 OTHERS = ("--no-tax", "--no-pdf")
@@ -222,6 +222,27 @@ def test_a_customer_two_plans_make_is_made_once(
     assert [len(copies(services, bill)) for bill in bills] == [1, 1, 1]
     assert posted(services, "/contacts") == 1
     assert [one["customer"]["created"] for one in result.results] == [True, False, False]
+
+
+@pytest.mark.parametrize("is_forgotten", [False, True], ids=["known", "by its marker"])
+def test_a_batch_makes_no_second_customer_for_a_company_that_has_one(
+    services: Sandbox, psage: Psage, home: Path, is_forgotten: bool
+) -> None:
+    company, other = map(services.agency.add_company, ("Harbour Lights Ltd", "Pier Two Ltd"))
+    first, second, third = (
+        services.agency.add_invoice(company_id=one, lines=[{"unit_price": "10.00"}])
+        for one in (company, company, other)
+    )
+    assert psage("copy-invoice", "--id", first, *OTHERS).code == 0
+    if is_forgotten:
+        forget(home)
+
+    result = psage(*YES, "--create-customer", "--since", "2026-02-02", "--json")
+
+    made = {one["productive_id"]: one["customer"] for one in result.results if one["customer"]}
+    assert (made[second]["created"], made[third]["created"]) == (False, True)
+    (copy,), (again,) = copies(services, first), copies(services, second)
+    assert copy["contact"]["id"] == again["contact"]["id"]
 
 
 # --- the report

@@ -383,8 +383,8 @@ def _reported(
         if not key
     ]
     numbers = {key: number for key, number in failed if key}
-    keys = tuple(numbers)
-    return replace(order, keys=keys, by_id=True, by_number=False, reported=numbers), unnamed
+    asked = replace(order, keys=tuple(numbers), by_id=True, by_number=False, is_selected=True)
+    return replace(asked, reported=numbers), unnamed
 
 
 def _save(order: "CopyOrder", desk: "Desk", path: Path, outcomes: "list[Outcome]") -> None:
@@ -434,4 +434,4 @@ def _selected(
         and not (selection.company or limit)  # whose company nobody knows
     ]
     keys = tuple(one.id for one in rows[:limit])
-    return replace(order, keys=keys, by_id=True, by_number=False), unread
+    return replace(order, keys=keys, by_id=True, by_number=False, is_selected=True), unread

@@ -176,6 +176,7 @@ class _Run:
             always_new=order.create_customer,
             remember=order.remember,
             is_alone=order.is_alone,
+            keeps_known=order.is_selected,
             new_since=order.new_since,
         )
         count = order.count or len(order.documents())

@@ -108,12 +108,16 @@ class AddressBook:
             or "look up the name in Sage, or leave `--customer` out to have it found",
         )
 
-    def made_since(self, invoice: Invoice, base_currency: str, since: datetime) -> Contact | None:
-        """The contact that psage has made for the company since then, on whatever machine."""
+    def made(
+        self, invoice: Invoice, base_currency: str, since: datetime | None = None
+    ) -> Contact | None:
+        """The contact that psage has made for the company, `since` then, on whatever machine."""
         marker = markers.of_company(invoice.company.id, invoice.currency, base_currency)
         for contact in self.every():
+            if contact.marker != marker:
+                continue
             made_at = datetime.fromisoformat(contact.made_at) if contact.made_at else None
-            if contact.marker == marker and made_at and made_at >= since - CLOCK_SKEW:
+            if since is None or (made_at and made_at >= since - CLOCK_SKEW):
                 return contact
         return None
 

@@ -25,11 +25,13 @@ class Customers:
         always_new: bool,
         remember: bool = False,
         is_alone: bool = False,
+        keeps_known: bool = False,
         new_since: Mapping[tuple[str, str], datetime] | None = None,
     ) -> None:
         """`wanted` names the contact to bill; `remember` keeps it for later invoices.
 
         Of a document that `is_alone` a person is asked even where the customer is known.
+        `always_new` makes one for each company, or where it `keeps_known` only for those without.
         `new_since`: as `CopyOrder` has it.
         """
         self._desk = desk
@@ -37,6 +39,7 @@ class Customers:
         self._always_new = always_new
         self._remember = remember
         self._is_alone = is_alone
+        self._keeps_known = keeps_known
         self._new_since = new_since or {}
         self._was_asked: set[tuple[str, str]] = set()
         self._agreed: set[tuple[str, str]] = set()
@@ -190,7 +193,7 @@ class Customers:
     def _look_up(self, invoice: Invoice) -> Contact | NewCustomer:
         base_currency = self._desk.books().base_currency
         since = self._new_since.get((invoice.company.id, invoice.currency))
-        if since and (made := self.book.made_since(invoice, base_currency, since)):
+        if since and (made := self.book.made(invoice, base_currency, since)):
             return made
         if self._wanted is not None:
             contact = self.book.named(self._wanted, invoice.currency, base_currency)
@@ -198,13 +201,15 @@ class Customers:
                 self._agreed.add((invoice.company.id, contact.id))
             return contact
         # One made on request for an invoice that then failed is not made again.
-        if linked := self._linked(invoice, only_unused=self._always_new):
+        only_unused = self._always_new and not self._keeps_known
+        if linked := self._linked(invoice, only_unused=only_unused):
             if self._desk.ask and self._is_alone and not self._always_new:
                 seen = self.book.seen(invoice, linked)
                 return self._picked(self._desk.ask, invoice, [seen], is_sure=True)
             return linked
         if self._always_new:
-            return self.book.new(invoice, base_currency)
+            known = self.book.made(invoice, base_currency) if self._keeps_known else None
+            return known or self.book.new(invoice, base_currency)
         return self._recognised(invoice)
 
     def _recognised(self, invoice: Invoice) -> Contact | NewCustomer:

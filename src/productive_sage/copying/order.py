@@ -35,6 +35,8 @@ class CopyOrder:
     by_id: bool = False
     customer: str | None = None
     create_customer: bool = False
+    is_selected: bool = False
+    """Whether psage chose the documents: a new customer is for a company that has none then."""
     remember: bool = False
     """Bill the company to `customer` from now on, although it is not the company."""
     tax_rate: str | None = None
