@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from productive_sage import markers, money
-from productive_sage.copying import drafts, elsewhere
+from productive_sage.copying import elsewhere, in_sage
 from productive_sage.copying.elsewhere import Judged
 from productive_sage.copying.records import FoundCopy
 from productive_sage.desk import Desk
@@ -170,7 +170,7 @@ def _checked(
 
 def _counts(document: SageDocument) -> bool:
     """Whether it is in the books, and something of it not taken back by a credit note."""
-    if drafts.gone(document) or document.is_draft:
+    if in_sage.gone(document) or document.is_draft:
         return False
     credited = [
         one.settled

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from productive_sage import markers
-from productive_sage.copying import bodies, drafts, matching, merge, versions
+from productive_sage.copying import bodies, drafts, in_sage, matching, merge, versions
 from productive_sage.copying.records import Draft
 from productive_sage.errors import AmountsUnclear
 from productive_sage.kept import Contact
@@ -494,7 +494,7 @@ def test_an_unchanged_source_says_the_same_however_its_numbers_are_written() -> 
     ],
 )
 def test_why_a_copy_is_locked(document: SageDocument, reason: str | None) -> None:
-    found = drafts.locked_because(document)
+    found = in_sage.locked_because(document)
 
     assert (found or "").startswith(reason or "")
     assert (found is None) == (reason is None)

@@ -17,8 +17,8 @@ from productive_sage.copying import (
     after,
     crediting,
     doubles,
-    drafts,
     earlier,
+    in_sage,
     results,
     second_copies,
 )
@@ -285,7 +285,7 @@ class _Run:
         if again == "new":
             if present:
                 present.check_booked(f"the copy of {invoice.label}", invoice.typed)
-            if invoice.kind is CREDIT_NOTE and present and not drafts.gone(present):
+            if invoice.kind is CREDIT_NOTE and present and not in_sage.gone(present):
                 raise crediting.still_credited(invoice, present)
             newer = self._copies.adopt(invoice) or link
             if newer.sage_id != known.sage_id:
@@ -311,7 +311,7 @@ class _Run:
 
     def _again(self, invoice: Invoice, link: Link, present: SageDocument | None) -> str:
         """What to do about an invoice that has a copy: update, new or leave."""
-        gone = drafts.gone(present)
+        gone = in_sage.gone(present)
         if self.order.reported is not None and present and not gone:
             return "leave"
         if self.desk.ask:

@@ -5,12 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from productive_sage import markers
-from productive_sage.copying import (
-    after,
-    doubles,
-    drafts,
-    versions,
-)
+from productive_sage.copying import after, doubles, drafts, in_sage, versions
 from productive_sage.copying.crediting import CreditedCopy
 from productive_sage.copying.customers import Customers
 from productive_sage.copying.versions import Version, Written
@@ -146,7 +141,7 @@ class Copies:
             link, present = self._double(invoice, link, number=link.sage_number) or (link, None)
             if present is None:
                 raise
-        if drafts.gone(present):
+        if in_sage.gone(present):
             link, present = self._double(invoice, link) or (link, present)
         if present:
             is_wanted = link.waits_for_release or self._takes_drafts
@@ -173,7 +168,7 @@ class Copies:
             )
             if markers.in_reference(reference) == wanted and sage_id != link.sage_id
             if (document := desk.sage.documents.one(invoice.kind, sage_id))
-            and not drafts.gone(document)
+            and not in_sage.gone(document)
             and number in (None, document.number)
         ]
         if not found:
@@ -191,7 +186,7 @@ class Copies:
         return replace(link, **changes), document
 
     def _only(self, invoice: Invoice, documents: list[SageDocument]) -> SageDocument:
-        living = [document for document in documents if not drafts.gone(document)]
+        living = [document for document in documents if not in_sage.gone(document)]
         if len(living) > 1:
             numbers = ", ".join(document.number for document in living)
             raise Refused(
@@ -249,7 +244,7 @@ class Copies:
                 details={"invoice": credited.id},
             )
         copy = desk.sage.documents.known(INVOICE, link.sage_id)
-        if copy is None or (gone := drafts.gone(copy)):
+        if copy is None or (gone := in_sage.gone(copy)):
             gone = gone if copy else "deleted"
             raise CopyGone(
                 f"the copy {link.sage_number} of {credited.label}, which {note.label} credits, was "
@@ -311,7 +306,7 @@ def living_copy(
     desk: Desk, invoice: Invoice, link: Link, present: SageDocument | None
 ) -> SageDocument:
     """The copy, or CopyGone."""
-    gone = drafts.gone(present)
+    gone = in_sage.gone(present)
     if present and not gone:
         return present
     command = f"psage {invoice.kind.command} {invoice.typed} --create-new"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from productive_sage import markers, money
-from productive_sage.copying import allocations, doubles, drafts, pdf_files
+from productive_sage.copying import allocations, doubles, in_sage, pdf_files
 from productive_sage.copying.records import PdfResult
 from productive_sage.desk import Desk
 from productive_sage.errors import (
@@ -176,7 +176,7 @@ def _is_old(desk: Desk, link: Link, invoice: Invoice | None) -> bool:
         return False
     with suppress(PsageError):  # what cannot be read is no later copy
         if found := doubles.made_elsewhere(desk, link.kind, invoice):
-            return found[0] > link.copy_number and not drafts.gone(found[1])
+            return found[0] > link.copy_number and not in_sage.gone(found[1])
     return False
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from productive_sage import money
-from productive_sage.copying import bodies, drafts
+from productive_sage.copying import bodies, in_sage
 from productive_sage.desk import Desk
 from productive_sage.errors import CopyGone, OutcomeUnknown, ServiceUnavailable
 from productive_sage.http import Recorder
@@ -44,14 +44,14 @@ def total(link: Link, note: SageDocument) -> Decimal:
 
 
 def locked_because(link: Link, present: SageDocument) -> str | None:
-    """As `drafts.locked_because`, but what psage can take back and allocate again locks nothing.
+    """As `in_sage.locked_because`, but what psage can take back and allocate again locks nothing.
 
     Whether a closed period locks the document as well is not to be seen then: Sage says.
     """
     ours = of(link, present)
     if ours and len(ours) == len(present.settlements or ()):
         return "it is in a filed VAT return" if present.is_in_tax_return else None
-    return drafts.locked_because(present)
+    return in_sage.locked_because(present)
 
 
 def take_back(desk: Desk, intent: CopyIntent, link: Link, settlement: Settlement) -> None:

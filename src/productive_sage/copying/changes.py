@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from productive_sage import money
-from productive_sage.copying import allocations, crediting, drafts
+from productive_sage.copying import allocations, crediting, drafts, in_sage
 from productive_sage.copying.crediting import CreditedCopy
 from productive_sage.copying.merge import Change, Merged
 from productive_sage.copying.new_customers import NewCustomer
@@ -114,7 +114,7 @@ def check_changeable(
     first = "remove the receipt or allocation in Sage"
     reason = allocations.locked_because(link, present)
     # What psage has allocated would be taken back first: that is worth a look of now.
-    if reason in (None, drafts.LOCKED) and _is_closed(
+    if reason in (None, in_sage.LOCKED) and _is_closed(
         desk, present, anew=bool(allocations.of(link, present)), is_locked=bool(reason)
     ):
         first = "open the period in Sage's settings"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from productive_sage import markers, money
-from productive_sage.copying import drafts
+from productive_sage.copying import in_sage
 from productive_sage.copying.records import Draft
 from productive_sage.desk import Desk
 from productive_sage.errors import Refused, RefusedBySage, TaxRateInvalid
@@ -111,11 +111,11 @@ def _others(desk: Desk, note: Invoice, credited: CreditedCopy) -> Iterator[SageD
     known |= _allocated(desk, credited.document)
     for sage_id in sorted(known - own):
         document = desk.sage.documents.one(CREDIT_NOTE, sage_id)
-        if document and not drafts.gone(document):
+        if document and not in_sage.gone(document):
             yield document
     for document in desk.sage.documents.credit_notes(credited.document.contact_id):
         marker = markers.in_reference(document.reference)
-        if document.id in own | known or drafts.gone(document) or not marker:
+        if document.id in own | known or in_sage.gone(document) or not marker:
             continue
         is_same_currency = document.currency == credited.document.currency
         if marker[0] == note.id or (

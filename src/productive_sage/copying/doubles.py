@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from productive_sage import markers
-from productive_sage.copying import drafts
+from productive_sage.copying import in_sage
 from productive_sage.copying.records import Outcome
 from productive_sage.desk import Desk
 from productive_sage.errors import PsageError, TotalsDiffer
@@ -141,7 +141,7 @@ def alike(document: SageDocument, others: Sequence[SageDocument]) -> list[SageDo
     """The living documents that carry the marker of this one, itself too, the first made first."""
     marker = markers.in_reference(document.reference)
     found = [one for one in others if markers.in_reference(one.reference) == marker]
-    found = [one for one in found if marker and not drafts.gone(one)]
+    found = [one for one in found if marker and not in_sage.gone(one)]
     return sorted(found, key=lambda one: (one.made_at or _NEVER, one.id))
 
 

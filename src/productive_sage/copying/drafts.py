@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from productive_sage import money
-from productive_sage.copying import line_taxes
+from productive_sage.copying import in_sage, line_taxes
 from productive_sage.copying.records import Draft, DraftLine
 from productive_sage.errors import AmountsUnclear, Refused
 from productive_sage.errors.notices import Notice
@@ -25,8 +25,6 @@ from productive_sage.tax import LineTax, Tax
 
 DESCRIPTION_LIMIT = 2000
 """Sage states no limit for a line; this is the one of the document's other texts."""
-LOCKED = "Sage has locked it (a closed period, a filed VAT return or an allocation)"
-"""What can be said of a document where Sage says no more than that it cannot be edited."""
 
 
 # --- the draft
@@ -125,7 +123,7 @@ def credit_document(note: Invoice, copy: SageDocument, *, marker: str, number: s
             total=net + tax,
             number=number,
             original_on=copy.invoiced_on,
-            tax_rate_id=sage_line_tax_rate(copy.lines) or "",
+            tax_rate_id=in_sage.sage_line_tax_rate(copy.lines) or "",
         ),
     )
 
@@ -423,30 +421,3 @@ def differences(expected: Mapping[str, Any], found: SageDocument) -> dict[str, t
         n = next(i for i, pair in enumerate(zip(planned, nets, strict=True)) if pair[0] != pair[1])
         differ[f"net of line {n + 1}"] = (str(planned[n]), money.text(nets[n]))
     return differ
-
-
-def gone(document: SageDocument | None) -> str | None:
-    """What became of a document that no longer counts, in a word; None while it does."""
-    if document is None:
-        return "deleted"
-    return "voided" if document.status == "VOID" else None
-
-
-def locked_because(document: SageDocument) -> str | None:
-    """Why Sage lets nobody edit the document, or None while it does."""
-    if document.status in ("PAID", "PART_PAID"):
-        return "it is paid" if document.status == "PAID" else "it is partly paid"
-    if document.is_in_tax_return:
-        return "it is in a filed VAT return"
-    has_paid = document.outstanding is not None and document.outstanding != document.total
-    if has_paid and not document.is_draft:  # of which nothing is open, whatever its total
-        return "a payment or credit note is allocated to it"
-    if not document.is_editable:
-        return LOCKED
-    return None
-
-
-def sage_line_tax_rate(lines: Sequence[SageLine]) -> str | None:
-    """The one tax rate all lines carry, or None."""
-    rates = {line.tax_rate_id for line in lines}
-    return next(iter(rates)) if len(rates) == 1 else None

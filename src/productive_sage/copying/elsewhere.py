@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from productive_sage import markers, money, naming
-from productive_sage.copying import drafts, matching
+from productive_sage.copying import in_sage, matching
 from productive_sage.copying.address_book import AddressBook
 from productive_sage.copying.records import FoundCopy, NotTaken
 from productive_sage.desk import Desk
@@ -95,7 +95,7 @@ def _of_one(
     known = {link.copy_number: link for link in desk.store.copies.of(entry.id)}
     copies, left, gone = list[FoundCopy](), list[NotTaken](), list[FoundCopy]()
     for number, same in sorted(by_copy.items()):
-        living = [one for one in same if not drafts.gone(one)]
+        living = [one for one in same if not in_sage.gone(one)]
         if number in known:  # a double of a copy that is there too is told elsewhere
             copies += _instead(desk, entry, known[number], living)
             continue
@@ -126,7 +126,7 @@ def _instead(
     if not named or named[0].currency != entry.currency:
         return []
     try:
-        is_gone = drafts.gone(desk.sage.documents.known(link.kind, link.sage_id))
+        is_gone = in_sage.gone(desk.sage.documents.known(link.kind, link.sage_id))
     except NotShown:
         return []
     found = FoundCopy(entry, link.copy_number, named[0], replaces=link.sage_id)
@@ -344,7 +344,7 @@ def _replace(desk: Desk, link: Link, one: FoundCopy, pending: frozenset[str]) ->
 
 def _left_to_do(one: FoundCopy, *, is_latest: bool) -> frozenset[str]:
     """What whoever made it has not done yet, as far as is seen."""
-    if drafts.gone(one.document):
+    if in_sage.gone(one.document):
         return frozenset()
     left = {"mark"} if is_latest and not _is_named(one) else set[str]()
     if one.entry.kind is CREDIT_NOTE and (one.document.outstanding or one.document.is_draft):

@@ -5,7 +5,7 @@ What is not is refused, and said: it was agreed to as it was, and somebody has t
 
 from collections.abc import Callable, Sequence
 
-from productive_sage.copying import drafts
+from productive_sage.copying import drafts, in_sage
 from productive_sage.copying.adopt import Found
 from productive_sage.copying.plan import CopyPlan
 from productive_sage.copying.records import Draft, Outcome
@@ -153,7 +153,7 @@ class Hold:
         self, invoice: Invoice, document: PlannedDocument, link: Link, present: SageDocument | None
     ) -> None:
         saved, number = document.plan or {}, link.sage_number
-        if present is None or (gone := drafts.gone(present)):
+        if present is None or (gone := in_sage.gone(present)):
             became = f"{number}, {gone}" if present else f"{number}, deleted"
             self._check(invoice, [Deviation("Sage", "copy", "", became)])
             return

@@ -15,7 +15,7 @@ from productive_sage.copying import (
     after,
     allocations,
     doubles,
-    drafts,
+    in_sage,
     new_customers,
     release_write,
     results,
@@ -148,7 +148,7 @@ def _recover_create(desk: Desk, intent: CopyIntent, invoice: Invoice | None) -> 
     document = document or send.find_fresh(desk, intent)
     if document:
         link = send.record(desk, intent, document)
-        if drafts.gone(document):
+        if in_sage.gone(document):
             raise send.made_and_gone(intent, link, document)
     elif invoice and _age(desk, intent) < _KEY_LIFE and _may_go(desk, intent, invoice):
         is_first = (
@@ -180,7 +180,7 @@ def _may_go(desk: Desk, intent: CopyIntent, invoice: Invoice) -> bool:
     credited = intent.facts.credited_sage_id
     if not invoice.is_finalised or invoice.kind is not intent.document_kind:
         return False
-    return credited is None or not drafts.gone(desk.sage.documents.known(INVOICE, str(credited)))
+    return credited is None or not in_sage.gone(desk.sage.documents.known(INVOICE, str(credited)))
 
 
 def _recover_update(desk: Desk, intent: CopyIntent, invoice: Invoice | None) -> Outcome | None:
@@ -335,7 +335,7 @@ def _released(document: SageDocument) -> Notice:
 
 
 def _draft_gone(link: Link, document: SageDocument | None) -> Outcome:
-    gone = drafts.gone(document)
+    gone = in_sage.gone(document)
     command = f"psage {link.kind.command} {link.productive_id} --create-new"
     said = f"its draft was {gone} in Sage; `{command}` makes another one"
     return Outcome(

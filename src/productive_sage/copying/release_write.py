@@ -5,7 +5,7 @@ Sage takes no key for it, and needs none: a document that is booked is no draft 
 
 from collections.abc import Sequence
 
-from productive_sage.copying import drafts, results, send, write_once
+from productive_sage.copying import drafts, in_sage, results, send, write_once
 from productive_sage.copying.records import Outcome
 from productive_sage.copying.versions import Written
 from productive_sage.desk import Desk
@@ -123,7 +123,7 @@ def recover(
     links = desk.store.copies.of(intent.source_id)
     link = next((one for one in links if one.sage_id == intent.facts.sage_id), None)
     present = desk.sage.documents.known(intent.document_kind, intent.facts.sage_id)
-    if link is None or present is None or drafts.gone(present) or (present.is_draft and is_old):
+    if link is None or present is None or in_sage.gone(present) or (present.is_draft and is_old):
         desk.store.intents.end(intent, "lapsed", "not sent again")
         return None
     if present.is_draft:

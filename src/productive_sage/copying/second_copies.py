@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from productive_sage import markers
-from productive_sage.copying import drafts
+from productive_sage.copying import in_sage
 from productive_sage.copying.records import Outcome
 from productive_sage.copying.recover import SEARCH_LAG
 from productive_sage.desk import Desk
@@ -82,7 +82,7 @@ def _counts(desk: Desk, link: Link) -> bool:
         document = desk.sage.documents.known(link.kind, link.sage_id)
     except PsageError:
         return True
-    return document is not None and not drafts.gone(document)
+    return document is not None and not in_sage.gone(document)
 
 
 def _may_be_twice(desk: Desk, said: Waiting) -> bool:
@@ -97,7 +97,7 @@ def _may_be_twice(desk: Desk, said: Waiting) -> bool:
         documents = [desk.sage.documents.known(link.kind, key) for key in ids]
     except PsageError:
         return True
-    return sum(not drafts.gone(document) for document in documents) > 1
+    return sum(not in_sage.gone(document) for document in documents) > 1
 
 
 def _keep(desk: Desk, productive_id: str, finding: Finding | None, code: str) -> None:

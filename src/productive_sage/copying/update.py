@@ -6,7 +6,7 @@ Gives a plan where there is something to send, and the outcome itself where ther
 from dataclasses import replace
 from functools import partial
 
-from productive_sage.copying import bookable, changes, drafts, merge, standing, versions
+from productive_sage.copying import bookable, changes, drafts, in_sage, merge, standing, versions
 from productive_sage.copying.adopt import Copies, as_made
 from productive_sage.copying.crediting import CreditedCopy
 from productive_sage.copying.customers import Customers
@@ -262,7 +262,7 @@ class Updates:
         was_mapped = written and written.said.document.get("taxes") == versions.MAPPED
         if link.tax_rate_id is not None and not was_mapped:
             return link.tax_rate_id
-        rate = drafts.sage_line_tax_rate(present.lines)
+        rate = in_sage.sage_line_tax_rate(present.lines)
         if rate is None and self._desk.ask is None:
             raise TaxRateInvalid(
                 f"the lines of {present.number} in Sage carry different tax rates, and psage gives "

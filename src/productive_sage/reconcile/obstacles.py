@@ -5,7 +5,7 @@ what has to be done before.
 """
 
 from productive_sage import naming
-from productive_sage.copying import drafts
+from productive_sage.copying import in_sage
 from productive_sage.kinds import CREDIT_NOTE, INVOICE
 from productive_sage.reconcile.sides import Booked, Pair, Records
 
@@ -87,7 +87,7 @@ def of_update(pair: Pair, booked: Booked, records: Records) -> str:
             f"{number} is dated {on}, in a closed period, where Sage changes nothing: open it "
             f"first, or {_difference(pair)}"
         )
-    reason = drafts.locked_because(document)
+    reason = in_sage.locked_because(document)
     if pair.kind is CREDIT_NOTE and not document.is_in_tax_return and not booked.shares:
         return ""  # what psage has allocated it takes back, and allocates again
     if reason is None:

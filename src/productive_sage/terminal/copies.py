@@ -1,31 +1,28 @@
 """What became of copies, and what a dry run would do: tables, blocks and JSON."""
 
-import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from productive_sage import money, naming
+from productive_sage import naming
 from productive_sage.kinds import CREDIT_NOTE
-from productive_sage.redaction import redacted
 from productive_sage.terminal import failures
+from productive_sage.terminal.dry_run import show as show_draft
 from productive_sage.terminal.render import (
     NARROW,
     as_one,
     counted,
     err,
     fit,
-    fit_all,
     fits,
-    fitted,
     in_all,
     is_one_screen,
     line,
     out,
+    print_fitted,
     separated,
     shown_amount,
     sign,
@@ -36,7 +33,7 @@ if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `
     from rich.style import Style
     from rich.table import Table
 
-    from productive_sage.copying.records import Draft, DraftLine, Outcome
+    from productive_sage.copying.records import Outcome
 from productive_sage.errors.notices import Notice
 
 _WORDS = {
@@ -187,7 +184,7 @@ def show(
     planned = [one for one in shown if dry_run and one.planned]
     is_readable = verbose or len(planned) <= _FEW
     for outcome in planned if is_readable else ():
-        _print_plan(outcome, verbose=verbose)
+        show_draft(outcome, verbose=verbose)
     for cause in () if in_table else causes:
         failures.show(cause)
     _print_end(outcomes, dry_run=dry_run, is_whole=is_readable, verbose=verbose)
@@ -271,73 +268,6 @@ def _name_width(outcomes: "Sequence[Outcome]") -> int:
     return max(map(len, [*heads, *map(_name, outcomes)]))
 
 
-def _print_plan(outcome: "Outcome", *, verbose: bool) -> None:
-    """A document as it would be booked: whose, when, one row a line; then what would be sent."""
-    draft: Draft | None = (outcome.planned or {}).get("draft")
-    if draft is None:
-        return
-    names, console = outcome.planned["names"] if outcome.planned else {}, out()
-    customer = outcome.customer
-    whose = f" for {fit(customer.name)}{' (new)' if customer.created else ''}" if customer else ""
-    due = f", due {draft.due_on}" if draft.due_on else ""
-    console.print()
-    line(f"{outcome.label}{whose}, dated {draft.invoiced_on}{due}")
-    rows = [_plan_row(line, draft.currency, names) for line in draft.lines]
-    table = _plan_table(rows)
-    if console.width < NARROW or not fits(table):
-        for what, quantity, price, net, tax, rate, account in rows:
-            _print_fitted(what, "  ")
-            times = sign("×", "x")
-            _print_fitted(f"{quantity} {times} {price} = {net}, tax {tax} ({rate})", "    ")
-            _print_fitted(account, "    ")
-    else:
-        console.print(table)
-    total = (f"{name} {separated(value, draft.currency)}" for name, value in _sums(draft))
-    _print_fitted(f"{', '.join(total)} {draft.currency}", "  ")
-    if verbose:
-        _print_requests(outcome)
-
-
-def _sums(draft: "Draft") -> list[tuple[str, Decimal]]:
-    return [("net", draft.net), ("tax", draft.tax), ("total", draft.total)]
-
-
-def _plan_row(line: "DraftLine", currency: str, names: Mapping[str, str]) -> tuple[str, ...]:
-    rate, account = line.tax_rate_id or "", line.ledger_account_id
-    less = f" - {separated(line.discount, currency)}" if line.discount else ""
-    return (
-        fit(" ".join(line.description.split())),
-        money.text(line.quantity.normalize()),
-        separated(line.unit_price, currency) + less,
-        separated(line.net, currency),
-        separated(line.tax, currency),
-        fit(names.get(rate, rate)) or "none",
-        fit(names.get(account, account)),
-    )
-
-
-def _plan_table(rows: Sequence[tuple[str, ...]]) -> "Table":
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 1))
-    table.add_column("Description", overflow="fold")
-    for name in ("Quantity", "Price", "Net", "Tax"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in ("Tax rate", "Ledger account"):
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table
-
-
-def _print_requests(outcome: "Outcome") -> None:
-    """What a real run would send."""
-    for request in (outcome.planned or {}).get("requests", []):
-        out().print(redacted(f"{request['method']} {request['path']}"))
-        out().print(json.dumps(fit_all(request["body"]), ensure_ascii=False, indent=2))
-
-
 def _print_where(outcomes: "Sequence[Outcome]", *, is_alone: bool) -> None:
     """Where the one document is, and what was done about PDFs; of several, numbers are links."""
     first = outcomes[0]
@@ -411,15 +341,10 @@ def _print_documents(shown: "Sequence[Outcome]", outcomes: "Sequence[Outcome]") 
             head.append(part)
         console.print(head)
         if customer := outcome.customer:
-            _print_fitted(f"{customer.name}{' (new)' if customer.created else ''}", "  ")
+            print_fitted(f"{customer.name}{' (new)' if customer.created else ''}", "  ")
         figures = zip(("net", "tax", "total"), _amounts_of(outcome), strict=True)
         parts = ", ".join(f"{name} {figure}" for name, figure in figures if figure)
-        _print_fitted(f"{parts} {outcome.currency or ''}", "  ")
-
-
-def _print_fitted(text: str, indent: str) -> None:
-    for one in fitted(text, indent, indent):
-        out().print(one)
+        print_fitted(f"{parts} {outcome.currency or ''}", "  ")
 
 
 def _link(address: str | None) -> "Style":

@@ -191,6 +191,12 @@ def fitted(text: str, first: str, later: str) -> Iterable[str]:
     return _wrapped(text, first, later) if sys.stdout.isatty() else [first + fit(text)]
 
 
+def print_fitted(text: str, indent: str) -> None:
+    """Print a text in lines that fit, each below an indent."""
+    for one in fitted(text, indent, indent):
+        out().print(one)
+
+
 def _wrapped(text: str, first: str, later: str) -> Iterator[str]:
     """The lines of a text; a word longer than a line, or a command, is left to the terminal."""
     from rich.cells import cell_len

@@ -97,15 +97,15 @@ def status(found: Sequence["Status"], *, now: datetime, quiet: bool) -> None:
 
     `quiet` prints only what needs somebody. Without rich, which takes too long to load.
     """
-    from productive_sage import status as statuses
+    from productive_sage.status import words
 
     for n, one in enumerate(found):
         if n and not quiet:
             print()
         name_profile(one.home.profile)
-        for name, sentence in statuses.lines(one, now=now, is_brief=quiet):
+        for name, sentence in words.lines(one, now=now, is_brief=quiet):
             _print_hanging(f"{name:<12}{fit(sentence)}", 12)
-        waiting = list(statuses.errands(one))
+        waiting = list(words.errands(one))
         seen = f"; {len(one.seen)} seen before" if one.seen else ""
         if waiting:
             print(f"{'Waiting':<12}{counted(len(waiting), 'thing')} for you{seen}:")
