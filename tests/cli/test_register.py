@@ -4,12 +4,13 @@ import csv
 import io
 import re
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from productive_sage.sandbox import ORGANIZATION_ID, Sandbox
-from tests.conftest import Psage, copies, writes
+from tests.conftest import Psage, copies, forget, writes
 
 
 @pytest.fixture
@@ -190,6 +191,18 @@ def test_what_is_credited_stands_in_the_totals(
     assert figures["total"] == figures["paid"] + figures["open"] + figures["credited"]
     assert abs(figures["credited"]) == Decimal("2130.00")
     assert f"2,130.00 {said}" in result.out
+
+
+def test_what_is_no_copy_any_more_is_said_once(copied: Sandbox, psage: Psage, home: Path) -> None:
+    (gone,) = copies(copied, "123")
+    copied.bookkeeper.void(gone["id"])
+    forget(home)
+    psage("list")
+
+    told = psage("list", "--check", "--json").json["warnings"]
+
+    (one,) = [one["message"] for one in told]
+    assert "was voided in Sage" in one
 
 
 def test_one_document_that_cannot_be_read_is_named_and_hides_no_other(

@@ -155,6 +155,7 @@ def named(desk: Desk, entries: Sequence[Entry], listed: Sequence[SageDocument] =
     }
     untaken = {key: desk.store.facts.today(_no_copy(key)) for key in wanted}
     left = [NotTaken(wanted[key], (key,), *known) for key, known in untaken.items() if known]
+    told = {one.message for one in left}
     copies = list[FoundCopy]()
     for kind in (INVOICE, CREDIT_NOTE):
         some = [wanted[key] for key, known in untaken.items() if known is None]
@@ -163,7 +164,7 @@ def named(desk: Desk, entries: Sequence[Entry], listed: Sequence[SageDocument] =
         documents = unknown(desk, [*there, *_read(desk, kind, some, there)])
         judged = judge(desk, kind, documents, _whole(desk, kind, entries, documents))
         copies += judged.copies
-        left += judged.left
+        left += [one for one in judged.left if one.message not in told]
         said = {key: [one.message, one.next_step] for one in judged.left for key in one.sage_ids}
         for one in some:
             if one.export_id not in {copy.document.id for copy in judged.copies}:
