@@ -151,6 +151,20 @@ def test_of_two_copies_the_one_is_kept_that_every_machine_goes_on_with(
     assert one.step.startswith(f"void {void} in Sage and keep {keep}, ")
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_draft_of_psages_beside_a_copy_that_counts_is_told(is_known: bool) -> None:
+    draft = booked(9, reference="PRD-1-2", status="DRAFT", number="SI-DRAFT")
+    copies = [copied(1)]
+    if is_known:
+        copies.append(copied(1, copy_number=2, sage_id="s9", sage_number="SI-DRAFT"))
+
+    found = run([entry(1)], [booked(1), draft], copies)
+
+    told = [(one.code, one.command) for _, one in found.found()]
+    assert told == [("draft_not_released", "psage open INV-1")] * is_known
+    assert found.totals[0].is_proven()
+
+
 @pytest.mark.parametrize(
     ("shown", "told"),
     [

@@ -72,8 +72,10 @@ def _pair(
     if best and best.is_void and latest:
         copied = copied or latest
     kind = next((one.kind for one in (entry, best, latest) if one), INVOICE)
-    is_alive = bool(best and best.is_booked)
-    return Pair(key, kind, entry, best, copied, tuple(others) if is_alive else ())
+    if best is None or not best.is_booked:
+        return Pair(key, kind, entry, best, copied)
+    drafts = tuple(one for one in found if one.id in known and one.document.is_draft)
+    return Pair(key, kind, entry, best, copied, tuple(others), drafts)
 
 
 def repeated(billed: Iterable[Entry]) -> set[str]:

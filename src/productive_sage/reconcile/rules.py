@@ -184,6 +184,17 @@ def _draft(pair: Pair, name: str) -> BookFinding:
     )
 
 
+def _draft_beside(pair: Pair, booked: Booked, name: str) -> BookFinding:
+    number = booked.document.number
+    return BookFinding(
+        "draft_not_released",
+        f"a further copy is a draft in Sage, beside {number}, which is in the books",
+        (both(pair),),
+        f"psage open {name}",
+        f"delete the draft in Sage; or void {number} there, then `psage release {name}`",
+    )
+
+
 # --- both are there
 
 
@@ -199,6 +210,8 @@ def _of_copy(pair: Pair, booked: Booked, records: Records, name: str) -> Iterato
         )
     if pair.others:
         yield _twice(pair, booked, name)
+    if pair.drafts:
+        yield _draft_beside(pair, booked, name)
     if pair.billed and not pair.billed.is_finalised:
         yield BookFinding(
             "changed_in_productive",

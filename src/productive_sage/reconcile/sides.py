@@ -158,6 +158,8 @@ class Pair:
     """The record of that copy, or of the latest where none is there."""
     others: tuple[Booked, ...] = ()
     """Further living documents for the same one of Productive, the first made first."""
+    drafts: tuple[Booked, ...] = ()
+    """psage's own drafts beside the copy that counts."""
 
     @property
     def number(self) -> str:
