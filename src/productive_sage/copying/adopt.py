@@ -12,7 +12,7 @@ from productive_sage.copying.versions import Version, Written
 from productive_sage.desk import Desk
 from productive_sage.errors import CopyGone, NotShown, Refused, RefusedBySage
 from productive_sage.kinds import INVOICE, Kind
-from productive_sage.productive.records import Invoice
+from productive_sage.productive.records import CreditedInvoice, Invoice
 from productive_sage.sage.records import SageDocument
 from productive_sage.store import Link
 from productive_sage.text import is_sage_id
@@ -78,24 +78,7 @@ class Copies:
         sure, CopyIsDraft for one that is not booked: once it is released, another copy is one too
         many.
         """
-        desk = self._desk
-        links = desk.store.copies.of(invoice.id)
-        known, own = {link.copy_number for link in links}, {link.sage_id for link in links}
-        seen = self._seen
-        if seen is None or known or invoice.kind is not self._kind:
-            seen = _copies(desk, invoice.kind, markers.of_copy(invoice.id, 1))
-        found: dict[int, list[SageDocument]] = {}
-        for number, sage_id in seen.get(invoice.id, []):
-            if sage_id in own or not (document := self._whole(invoice.kind, sage_id)):
-                continue
-            if number in known:  # somebody duplicated the copy by hand
-                document.check_booked(f"a second copy of {invoice.label}")
-            else:
-                found.setdefault(number, []).append(document)
-        if not found and invoice.export_id not in own and (exported := self._exported(invoice)):
-            marker = markers.in_reference(exported.reference) or ("", 1)
-            if marker[1] not in known and (marker[0] == invoice.id or not known):
-                found[marker[1]] = [exported]
+        desk, found = self._desk, self._unknown(invoice)
         # All are checked before any is linked: half of it would hide the question the next time.
         copies = [(n, self._only(invoice, documents)) for n, documents in sorted(found.items())]
         for _, document in copies:
@@ -116,6 +99,27 @@ class Copies:
             if not desk.dry_run:
                 adopted = desk.store.copies.adopt(adopted)
         return adopted
+
+    def _unknown(self, invoice: Invoice) -> dict[int, list[SageDocument]]:
+        """What Sage holds under the invoice's markers and the store does not know, by number."""
+        links = self._desk.store.copies.of(invoice.id)
+        known, own = {link.copy_number for link in links}, {link.sage_id for link in links}
+        seen = self._seen
+        if seen is None or known or invoice.kind is not self._kind:
+            seen = _copies(self._desk, invoice.kind, markers.of_copy(invoice.id, 1))
+        found: dict[int, list[SageDocument]] = {}
+        for number, sage_id in seen.get(invoice.id, []):
+            if sage_id in own or not (document := self._whole(invoice.kind, sage_id)):
+                continue
+            if number in known:  # somebody duplicated the copy by hand
+                document.check_booked(f"a second copy of {invoice.label}")
+            else:
+                found.setdefault(number, []).append(document)
+        if not found and invoice.export_id not in own and (exported := self._exported(invoice)):
+            marker = markers.in_reference(exported.reference) or ("", 1)
+            if marker[1] not in known and (marker[0] == invoice.id or not known):
+                found[marker[1]] = [exported]
+        return found
 
     def _whole(self, kind: Kind, sage_id: str) -> SageDocument | None:
         return self._listed.get(sage_id) or self._desk.sage.documents.one(kind, sage_id)
@@ -229,13 +233,7 @@ class Copies:
         if note.kind is INVOICE:
             return None
         credited, desk = drafts.check_whole(note), self._desk
-        links, found = desk.store.copies.of(credited.id), list[Invoice]()
-        link = links[-1] if links else None
-        if link is None or doubles.unknown(credited.export_id, links):
-            found, unreadable = desk.productive.invoices.read(ids=[credited.id])
-            if credited.id in unreadable:
-                raise unreadable[credited.id]
-            link = (self.adopt(found[0]) if found else None) or link
+        link, read = self._latest_of(credited)
         if link is None:
             raise Refused(
                 f"{note.label} credits {credited.label}, which has no copy in Sage",
@@ -265,9 +263,25 @@ class Copies:
                 "--update-existing`, then this again",
                 details={"sage_id": copy.id},
             )
-        if found and not desk.dry_run:  # adopted just now
-            after.finish(desk, link, found[0], copy)
+        if read and not desk.dry_run:  # adopted just now
+            after.finish(desk, link, read, copy)
         return CreditedCopy(link, copy)
+
+    def _latest_of(self, credited: CreditedInvoice) -> tuple[Link | None, Invoice | None]:
+        """The latest copy of an invoice that is credited; the invoice too where it had to be read.
+
+        It is read where the store knows no copy, or another one than Productive names.
+        """
+        links = self._desk.store.copies.of(credited.id)
+        link = links[-1] if links else None
+        if link and not doubles.unknown(credited.export_id, links):
+            return link, None
+        found, unreadable = self._desk.productive.invoices.read(ids=[credited.id])
+        if credited.id in unreadable:
+            raise unreadable[credited.id]
+        if not found:
+            return link, None
+        return self.adopt(found[0]) or link, found[0]
 
 
 def copied_elsewhere(invoice: Invoice, link: Link) -> Refused:
