@@ -364,6 +364,25 @@ def test_the_page_shows_what_differs_first_with_both_figures(book: Book, psage: 
     assert said.index("differs first", places[-1]) < said.index(own["number"], places[-1])
 
 
+def test_the_page_says_what_cannot_be_compared_and_each_sheet_what_it_is_of(
+    book: Book, psage: Psage
+) -> None:
+    book.plant("changed_in_productive", 1)
+    book.sandbox.agency.add_invoice(
+        company_id=book.sandbox.agency.add_company("Yen KK"),
+        currency="JPY",
+        lines=[{"unit_price": "5000"}],
+        invoiced_on="2026-03-02",
+    )
+
+    page = psage("reconcile", "--month", "2026-03", "--format", "html").out
+
+    assert " differ, and 1 cannot be compared" in page
+    assert 'content: "psage reconcile, 2026-03-01 to 2026-03-31, made 20' in page
+    # An option that is broken at its dashes is another word when it is typed.
+    assert "<span class=w>--update-existing</span>" in page
+
+
 def test_the_page_of_books_that_agree_says_so(book: Book, psage: Psage) -> None:
     result = psage("reconcile", "--format", "html")
 

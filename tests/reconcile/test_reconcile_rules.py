@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -506,6 +506,23 @@ def test_what_stands_in_the_way_of_a_credit_note_is_said() -> None:
     steps = {pair.productive_id: one.step for pair, one in found.found()}
     assert "`psage copy-invoice INV-1`" in steps["2"]
     assert "whole invoice alone" in steps["3"]
+
+
+def test_the_months_come_to_what_is_in_sage() -> None:
+    here, there, known = note(3, 2)
+    credited = booked(2, outstanding=Decimal(0), credits=(("s3", Decimal(120)),))
+    double = booked(9, reference="PRD-1", made_at=datetime(2026, 4, 1, tzinfo=UTC))
+
+    found = run(
+        [entry(1), entry(2, unpaid=Decimal(0)), here, entry(4)],
+        [booked(1), double, credited, there],
+        [copied(1), copied(2), known],
+    )
+
+    ((total,), (month,)) = found.totals, found.months
+    assert (month.open, month.paid) == (Decimal(240), Decimal(0))
+    assert month.open + month.paid == total.sage.total
+    assert month.not_copied == Decimal(120)
 
 
 def test_every_code_is_explained() -> None:

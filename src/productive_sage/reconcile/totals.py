@@ -53,12 +53,13 @@ class BooksTotal:
 
 @dataclass(slots=True)
 class Month:
-    """A month in one currency: what is copied and paid, copied and open, and not in Sage."""
+    """A month in one currency: what is copied and settled, copied and open, and not in Sage."""
 
     month: str
     """As `2026-03`; empty where a document has no date."""
     currency: str
     paid: Decimal = money.ZERO
+    """Or credited: of what is copied, all that is not open."""
     open: Decimal = money.ZERO
     not_copied: Decimal = money.ZERO
 
@@ -115,14 +116,14 @@ def months(pairs: Iterable[Pair]) -> list[Month]:
     """What is copied and open, by month and currency, the oldest first."""
     found: dict[tuple[str, str], Month] = {}
     for pair in pairs:
-        booked = pair.booked if pair.booked and pair.booked.is_booked else None
-        if not pair.is_due_in_books and booked is None:
+        there = _in_books(pair)
+        if not pair.is_due_in_books and not there:
             continue
         key = str(pair.on or "")[:7], pair.currency
         month = found.setdefault(key, Month(*key))
-        if booked is None:
+        if not there:
             month.not_copied += pair.billed.total if pair.billed else money.ZERO
-        else:
-            month.open += booked.open
-            month.paid += booked.total - booked.open
+        for one in there:
+            month.open += one.open
+            month.paid += one.total - one.open
     return [found[key] for key in sorted(found)]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 _WIDTH, _HEIGHT, _BASE, _TOP, _LEFT = 640, 165, 130, 24, 66
 _MOST = 24
 """Months that find room; of more the last."""
-_NAMES = (("paid", "copied and paid"), ("open", "copied and open"), ("missing", "not in Sage"))
+_NAMES = (("paid", "copied and settled"), ("open", "copied and open"), ("missing", "not in Sage"))
 
 
 def chart(months: "Sequence[Month]") -> str:

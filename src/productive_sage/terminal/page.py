@@ -37,9 +37,13 @@ class Made:
 
 def html(found: "Reconciled", made: Made) -> str:
     """The whole page."""
-    parts = [*_head(found, made), *_unread(found), *_findings(found), *_totals(found)]
-    parts += [*_months(found), *_documents(found), *paper.blanks("Checked by", "Date")]
-    return paper.sheet(f"Reconciliation, {_period(found)}", "psage reconcile", parts)
+    # The summary is what somebody signs: at the end of the list a sheet of its own might be left.
+    parts = [*_head(found, made), *paper.blanks("Checked by", "Date")]
+    parts += [*_unread(found), *_findings(found), *_totals(found)]
+    parts += [*_months(found), *_documents(found)]
+    # On each sheet of paper, so that a loose one is known again: no name, which CSS may misread.
+    footer = f"psage reconcile, {_period(found)}, made {made.at.astimezone():%Y-%m-%d %H:%M %Z}"
+    return paper.sheet(f"Reconciliation, {_period(found)}", footer, parts)
 
 
 def _period(found: "Reconciled") -> str:
@@ -56,6 +60,8 @@ def _head(found: "Reconciled", made: Made) -> Iterator[str]:
     good = " good" if found.error is None else ""
     differing, count = found.compared.differing, counted(len(found.compared.rows), "document")
     said = f"{differing} of {count} differ" if differing else verdict(found)
+    if differing and found.unreadable:
+        said += f", and {len(found.unreadable)} cannot be compared"
     yield f'<p class="verdict{good}">{text(said)}</p>'
     yield from _summary(found)
     rows = [
@@ -132,9 +138,10 @@ def _months(found: "Reconciled") -> Iterator[str]:
     yield "<h2>By month</h2>"
     for currency in dict.fromkeys(one.currency for one in months):
         of_it = [one for one in months if one.currency == currency]
-        said = "copied and paid, copied and open, and not in Sage, by the month of the document"
+        said = "copied and settled (paid or credited), copied and open, and not in Sage, by the "
+        said += "month of the document"
         yield f"<figure><figcaption>{text(currency)}: {said}</figcaption>{chart(of_it)}</figure>"
-        yield "<table class=even><thead><tr><th>Month</th><th class=n>Copied and paid</th>"
+        yield "<table class=even><thead><tr><th>Month</th><th class=n>Copied and settled</th>"
         yield "<th class=n>Copied and open</th><th class=n>Not in Sage</th></tr></thead><tbody>"
         for one in of_it:
             amounts = (separated(n, currency) for n in (one.paid, one.open, one.not_copied))
@@ -164,7 +171,7 @@ def _finding(pair: "Pair", one: "BookFinding", *, is_first: bool) -> Iterator[st
     command = text(bare(str(named(f"`{one.command}`"))))
     step = f"<br><span class=soft>{prose(one.step)}</span>" if one.step else ""
     said = f"<span class=code>{text(spoken(one.code))}</span>: {prose(one.message)}"
-    said += f"<br><code>{command}</code>{step}"
+    said += f"<br>{paper.command(command)}{step}"
     span = f" rowspan={len(one.figures)}"
     for n, figure in enumerate(one.figures):
         yield f'<tr class="figure{kind}">'

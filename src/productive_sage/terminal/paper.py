@@ -62,6 +62,7 @@ svg { width: 100%; max-width: 42rem; height: auto; display: block; margin-top: .
 svg text { fill: var(--soft); font-size: 11px; }
 .paid { fill: var(--paid); } .open { fill: var(--open); } .missing { fill: var(--missing); }
 .axis { stroke: var(--line); }
+.w { white-space: nowrap; }
 .sign { display: grid; grid-template-columns: 1fr 1fr; gap: 2rem; margin-top: 3rem;
   break-inside: avoid; }
 .sign div { border-top: 1px solid var(--soft); padding-top: .3rem; color: var(--soft); }
@@ -102,7 +103,13 @@ def text(value: object) -> str:
 
 def prose(sentence: str) -> str:
     """A sentence whose commands stand out."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", text(runnable(sentence)))
+    return re.sub(r"`([^`]+)`", lambda found: command(found[1]), text(runnable(sentence)))
+
+
+def command(words: str) -> str:
+    """A command, already escaped; an option is never broken at its dashes."""
+    whole = re.sub(r"(?<!\S)(--[^ ]+)", r"<span class=w>\1</span>", words)
+    return f"<code>{whole}</code>"
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
