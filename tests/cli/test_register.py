@@ -239,6 +239,7 @@ def test_no_number_is_folded_and_no_amount_is_cut(
 
 def test_nothing_to_list_is_said(services: Sandbox, psage: Psage) -> None:
     assert psage("list", "--month", "1999-01").out == "no documents\n"
+    assert psage("list", "--month", "9999-12").out == "no documents\n"  # the last there is
 
 
 # --- open

@@ -4,10 +4,11 @@ import functools
 import inspect
 import os
 import sys
+from calendar import monthrange
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, is_dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
@@ -230,8 +231,7 @@ def _month(value: str) -> tuple[date, date]:
         first = date.fromisoformat(f"{value.strip()}-01")
     except ValueError:
         raise UsageProblem(f"`--month {value}` is no month", hint="write it like 2026-03") from None
-    following = date(first.year + first.month // 12, first.month % 12 + 1, 1)
-    return first, following - timedelta(days=1)
+    return first, first.replace(day=monthrange(first.year, first.month)[1])
 
 
 def _time(since: str | None, until: str | None) -> tuple[date | None, date | None]:
