@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from productive_sage.copying import after
+from productive_sage.copying.plan import Planner
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, copies, writes
 from tests.harness.interrupts import interrupted_in
@@ -240,6 +241,22 @@ def test_what_an_interrupted_retry_did_not_reach_stays_in_its_report(
     assert [one["productive_id"] for one in again(psage, report).results] == left
     for key in keys:
         assert len(copies(services, key)) == 1
+
+
+def test_what_was_not_reached_is_named_by_its_number(
+    services: Sandbox, psage: Psage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = tmp_path / "march.csv"
+    interrupted_in(monkeypatch, Planner, "create")
+
+    psage("copy-invoice", "--all-uncopied", "--yes", *OTHERS, "--report", str(report))
+
+    missed = [one for one in rows(report) if one["error_code"] == "interrupted"]
+    assert len(missed) > 2
+    for one in missed:
+        number = services.productive.invoices[one["productive_id"]]["number"]
+        assert one["number"] == number
+        assert f"invoice `{number}` was not tried" in one["error"]
 
 
 def test_a_report_stays_as_it_is_where_a_run_ends_before_it_knows_what_to_do(

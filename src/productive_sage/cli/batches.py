@@ -129,6 +129,6 @@ def _not_reached(
         if name.id in ids or (name.number and naming.folded(name.number) in numbers):
             continue
         key = "" if name.number else name.id  # digits alone may be either
-        number = (order.reported or {}).get(name.id, name.number)
+        number = order.numbers.get(name.id, name.number)
         missed.append(results.not_tried(order.kind, key, number, stopped_by))
     return missed

@@ -383,8 +383,13 @@ def _reported(
         if not key
     ]
     numbers = {key: number for key, number in failed if key}
-    asked = replace(order, keys=tuple(numbers), by_id=True, by_number=False, is_selected=True)
-    return replace(asked, reported=numbers), unnamed
+    return replace(_chosen(order, numbers), is_reported=True), unnamed
+
+
+def _chosen(order: "CopyOrder", numbers: dict[str, str]) -> "CopyOrder":
+    """The order for documents that psage chose, by id."""
+    keys = tuple(numbers)
+    return replace(order, keys=keys, by_id=True, by_number=False, is_selected=True, numbers=numbers)
 
 
 def _save(order: "CopyOrder", desk: "Desk", path: Path, outcomes: "list[Outcome]") -> None:
@@ -433,5 +438,4 @@ def _selected(
         and not desk.store.copies.latest(one.id)
         and not (selection.company or limit)  # whose company nobody knows
     ]
-    keys = tuple(one.id for one in rows[:limit])
-    return replace(order, keys=keys, by_id=True, by_number=False, is_selected=True), unread
+    return _chosen(order, {one.id: one.number for one in rows[:limit]}), unread

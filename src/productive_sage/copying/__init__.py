@@ -279,7 +279,7 @@ class _Run:
                 number=invoice.number,
                 **shown(present),
                 kind=invoice.kind,
-                notices=() if self.order.reported is None else (_COPIED_SINCE,),
+                notices=(_COPIED_SINCE,) if self.order.is_reported else (),
                 allocated=results.allocated(link, present, after.Done()) if present else None,
             )
         if again == "new":
@@ -312,7 +312,7 @@ class _Run:
     def _again(self, invoice: Invoice, link: Link, present: SageDocument | None) -> str:
         """What to do about an invoice that has a copy: update, new or leave."""
         gone = in_sage.gone(present)
-        if self.order.reported is not None and present and not gone:
+        if self.order.is_reported and present and not gone:
             return "leave"
         if self.desk.ask:
             if gone:

@@ -57,8 +57,10 @@ class CopyOrder:
     """How many documents a saved plan was made of; 0 for as many as there are keys."""
     new_since: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     """The customers a saved plan makes, by company and currency, and when it was made."""
-    reported: Mapping[str, str] | None = None
-    """The numbers by ids in the report that the documents are out of; None where they are not."""
+    numbers: Mapping[str, str] = field(default_factory=dict)
+    """The numbers by ids, as far as they are known by then."""
+    is_reported: bool = False
+    """Whether the documents, and their numbers, are out of a report."""
 
     def check(self, settings: Settings) -> None:
         """Raises what the settings alone say against it."""
@@ -78,7 +80,7 @@ class CopyOrder:
 
     def check_reported(self, invoice: Invoice) -> None:
         """Raises `not_as_reported` where the report has another number under the document's id."""
-        told = (self.reported or {}).get(invoice.id, "")
+        told = self.numbers.get(invoice.id, "") if self.is_reported else ""
         if told and _alike(told) != _alike(invoice.number):
             raise Refused(
                 f"{invoice.label} is `{told}` in the report: is that of another organisation?",
@@ -154,7 +156,7 @@ def sources(order: CopyOrder, desk: Desk) -> Iterator[Invoice | Outcome]:
             yield hits[0]
             continue
         error = _ambiguous(order, name, hits) if hits else error or _missing(order, desk, name)
-        number = (order.reported or {}).get(name.id, "") if name.id else name.typed
+        number = order.numbers.get(name.id, "") if name.id else name.typed
         yield Outcome("refused", name.id, number=number, error=error, kind=order.kind)
 
 

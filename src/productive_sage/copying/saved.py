@@ -142,6 +142,8 @@ def order_of(order: CopyOrder, documents: Sequence[PlannedDocument], at: datetim
         by_number=False,
         count=order.count or len(order.documents()),
         new_since=new,
+        numbers={one.told.productive_id: one.told.number for one in wanted},
+        is_reported=False,
     )
 
 
@@ -220,7 +222,10 @@ def _document(document: SageDocument | None) -> Facts | None:
 
 # --- as JSON
 
-_OF_THE_RUN = ("keys", "by_id", "by_number", "pdf", "is_saved", "count", "new_since", "reported")
+_OF_THE_RUN = (
+    *("keys", "by_id", "by_number", "pdf", "is_saved", "count", "new_since"),
+    *("numbers", "is_reported"),
+)
 """What of an order is not what a person asked for, or is in the documents."""
 
 
