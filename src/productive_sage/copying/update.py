@@ -79,8 +79,31 @@ class Updates:
             if self._overwrites(invoice, present, merged):
                 return self.plan(invoice, link, present, overwrite=True)
             return changes.conflicting(self._desk, invoice, present, merged)
-        is_known = self._is_tax_known(written, said)
-        draft = drafts.retaxed(invoice, replace(merged.draft, is_tax_known=is_known))
+        draft = replace(merged.draft, is_tax_known=self._is_tax_known(written, said))
+        draft = drafts.retaxed(invoice, draft)
+        plan = CopyPlan(
+            invoice,
+            draft,
+            customer,
+            link.copy_number,
+            said,
+            link=link,
+            present=present,
+            theirs=merged.theirs,
+            takes_customer=merged.takes_customer,
+        )
+        return self._with_changes(plan, link, present, merged, credited)
+
+    def _with_changes(
+        self,
+        plan: CopyPlan,
+        link: Link,
+        present: SageDocument,
+        merged: Merged,
+        credited: CreditedCopy | None,
+    ) -> CopyPlan:
+        """The plan with what it changes of the copy, and what is in doubt about that."""
+        invoice, draft, customer = plan.invoice, plan.draft, plan.customer
         changes.check_merged(invoice, draft, present, credited)
         notices = (*changes.kept(self._desk, present, customer, merged), *draft.notices)
         draft = replace(draft, notices=notices)
@@ -95,18 +118,7 @@ class Updates:
             draft = replace(draft, notices=(*draft.notices, *doubts))
         if not merged.takes_customer:
             customer = Contact(present.contact_id, present.contact_name, currency=present.currency)
-        return CopyPlan(
-            invoice,
-            draft,
-            customer,
-            link.copy_number,
-            said,
-            link=link,
-            present=present,
-            theirs=merged.theirs,
-            changes=differ,
-            takes_customer=merged.takes_customer,
-        )
+        return replace(plan, draft=draft, customer=customer, changes=differ)
 
     def _said(
         self,
