@@ -28,12 +28,14 @@ from productive_sage.http.pool import connect_pool
 from productive_sage.kinds import INVOICE
 from productive_sage.productive.calls import Token
 from productive_sage.productive.client import ProductiveClient
+from productive_sage.sage import parse
 from productive_sage.sage.calls import sage_http
 from productive_sage.sage.client import SageClient
 from productive_sage.sage.receipts import RECEIPTS
 from productive_sage.sandbox import Sandbox
 from productive_sage.signin.oauth import SageTokens
 from productive_sage.signin.vault import Vault
+from productive_sage.tax import is_valid
 from tests.harness.history import unrecorded
 
 REPLIES = Path(__file__).parent.parent / "replies"
@@ -314,6 +316,29 @@ def test_a_receipt_names_the_documents_it_settles(clients: Clients, answering: A
 
     assert receipt is not None
     assert receipt.document_ids == frozenset({"inv1"})
+
+
+@pytest.mark.parametrize(
+    ("name", "percentage", "known"),
+    [
+        ("Standard 20.00%", None, False),
+        ("Lower Rate 0,5 %", "", False),
+        ("Standard 20.00%", "20.0", True),
+        ("Zero Rated 0.00%", None, True),
+        ("No VAT", None, True),
+    ],
+)
+def test_a_percentage_that_is_missing_is_not_taken_for_none(
+    name: str, percentage: str | None, known: bool
+) -> None:
+    dated = [{"percentage": percentage, "from_date": "1900-01-01", "to_date": None}]
+    row = {"id": "GB_ANY", "name": "ANY", "displayed_as": name, "percentages": dated}
+
+    rate = parse.tax_rate({**row, "percentage": None})
+
+    assert is_valid(rate, date(2026, 2, 9)) == known
+    alone = {**row, "percentages": [], "percentage": percentage or None}
+    assert is_valid(parse.tax_rate(alone), date(2026, 2, 9)) == bool(percentage)
 
 
 def test_tax_rates_have_their_percentages(clients: Clients, answering: Answering) -> None:

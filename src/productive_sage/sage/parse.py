@@ -1,5 +1,6 @@
 """What Sage answers, as records; an answer that is no such thing raises ValueError."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -67,18 +68,28 @@ def contact(row: Mapping[str, Any]) -> Contact:
     )
 
 
+_PERCENT_IN_NAME = re.compile(r"[1-9]\d*(?:[.,]\d+)?\s*%|0?[.,]\d*[1-9]\d*\s*%")
+
+
 def tax_rate(row: Mapping[str, Any]) -> TaxRate:
-    """A tax rate with its percentages by day."""
+    """A tax rate with its percentages by day.
+
+    A percentage that is missing is none to be booked with; it is 0 where the name says no other,
+    as of a rate for no tax.
+    """
+    name = text_of(row.get("displayed_as") or row.get("name") or row["id"]).strip()
+    is_named = bool(_PERCENT_IN_NAME.search(name))
     dated = [
         (exact(entry.get("percentage")), day(entry.get("from_date")), day(entry.get("to_date")))
         for entry in row.get("percentages") or []
+        if not (is_named and entry.get("percentage") in (None, ""))
     ]
-    if not dated and row.get("percentage") is not None:
+    if not row.get("percentages") and row.get("percentage") is not None:
         dated = [(exact(row["percentage"]), None, None)]
     return TaxRate(
         id=identity(row["id"]),
         code=text_of(row.get("name")),
-        name=text_of(row.get("displayed_as") or row.get("name") or row["id"]).strip(),
+        name=name,
         is_visible=row.get("is_visible") is not False,
         percentages=tuple(dated),
     )
