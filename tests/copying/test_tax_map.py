@@ -268,6 +268,8 @@ def test_abroad_a_rate_for_home_makes_no_customer(
 
     assert (result.code, result.only["error"]["code"]) == (4, "tax_rate_invalid")
     assert writes(services) == []
+    assert "`--no-tax`" in result.only["error"]["hint"]
+    assert psage(*COPY, "--no-tax").only["action"] == "created"
 
 
 def test_a_business_without_vat_takes_no_mapped_tax(

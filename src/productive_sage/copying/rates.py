@@ -179,7 +179,8 @@ class Rates:
             raise TaxRateInvalid(
                 f"`{invoice.company.name}` is abroad ({sale.country}), where Sage takes the zero "
                 f"rate alone, and {invoice.label} was to carry `{rate.name}`",
-                hint="leave `--tax-rate` out; or enter the customer in Sage first, and have Sage "
+                hint=f"{'leave `--tax-rate` out' if self._wanted else 'say `--no-tax`'}, which "
+                "means the zero rate there; or enter the customer in Sage first, and have Sage "
                 "decide",
             )
         is_abroad = sale.is_zero_rated and not percent
