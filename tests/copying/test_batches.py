@@ -129,7 +129,7 @@ def test_a_person_sees_the_plan_and_agrees_before_anything_is_sent(
     assert "INV-2026-023" in plan
     assert "(new)" in plan
     assert "would be copied" in plan
-    assert "writes to Sage, about 1 minute" in plan
+    assert "; takes about 1 minute\n" in plan
     assert posted(services, "/sales_invoices") > 1
 
 
@@ -165,7 +165,7 @@ def test_a_dry_run_of_many_has_a_row_for_each_and_says_how_to_see_the_lines(
 
     assert result.out.count("would be copied") == 13  # and once in the sum
     assert "Sales - Services" not in result.out
-    assert "name up to 3 documents, or say `--verbose`" in result.err
+    assert "the lines of each: `--verbose`, or a dry run of 3 or fewer by name" in result.err
     (warned,) = [one for one in result.err.splitlines() if one.startswith("warning")]
     assert warned.endswith("Productive shows … GBP tax, the copy … GBP")
     # A script is told all of it.

@@ -128,7 +128,10 @@ def test_yen_are_refused_until_a_person_says_how_productive_counts_them(
 
     assert refused.code == 4
     assert refused.only["error"]["code"] == "currency_unclear"
-    assert "`psage configure --minor-digits JPY=0`" in refused.only["error"]["hint"]
+    count = services.productive.invoices["108"]["amount"]
+    hint = refused.only["error"]["hint"]
+    assert f"{count} JPY, `psage configure --minor-digits JPY=0`" in hint
+    assert f"{Decimal(count) / 100} JPY, `psage configure --minor-digits JPY=2`" in hint
     assert copied.code == 0
     (copy,) = copies(services, "108")
     assert Decimal(copy["net_amount"]) == services.productive.invoices["108"]["amount"]
@@ -780,7 +783,7 @@ def test_what_was_refused_is_in_the_table_with_a_mark_its_reason_and_one_next_st
     assert "refused is a draft next: finalise it in Productive first" in shown
     assert shown.count("--update-existing") == 1
     assert "`psage copy-invoice INV-2026-001 INV-2026-024 --update-existing`" in shown
-    assert lines[-1] == "1 copied, 3 refused: 2,077.27 GBP"
+    assert lines[-1] == "1 copied: 2,077.27 GBP; 3 refused"
     assert "error" not in result.err
     assert [one for one in lines if len(one.rstrip()) > columns and "`psage " not in one] == []
 
@@ -863,7 +866,7 @@ def test_one_copy_is_told_with_its_address_and_its_pdf_and_several_without(
 def test_a_batch_ends_with_what_became_of_it_and_its_sums(services: Sandbox, psage: Psage) -> None:
     result = psage("copy-invoice", "101", "104", "123", "102", "--no-tax", "--no-pdf")
 
-    assert result.out.splitlines()[-1] == "3 copied, 1 refused: 3,852.27 GBP + 414.52 EUR"
+    assert result.out.splitlines()[-1] == "3 copied: 3,852.27 GBP + 414.52 EUR; 1 refused"
 
 
 def test_people_get_a_table_with_the_link_and_warnings_on_stderr(

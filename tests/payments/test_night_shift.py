@@ -412,6 +412,7 @@ def test_what_somebody_should_look_at_is_said_with_quiet_too_and_only_on_stderr(
 
     assert (result.code, result.out) == (0, "")
     assert "its copy was voided in Sage" in result.err
+    assert result.err.count("--create-new") == 1
 
 
 def test_the_second_run_ends_at_once_with_5_and_names_the_first(night: Sandbox, home: Path) -> None:

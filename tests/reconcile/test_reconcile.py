@@ -3,6 +3,7 @@
 import csv
 import io
 import shlex
+import sys
 from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
@@ -195,7 +196,23 @@ def test_people_see_both_figures_the_command_and_the_totals(book: Book, psage: P
     assert f"net Productive {amount:.2f} Sage 99.00" in lines
     assert f"-> `psage copy-invoice {number} --update-existing --overwrite`" in lines
     assert any(line.startswith(f"{number} → SI-{copy['number']}") for line in lines)
-    assert "30 documents compared, 1 differ: 1 edited in Sage" in lines
+    assert f"psage wrote: net {amount:.2f} GBP, tax " in " ".join(lines)
+    assert "30 documents compared, 1 differs: 1 edited in Sage" in lines
+
+
+def test_the_last_sentence_is_in_lines_of_whole_words_on_a_terminal(
+    book: Book, psage: Psage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("edited_in_sage", "voided", "deleted_in_productive"):
+        book.plant(kind, 1)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda stream: stream is sys.stdout)
+
+    lines = psage("reconcile").out.splitlines()
+
+    end = next(n for n, line in enumerate(lines) if "documents compared" in line)
+    assert len(lines[end:]) > 1
+    assert max(map(len, lines[end:])) <= 40
 
 
 def test_a_sheet_has_a_row_for_each_document_and_computes_nothing(book: Book, psage: Psage) -> None:

@@ -56,6 +56,19 @@ def test_a_state_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path) 
     assert done.stdout == ""
 
 
+def test_ports_that_are_taken_are_said_to_be_with_others_to_choose() -> None:
+    port = free_ports()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", int(port)))
+        other.listen()
+
+        done = started("--port", port)
+
+    assert done.returncode == 2
+    assert "another program, maybe a sandbox, has one of them" in done.stderr
+    assert f"psage sandbox --port {int(port) + 10}" in done.stderr
+
+
 def test_what_is_printed_names_each_shell_the_next_steps_and_what_to_try(tmp_path: Path) -> None:
     port = free_ports()
     process = subprocess.Popen(

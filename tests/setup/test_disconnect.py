@@ -495,7 +495,9 @@ def test_at_a_terminal_the_question_names_what_goes_and_what_stays(
         timeout=30,
     )
     try:
-        child.expect_exact("Disconnect Productive and Sage? Links and history stay [y/N]: ")
+        child.expect_exact(
+            "Disconnect Productive and Sage? psage's records and settings stay [y/N]: "
+        )
         child.sendline("y")
         child.expect_exact("Disconnected from Sage")
         child.expect(pexpect.EOF)

@@ -45,7 +45,7 @@ def connect(
         ),
     ] = False,
     port: Annotated[
-        int, typer.Option(metavar="N", help="Of the redirect address.", min=1, max=65535)
+        int, typer.Option(metavar="N", help="Port of the callback URL.", min=1, max=65535)
     ] = 8765,
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Print the address instead of opening it.")
@@ -234,7 +234,7 @@ def disconnect(
     elif stored:
         names = " and ".join(name.capitalize() for name in stored)
         asking.confirm(
-            f"Disconnect {names}{of_profile()}? Links and history stay",
+            f"Disconnect {names}{of_profile()}? psage's records and settings stay",
             yes=yes,
             can_ask=current.can_ask,
         )

@@ -66,13 +66,13 @@ def restore(
     replaced = backups.replaces(home, made)
     if replaced or made.profile != home.profile:
         whose = f"profile `{made.profile}`, " if made.profile != home.profile else ""
-        asking.confirm(
-            f"Put back what {whose}{made.made_at.astimezone():%Y-%m-%d %H:%M} had"
-            f"{of_profile()}: {made.in_words}?"
-            + (" What is there now is kept beside it." if replaced else ""),
-            yes=yes,
-            can_ask=current.can_ask,
-        )
+        if current.can_ask and not yes:
+            kept = " What is there now is kept beside it." if replaced else ""
+            asking.say(
+                f"The backup of {whose}{made.made_at.astimezone():%Y-%m-%d %H:%M} holds "
+                f"{made.in_words}.{kept}"
+            )
+        asking.confirm(f"Put it back{of_profile()}?", yes=yes, can_ask=current.can_ask)
     with current.run_lock(home):
         done = backups.restore(home, made, file)
 

@@ -259,8 +259,12 @@ class Rates:
             why = _why(invoice, sale)
             question, enter = f"{why[0].upper()}{why[1:]}. Which rate shall its copy carry?", None
             if sale.is_at_home:
-                whose = "copy" if self._count == 1 else f"copies of all {self._count} documents"
-                question, enter = f"Which tax rate shall the {whose} carry?", 0
+                question, enter = "Which tax rate shall the copy carry?", 0
+                if self._count > 1:
+                    question = (
+                        f"Which tax rate shall the copies of the {self._count} documents carry, "
+                        "where the customer is at home?"
+                    )
                 usual = self._usual_or_none(day)
                 choices.sort(key=lambda rate: rate != usual)  # Enter means the configured one
             labels = [tax.label(rate, rates) if rate else "no tax" for rate in choices]

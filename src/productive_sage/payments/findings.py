@@ -224,7 +224,8 @@ def copy_gone(name: str, *, was_deleted: bool) -> Finding:
     """The copy was deleted or voided in Sage; `name` is how a command names the invoice."""
     how = "deleted" if was_deleted else "voided"
     anew = f"`psage copy-invoice {name} --create-new`"
-    return Finding("copy_gone", f"its copy was {how} in Sage; {anew} makes a new one", anew)
+    said = f"its copy was {how} in Sage; where it is still owed, it needs a new one"
+    return Finding("copy_gone", said, anew)
 
 
 def no_place(document: SageDocument, sage_number: str, deleted_on: date) -> Finding:

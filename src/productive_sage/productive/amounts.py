@@ -158,13 +158,14 @@ class Reader:
         if usual == 2:
             return 2
         unit = f"1/{10**usual} {currency}" if usual else f"whole {currency}"
+        count = money.parse(said.get("amount"))
+        so, or_so = (money.text(count.scaleb(-one)) for one in (usual, 2))
         raise Refused(
             f"invoice `{said.get('number')}` is in {currency} and Productive says "
             f"`{said.get('amount')}`; whether that counts {unit} or hundredths is not "
             "documented, and psage does not guess",
             code="currency_unclear",
-            hint="look at the invoice in Productive; then `psage configure --minor-digits "
-            f"{currency}={usual}` if the amount is {said.get('amount')} times "
-            f"{unit.removeprefix('whole ')}, or `psage configure --minor-digits {currency}=2` if "
-            "it is that many hundredths",
+            hint="look at that amount in Productive: where it is "
+            f"{so} {currency}, `psage configure --minor-digits {currency}={usual}`; where it is "
+            f"{or_so} {currency}, `psage configure --minor-digits {currency}=2`",
         )

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields, replace
 from decimal import Decimal
 
-from productive_sage import naming
+from productive_sage import money, naming
 from productive_sage.copying import matching
 from productive_sage.kinds import CREDIT_NOTE
 from productive_sage.productive.records import Address, Entry
@@ -338,7 +338,7 @@ def _words(names: list[str]) -> str:
 
 def _changed(pair: Pair, names: list[str], name: str) -> BookFinding:
     said = pair.copied.said if pair.copied else Comparable()
-    was = ", ".join(f"{_SHOWN[one]} {getattr(said, one)}" for one in names)
+    was = _told(pair, said, names)
     return BookFinding(
         "changed_in_productive",
         f"{_words(names)} changed in Productive since it was copied",
@@ -350,13 +350,21 @@ def _changed(pair: Pair, names: list[str], name: str) -> BookFinding:
 
 def _edited(pair: Pair, booked: Booked, names: list[str], name: str) -> BookFinding:
     held = pair.copied.held if pair.copied else Comparable()
-    was = ", ".join(f"{_SHOWN[one]} {getattr(held, one)}" for one in names)
+    was = _told(pair, held, names)
     return BookFinding(
         "edited_in_sage",
         f"somebody edited {_words(names)} of {booked.document.number} in Sage",
         _figures(pair, names),
         update(pair, name, overwrite=True),
         f"psage wrote: {was}; where Sage is right, put it right in Productive instead",
+    )
+
+
+def _told(pair: Pair, of: Comparable, names: list[str]) -> str:
+    values = [(_SHOWN[one], getattr(of, one)) for one in names]
+    return ", ".join(
+        f"{name} {money.said(value, pair.currency) if isinstance(value, Decimal) else value}"
+        for name, value in values
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -44,9 +45,11 @@ def serve(*, port: int, state: Path | None, latency_ms: int) -> int:
     try:
         sandbox = Sandbox(port=port, latency_ms=latency_ms, state=state).start()
     except OSError as error:
+        is_taken = error.errno == errno.EADDRINUSE
+        why = "another program, maybe a sandbox, has one of them" if is_taken else error.strerror
         return _refuse(
-            f"the sandbox cannot start on ports {port} to {port + 2}: {error}",
-            "choose others with `--port N`",
+            f"the sandbox cannot start on ports {port} to {port + 2}: {why or error}",
+            f"choose others: `psage sandbox --port {port + 10 if port < 65000 else port - 10}`",
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return _refuse(f"`{state}` is no state of a sandbox", "name another file with `--state`")

@@ -357,7 +357,7 @@ Sage: register an app, once.
 
 def _show(request: oauth.Request, order: SignInOrder, place: Place, person: SignInPerson) -> None:
     """Send the person to Sage's page, by opening it or by showing its address."""
-    person.say(f"The redirect address registered with Sage must be {request.redirect_uri}")
+    person.say(f"The callback URL registered with Sage must be {request.redirect_uri}")
     person.say("Sign in to Sage at this address:")
     person.say(request.url)
     if order.pastes:

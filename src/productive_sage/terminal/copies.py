@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -226,7 +226,7 @@ def show_plan(outcomes: "Sequence[Outcome]") -> None:
     minutes = max(1, round(writes * _SECONDS_A_WRITE / 60))
     said = f"; {counted(new, 'new customer')}" if new else ""
     time = f"about {counted(minutes, 'minute')}" if writes > 1 else "a moment"
-    console.print(f"{_closing(outcomes)}{said}; {counted(writes, 'write')} to Sage, {time}")
+    console.print(f"{_closing(outcomes)}{said}; takes {time}")
 
 
 def _planned_row(outcome: "Outcome") -> tuple[str, str, str, str]:
@@ -245,7 +245,7 @@ def _print_end(
     if len(outcomes) > 1:
         line(_closing(outcomes))
     if not is_whole:
-        err().print(f"the lines of each: name up to {_FEW} documents, or say `--verbose`")
+        err().print(f"the lines of each: `--verbose`, or a dry run of {_FEW} or fewer by name")
     if dry_run:
         err().print("dry run: nothing was sent")
 
@@ -310,11 +310,18 @@ def _print_more(outcome: "Outcome", *, dry_run: bool) -> None:
 
 
 def _closing(outcomes: "Sequence[Outcome]") -> str:
-    """What became of a batch, and what the documents that are in Sage by it come to."""
+    """What became of a batch, and what goes well comes to: `2 copied: 5.00 GBP; 1 refused`."""
+    well, amounts = _counts(one for one in outcomes if not one.error), in_all(outcomes)
+    parts = (
+        f"{well}: {amounts}" if amounts else well,
+        _counts(one for one in outcomes if one.error),
+    )
+    return "; ".join(filter(None, parts))
+
+
+def _counts(outcomes: "Iterable[Outcome]") -> str:
     actions = Counter(outcome.action for outcome in outcomes)
-    amounts = in_all(outcomes)
-    said = ", ".join(f"{actions[one]} {word}" for one, word in _WORDS.items() if actions[one])
-    return f"{said}{f': {amounts}' if amounts else ''}"
+    return ", ".join(f"{actions[one]} {word}" for one, word in _WORDS.items() if actions[one])
 
 
 def _print_documents(shown: "Sequence[Outcome]", outcomes: "Sequence[Outcome]") -> None:

@@ -63,10 +63,9 @@ def show(found: "Reconciled", *, quiet: bool) -> None:
         console.print(fit(line))
     if quiet and found.error is None:
         return
-    for total in found.compared.totals:
-        for line in _total_lines(total):
-            console.print(line)
-    console.print(verdict(found))
+    sums = [line for total in found.compared.totals for line in _total_lines(total)]
+    for line in (*sums, *fitted(verdict(found), "", "")):
+        console.print(line)
 
 
 def verdict(found: "Reconciled") -> str:
@@ -81,7 +80,8 @@ def verdict(found: "Reconciled") -> str:
         return f"{count} compared: both books agree{agreed}"
     codes = Counter(one.code for _, one in found.compared.found() if one.severity != "note")
     kinds = ", ".join(f"{count} {spoken(code)}" for code, count in codes.most_common())
-    said = f"{counted(len(rows), 'document')} compared, {differing} differ"
+    said = f"{counted(len(rows), 'document')} compared, {differing} "
+    said += "differs" if differing == 1 else "differ"
     said += f": {kinds}" if kinds else ""
     return said + (f"; {len(found.unreadable)} cannot be compared" if found.unreadable else "")
 
