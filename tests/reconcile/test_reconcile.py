@@ -453,6 +453,15 @@ def test_after_all_records_are_lost_they_are_back_and_nothing_is_copied_again(
     assert [one for one in writes(book.sandbox, "sage") if "/sales" in one] == []
 
 
+def test_with_the_copies_the_settings_are_named_again(book: Book, home: Path, psage: Psage) -> None:
+    forget(home)
+    assert "Sales - Services (4010)" not in psage("status").out
+
+    assert psage("reconcile", "--adopt", "--json").code == 0
+
+    assert "Sales - Services (4010)" in psage("status").out
+
+
 def test_what_does_not_fit_is_not_adopted_and_said(book: Book, psage: Psage) -> None:
     book.plant("not_in_records", 1)
     ((key, _),) = book.planted.items()

@@ -89,6 +89,8 @@ def _adopt(desk: Desk, sides: Sides, time: Time) -> list[str]:
     pairs = pairing.pair_up(sides.billed, sides.booked, sides.records.copies)
     chosen = [one for one in pairs if one.is_within(time.since, time.until)]
     done = adopting.adopt(desk, chosen, sides.notices)
+    if done:  # on a new computer, or after the records were lost
+        desk.learn_names()
     copies = reading.known(desk, {one.id for one in sides.unreadable})
     sides.records = replace(sides.records, copies=copies)
     return done
