@@ -334,6 +334,23 @@ def test_a_copy_made_twice_stays_in_status_until_one_is_voided(
     assert kept() == []
 
 
+def test_a_sync_of_that_one_invoice_does_not_forget_that_it_was_made_twice(
+    sandbox: Sandbox, machines: tuple[Machine, Machine]
+) -> None:
+    sandbox.remember_idempotency = False
+    slow, quick = machines
+    key = sandbox.agency.add_invoice(company_id="501", lines=[{"unit_price": "100.00"}])
+    one = ("copy-invoice", key, *COPY)
+    overtaken(sandbox, (slow, one), (quick, one), at="POST /sales_invoices")
+    slow.run("configure", "--sync-payments", "--sync-payments-from", "2026-01-01")
+
+    synced = slow.run("sync-payments", key, "--json")
+
+    waiting = slow.run("status", "--json").json["waiting"]
+    assert synced.json["checked_invoices"] == 1
+    assert "copied_twice" in {row["code"] for row in waiting}
+
+
 def test_of_many_what_was_made_twice_early_and_late_is_seen_and_read_once(
     services: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,11 +52,11 @@ def look_again(desk: Desk) -> None:
 
 
 def kept(desk: Desk, productive_id: str) -> list[Finding]:
-    """What was said of earlier copies of an invoice and still holds, as far as is known."""
+    """What was said of other copies of an invoice and still holds, as far as is known."""
     return [
         Finding(one.code, one.message, one.next_step)
         for one in desk.store.errands.findings()
-        if one.productive_id == productive_id and one.code == CODE
+        if one.productive_id == productive_id and one.code in (CODE, TWICE)
     ]
 
 

@@ -89,7 +89,9 @@ class Results:
                 self.has_failed(papers) or self._desk.dry_run
             ):
                 present = now.get(papers.productive_id, [])
-                present = [*present, *second_copies.kept(self._desk, papers.productive_id)]
+                codes = {one.code for one in present}
+                known = second_copies.kept(self._desk, papers.productive_id)
+                present = [*present, *(one for one in known if one.code not in codes)]
                 store.errands.replace_findings(papers.productive_id, present)
         if not self._desk.dry_run:
             self._remember_untaken({one.productive_id for one in all_papers}, now, is_full=is_full)
