@@ -43,6 +43,19 @@ def commands() -> list[str]:
     return [" ".join(own.get(word, word) for word in line.split(" ")) for line in found]
 
 
+def test_the_documents_of_the_house_name_each_module_and_none_that_is_gone() -> None:
+    source = ROOT / "src" / "productive_sage"
+    modules = [one.relative_to(source) for one in source.rglob("*.py")]
+    architecture = (ROOT / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"[a-z_]+", architecture))
+    house = architecture + (ROOT / "CONTRIBUTING.md").read_text()
+    files = set(re.findall(r"(?<![\w/])((?:[a-z_]+/)*[a-z_]+\.py)", house))
+    there = {str(one) for one in (*modules, *ROOT.glob("tests/**/*.py"), *ROOT.glob("scripts/*"))}
+
+    assert [str(one) for one in modules if one.stem not in named and one.stem[:2] != "__"] == []
+    assert [one for one in files if not any(f"/{path}".endswith(f"/{one}") for path in there)] == []
+
+
 def test_every_command_of_the_readme_runs_in_its_order(
     offline: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
