@@ -49,6 +49,7 @@ def _forkserver() -> ForkServerContext:
 
 
 def _main(args: tuple[str, ...], environment: dict[str, str], folder: Path) -> None:
+    os.environ.clear()
     os.environ.update(environment)
     keyring.core._keyring_backend = None  # the one named by the environment
     ssl.create_default_context = lambda *args, **kwargs: _CONTEXT

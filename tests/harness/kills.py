@@ -1,5 +1,6 @@
 """Taking psage away: at each request of a run in turn, or at one drawn by lot."""
 
+import os
 import random
 import signal
 import threading
@@ -14,7 +15,7 @@ import pytest
 from productive_sage.sandbox import Sandbox
 from tests.harness.fast import Machine, Run
 from tests.harness.oracle import Snapshot
-from tests.harness.processes import Hold, kill, share_the_keyring, started
+from tests.harness.processes import Hold, share_the_keyring
 
 LOST = ("cut_after", "cut_mid", "truncated", "html_after", "status_after")
 """Ways in which a reply that was earned does not arrive."""
@@ -47,9 +48,11 @@ def fresh(shared: None, services: Sandbox) -> Sandbox:
 
 def kill_at(sandbox: Sandbox, nth: int, call: str, when: str, *command: str) -> None:
     """`kill -9` a run at one request, which must be the one expected there."""
-    with Hold(sandbox, nth, when=when) as hold, started(*command) as process:
-        assert fnmatchcase(hold.reached(process), call)
-        assert kill(process).code == -signal.SIGKILL
+    with Hold(sandbox, nth, when=when) as hold:
+        run = Run(command, os.environ, Path(os.environ["PSAGE_HOME"]).parent / "killed")
+        assert fnmatchcase(hold.reached(run), call)
+        run.kill()
+        assert run.end().code == -signal.SIGKILL
         hold.lose()
 
 
