@@ -122,6 +122,20 @@ def test_a_credit_note_that_psage_allocated_can_be_changed() -> None:
     assert one.command == "psage credit-note INV-2 --update-existing"
 
 
+@pytest.mark.parametrize(
+    ("status", "command"),
+    [("DRAFT", "psage release INV-1"), ("VOID", "psage copy-invoice INV-1 --create-new")],
+)
+def test_a_credit_note_waits_for_the_copy_of_its_invoice(status: str, command: str) -> None:
+    here, _, _ = note(2, 1)
+
+    found = run([entry(1), here], [booked(1, status=status)], [copied(1)])
+
+    one = next(one for pair, one in found.found() if pair.productive_id == "2")
+    assert one.command == "psage open INV-2 --productive"
+    assert f"first: `{command}`" in one.step
+
+
 def test_another_currency_is_told_without_a_command_that_makes_a_double() -> None:
     found = run([entry(1, currency="EUR")], [booked(1)], [copied(1)])
 

@@ -52,7 +52,7 @@ def check_release(
         numbers.give(invoice, number)
     billed = Contact(present.contact_id, present.contact_name, currency=present.currency)
     billed = customers.book.seen(invoice, billed)
-    notices += bookable.of_contact(invoice, billed)
+    notices += bookable.inactive(billed)
     return (*notices, *_of_rates(desk, customers, invoice, present.lines, day, billed))
 
 

@@ -32,9 +32,10 @@ def _of_credit(note: Pair, invoice: Pair | None) -> str:
         )
     if invoice.booked is None or not invoice.booked.is_booked:
         name = naming.to_type(invoice.number, invoice.productive_id)
-        draft = invoice.booked and invoice.booked.document.is_draft
-        command = f"psage release {name}" if draft else f"psage copy-invoice {name}"
-        return f"{'release' if draft else 'copy'} what it credits first: `{command}`"
+        if invoice.booked and invoice.booked.document.is_draft:
+            return f"release what it credits first: `psage release {name}`"
+        anew = " --create-new" if invoice.copied or invoice.booked else ""
+        return f"copy what it credits first: `psage copy-invoice {name}{anew}`"
     return ""
 
 
