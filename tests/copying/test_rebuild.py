@@ -15,7 +15,7 @@ from productive_sage.sage.records import SageDocument
 from productive_sage.sandbox import Sandbox
 from productive_sage.store import Store
 from tests.conftest import Psage, Result, forget, writes
-from tests.harness.planting import Book, fill
+from tests.harness.planting import Book, filled
 
 AS_BEFORE = (
     ("copy-invoice", "--all-uncopied", "--dry-run", "--json"),
@@ -31,7 +31,7 @@ AS_BEFORE = (
 @pytest.fixture
 def book(services: Sandbox, home: Path, psage: Psage) -> Book:
     """Twenty documents, copied, credited and paid."""
-    return fill(services, home, psage, 20)
+    return filled(services, home, psage, 20)
 
 
 def answers_of(psage: Psage) -> list[Any]:

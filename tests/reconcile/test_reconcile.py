@@ -18,26 +18,13 @@ from productive_sage.sandbox import Sandbox
 from productive_sage.sandbox.books import Books
 from tests.conftest import Psage, Result, forget, writes
 from tests.harness.multiply import Plan, World, quick_settlements
-from tests.harness.oracle import Snapshot
-from tests.harness.planting import PLANTS, Book, fill
-
-_MADE: list[tuple[Snapshot, dict[str, bytes], Book]] = []
+from tests.harness.planting import PLANTS, Book, fill, filled
 
 
 @pytest.fixture
 def book(services: Sandbox, home: Path, psage: Psage) -> Book:
-    """Thirty documents that agree; made once, and later only put back."""
-    if not _MADE:
-        made = fill(services, home, psage, 30)
-        files = {one.name: one.read_bytes() for one in home.iterdir() if one.is_file()}
-        _MADE.append((Snapshot(services), files, made))
-    snapshot, files, made = _MADE[0]
-    snapshot.restore(services)
-    for name, content in files.items():
-        (home / name).write_bytes(content)
-    services.clear_calls()
-    own = {name: [*getattr(made, name)] for name in ("invoices", "credited", "paid")}
-    return Book(services, home, psage, **own, planted={})
+    """Thirty documents that agree."""
+    return filled(services, home, psage, 30)
 
 
 def found(result: Result) -> dict[str, set[str]]:
