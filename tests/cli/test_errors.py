@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,24 +21,28 @@ CLASSES = {
 }
 
 
+@cache
+def sources() -> list[tuple[str, ast.Module]]:
+    """psage's sources by their names."""
+    return [(file.name, ast.parse(file.read_text())) for file in sorted(SOURCES.rglob("*.py"))]
+
+
 def made() -> Iterator[tuple[str, type[PsageError], str]]:
     """Where an error is made in psage's sources, of which class, with which code."""
-    for file in sorted(SOURCES.rglob("*.py")):
-        tree = ast.parse(file.read_text())
+    for name, tree in sources():
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 kind = CLASSES.get(node.func.id)
                 if kind:
                     said = [one.value for one in node.keywords if one.arg == "code"]
                     code = ast.literal_eval(said[0]) if said else kind.code
-                    yield f"{file.name}:{node.lineno}", kind, code
+                    yield f"{name}:{node.lineno}", kind, code
 
 
 def named() -> set[str]:
     """The codes of the classes that psage's sources name other than to catch them."""
     found = set()
-    for file in SOURCES.rglob("*.py"):
-        tree = ast.parse(file.read_text())
+    for _, tree in sources():
         caught = {
             id(name)
             for node in ast.walk(tree)
