@@ -447,6 +447,21 @@ def test_the_missing_account_and_an_unknown_key_wait(home: Path, psage: Psage) -
     assert result.err == ""
 
 
+def test_records_that_were_lost_are_missed(services: Sandbox, psage: Psage, home: Path) -> None:
+    def missed() -> list[str | None]:
+        waiting = psage("status", "--json").json["waiting"]
+        return [one["next"] for one in waiting if one["code"] == "no_records"]
+
+    assert psage("list").code == 0
+    assert missed() == []
+    for file in home.glob("default.db*"):
+        file.unlink()
+
+    assert missed() == ["psage rebuild"]
+    assert psage("rebuild", "--yes").code == 0
+    assert missed() == []
+
+
 def test_the_commands_name_the_profile(home: Path, psage: Psage) -> None:
     home.mkdir()
     with Store(home / "labs.db") as store:

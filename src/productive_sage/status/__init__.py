@@ -160,6 +160,8 @@ def look(
                 known = store.cursors.sign_ins()
                 _read_store(status, store, psage)
                 _part(status, store.errands.seen())
+        elif status.settings and status.settings.default_ledger_account:
+            status.waiting.append(_no_records(psage))
     except (PsageError, OSError) as error:  # or a folder nobody may look into
         known, status.copied = {}, {}
         if isinstance(error, OSError):
@@ -208,6 +210,15 @@ def _read_settings(status: Status, environment: Mapping[str, str], psage: str) -
         status.waiting.append(Errand(NoDefaultLedger.code, NoDefaultLedger().message, step))
     edit = f"edit {status.home.config}"
     status.waiting += [Errand("unknown_setting", warning, edit) for warning in warnings]
+
+
+def _no_records(psage: str) -> Errand:
+    """That a profile which was set up has no records: nothing it did is known here."""
+    message = (
+        "there are settings, but no records of what was copied; if they were lost, "
+        f"`{psage} restore FILE` puts a backup back, and `{psage} rebuild` makes them again"
+    )
+    return Errand("no_records", message, f"{psage} rebuild")
 
 
 def _connection(
