@@ -241,7 +241,7 @@ class Copies:
                 hint=f"copy that first: `psage copy-invoice {credited.typed}`",
                 details={"invoice": credited.id},
             )
-        copy = desk.sage.documents.known(INVOICE, link.sage_id)
+        copy = self._listed.get(link.sage_id) or desk.sage.documents.known(INVOICE, link.sage_id)
         if copy is None or (gone := in_sage.gone(copy)):
             gone = gone if copy else "deleted"
             raise CopyGone(

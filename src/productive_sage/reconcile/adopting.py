@@ -38,6 +38,7 @@ def link(
     `mends` puts a living copy in the place of the record of one that is gone.
     """
     done: list[str] = []
+    listed = dict[str, SageDocument]()  # with the invoices that credit notes credit
     for kind in (INVOICE, CREDIT_NOTE):
         missing = {one.productive_id: one for one in pairs if one.kind is kind}
         if not missing:
@@ -46,7 +47,7 @@ def link(
         notices += [_not(error.message) for error in unreadable.values()]
         customers = Customers(desk, wanted=None, always_new=False)
         # Records that are made anew know drafts as well.
-        listed = _listed(desk, kind, [*missing.values()])
+        listed |= _listed(desk, kind, [*missing.values()])
         copies = Copies(desk, kind, customers, takes_drafts=not mends, listed=listed)
         copies.look_for([one.id for one in invoices])
         for invoice, outcome in _each(desk, copies, invoices, mends=mends):
