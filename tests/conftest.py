@@ -83,6 +83,8 @@ SAMPLED = {
     "test_wizard.py": 16,
 }
 """Of each table in these files `make check` plays every n-th case, `make torture` the others."""
+_LONG = ("test_demo.py", "test_screens.py", "test_reconcile.py", "test_races.py")
+"""What takes many seconds begins first: at the end the others would wait for it."""
 _REFUSALS = {400, 401, 403, 404, 409, 415, 422, 429}
 
 
@@ -93,13 +95,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave most of the long tables to `make torture`."""
+    """Leave most of the long tables to `make torture`, and begin with what takes long."""
     played = Counter[str]()
     for item in items:
         table = item.nodeid.partition("[")[0]
         played[table] += 1
         if (played[table] - 1) % SAMPLED.get(item.path.name, 1):
             item.add_marker("torture")
+    items.sort(key=lambda item: item.path.name not in _LONG)
 
 
 def pytest_xdist_auto_num_workers() -> int:
