@@ -101,6 +101,21 @@ def test_after_a_rebuild_every_command_answers_as_before_and_writes_nothing(
     assert book.sandbox.dump() == state
 
 
+def test_after_a_rebuild_documents_are_named_by_their_numbers(
+    book: Book, psage: Psage, home: Path
+) -> None:
+    numbers = {key: one["number"] for key, one in book.sandbox.productive.invoices.items()}
+    forget(home)
+
+    assert psage("rebuild", "--yes").code == 0
+
+    with Store(home / "default.db", read_only=True) as store:
+        known = {key: number for key, number, _ in store.copies.names()}
+        assert known == {key: numbers[key] for key in known}
+        assert {key: store.copies.number_of(key) for key in known} == known
+        assert len(known) == 20
+
+
 def test_after_a_rebuild_nothing_is_copied_updated_or_credited_again(
     book: Book, psage: Psage, home: Path
 ) -> None:

@@ -397,7 +397,7 @@ def credited_twice(book: Book, invoice: str, note: str) -> str:
             ),
             *(None, None, CREDIT_NOTE, found.credited_sage_id),
         )
-        store.copies.adopt(one)
+        store.copies.adopt(one, "")
     return invoice
 
 

@@ -97,7 +97,7 @@ class Copies:
                 written=as_made(document),
             )
             if not desk.dry_run:
-                adopted = desk.store.copies.adopt(adopted)
+                adopted = desk.store.copies.adopt(adopted, invoice.number)
         return adopted
 
     def _unknown(self, invoice: Invoice) -> dict[int, list[SageDocument]]:

@@ -105,7 +105,7 @@ def _steps(
     again: bool,
 ) -> dict[str, tuple[Callable[[], None], str, str]]:
     """What may be to do, by its word in `pending`, with the notice where that fails."""
-    number = invoice.number if invoice else desk.store.events.number_of(link.productive_id)
+    number = invoice.number if invoice else desk.store.copies.number_of(link.productive_id)
     about = About(link.productive_id, number, document.currency)
     record = desk.store.events.recorder(about)
 

@@ -325,7 +325,7 @@ def _add(desk: Desk, one: FoundCopy, pending: frozenset[str]) -> bool:
         credited_sage_id=credited.sage_id if credited else None,
         written=None,
     )
-    copies.adopt(replace(link, pending=pending))
+    copies.adopt(replace(link, pending=pending), one.entry.number)
     return True
 
 

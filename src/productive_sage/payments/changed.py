@@ -97,7 +97,7 @@ class Changed:
         """The papers of those that have a copy in Sage, still empty."""
         store = self._desk.store
         return [
-            Papers(productive_id, link, store.events.number_of(productive_id))
+            Papers(productive_id, link, store.copies.number_of(productive_id))
             for productive_id in sorted(productive_ids, key=_by_number)
             if (link := store.copies.latest(productive_id)) and link.kind is INVOICE
         ]

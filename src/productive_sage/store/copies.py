@@ -1,5 +1,6 @@
 """Every copy of a Productive document in Sage."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,10 +8,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from productive_sage.kinds import KINDS, Kind
 from productive_sage.store.database import Database, Row, as_text
+from productive_sage.store.facts import CachedFacts
 
 if TYPE_CHECKING:
     from productive_sage.sage.records import SageDocument
 
+_DOCUMENT = "document"
+"""What the number of one is kept under, beside what other ids are called."""
 _COLUMNS = (
     "id, productive_id, copy AS copy_number, business_id, sage_id, sage_number, tax_rate_id, "
     "number_sent, written, pending, pdf_sha256, pdf_attachment_id, kind, credited_sage_id"
@@ -90,6 +94,7 @@ class CopyRecords:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._facts = CachedFacts(db)
 
     def of(self, productive_id: str) -> list[Link]:
         """Every copy of a document, the latest last."""
@@ -130,12 +135,22 @@ class CopyRecords:
     def names(self, kind: str = "") -> list[tuple[str, str, str]]:
         """(Productive id, number there, number in Sage) of every copy, the newest first."""
         rows = self._db.rows(
-            "SELECT productive_id, coalesce(number, ''), sage_number FROM link LEFT JOIN "
+            "SELECT productive_id, number, value, sage_number FROM link LEFT JOIN "
             "(SELECT document, max(number) AS number FROM event GROUP BY document) "
-            "ON document = productive_id WHERE ? IN ('', kind) ORDER BY id DESC",
+            f"ON document = productive_id LEFT JOIN cache ON key = 'name {_DOCUMENT} ' || "
+            "productive_id WHERE ? IN ('', kind) ORDER BY id DESC",
             kind,
         )
-        return [(row[0], row[1], row[2]) for row in rows]
+        return [(row[0], row[1] or json.loads(row[2] or '""'), row[3]) for row in rows]
+
+    def number_of(self, productive_id: str) -> str:
+        """The number of a document in Productive when it was last copied or found, or empty."""
+        rows = self._db.rows(
+            "SELECT context FROM intent WHERE source_id = ? ORDER BY id DESC LIMIT 1", productive_id
+        )
+        known = json.loads(rows[0]["context"]) if rows else {}
+        found = f"{_DOCUMENT} {productive_id}"
+        return str(known.get("number") or self._facts.names([found]).get(found, ""))
 
     def each(self) -> Iterator[Link]:
         """Every copy of every document, one by one: what was written of many takes much memory."""
@@ -162,8 +177,12 @@ class CopyRecords:
         )
         return {row["business_id"] for row in rows}
 
-    def adopt(self, link: Link) -> Link:
-        """Record a copy found in Sage by its marker (see `Link.found`)."""
+    def adopt(self, link: Link, number: str) -> Link:
+        """Record a copy found in Sage by its marker (see `Link.found`).
+
+        `number` is that of its document in Productive, which no write tells here.
+        """
+        self._facts.keep_names({f"{_DOCUMENT} {link.productive_id}": number} if number else {})
         return self.record(
             productive_id=link.productive_id,
             copy=link.copy_number,

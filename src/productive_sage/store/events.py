@@ -187,14 +187,6 @@ class Events:
             )
         )
 
-    def number_of(self, document: str) -> str:
-        """The number of a document in Productive when it was last copied, or empty."""
-        rows = self._db.rows(
-            "SELECT context FROM intent WHERE source_id = ? ORDER BY id DESC LIMIT 1", document
-        )
-        known = json.loads(rows[0]["context"]) if rows else {}
-        return str(known.get("number", ""))
-
     # --- how it is read
 
     def all(
