@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from productive_sage.copying import recover
 from productive_sage.kinds import Kind
 from productive_sage.sage.documents import Documents
 from productive_sage.sandbox import Sandbox
@@ -27,10 +26,11 @@ def lose_the_answer_twice(sandbox: Sandbox, path: str = "/sales_invoices") -> No
     sandbox.fault("cut_after", method="POST", path=path, times=2)
 
 
-def set_clock(monkeypatch: pytest.MonkeyPatch, moved: timedelta) -> None:
-    """Let recovering read a clock that was moved."""
-    age = recover._age
-    monkeypatch.setattr(recover, "_age", lambda desk, intent: age(desk, intent) + moved)
+def ends_of_copies(home: Path) -> list[str]:
+    """What became of each intent of a copy, the first first."""
+    with closing(sqlite3.connect(home / "default.db")) as db:
+        rows = db.execute("SELECT state FROM intent WHERE source_id = '101' ORDER BY id")
+        return [state for (state,) in rows]
 
 
 # --- finding what is there
@@ -59,24 +59,25 @@ def test_a_foreign_export_id_is_no_copy(services: Sandbox, psage: Psage) -> None
 
 @pytest.mark.parametrize("back", [timedelta(seconds=-5), timedelta(days=-400)])
 def test_a_clock_set_back_does_not_make_an_open_write_old(
-    services: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch, back: timedelta
+    services: Sandbox, psage: Psage, home: Path, back: timedelta
 ) -> None:
     lose_the_answer_twice(services)
     first = psage("copy-invoice", "101")
-    set_clock(monkeypatch, back)
+    services.advance(back.total_seconds())
 
     again = psage("copy-invoice", "101")
 
     assert (first.code, again.code) == (8, 0)
     assert len(copies(services, "101")) == 1
+    assert ends_of_copies(home) == ["done"]
 
 
 def test_a_write_that_never_arrived_is_closed_after_a_day_and_copied_afresh(
-    services: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
+    services: Sandbox, psage: Psage, home: Path
 ) -> None:
     services.fault("cut_before", method="POST", path="/sales_invoices", times=2)
     first = psage("copy-invoice", "101")
-    set_clock(monkeypatch, timedelta(days=2))
+    services.advance(timedelta(days=2).total_seconds())
 
     again = psage("copy-invoice", "101", "--json")
 
@@ -86,6 +87,7 @@ def test_a_write_that_never_arrived_is_closed_after_a_day_and_copied_afresh(
         json.loads(call.body)["sales_invoice"]["idempotency_id"]
         for call in services.calls("sage", "POST", "/sales_invoices")
     }
+    assert ends_of_copies(home) == ["lapsed", "done"]
     assert len(keys) == 1  # should the first arrive after all, Sage makes nothing new of it
     assert len(copies(services, "101")) == 1
 
