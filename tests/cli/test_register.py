@@ -205,6 +205,26 @@ def test_what_is_no_copy_any_more_is_said_once(copied: Sandbox, psage: Psage, ho
     assert "was voided in Sage" in one
 
 
+@pytest.mark.parametrize("flags", [(), ("--check",)], ids=["plain", "check"])
+def test_the_other_of_two_is_the_copy_where_the_one_that_productive_names_is_void(
+    copied: Sandbox, psage: Psage, home: Path, flags: tuple[str, ...]
+) -> None:
+    (first,) = copies(copied, "123")
+    books = copied.sage.books()
+    record = {**books.table("sales_invoices")[first["id"]], "number": "99"}
+    other = books.new("sales_invoice", {k: v for k, v in record.items() if k != "id"})
+    books.table("sales_invoices")[other["id"]] = other
+    copied.productive.table("invoices")["123"]["attributes"]["export_id"] = other["id"]
+    copied.bookkeeper.void(other["id"])
+    forget(home)
+
+    result = psage("list", *flags, "--json")
+
+    (row,) = [one for one in result.json["documents"] if one["productive_id"] == "123"]
+    assert (row["state"], row["sage_id"]) == ("copied", first["id"])
+    assert result.json["warnings"] == []
+
+
 def test_one_document_that_cannot_be_read_is_named_and_hides_no_other(
     copied: Sandbox, psage: Psage
 ) -> None:

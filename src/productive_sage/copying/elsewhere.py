@@ -169,7 +169,8 @@ def named(desk: Desk, entries: Sequence[Entry], listed: Sequence[SageDocument] =
         for one in some:
             if one.export_id not in {copy.document.id for copy in judged.copies}:
                 desk.store.facts.keep(_no_copy(one.export_id), said.get(one.export_id, []))
-    return Judged(tuple(copies), tuple(left))
+    taken = {one.entry.id for one in copies}
+    return Judged(tuple(copies), tuple(one for one in left if one.entry.id not in taken))
 
 
 def _no_copy(sage_id: str) -> str:
@@ -187,8 +188,27 @@ def _read(
         found |= {one.id: one for one in of_days}
     missing = [one.export_id for one in entries if one.export_id not in found]
     alone = (desk.sage.documents.one(kind, key) for key in missing[:_ONE_BY_ONE])
+    found |= {one.id: one for one in alone if one}
+    found |= {one.id: one for one in _beside_void(desk, kind, entries, found)}
     seen = {one.id for one in there}
-    return [*(one for one in found.values() if one.id not in seen), *filter(None, alone)]
+    return [one for one in found.values() if one.id not in seen]
+
+
+def _beside_void(
+    desk: Desk, kind: Kind, entries: Sequence[Entry], found: Mapping[str, SageDocument]
+) -> list[SageDocument]:
+    """What else carries the marker where the document that Productive names is void.
+
+    Of two that were made of one, that may have been the one too many.
+    """
+    void = [one for one in entries if (it := found.get(one.export_id)) and in_sage.gone(it)]
+    others = [
+        sage_id
+        for one in void[:_ONE_BY_ONE]
+        for sage_id, _ in desk.sage.documents.with_marker(kind, markers.of_copy(one.id, 1))
+        if sage_id not in found
+    ]
+    return [one for key in others if (one := desk.sage.documents.one(kind, key))]
 
 
 def _whole(
