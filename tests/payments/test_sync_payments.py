@@ -845,7 +845,7 @@ def test_a_voided_copy_is_reported(books: Sandbox, psage: Psage) -> None:
     result = psage("sync-payments", "--json")
 
     assert codes(result) == ["copy_gone"]
-    assert "psage copy-invoice INV-2026-001 --create-new" in result.json["skipped"][0]["message"]
+    assert result.json["skipped"][0]["next"] == "psage copy-invoice INV-2026-001 --create-new"
     assert held(books, "101") == []
 
 
