@@ -16,6 +16,7 @@ from productive_sage import lanes, naming
 from productive_sage.copying import (
     after,
     crediting,
+    cut_short,
     doubles,
     earlier,
     in_sage,
@@ -67,7 +68,7 @@ def copy(
     `different_business`, a missing sign-in, a dead network.
     """
     made, is_stopped, since = list[Outcome](), False, doubles.SinceThen(desk, SEARCH_LAG)
-    for outcome in _copy(order, desk, agree, check, since):
+    for outcome in cut_short.completed(desk, _copy(order, desk, agree, check, since)):
         is_stopped |= outcome.error is not None and outcome.error.stops_batch
         is_new = outcome.action in ("created", "adopted", "differs") or earlier.is_new(outcome)
         kept = outcome

@@ -9,7 +9,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from productive_sage import money, naming
-from productive_sage.copying import Agree, after, bookable, release_write, results, standing
+from productive_sage.copying import (
+    Agree,
+    after,
+    bookable,
+    cut_short,
+    release_write,
+    results,
+    standing,
+)
 from productive_sage.copying.adopt import Copies, living_copy
 from productive_sage.copying.customers import Customers
 from productive_sage.copying.order import CopyOrder, sources
@@ -55,6 +63,10 @@ def release(order: ReleaseOrder, desk: Desk, agree: Agree | None = None) -> Iter
     As `copying.copy`: first what an earlier run left open; a dry run only plans; with `agree` all
     are looked at, and agreed to, before the first is booked.
     """
+    yield from cut_short.completed(desk, _release(order, desk, agree))
+
+
+def _release(order: ReleaseOrder, desk: Desk, agree: Agree | None) -> Iterator[Outcome]:
     desk.check_business()
     if order.keys:
         naming.check(order.documents(desk).documents(), desk.productive.organization_id)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # reading the records needs no HTTP
 
 State = Literal["done", "refused", "lapsed"]
 """How a write ended: it made something, the service said no, or it never arrived."""
+_OF_DOCUMENTS = "kind NOT IN ('contact', 'payment')"
 
 
 class Intents:
@@ -135,7 +136,17 @@ class Intents:
 
     def open_copies(self) -> list[CopyIntent]:
         """The copies, updates and releases whose end nobody knows, oldest first."""
-        return self._open("kind NOT IN ('contact', 'payment')", CopyFacts)
+        return self._open(_OF_DOCUMENTS, CopyFacts)
+
+    def mark(self) -> int:
+        """What tells writes that are begun from now on from those before."""
+        rows = self._db.rows("SELECT coalesce(max(id), 0) FROM intent")
+        return int(rows[0][0])
+
+    def copies_since(self, mark: int, *, is_open: bool) -> list[CopyIntent]:
+        """The copies, updates and releases begun since, that are open or have made something."""
+        state = "sending" if is_open else "done"
+        return self._found(state, _OF_DOCUMENTS, CopyFacts, mark)
 
     def open_contacts(self) -> list[ContactIntent]:
         """The new contacts whose end nobody knows, oldest first."""
@@ -146,9 +157,16 @@ class Intents:
         return self._open("kind = 'payment'", PaymentFacts)
 
     def _open(self, condition: str, facts: type[Facts]) -> list[Intent[Facts]]:
+        return self._found("sending", condition, facts)
+
+    def _found(
+        self, state: str, condition: str, facts: type[Facts], mark: int = 0
+    ) -> list[Intent[Facts]]:
         rows = self._db.rows(
             "SELECT id, kind, source_id, business_id, idempotency_id, payload, context, began_at "
-            f"FROM intent WHERE state = 'sending' AND {condition} ORDER BY id"
+            f"FROM intent WHERE state = ? AND id > ? AND {condition} ORDER BY id",
+            state,
+            mark,
         )
         names = {one.name for one in fields(facts)}
         found = list[Intent[Facts]]()
