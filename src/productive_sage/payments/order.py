@@ -14,10 +14,13 @@ class SyncOrder:
     """What the person asked for."""
 
     since: date | None = None
+    """What changed from the beginning of this day on, UTC."""
     full: bool = False
+    """Every copied invoice."""
     invoices: tuple[Name, ...] = ()
     """As people name them; empty for all."""
     max_deletes: int = 20
+    """More payments than these are not removed; nothing is done then."""
 
 
 @dataclass(frozen=True, slots=True)

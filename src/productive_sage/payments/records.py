@@ -76,9 +76,11 @@ class Synced:
     """What a run did; filled as it goes, so that an interrupted one can still be shown."""
 
     until: datetime
+    """When it began, by this machine's clock, UTC: as far as the cursor goes after it."""
     since: datetime | None = None
-    """None where every linked invoice is compared."""
+    """From when the feeds are read, UTC; None where every linked invoice is compared."""
     checked: int = 0
+    """How many invoices were looked at."""
     done: int = 0
     """Of those checked; also those with nothing to do."""
     left_alone: int = 0

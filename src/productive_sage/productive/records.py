@@ -67,6 +67,7 @@ class CreditedInvoice:
     net: Decimal
     gross: Decimal
     export_id: str | None = None
+    """As that of `Invoice`."""
 
     @property
     def label(self) -> str:
@@ -101,6 +102,7 @@ class Invoice:
     lines: tuple[InvoiceLine, ...] = ()
     pdf_url: str | None = None
     export_id: str | None = None
+    """Where it was exported to: the Sage id of its copy, or anything that another system wrote."""
     purchase_order: str = ""
     subject: str = ""
     credited: CreditedInvoice | None = None

@@ -178,6 +178,7 @@ class SageDocument:
     """Of a credit note: the date of the invoice it credits."""
     made_at: datetime | None = None
     changed_at: datetime | None = None
+    """Both by Sage's clock, UTC; None where its answer does not say."""
     notes: str = ""
     """Internal: for the people who use Sage."""
     address: str = ""

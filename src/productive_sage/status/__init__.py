@@ -109,6 +109,7 @@ class Status:
     copied: Mapping[str, int] = field(default_factory=dict)
     """How many documents have a copy, by the code of their kind; empty where nobody knows."""
     synced_at: datetime | None = None
+    """Until when payments were read, UTC."""
     compared_at: datetime | None = None
     """When the payments of every copied invoice were last compared."""
     waiting: list[Errand] = field(default_factory=list)

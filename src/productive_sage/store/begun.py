@@ -17,6 +17,7 @@ class CopyFacts:
     """
 
     copy: int
+    """Which copy of the document, 1 for the first."""
     number: str = ""
     """Of the document in Productive."""
     currency: str = ""

@@ -39,8 +39,9 @@ class Link:
     written: str | None
     """What psage last wrote, as `versions.Written` reads it; None where that is not known."""
     pending: frozenset[str]
-    """What is left to do after the copy: `release`, `allocate`, `mark`, `number`, `pdf`; and
-    `created`, `updated` or `released` until the run that did it has said so."""
+    """What is left to do after the copy: `release`, `allocate`, `mark`, `number`, `pdf` (and
+    `pdf-again` at its last try); and one of `after.UNTOLD` until the run that did it has said so.
+    """
     pdf_sha256: str | None
     pdf_attachment_id: str | None
     kind: Kind

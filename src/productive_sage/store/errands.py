@@ -16,6 +16,7 @@ class Waiting:
     code: str
     message: str
     since: datetime
+    """When this was said first, UTC."""
     next_step: str
     """What to do about it; empty where the next run does, or where an older psage recorded it."""
 
