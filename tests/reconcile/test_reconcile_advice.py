@@ -35,7 +35,7 @@ BOOKS = Books("b1", "GB", "GBP", begins_on="2026-01-01", locked_until="2026-02-0
         ({"currency": "EUR"}, {"books": replace(BOOKS, is_multi_currency=False)}, "GBP alone"),
         ({"net": Decimal(-1)}, {}, "below zero"),
         ({"number": ""}, {"keeps_numbers": True}, "has no number"),
-        ({}, {"keeps_numbers": True, "numbers": {(INVOICE, "INV-1")}}, "INV-1 is used up"),
+        ({}, {"keeps_numbers": True, "numbers": {(INVOICE, "INV-1"): "s7"}}, "INV-1 is used up"),
     ],
 )
 def test_what_could_not_be_copied_is_told_with_what_has_to_be_done_before(
@@ -56,6 +56,7 @@ def test_what_could_not_be_copied_is_told_with_what_has_to_be_done_before(
         {"invoiced_on": date(2026, 2, 1)},
         {"invoiced_on": None},
         {"currency": "EUR"},
+        {"export_id": "s7"},
     ],
 )
 def test_what_could_be_copied_is_told_with_the_command(changes: dict[str, Any]) -> None:
@@ -63,7 +64,8 @@ def test_what_could_be_copied_is_told_with_the_command(changes: dict[str, Any]) 
     records: dict[str, Any] = {
         "books": books,
         "currencies": {"GBP", "EUR"},
-        "numbers": {(INVOICE, "INV-1")},
+        "numbers": {(INVOICE, "INV-1"): "s7"},
+        "keeps_numbers": changes.get("export_id") == "s7",
     }
 
     found = run([entry(1, **changes)], [], (), **records)

@@ -72,7 +72,8 @@ def _of_number(pair: Pair, records: Records) -> str:
         return ""
     if not pair.number:
         return "it has no number, and Productive numbers documents: give it one"
-    if (pair.kind, pair.number) in records.numbers:
+    taken_by = records.numbers.get((pair.kind, pair.number))
+    if taken_by and not (pair.billed and pair.billed.export_id == taken_by):  # its own copy, then
         return f"the number {pair.number} is used up in Sage: give it another"
     if pair.copied and pair.copied.sage_number == pair.number:
         return f"the number {pair.number} is used up in Sage: give it another"

@@ -82,7 +82,7 @@ def read(desk: Desk) -> Sides:
         deleted_in_sage=deleted,
         books=books,
         currencies=currencies,
-        numbers=frozenset((one.kind, one.document.number) for one in documents),
+        numbers={(one.kind, one.document.number): one.id for one in documents},
         keeps_numbers=desk.settings.numbering == "productive",
     )
     return Sides(listed.entries, booked, records, unreadable, notices)

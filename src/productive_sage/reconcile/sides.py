@@ -139,8 +139,8 @@ class Records:
     """Which days and currencies Sage books; None where this sign-in may not read that."""
     currencies: AbstractSet[str] = frozenset()
     """Those Sage knows; none where nobody had to ask."""
-    numbers: AbstractSet[tuple[Kind, str]] = frozenset()
-    """Those that are taken in Sage."""
+    numbers: Mapping[tuple[Kind, str], str] = field(default_factory=dict)
+    """Those that are taken in Sage, with the id of what has them."""
     keeps_numbers: bool = False
     """Whether a copy gets the number of its document."""
 
