@@ -351,6 +351,26 @@ def test_a_sync_of_that_one_invoice_does_not_forget_that_it_was_made_twice(
     assert "copied_twice" in {row["code"] for row in waiting}
 
 
+def test_a_further_copy_does_not_hide_that_the_first_was_made_twice(
+    sandbox: Sandbox, machines: tuple[Machine, Machine]
+) -> None:
+    sandbox.remember_idempotency = False
+    slow, quick = machines
+    key = sandbox.agency.add_invoice(company_id="501", lines=[{"unit_price": "100.00"}])
+    one = ("copy-invoice", key, *COPY)
+    overtaken(sandbox, (slow, one), (quick, one), at="POST /sales_invoices")
+    sandbox.search_lag_s = 0
+
+    again = slow.run(*one, "--create-new")
+    with sqlite3.connect(slow.store) as store:  # said so long ago that a search shows both
+        store.execute("UPDATE report SET since = '2026-01-01T00:00:00+00:00'")
+    slow.run("copy-invoice", "nothing like it", "--no-input")
+
+    waiting = slow.run("status", "--json").json["waiting"]
+    assert again.only["action"] == "created"
+    assert {"copied_twice", "second_copy"} <= {row["code"] for row in waiting}
+
+
 def test_of_many_what_was_made_twice_early_and_late_is_seen_and_read_once(
     services: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 It was asked for, or two machines made it at once. Either is kept for `status` until it is void.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -14,7 +15,7 @@ from productive_sage.desk import Desk
 from productive_sage.errors import PsageError
 from productive_sage.errors.notices import Notice
 from productive_sage.kept import Finding
-from productive_sage.kinds import INVOICE
+from productive_sage.kinds import INVOICE, Kind
 from productive_sage.store import Link, Waiting
 
 CODE = "second_copy"
@@ -86,18 +87,26 @@ def _counts(desk: Desk, link: Link) -> bool:
 
 
 def _may_be_twice(desk: Desk, said: Waiting) -> bool:
-    """Whether two documents with one marker live, as far as that can be seen now."""
+    """Whether two documents with one marker live, of any copy, as far as can be seen now."""
     link = desk.store.copies.latest(said.productive_id)
     if link is None or datetime.now(UTC) - said.since < SEARCH_LAG:
         return True
-    marker = link.productive_id, link.copy_number
+    same = dict[tuple[str, int], list[str]]()
     try:
-        found = desk.sage.documents.with_marker(link.kind, markers.of_copy(*marker))
-        ids = [key for key, reference in found if markers.in_reference(reference) == marker]
-        documents = [desk.sage.documents.known(link.kind, key) for key in ids]
+        search = markers.of_copy(link.productive_id, 1)  # which finds those of later copies too
+        for key, reference in desk.sage.documents.with_marker(link.kind, search):
+            marker = markers.in_reference(reference)
+            if marker and marker[0] == link.productive_id:
+                same.setdefault(marker, []).append(key)
+        return any(_living(desk, link.kind, keys) > 1 for keys in same.values() if len(keys) > 1)
     except PsageError:
         return True
-    return sum(not in_sage.gone(document) for document in documents) > 1
+
+
+def _living(desk: Desk, kind: Kind, sage_ids: Sequence[str]) -> int:
+    """How many of these documents count."""
+    documents = [desk.sage.documents.known(kind, key) for key in sage_ids]
+    return sum(not in_sage.gone(document) for document in documents)
 
 
 def _keep(desk: Desk, productive_id: str, finding: Finding | None, code: str) -> None:
