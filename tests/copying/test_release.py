@@ -146,6 +146,22 @@ def test_a_dry_run_shows_the_release_and_sends_nothing(drafted: Sandbox, psage: 
     assert psage("release", "124", "--dry-run").code == 0
 
 
+def test_a_dry_run_of_many_releases_has_no_lines_to_ask_for(
+    services: Sandbox, psage: Psage
+) -> None:
+    company = services.agency.add_company("Copper Kettle")
+    some = [
+        services.agency.add_invoice(company_id=company, lines=[{"unit_price": "10.00"}])
+        for _ in range(5)
+    ]
+    assert psage("copy-invoice", *some, "--draft", "--no-tax", "--no-pdf").code == 0
+
+    result = psage("release", "--all", "--dry-run")
+
+    assert result.out.count("would be released") == 6  # and once in the sum
+    assert "the lines of each" not in result.err
+
+
 def test_all_that_wait_are_booked_after_somebody_agrees(
     drafted: Sandbox, psage: Psage, answers: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -181,7 +181,7 @@ def show(
     if shown and not dry_run:
         _print_where(shown, is_alone=not is_table)
         _print_drafts(shown)
-    planned = [one for one in shown if dry_run and one.planned]
+    planned = [one for one in shown if dry_run and "draft" in (one.planned or {})]
     is_readable = verbose or len(planned) <= _FEW
     for outcome in planned if is_readable else ():
         show_draft(outcome, verbose=verbose)
