@@ -19,7 +19,7 @@ from productive_sage.kept import Contact
 from productive_sage.kinds import INVOICE
 from productive_sage.productive import richtext
 from productive_sage.productive.records import Address, Company, Invoice, InvoiceLine
-from productive_sage.sage.records import Item, SageDocument, SageLine
+from productive_sage.sage.records import Item, SageDocument, SageLine, Settlement
 from productive_sage.sandbox import Sandbox
 from productive_sage.sandbox.books import INVOICE as SANDBOX_INVOICE
 from productive_sage.sandbox.documents import create
@@ -491,6 +491,12 @@ def test_an_unchanged_source_says_the_same_however_its_numbers_are_written() -> 
         (a_document(is_in_tax_return=True), "it is in a filed VAT return"),
         (a_document(outstanding=CENT), "a payment or credit note is allocated to it"),
         (a_document(is_editable=False), "Sage has locked it"),
+        (a_document(outstanding=None), None),
+        (a_document(outstanding=None, settlements=()), None),
+        (
+            a_document(outstanding=None, settlements=(Settlement(None, CENT, CENT, ""),)),
+            "a payment or credit note is allocated to it",
+        ),
     ],
 )
 def test_why_a_copy_is_locked(document: SageDocument, reason: str | None) -> None:

@@ -21,7 +21,9 @@ def locked_because(document: SageDocument) -> str | None:
         return "it is paid" if document.status == "PAID" else "it is partly paid"
     if document.is_in_tax_return:
         return "it is in a filed VAT return"
-    has_paid = document.outstanding is not None and document.outstanding != document.total
+    has_paid = document.outstanding not in (None, document.total)
+    if document.outstanding is None:  # then what settles it tells
+        has_paid = bool(document.settlements)
     if has_paid and not document.is_draft:  # of which nothing is open, whatever its total
         return "a payment or credit note is allocated to it"
     if not document.is_editable:
