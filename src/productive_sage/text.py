@@ -130,6 +130,11 @@ _ALIKE = str.maketrans(
 )
 
 
+def counted(number: int, noun: str, several: str = "") -> str:
+    """`1 payment`, `2 payments`; `several` is a plural of another form."""
+    return f"{number} {noun if number == 1 else several or f'{noun}s'}"
+
+
 def folded(name: str) -> str:
     """A name to be compared: equal for all ways in which one name is written."""
     plain = unicodedata.normalize("NFKC", tidy(name).translate(_ALIKE)).casefold()

@@ -10,6 +10,7 @@ from productive_sage.cli import common
 from productive_sage.cli.session import current
 from productive_sage.errors import InputNeeded
 from productive_sage.terminal import asking
+from productive_sage.text import counted
 
 if TYPE_CHECKING:
     from productive_sage.cli.common import Stopped
@@ -30,7 +31,7 @@ ReportFile = Annotated[
 
 def agreement(kind: "Kind", known: "Sequence[Outcome]", *, what: str) -> "Agree":
     """How a person agrees; raises InputNeeded where nobody can be asked, saying `what` it is."""
-    from productive_sage.terminal import copies, render
+    from productive_sage.terminal import copies
 
     if not current.can_ask:
         raise InputNeeded(
@@ -42,7 +43,7 @@ def agreement(kind: "Kind", known: "Sequence[Outcome]", *, what: str) -> "Agree"
         copies.show_plan([*known, *told])
         sent = [one for one in told if one.action.startswith("would_")]
         if sent:
-            documents = render.counted(len(sent), kind.name)
+            documents = counted(len(sent), kind.name)
             how = ", as drafts" if any(one.is_draft for one in sent) else ""
             asking.confirm(f"Copy {documents} into Sage{how}?", yes=False, can_ask=True)
 
@@ -100,7 +101,7 @@ def end(
         if not (told or stopped.error or quiet):
             render.line(f"no {order.kind.name} of these is left to copy")
         if told and missed:
-            documents = render.counted(len(missed), order.kind.name)
+            documents = counted(len(missed), order.kind.name)
             render.line(f"{documents} of {len(order.documents())} not reached")
         if plan and not (stopped.error or quiet):
             asking.say(f"The plan is in {plan}: `psage apply {plan}` carries it out")

@@ -18,6 +18,7 @@ from productive_sage.cli.common import (
 from productive_sage.cli.session import current
 from productive_sage.errors import InputNeeded, UsageProblem
 from productive_sage.terminal import asking
+from productive_sage.text import counted
 
 if TYPE_CHECKING:
     from productive_sage.copying import Agree
@@ -86,7 +87,7 @@ def release(
 
 def _agreement() -> "Agree":
     """How a person agrees to all. Raises InputNeeded where nobody can be asked."""
-    from productive_sage.terminal import copies, render
+    from productive_sage.terminal import copies
 
     if not current.can_ask:
         raise InputNeeded(
@@ -98,7 +99,7 @@ def _agreement() -> "Agree":
         sent = [one for one in told if one.action.startswith("would_")]
         if sent:
             copies.show_plan(told)
-            drafts = render.counted(len(sent), "draft")
+            drafts = counted(len(sent), "draft")
             asking.confirm(f"Book {drafts} in Sage?", yes=False, can_ask=True)
 
     return agree

@@ -24,6 +24,7 @@ from productive_sage.kept import SignedIn
 from productive_sage.kinds import KINDS
 from productive_sage.store import Store
 from productive_sage.store.database import MIGRATIONS, replace_by, save_as
+from productive_sage.text import counted
 
 _FORMAT = 1
 _MANIFEST, _RECORDS, _SETTINGS = "manifest.json", "records.db", "settings.toml"
@@ -62,9 +63,7 @@ class Backup:
         """What it holds: `records of 3 invoices and 1 credit note, and settings`."""
         if _RECORDS not in self.parts:
             return "settings, no records"
-        counts = [
-            f"{n} {KINDS[code].name}{'' if n == 1 else 's'}" for code, n in self.documents.items()
-        ]
+        counts = [counted(n, KINDS[code].name) for code, n in self.documents.items()]
         settings = ", and settings" if _SETTINGS in self.parts else ""
         return f"the records of {' and '.join(counts)}{settings}"
 

@@ -7,6 +7,7 @@ from productive_sage.kept import in_words
 from productive_sage.kinds import KINDS
 from productive_sage.settings import Settings
 from productive_sage.status import Connection, Status
+from productive_sage.text import counted
 
 
 def lines(status: Status, *, now: datetime, is_brief: bool = False) -> Iterator[tuple[str, str]]:
@@ -23,7 +24,7 @@ def lines(status: Status, *, now: datetime, is_brief: bool = False) -> Iterator[
         return
     if status.settings:
         yield "Settings", _settings_in_words(status.settings, status.names)
-    counts = [_count(number, KINDS[code].name) for code, number in status.copied.items()]
+    counts = [counted(number, KINDS[code].name) for code, number in status.copied.items()]
     yield "Copied", " and ".join(counts) or "not known, since psage's records cannot be read"
     yield "Payments", _payments_in_words(status, now)
 
@@ -61,7 +62,7 @@ def _settings_in_words(settings: Settings, names: Mapping[str, str]) -> str:
     parts = [
         f"sales to {account}" if account else "no default ledger account",
         taxes,
-        f"{_count(len(settings.items), 'service type')} linked to an item",
+        f"{counted(len(settings.items), 'service type')} linked to an item",
         f"numbers by {settings.numbering.capitalize()}",
         f"PDF by {settings.pdf.capitalize()}",
     ]
@@ -93,11 +94,7 @@ def _ago(age: timedelta) -> str:
     if age >= timedelta(days=2):
         return f"{age.days} days ago"
     hours = int(age.total_seconds() // 3600)
-    return f"{_count(hours, 'hour')} ago" if hours > 0 else "within the hour"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{counted(hours, 'hour')} ago" if hours > 0 else "within the hour"
 
 
 def errands(status: Status) -> Iterator[tuple[str, str, str]]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from productive_sage.terminal.render import counted
+from productive_sage.text import counted
 
 if TYPE_CHECKING:
     from productive_sage.copying.records import FoundCopy

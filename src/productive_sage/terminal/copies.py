@@ -14,7 +14,6 @@ from productive_sage.terminal.dry_run import show as show_draft
 from productive_sage.terminal.render import (
     NARROW,
     as_one,
-    counted,
     err,
     fit,
     fits,
@@ -35,6 +34,7 @@ if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `
 
     from productive_sage.copying.records import Outcome
 from productive_sage.errors.notices import Notice
+from productive_sage.text import counted
 
 _WORDS = {
     "created": "copied",

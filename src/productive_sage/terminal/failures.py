@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from productive_sage import naming
-from productive_sage.terminal.render import counted, error, fitted, out, runnable, sign
+from productive_sage.terminal.render import error, fitted, out, runnable, sign
+from productive_sage.text import counted
 
 if TYPE_CHECKING:
     from productive_sage.copying.records import Outcome

@@ -11,8 +11,8 @@ from productive_sage.terminal import paper
 from productive_sage.terminal.chart import chart
 from productive_sage.terminal.paper import prose, text
 from productive_sage.terminal.reconciled import STEPS, shown, sides, spoken, verdict
-from productive_sage.terminal.render import counted, named, separated
-from productive_sage.text import bare
+from productive_sage.terminal.render import named, separated
+from productive_sage.text import bare, counted
 
 if TYPE_CHECKING:
     from productive_sage.reconcile import Reconciled

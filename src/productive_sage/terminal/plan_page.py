@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from productive_sage import money
 from productive_sage.terminal import failures, paper, planned
 from productive_sage.terminal.paper import prose, text
-from productive_sage.terminal.render import counted, separated
+from productive_sage.terminal.render import separated
+from productive_sage.text import counted
 
 if TYPE_CHECKING:
     from productive_sage.copying.records import Draft, DraftLine, Outcome

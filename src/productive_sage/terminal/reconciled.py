@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from productive_sage.terminal.render import (
     NARROW,
     Rows,
-    counted,
     fit,
     fitted,
     named,
@@ -19,7 +18,7 @@ from productive_sage.terminal.render import (
     shown_amount,
     warning,
 )
-from productive_sage.text import bare
+from productive_sage.text import bare, counted
 
 if TYPE_CHECKING:  # loaded where something is compared
     from productive_sage.reconcile import Reconciled

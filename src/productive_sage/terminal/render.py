@@ -301,8 +301,3 @@ def as_one(errors: Sequence[PsageError], total: int) -> PsageError:
         hint="each of them says what to do next",
         details={"codes": [problem.code for problem in errors]},
     )
-
-
-def counted(number: int, noun: str, several: str = "") -> str:
-    """`1 payment`, `2 payments`; `several` is a plural of another form."""
-    return f"{number} {noun if number == 1 else several or f'{noun}s'}"

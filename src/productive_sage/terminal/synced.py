@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from productive_sage.terminal import adopted
 from productive_sage.terminal.render import (
     as_one,
-    counted,
     err,
     error,
     fit,
@@ -22,7 +21,7 @@ from productive_sage.terminal.render import (
     shown_amount,
     warning,
 )
-from productive_sage.text import bare
+from productive_sage.text import bare, counted
 
 if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `status` go without
     from rich.table import Table

@@ -15,7 +15,6 @@ from productive_sage.settings import SETTINGS
 from productive_sage.store.audit import Event
 from productive_sage.terminal.render import (
     NARROW,
-    counted,
     error,
     fit,
     fits,
@@ -29,6 +28,7 @@ from productive_sage.terminal.render import (
     separated,
     sign,
 )
+from productive_sage.text import counted
 
 if TYPE_CHECKING:  # rich is loaded where something is shown with it: JSON and `status` go without
     from rich.table import Table

@@ -18,6 +18,7 @@ from productive_sage.errors import (
     code_of_a_look,
 )
 from productive_sage.errors.defects import Defect
+from productive_sage.text import counted
 
 log = logging.getLogger("psage.doctor")
 
@@ -92,13 +93,13 @@ def summary(checks: Sequence[Check]) -> str:
     results = [check.result for check in checks]
     failures, warnings = results.count(FAILURE), results.count(WARNING)
     if not failures and not warnings:
-        return f"{count(len(checks), 'check')}, and all is well"
+        return f"{counted(len(checks), 'check')}, and all is well"
     left = results.count(NOT_TRIED)
     if findings(checks)[-1].name == _SIGN_IN:
-        return f"{count(left, 'check')} can be made after that"
+        return f"{counted(left, 'check')} can be made after that"
     return (
-        f"{count(len(checks), 'check')}: {count(failures, 'failure')} and "
-        f"{count(warnings, 'warning')}{f'; {left} not tried' if left else ''}"
+        f"{counted(len(checks), 'check')}: {counted(failures, 'failure')} and "
+        f"{counted(warnings, 'warning')}{f'; {left} not tried' if left else ''}"
     )
 
 
@@ -147,8 +148,3 @@ def _remedy(hint: str | None) -> str:
     again = "run `psage doctor` again"
     hint = (hint or "").replace("run the command again", again)
     return hint if "`" in hint else "; ".join(filter(None, (hint, f"then {again}")))
-
-
-def count(number: int, noun: str) -> str:
-    """So many of something, in words."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

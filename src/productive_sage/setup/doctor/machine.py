@@ -17,9 +17,10 @@ from urllib.parse import urlsplit
 from productive_sage import __version__, config
 from productive_sage.errors import HomeUnusable, NetworkDown, NoDefaultLedger, PsageError
 from productive_sage.http.pool import answer_of
-from productive_sage.setup.doctor.checks import MAKES_HOME, Doubt, count, not_tried
+from productive_sage.setup.doctor.checks import MAKES_HOME, Doubt, not_tried
 from productive_sage.setup.doctor.ground import Ground
 from productive_sage.store import Store
+from productive_sage.text import counted
 
 _LIBRARIES = ("httpx", "keyring", "typer", "rich", "tomlkit", "filelock")
 
@@ -78,7 +79,7 @@ def store(ground: Ground) -> str:
     if unknown:
         said = "1 write has" if unknown == 1 else f"{unknown} writes have"
         raise Doubt(f"{said} no answer yet", "`psage status` says which command finds out")
-    return f"`{path}` is whole, with {count(documents, 'copied document')}"
+    return f"`{path}` is whole, with {counted(documents, 'copied document')}"
 
 
 def settings(ground: Ground) -> str:

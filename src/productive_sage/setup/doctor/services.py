@@ -12,11 +12,11 @@ from productive_sage.sage.calls import sage_http
 from productive_sage.sage.client import SageClient
 from productive_sage.sage.records import Item, LedgerAccount, TaxRate
 from productive_sage.setup import rights
-from productive_sage.setup.doctor.checks import Doubt, count, not_tried
+from productive_sage.setup.doctor.checks import Doubt, not_tried
 from productive_sage.setup.doctor.ground import Ground
 from productive_sage.signin.oauth import SageTokens
 from productive_sage.store import Store
-from productive_sage.text import clean
+from productive_sage.text import clean, counted
 
 _RECENT = timedelta(days=31)
 """A lock date this near may stop an invoice of this month or the last."""
@@ -175,7 +175,7 @@ def tax_rate(ground: Ground) -> str:
         _check_tax_map(sage.tax_rates(), ground.settings.tax_map, ground.today())
     wanted = ground.settings.default_tax_rate if ground.settings else ""
     if not wanted and ground.settings and ground.settings.tax_map:
-        rates = count(len(ground.settings.tax_map), "rate")
+        rates = counted(len(ground.settings.tax_map), "rate")
         return f"{rates} for Productive's taxes, there and valid today"
     if not wanted:
         if sage.books().is_registered:
@@ -242,7 +242,7 @@ def items(ground: Ground) -> str:
             "does not have in use",
             f"take `{unused[0]}` out of `[items]` in `{ground.home.config}`",
         )
-    return f"{count(len(linked), 'linked item')}, there and active"
+    return f"{counted(len(linked), 'linked item')}, there and active"
 
 
 def lock_date(ground: Ground) -> str:
