@@ -224,6 +224,27 @@ def test_of_two_documents_with_one_marker_the_one_productive_names_is_taken_and_
     assert "copied_twice" in {one["code"] for one in result.json["skipped"]}
 
 
+def test_a_sync_of_that_one_invoice_does_not_forget_what_is_not_taken_for_its_copy(
+    elsewhere: Sandbox, psage: Psage
+) -> None:
+    def waiting() -> list[tuple[str, str]]:
+        told = psage("status", "--json").json["waiting"]
+        return [(one["code"], one["productive_id"]) for one in told]
+
+    assert psage(*SYNC).code == 0
+    namesake = elsewhere.bookkeeper.take_number("HAND-1")
+    elsewhere.bookkeeper.edit_invoice(namesake, reference="PRD-101-2")
+    assert psage(*SYNC).code == 0
+    assert waiting() == [("not_adopted", "101")]
+
+    assert psage("sync-payments", "101").code == 0
+
+    assert waiting() == [("not_adopted", "101")]
+    elsewhere.bookkeeper.delete_invoice(namesake)
+    assert psage("sync-payments", "--full").code == 0
+    assert waiting() == []
+
+
 @pytest.mark.parametrize("is_void", [True, False])
 def test_the_record_of_a_copy_that_was_voided_gives_way_to_the_one_productive_names(
     elsewhere: Sandbox, psage: Psage, home: Path, is_void: bool

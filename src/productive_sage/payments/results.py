@@ -89,12 +89,24 @@ class Results:
                 self.has_failed(papers) or self._desk.dry_run
             ):
                 present = now.get(papers.productive_id, [])
-                codes = {one.code for one in present}
-                known = second_copies.kept(self._desk, papers.productive_id)
-                present = [*present, *(one for one in known if one.code not in codes)]
-                store.errands.replace_findings(papers.productive_id, present)
+                kept = self._kept(papers.productive_id, present, is_full=is_full)
+                store.errands.replace_findings(papers.productive_id, [*present, *kept])
         if not self._desk.dry_run:
             self._remember_untaken({one.productive_id for one in all_papers}, now, is_full=is_full)
+
+    def _kept(
+        self, productive_id: str, present: Sequence[Finding], *, is_full: bool
+    ) -> list[Finding]:
+        """What was said of an invoice before, and this run may not have looked for."""
+        codes = {one.code for one in present}
+        known = second_copies.kept(self._desk, productive_id)
+        if not (is_full or productive_id in {one.entry.id for one in self._synced.adopted}):
+            known += [
+                Finding(one.code, one.message, one.next_step)
+                for one in self._desk.store.errands.findings()
+                if one.productive_id == productive_id and one.code == elsewhere.CODE
+            ]
+        return [one for one in known if one.code not in codes]
 
     def _remember_untaken(
         self, done: Collection[str], now: Mapping[str, Sequence[Finding]], *, is_full: bool
