@@ -217,6 +217,16 @@ def test_notes_that_sage_refuses_are_named_with_the_way_out(worded: Sandbox, psa
 
 
 @pytest.mark.parametrize("flag", ["--reference", "--notes"])
+def test_a_tab_in_a_template_is_refused_by_its_name(
+    services: Sandbox, psage: Psage, flag: str
+) -> None:
+    result = psage("configure", flag, "{number}\t{subject}")
+
+    assert result.code == 2
+    assert "holds a tab" in result.err
+
+
+@pytest.mark.parametrize("flag", ["--reference", "--notes"])
 @pytest.mark.parametrize("template", ["{numbr}", "{number", "number}", "{}", "{number!r}"])
 def test_an_unknown_placeholder_is_refused_naming_the_known_ones(
     services: Sandbox, home: Path, psage: Psage, flag: str, template: str

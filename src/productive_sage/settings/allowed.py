@@ -69,8 +69,10 @@ PLACEHOLDERS = ("number", "purchase_order", "subject")
 
 def template(_: str, value: Any) -> str | None:
     """Text with known placeholders."""
-    if not isinstance(value, str) or not value.replace("\n", "").isprintable():
+    if not isinstance(value, str):
         return "must be a text in quotes"
+    if not value.replace("\n", "").isprintable():
+        return "holds a tab, or another character that cannot be shown: write a space instead"
     known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
     left = re.sub("|".join(rf"\{{{name}\}}" for name in PLACEHOLDERS), "", value)
     if unknown := re.search(r"\{[^{}]*\}|[{}]", left):
