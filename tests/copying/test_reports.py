@@ -1,6 +1,7 @@
 """The report of a batch, and another try at what failed by it: whatever happened to the file."""
 
 import csv
+import errno
 import io
 import json
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from productive_sage import files
 from productive_sage.copying import after
 from productive_sage.copying.plan import Planner
 from productive_sage.sandbox import Sandbox
@@ -218,6 +220,32 @@ def test_json_too_deep_to_be_read_is_neither_a_report_nor_a_plan(
     assert again(psage, deep).code == 2
     assert psage("apply", str(deep)).code == 2
     assert psage("copy-invoice", "123", *OTHERS, "--plan", str(deep)).code == 2
+
+
+@pytest.mark.parametrize("is_stopped", [False, True], ids=["done", "interrupted"])
+def test_a_report_for_which_there_is_no_room_hides_nothing_of_what_was_done(
+    services: Sandbox,
+    psage: Psage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_stopped: bool,
+) -> None:
+    keys, path, put = invoices(services, 2), tmp_path / "march.csv", files.put
+
+    def full(where: Path, *args: Any, **more: Any) -> None:
+        if where == path:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        put(where, *args, **more)
+
+    monkeypatch.setattr(files, "put", full)
+    if is_stopped:
+        interrupted_in(monkeypatch, after, "finish")
+
+    result = psage("copy-invoice", "--id", *keys, *OTHERS, "--report", str(path))
+
+    assert "copied" in result.out
+    assert "could not be written: No space left" in result.err
+    assert result.code == (130 if is_stopped else 2)
 
 
 # --- a run that is stopped

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from productive_sage.cli import common
-from productive_sage.cli.session import current
-from productive_sage.errors import InputNeeded
+from productive_sage.cli.session import current, warn
+from productive_sage.errors import InputNeeded, PsageError
 from productive_sage.terminal import asking
 from productive_sage.text import counted
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from productive_sage.copying.order import CopyOrder
     from productive_sage.copying.records import Outcome
     from productive_sage.desk import Desk
-    from productive_sage.errors import PsageError
     from productive_sage.kinds import Kind
 
 ReportFile = Annotated[
@@ -87,11 +86,16 @@ def end(
     from productive_sage import copying
     from productive_sage.terminal import copies, render, reports
 
-    told = copying.last_words(outcomes)
+    told, is_saved = copying.last_words(outcomes), plan is not None and not stopped.error
     missed = _not_reached(order, told, stopped.error) if stopped.error else []
     if report and (told or missed or not stopped.error):
-        reports.write(report, [*told, *missed])
-    saved: dict[str, Any] = {"plan": str(plan)} if plan and not stopped.error else {}
+        try:
+            reports.write(report, [*told, *missed])
+        except PsageError as error:  # what was done is shown all the same
+            if stopped.error:
+                warn(error.message)
+            stopped.error = stopped.error or error
+    saved: dict[str, Any] = {"plan": str(plan)} if is_saved else {}
     if missed:
         saved["not_reached"] = [one.productive_id or one.number for one in missed]
 
@@ -103,7 +107,7 @@ def end(
         if told and missed:
             documents = counted(len(missed), order.kind.name)
             render.line(f"{documents} of {len(order.documents())} not reached")
-        if plan and not (stopped.error or quiet):
+        if is_saved and not quiet:
             asking.say(f"The plan is in {plan}: `psage apply {plan}` carries it out")
 
     common.end(
