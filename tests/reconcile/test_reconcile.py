@@ -255,6 +255,22 @@ def test_without_the_right_to_read_contacts_names_decide(book: Book, psage: Psag
     assert [one["code"] for one in result.json["warnings"]] == ["contacts_not_readable"]
 
 
+def test_without_the_right_to_read_settings_nothing_is_told_of_closed_days(
+    book: Book, psage: Psage
+) -> None:
+    book.plant("never_copied", 1)
+    book.sandbox.bookkeeper.lock_period("2026-12-31")
+    book.sql("DELETE FROM cache")
+    told = psage("reconcile", "--json").json["findings"]
+    book.sql("DELETE FROM cache")
+    book.sandbox.fault("status", path="/financial_settings", status=403, times=9)
+
+    (untold,) = psage("reconcile", "--json").json["findings"]
+
+    assert [one["command"].split()[1] for one in (*told, untold)] == ["open", "copy-invoice"]
+    assert "closed until 2026-12-31" in told[0]["next"]
+
+
 def test_where_the_lists_do_not_say_what_settles_a_copy_it_is_read_whole(
     book: Book, psage: Psage
 ) -> None:
