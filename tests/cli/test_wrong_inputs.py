@@ -249,7 +249,6 @@ DOCUMENTS: list[Row] = [
         "`psage copy-invoice INV-2026-023`",
     ),
     ("open 9999", 4, "not_found", "no document `9999`", "`psage list` shows them all"),
-    ("status --seen nothing", 4, "not_found", "is called `nothing`", "nothing waits"),
 ]
 """Documents named in ways that name none, or one that cannot be copied."""
 
@@ -341,6 +340,7 @@ BOOKS: list[Row] = [
 """Taxes, customers, accounts and settings that the books do not have."""
 
 COPIED: list[Row] = [
+    ("status --seen nothing", 4, "not_found", "is called `nothing`", "nothing waits"),
     (
         "copy-invoice 123",
         4,
