@@ -161,7 +161,8 @@ def look(
                 known = store.cursors.sign_ins()
                 _read_store(status, store, psage)
                 _part(status, store.errands.seen())
-        elif status.settings and status.settings.default_ledger_account:
+        elif home.lock.exists() and status.settings and status.settings.default_ledger_account:
+            # A run has been here that had some, and nobody has removed the profile.
             status.waiting.append(_no_records(psage))
     except (PsageError, OSError) as error:  # or a folder nobody may look into
         known, status.copied = {}, {}
@@ -214,10 +215,10 @@ def _read_settings(status: Status, environment: Mapping[str, str], psage: str) -
 
 
 def _no_records(psage: str) -> Errand:
-    """That a profile which was set up has no records: nothing it did is known here."""
+    """That a profile which was at work has no records: nothing it did is known here."""
     message = (
-        "there are settings, but no records of what was copied; if they were lost, "
-        f"`{psage} restore FILE` puts a backup back, and `{psage} rebuild` makes them again"
+        "the records of what was copied are not there any more: "
+        f"`{psage} restore FILE` puts a backup back, `{psage} rebuild` makes them again"
     )
     return Errand("no_records", message, f"{psage} rebuild")
 
