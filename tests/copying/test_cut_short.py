@@ -101,5 +101,6 @@ def test_a_release_whose_answer_is_not_waited_for_is_unknown(
 
     assert stopped.code == 130
     assert [one["action"] for one in stopped.results] == ["released", "unknown"]
+    assert stopped.json["not_reached"] == keys[2:]
     assert run("release", "--all", "--yes").code == 0
     assert {copies(fresh, key)[0]["status"]["id"] for key in keys} == {"UNPAID"}

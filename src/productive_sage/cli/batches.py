@@ -87,7 +87,7 @@ def end(
     from productive_sage.terminal import copies, render, reports
 
     told, is_saved = copying.last_words(outcomes), plan is not None and not stopped.error
-    missed = _not_reached(order, told, stopped.error) if stopped.error else []
+    missed = not_reached(order, told, stopped.error) if stopped.error else []
     if report and (told or missed or not stopped.error):
         try:
             reports.write(report, [*told, *missed])
@@ -120,7 +120,7 @@ def end(
     )
 
 
-def _not_reached(
+def not_reached(
     order: "CopyOrder", outcomes: "Sequence[Outcome]", stopped_by: "PsageError"
 ) -> "list[Outcome]":
     """What was asked for, and had no outcome when the run was stopped."""

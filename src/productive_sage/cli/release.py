@@ -1,10 +1,11 @@
 """`release`."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from productive_sage.cli import batches
 from productive_sage.cli.common import (
     UNSENT,
     DryRun,
@@ -22,6 +23,7 @@ from productive_sage.text import counted
 
 if TYPE_CHECKING:
     from productive_sage.copying import Agree
+    from productive_sage.copying.order import CopyOrder
     from productive_sage.copying.records import Outcome
 
 
@@ -49,9 +51,10 @@ def release(
     Example: psage release INV-2026-023
     """
     from productive_sage import copying
+    from productive_sage.copying.order import CopyOrder
     from productive_sage.copying.release import ReleaseOrder
     from productive_sage.copying.release import release as released
-    from productive_sage.terminal import copies, render
+    from productive_sage.terminal import render
 
     names = naming.read(ids or ())
     if bool(names) == every:
@@ -62,22 +65,44 @@ def release(
     order = ReleaseOrder(tuple(one.typed for one in names), naming.number, naming.by_id)
     agree = None if yes or dry_run or not every else _agreement()
     outcomes: list[Outcome] = []
+    wanted = CopyOrder(())
     stopped = Stopped(UNSENT if dry_run else None)
     with current.desk(lambda _settings: None, dry_run=dry_run) as desk, stopped:
-        total = len(order.documents(desk).keys)
+        wanted = order.documents(desk)
         task = "Looking" if dry_run else "Booking"
-        render.collect(released(order, desk, agree), outcomes, task=task, total=total)
-    outcomes = copying.last_words(outcomes)
+        render.collect(released(order, desk, agree), outcomes, task=task, total=len(wanted.keys))
+    _end(wanted, copying.last_words(outcomes), stopped, as_json=as_json, dry_run=dry_run)
+
+
+def _end(
+    wanted: "CopyOrder",
+    outcomes: "Sequence[Outcome]",
+    stopped: Stopped,
+    *,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    """Say what became of each draft, and end with the exit code."""
+    from productive_sage import copying
+    from productive_sage.terminal import copies, render
+
+    missed = batches.not_reached(wanted, outcomes, stopped.error) if stopped.error else []
 
     def show() -> None:
         quiet, verbose = current.quiet, current.verbose
         copies.show(outcomes, dry_run=dry_run, quiet=quiet, verbose=verbose)
         if not (outcomes or stopped.error or quiet):
             render.line("no copy waits to be released")
+        if outcomes and missed:
+            render.line(f"{counted(len(missed), 'document')} of {len(wanted.keys)} not reached")
+
+    def content() -> dict[str, Any]:
+        left = {"not_reached": [one.productive_id or one.number for one in missed]}
+        return {**copies.as_json(outcomes), **(left if missed else {})}
 
     end(
         show,
-        lambda: copies.as_json(outcomes),
+        content,
         as_json=as_json,
         error=stopped.error,
         code=None if stopped.error else copying.verdict(outcomes),
