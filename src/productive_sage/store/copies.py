@@ -183,20 +183,22 @@ class CopyRecords:
 
         `number` is that of its document in Productive, which no write tells here.
         """
-        self._facts.keep_names({f"{_DOCUMENT} {link.productive_id}": number} if number else {})
-        return self.record(
-            productive_id=link.productive_id,
-            copy=link.copy_number,
-            business_id=link.business_id,
-            sage_id=link.sage_id,
-            sage_number=link.sage_number,
-            tax_rate_id=None,
-            number_sent=False,
-            written=link.written,
-            pending=link.pending,
-            kind=link.kind.code,
-            credited_sage_id=link.credited_sage_id,
-        )
+        with self._db.write():
+            if number:
+                self._facts.keep_names({f"{_DOCUMENT} {link.productive_id}": number})
+            return self.record(
+                productive_id=link.productive_id,
+                copy=link.copy_number,
+                business_id=link.business_id,
+                sage_id=link.sage_id,
+                sage_number=link.sage_number,
+                tax_rate_id=None,
+                number_sent=False,
+                written=link.written,
+                pending=link.pending,
+                kind=link.kind.code,
+                credited_sage_id=link.credited_sage_id,
+            )
 
     def record(self, **columns: Any) -> Link:
         """Record a copy by its columns, `pending` as a set; one that is known is changed."""
