@@ -5,6 +5,7 @@ import json
 import re
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from productive_sage.copying import together
+from productive_sage.copying import looks, together
 from productive_sage.copying.looks import OLD_S
 from productive_sage.sandbox import Sandbox
 from tests.conftest import Psage, Result, copies, forget, writes
@@ -369,6 +370,71 @@ def test_a_further_copy_does_not_hide_that_the_first_was_made_twice(
     waiting = slow.run("status", "--json").json["waiting"]
     assert again.only["action"] == "created"
     assert {"copied_twice", "second_copy"} <= {row["code"] for row in waiting}
+
+
+def in_step(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, *, names: bool) -> list[str]:
+    """Have another computer make a copy of each document when psage does, under another key.
+
+    It marks each after psage, or never does; gives the markers of what psage has sent.
+    """
+    hidden, sent, others = sandbox._desk, list[str](), dict[str, str]()
+    serve = hidden.serve
+
+    def beside(request: Any, app: Callable[[Any], Any]) -> Any:
+        answer = serve(request, app)
+        if (request.method, request.path) == ("POST", "/sales_invoices"):
+            sent.append(json.loads(request.body)["sales_invoice"]["reference"])
+            key = sent[-1].removeprefix("PRD-")
+            others[key] = sandbox.bookkeeper.enter_draft(sent[-1])
+        key = request.path.removeprefix("/invoices/")
+        if names and request.method == "PATCH" and key in others:
+            sandbox.productive.table("invoices")[key]["attributes"]["export_id"] = others[key]
+        return answer
+
+    monkeypatch.setattr(hidden, "serve", beside)
+    return sent
+
+
+@pytest.mark.parametrize("names", [True, False], ids=["it marks too", "it marks nothing"])
+def test_a_batch_ends_where_another_computer_copies_the_same_in_step(
+    services: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch, names: bool
+) -> None:
+    monkeypatch.setattr(looks, "FRESH_S", 0.0)
+    monkeypatch.setattr(looks, "OLD_S", 0.0)
+    monkeypatch.setattr(together, "_AT_ONCE", 3)
+    ids = [
+        services.agency.add_invoice(company_id="501", lines=[{"unit_price": "10.00"}])
+        for _ in range(12)
+    ]
+    sent = in_step(services, monkeypatch, names=names)
+
+    result = psage("copy-invoice", "--id", *ids, *COPY)
+
+    said = Counter(row["error"]["code"] for row in result.results)
+    assert said["copied_twice"] == len(sent)
+    if not names:  # then nothing tells before the end
+        assert (result.code, len(sent)) == (7, len(ids))
+        return
+    assert (result.code, said.total()) == (6, len(ids))
+    assert 1 <= len(sent) < 8
+    assert said["copied_at_once"] == len(ids) - len(sent)
+
+
+def test_what_another_copy_of_this_computer_is_named_ends_no_batch(
+    services: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looks, "FRESH_S", 0.0)
+    monkeypatch.setattr(looks, "OLD_S", 0.0)
+    monkeypatch.setattr(together, "_AT_ONCE", 3)
+    ids = [
+        services.agency.add_invoice(company_id="501", lines=[{"unit_price": "10.00"}])
+        for _ in range(8)
+    ]
+    first = psage("copy-invoice", "--id", *ids, *COPY)
+    again = psage("copy-invoice", "--id", *ids, "--create-new", *COPY)
+
+    assert (first.code, again.code) == (0, 0)
+    assert all(len(copies(services, key)) == 2 for key in ids)
 
 
 def test_of_many_what_was_made_twice_early_and_late_is_seen_and_read_once(

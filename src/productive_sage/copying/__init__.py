@@ -37,6 +37,7 @@ from productive_sage.copying.together import Planned, Together
 from productive_sage.copying.update import Updates
 from productive_sage.desk import Desk
 from productive_sage.errors import (
+    CopiedAtOnce,
     OutcomeUnknown,
     PsageError,
     Refused,
@@ -69,7 +70,9 @@ def copy(
     """
     made, is_stopped, since = list[Outcome](), False, doubles.SinceThen(desk, SEARCH_LAG)
     for outcome in cut_short.completed(desk, _copy(order, desk, agree, check, since)):
-        is_stopped |= outcome.error is not None and outcome.error.stops_batch
+        error = outcome.error
+        # Where another computer is in the way, all the more is to be seen what both have made.
+        is_stopped |= bool(error and error.stops_batch and not isinstance(error, CopiedAtOnce))
         is_new = outcome.action in ("created", "adopted", "differs") or earlier.is_new(outcome)
         kept = outcome
         if outcome.sage_id and is_new:

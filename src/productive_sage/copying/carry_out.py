@@ -115,6 +115,7 @@ class Carrier:
         """Record a new copy, do what follows it, and say what came of it."""
         desk, invoice = self._desk, plan.invoice
         link, document = send.record_answer(desk, intent, answer)
+        self._looks.made(invoice.id)
         is_alone = self._order.is_alone and not plan.credited
         named_before = doubles.named(desk, invoice.id) if is_alone else None
         outcome = self._conclude("created", plan, intent, link, document)

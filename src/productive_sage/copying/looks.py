@@ -3,6 +3,9 @@
 What was read at the beginning of a batch may be minutes old when its turn comes. Productive is
 asked for several of the next documents at once, and again after a few seconds: by one call for
 each there would be too many for its limits.
+
+Two that copy in step see nothing of each other ahead, so each look is at the last ones too: where
+Productive names another copy of one that was made here a moment ago, the batch ends.
 """
 
 import time
@@ -10,13 +13,17 @@ from collections.abc import Callable, Sequence
 
 from productive_sage import lanes
 from productive_sage.desk import Desk
+from productive_sage.errors import CopiedAtOnce
 from productive_sage.productive.records import Invoice
+from productive_sage.text import is_sage_id
 
-FRESH_S = 2.0
+FRESH_S = 3.0
 """A look so old is not repeated ahead of a document's turn,"""
 OLD_S = 5.0
 """and one so old is not believed when it comes."""
-_AT_ONCE = 10
+_NEXT = 10
+_BEFORE = 20
+"""So many of those before are looked at as well."""
 
 
 class Looks:
@@ -25,12 +32,16 @@ class Looks:
     def __init__(self, desk: Desk, clock: Callable[[], float] = time.monotonic) -> None:
         self._desk = desk
         self._clock = clock
+        self._invoices: dict[str, Invoice] = {}
         self._ids: list[str] = []
         self._seen: dict[str, tuple[float, str | None]] = {}
+        self._made = set[str]()
+        self._rival: CopiedAtOnce | None = None
 
     def know(self, invoices: Sequence[Invoice], *, read_at: float) -> None:
         """Take the documents of the run, as they were read at a time of the clock."""
-        self._ids = [invoice.id for invoice in invoices]
+        self._invoices = {invoice.id: invoice for invoice in invoices}
+        self._ids = [*self._invoices]
         self._seen = {invoice.id: (read_at, invoice.export_id) for invoice in invoices}
 
     def prepare(self, invoice_id: str) -> None:
@@ -38,10 +49,20 @@ class Looks:
         self._named(invoice_id, FRESH_S)
 
     def named(self, invoice_id: str) -> str | None:
-        """The copy Productive names at this moment."""
+        """The copy Productive names at this moment.
+
+        Raises CopiedAtOnce where another computer was seen to copy the same.
+        """
         if len(self._ids) == 1:
             return self._desk.productive.invoices.export_id(invoice_id)
-        return self._named(invoice_id, OLD_S)
+        named = self._named(invoice_id, OLD_S)
+        if self._rival:
+            raise self._rival
+        return named
+
+    def made(self, invoice_id: str) -> None:
+        """Watch whether Productive comes to name another copy than the one that was made now."""
+        self._made.add(invoice_id)
 
     def _named(self, invoice_id: str, age_s: float) -> str | None:
         if not self._is_seen(invoice_id, age_s):
@@ -55,8 +76,17 @@ class Looks:
 
     def _look(self, invoice_id: str) -> None:
         place = self._ids.index(invoice_id)
-        some, now = self._ids[place : place + _AT_ONCE], self._clock()
-        found = self._desk.productive.invoices.export_ids(some)
+        some, now = self._ids[place : place + _NEXT], self._clock()
+        made = [key for key in self._ids[max(0, place - _BEFORE) : place] if key in self._made]
+        found = self._desk.productive.invoices.export_ids([*made, *some])
         if invoice_id not in found:  # which says why it is not shown
             found[invoice_id] = self._desk.productive.invoices.export_id(invoice_id)
+        for key in made:
+            if self._is_of_another(key, found.get(key)):
+                self._rival = self._rival or CopiedAtOnce(self._invoices[key].label, key)
         self._seen |= {key: (now, found[key]) for key in some if key in found}
+
+    def _is_of_another(self, invoice_id: str, named: str | None) -> bool:
+        """Whether Productive names a copy that is neither of this computer nor was there before."""
+        is_new = is_sage_id(named) and named != self._seen[invoice_id][1]
+        return is_new and self._desk.store.copies.at(str(named)) is None

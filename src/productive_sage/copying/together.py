@@ -25,11 +25,11 @@ from productive_sage.productive.records import Invoice
 Planned = CopyPlan | Found | Outcome
 """What is to be done about a document; an outcome where that is nothing."""
 
-_AT_ONCE = 12
+_AT_ONCE = 16
 """So many are under way; more would wait for Productive's limits."""
 _MANY, _LAST = 100, 10
 """Of so many what was made is read before these last ones are sent."""
-_AHEAD = 2
+_AHEAD = 3
 """So many places before its turn a document is looked at for the last time."""
 
 

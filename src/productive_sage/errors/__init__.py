@@ -225,6 +225,22 @@ class UpdateLapsed(Refused):
     code = "update_lapsed"
 
 
+class CopiedAtOnce(PsageError):
+    """Another computer copies the documents of a batch while this one does."""
+
+    code = "copied_at_once"
+
+    def __init__(self, label: str, productive_id: str) -> None:
+        """`label` names a document that both have copied."""
+        super().__init__(
+            f"another computer copies the same documents at this moment: {label} was copied there "
+            "too",
+            hint="let one of the two end, then run the command again: it finds what is copied by "
+            "then. What stands twice is named, here or there; void the one that was made later",
+            details={"productive_id": productive_id},
+        )
+
+
 class CopyGone(Refused):
     """The copy was voided or deleted in Sage."""
 

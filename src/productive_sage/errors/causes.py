@@ -91,6 +91,7 @@ CAUSES = {
     "service_unavailable": _all_fail(5, "a service answers with errors, or not as its API"),
     "network": _all_fail(5, "no connection could be made; nothing was sent"),
     "locked": _all_fail(5, "another psage run works on this profile"),
+    "copied_at_once": _all_fail(5, "another computer copies the same documents at this moment"),
     "disk_full": _all_fail(5, "there is no room to record what psage does, so it does nothing"),
     # --- the rest
     "some_failed": Cause(6, "documents of a batch failed for several reasons"),
