@@ -7,6 +7,7 @@ a person or Sage's sign-in page.
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 GONE = "…"
@@ -27,16 +28,23 @@ def forget() -> None:
 
 def keep(*secrets: str) -> None:
     """Have these never shown, whole, in part or encoded."""
+    for secret in secrets:
+        if len(secret) >= _SHORTEST and secret not in _whole:
+            forms, parts = _shapes_of(secret)
+            _whole.update(forms)
+            _parts.update(parts)
+
+
+@lru_cache(maxsize=32)
+def _shapes_of(secret: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The forms in which a secret may be written, and their parts."""
     import base64  # here, since `status` knows no secret
 
-    for secret in secrets:
-        if len(secret) < _SHORTEST or secret in _whole:
-            continue
-        raw = secret.encode(errors="replace")
-        coded = base64.b64encode(raw).decode().rstrip("=")
-        for form in {secret, quote(secret, safe="", errors="replace"), quote_plus(raw), coded}:
-            _whole.add(form)
-            _parts.update(form[at : at + _PART] for at in range(len(form) - _PART + 1))
+    raw = secret.encode(errors="replace")
+    coded = base64.b64encode(raw).decode().rstrip("=")
+    forms = frozenset({secret, quote(secret, safe="", errors="replace"), quote_plus(raw), coded})
+    each = (form[at : at + _PART] for form in forms for at in range(len(form) - _PART + 1))
+    return forms, frozenset(each)
 
 
 def keep_environment(environment: Mapping[str, str]) -> None:
