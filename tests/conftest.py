@@ -45,12 +45,14 @@ _MEMORY = Path("/dev/shm")
 """A disk that is none, where the system has one."""
 SEQUENCES = 12
 SAMPLED = {
+    "test_backup.py": 3,
     "test_bad_days.py": 18,
-    "test_batches.py": 2,
+    "test_batches.py": 4,
     "test_calls.py": 2,
-    "test_commandline.py": 12,
+    "test_commandline.py": 40,
     "test_completion.py": 2,
     "test_config.py": 3,
+    "test_configure.py": 4,
     "test_connect.py": 8,
     "test_copy_invoice.py": 4,
     "test_crash.py": 40,
@@ -64,26 +66,40 @@ SAMPLED = {
     "test_http.py": 4,
     "test_interrupts.py": 6,
     "test_keyring_crowd.py": 3,
+    "test_naming.py": 4,
     "test_night_shift.py": 8,
-    "test_no_doubles.py": 2,
+    "test_no_doubles.py": 4,
+    "test_nothing_left.py": 4,
+    "test_payments_machine.py": 4,
     "test_pdf.py": 4,
-    "test_plans.py": 5,
+    "test_plans.py": 8,
     "test_preflight.py": 6,
+    "test_preflight_standing.py": 4,
+    "test_rebuild.py": 3,
+    "test_recovery.py": 3,
+    "test_register.py": 3,
     "test_replies.py": 2,
+    "test_reports.py": 3,
     "test_sandbox.py": 3,
     "test_screens.py": 4,
     "test_secrets.py": 8,
+    "test_signin_page.py": 4,
     "test_sync_crash.py": 32,
-    "test_sync_faults.py": 80,
+    "test_sync_faults.py": 160,
     "test_sync_payments.py": 2,
     "test_tax.py": 4,
     "test_tax_map.py": 2,
+    "test_token_lock.py": 4,
     "test_two_homes.py": 4,
     "test_update.py": 3,
     "test_wizard.py": 16,
+    "test_wrong_inputs.py": 4,
 }
 """Of each table in these files `make check` plays every n-th case, `make torture` the others."""
-_LONG = ("test_demo.py", "test_screens.py", "test_reconcile.py", "test_races.py")
+_LONG = (
+    *("test_demo.py", "test_screens.py", "test_reconcile.py", "test_races.py", "test_fuzz.py"),
+    *("test_payments_machine.py", "test_kills.py", "test_batch_kills.py", "test_plan_kills.py"),
+)
 """What takes many seconds begins first: at the end the others would wait for it."""
 _REFUSALS = {400, 401, 403, 404, 409, 415, 422, 429}
 

@@ -19,7 +19,7 @@ from tests.harness.fuzz import MUTATIONS, SCENARIOS, Browser, Stage, cases, with
 
 psage, hasty = days.psage, payments.hasty
 
-FEW, MANY = 24, 800
+FEW, MANY = 8, 800
 PARTS = {"copy": 5, "update": 5, "credit note": 5, "payments": 6, "connect": 4}
 """So many times `MANY` cases of each scenario: 20,000."""
 

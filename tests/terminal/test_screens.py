@@ -30,6 +30,7 @@ WHOLE = {
 """Numbers, amounts and dates that stand whole on a screen, however narrow it is."""
 
 
+@pytest.mark.torture  # the same commands once more
 def test_a_picture_shows_what_the_program_prints() -> None:
     drawn = screens.pictures()
 
