@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from productive_sage import markers
@@ -492,8 +492,21 @@ def applied(case: Case, plan: PaymentPlan) -> Case:
     )
 
 
+PAID_BACK = Case(
+    wanted=(
+        ReceiptShare("b", "s2", date(2026, 3, 1), Decimal("20.00"), "REF", is_discount=True),
+        ReceiptShare("c", "s2", date(2026, 3, 1), Decimal("-10.00"), "REF", is_discount=False),
+    ),
+    payments=(Payment("50", "101", Decimal("50.00"), date(2025, 12, 20), None, ""),),
+    write_off=True,
+    due="60.00",
+)
+"""What is paid back makes room for what comes before it."""
+
+
 @settings(deadline=None)
 @given(cases())
+@example(PAID_BACK)
 def test_a_second_run_writes_nothing(case: Case) -> None:
     plan = case.plan()
     if plan.problem or not case.is_there:

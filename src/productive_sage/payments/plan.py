@@ -185,7 +185,7 @@ def _kept(
     by_hand = paid_by_hand(matched, creates)
     kept: list[ReceiptShare] = []
     is_held = False
-    for share in creates:
+    for share in sorted(creates, key=lambda one: one.amount > 0):  # what is paid back makes room
         same = by_hand.get(share.marker, ())
         if same or (matched.by_hand and share.amount > free):
             is_held = is_held or not same
@@ -197,7 +197,7 @@ def _kept(
     unwritten = (*matched.left_alone, *creates, *matched.discounts)
     explained = {one.id for share in unwritten for one in by_hand.get(share.marker, ())}
     return _Kept(
-        creates=tuple(kept),
+        creates=tuple(share for share in creates if share in kept),
         corrections=tuple(corrections),
         free=free,
         by_hand=by_hand,
