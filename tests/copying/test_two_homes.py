@@ -305,6 +305,12 @@ def test_a_copy_made_twice_is_said_with_both_numbers(
     assert "void" in twice["error"]["hint"]
 
 
+def said_long_ago(machine: Machine) -> None:
+    """As if what `status` says had been found so long ago that a search shows all of it."""
+    with sqlite3.connect(machine.store) as store:
+        store.execute("UPDATE report SET since = '2026-01-01T00:00:00+00:00'")
+
+
 @pytest.mark.parametrize("command", ["copy-invoice", "credit-note"])
 def test_a_copy_made_twice_stays_in_status_until_one_is_voided(
     sandbox: Sandbox, machines: tuple[Machine, Machine], command: str
@@ -328,8 +334,7 @@ def test_a_copy_made_twice_stays_in_status_until_one_is_voided(
 
     assert kept() == ["copied_twice"]
     sandbox.search_lag_s = 0
-    with sqlite3.connect(slow.store) as store:  # said so long ago that a search shows both
-        store.execute("UPDATE report SET since = '2026-01-01T00:00:00+00:00'")
+    said_long_ago(slow)
     assert kept() == ["copied_twice"]
     sandbox.bookkeeper.void(result.only["error"]["details"]["void"][0])
     assert kept() == []
@@ -363,8 +368,7 @@ def test_a_further_copy_does_not_hide_that_the_first_was_made_twice(
     sandbox.search_lag_s = 0
 
     again = slow.run(*one, "--create-new")
-    with sqlite3.connect(slow.store) as store:  # said so long ago that a search shows both
-        store.execute("UPDATE report SET since = '2026-01-01T00:00:00+00:00'")
+    said_long_ago(slow)
     slow.run("copy-invoice", "nothing like it", "--no-input")
 
     waiting = slow.run("status", "--json").json["waiting"]
@@ -395,17 +399,20 @@ def in_step(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, *, names: bool) -
     return sent
 
 
+def looked_at_each_time(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, count: int) -> list[str]:
+    """So many invoices to copy, of which each has a last look of its own."""
+    monkeypatch.setattr(looks, "FRESH_S", 0.0)
+    monkeypatch.setattr(looks, "OLD_S", 0.0)
+    monkeypatch.setattr(together, "_AT_ONCE", 3)
+    lines = [{"unit_price": "10.00"}]
+    return [sandbox.agency.add_invoice(company_id="501", lines=lines) for _ in range(count)]
+
+
 @pytest.mark.parametrize("names", [True, False], ids=["it marks too", "it marks nothing"])
 def test_a_batch_ends_where_another_computer_copies_the_same_in_step(
     services: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch, names: bool
 ) -> None:
-    monkeypatch.setattr(looks, "FRESH_S", 0.0)
-    monkeypatch.setattr(looks, "OLD_S", 0.0)
-    monkeypatch.setattr(together, "_AT_ONCE", 3)
-    ids = [
-        services.agency.add_invoice(company_id="501", lines=[{"unit_price": "10.00"}])
-        for _ in range(12)
-    ]
+    ids = looked_at_each_time(services, monkeypatch, 12)
     sent = in_step(services, monkeypatch, names=names)
 
     result = psage("copy-invoice", "--id", *ids, *COPY)
@@ -423,13 +430,7 @@ def test_a_batch_ends_where_another_computer_copies_the_same_in_step(
 def test_what_another_copy_of_this_computer_is_named_ends_no_batch(
     services: Sandbox, psage: Psage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(looks, "FRESH_S", 0.0)
-    monkeypatch.setattr(looks, "OLD_S", 0.0)
-    monkeypatch.setattr(together, "_AT_ONCE", 3)
-    ids = [
-        services.agency.add_invoice(company_id="501", lines=[{"unit_price": "10.00"}])
-        for _ in range(8)
-    ]
+    ids = looked_at_each_time(services, monkeypatch, 8)
     first = psage("copy-invoice", "--id", *ids, *COPY)
     again = psage("copy-invoice", "--id", *ids, "--create-new", *COPY)
 
