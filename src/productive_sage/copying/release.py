@@ -91,9 +91,7 @@ def _release(order: ReleaseOrder, desk: Desk, agree: Agree | None) -> Iterator[O
                 outcome = results.not_tried(one.kind, one.id, one.number, stopped_by)
             else:
                 outcome = run.told(one) if desk.dry_run else run.booked(one)
-            if outcome.error and outcome.error.stops_batch:
-                bare = outcome.error.message.removeprefix(f"{outcome.label}: ")
-                stopped_by = stopped_by or outcome.error.reworded(bare)
+            stopped_by = stopped_by or results.stopping(outcome)
             yield outcome
 
 

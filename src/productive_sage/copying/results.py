@@ -39,6 +39,14 @@ def failed(kind: Kind, productive_id: str, number: str, error: PsageError) -> Ou
     return Outcome(action, productive_id, number=number, error=error, kind=kind)
 
 
+def stopping(outcome: Outcome) -> PsageError | None:
+    """What keeps the documents after this one from being tried too, in words that name none."""
+    error = outcome.error
+    if error is None or not error.stops_batch:
+        return None
+    return error.reworded(error.message.removeprefix(f"{outcome.label}: "))
+
+
 def not_tried(kind: Kind, productive_id: str, number: str, stopped_by: PsageError) -> Outcome:
     """The outcome of a document whose turn did not come, since something stopped them all."""
     one = Outcome("failed", productive_id, number=number, kind=kind)

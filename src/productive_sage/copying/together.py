@@ -115,9 +115,7 @@ class Together:
             if self._stopped_by is None:
                 raise
             outcome = results.not_tried(source.kind, source.id, source.number, self._stopped_by)
-        if outcome.error:
-            bare = outcome.error.message.removeprefix(f"{outcome.label}: ")
-            self._note(outcome.error.reworded(bare))
+        self._stopped_by = self._stopped_by or results.stopping(outcome)
         if source.id in self._unknown:
             said = "an earlier write for it has no answer yet; a real run finds out first"
             notices = (*outcome.notices, Notice("open_write", said))
